@@ -1,0 +1,1 @@
+"""The prestream command: the same workflows for a person."""

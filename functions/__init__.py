@@ -1,0 +1,1 @@
+"""Entry points: one package per deployed function, none imports another."""

@@ -1,0 +1,1 @@
+"""Audit log entries of GKE: publish a reference to each image that a workload asks for."""

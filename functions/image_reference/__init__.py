@@ -1,0 +1,1 @@
+"""Image references: ensure the mirror, and launch the warmup."""

@@ -1,0 +1,1 @@
+"""What nodes and Jobs report: write it down as facts."""

@@ -1,0 +1,38 @@
+"""The region's streaming cache: which layers' owner digests it knows, and until when."""
+
+import threading
+from datetime import datetime, timedelta
+
+from sandbox.clock import Clock
+
+DEFAULT_RETENTION = timedelta(days=3)
+
+
+class StreamingCache:
+    """
+    What each region's streaming cache holds, by the digest of a platform's manifest.
+
+    It is shared by all clusters of a region and outlives them; a pull by a node that streams
+    fills it, and so does Artifact Registry's prewarm API.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, str], datetime] = {}
+        self._lock = threading.Lock()
+
+    def add(self, region: str, digest: str, retention: timedelta = DEFAULT_RETENTION) -> None:
+        """Remember a manifest's digest in a region, for ``retention`` from now on."""
+        with self._lock:
+            self._until[region, digest] = self._clock.now() + retention
+
+    def remove(self, region: str, digest: str) -> None:
+        """Forget a digest."""
+        with self._lock:
+            self._until.pop((region, digest), None)
+
+    def has(self, region: str, digest: str) -> bool:
+        """Whether the region can stream this manifest now."""
+        with self._lock:
+            until = self._until.get((region, digest))
+        return until is not None and until > self._clock.now()

@@ -1,0 +1,139 @@
+"""
+Image references, as they are written in manifests, builds and messages.
+
+The grammar and the short forms are those of the reference implementation:
+https://github.com/distribution/reference
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import NewType
+
+Digest = NewType("Digest", str)
+"""A digest that has passed the grammar: ``sha256:`` and 64 lower-case hexadecimal digits."""
+
+DOCKER_HUB = "docker.io"
+DEFAULT_NAMESPACE = "library"
+DEFAULT_TAG = "latest"
+MAX_REPOSITORY_LENGTH = 255
+
+_DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])"
+_REGISTRY = re.compile(rf"{_HOST}(?::[0-9]+)?", re.ASCII)
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}", re.ASCII)
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}", re.ASCII)
+
+
+class InvalidReferenceError(ValueError):
+    """A text does not follow the grammar of image references."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """
+    A full image reference: where it lies, and which version is meant.
+
+    Where there are both a tag and a digest, the digest decides, and the tag is kept since a
+    rewritten pod must not lose it.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+    @property
+    def name(self) -> str:
+        """The registry and the repository, without tag or digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def version(self) -> str:
+        """What a registry is asked for: the digest if there is one, else the tag."""
+        return self.digest or self.tag or DEFAULT_TAG
+
+    def at(self, digest: Digest) -> "ImageReference":
+        """Return the same repository at a digest, without a tag."""
+        return replace(self, tag=None, digest=digest)
+
+
+def parse_reference(text: str) -> ImageReference:
+    """
+    Parse an image reference as it is written in a manifest.
+
+    Docker's short forms are completed, since a mirror needs the full name. No tag is added
+    beside a digest.
+
+    Raises:
+        InvalidReferenceError: The text does not follow the grammar.
+
+    >>> str(parse_reference("nginx"))
+    'docker.io/library/nginx:latest'
+    >>> str(parse_reference("registry-1.docker.io/anyscale/ray-ml:2.7.0"))
+    'docker.io/anyscale/ray-ml:2.7.0'
+    >>> parse_reference("localhost:5000/app").registry
+    'localhost:5000'
+    """
+    if _IDENTIFIER.fullmatch(text):
+        raise InvalidReferenceError(
+            f"64 hexadecimal digits are an identifier, not an image reference: {text!r}"
+        )
+    rest, at, digest = text.partition("@")
+    registry, path = _split_registry(rest)
+    repository, colon, tag = path.partition(":")
+    if not _REGISTRY.fullmatch(registry):
+        raise InvalidReferenceError(f"invalid registry in image reference: {text!r}")
+    if not _REPOSITORY.fullmatch(repository):
+        raise InvalidReferenceError(f"invalid repository in image reference: {text!r}")
+    if len(repository) > MAX_REPOSITORY_LENGTH:
+        raise InvalidReferenceError(
+            f"repository of more than {MAX_REPOSITORY_LENGTH} characters in image reference:"
+            f" {text!r}"
+        )
+    if colon and not _TAG.fullmatch(tag):
+        raise InvalidReferenceError(f"invalid tag in image reference: {text!r}")
+    default_tag = None if at else DEFAULT_TAG
+    return ImageReference(
+        registry, repository, tag or default_tag, parse_digest(digest) if at else None
+    )
+
+
+def parse_digest(text: str) -> Digest:
+    """
+    Parse a digest of a registered algorithm.
+
+    See https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
+
+    Raises:
+        InvalidReferenceError: The text is no digest, or of an unknown algorithm.
+
+    >>> parse_digest("sha256:" + "0" * 64)[:10]
+    'sha256:000'
+    """
+    if not _DIGEST.fullmatch(text):
+        raise InvalidReferenceError(f"invalid digest: {text!r}")
+    return Digest(text)
+
+
+def _split_registry(name: str) -> tuple[str, str]:
+    """Split the registry off a name, by Docker's rule for what is one; complete short names."""
+    head, slash, tail = name.partition("/")
+    is_registry = bool(slash) and (
+        "." in head or ":" in head or head == "localhost" or head != head.lower()
+    )
+    registry, path = (head, tail) if is_registry else (DOCKER_HUB, name)
+    if registry in _DOCKER_HUB_ALIASES:
+        registry = DOCKER_HUB
+    if registry == DOCKER_HUB and "/" not in path:
+        path = f"{DEFAULT_NAMESPACE}/{path}"
+    return registry, path

@@ -1,0 +1,1 @@
+"""The boundary with the Functions Framework: settle a delivery, and write its one log line."""
