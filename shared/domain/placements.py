@@ -1,0 +1,159 @@
+"""
+Where a workload wants to run, as far as a warmup may follow it.
+
+A placement is copied from what tenants write, so it is reduced to the keys that the
+configuration lists before anything is made of it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NewType, Self
+
+TargetName = NewType("TargetName", str)
+"""A name for a placement that is a valid label value: at most 63 characters."""
+
+OS_KEY = "kubernetes.io/os"
+ARCH_KEY = "kubernetes.io/arch"
+ACCELERATOR_KEY = "cloud.google.com/gke-accelerator"
+TPU_KEY = "cloud.google.com/gke-tpu-accelerator"
+COMPUTE_CLASS_KEY = "cloud.google.com/compute-class"
+SPOT_KEY = "cloud.google.com/gke-spot"
+
+DEFAULT_PLATFORM = "linux/amd64"
+
+_NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
+_MAX_NAME = 40
+
+
+class InvalidPlacementError(ValueError):
+    """A value is no placement: a selector that is no map of strings, or an odd toleration."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Toleration:
+    """A toleration of a taint, in the fields of core/v1."""
+
+    key: str
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """
+        Read a toleration as Kubernetes writes it.
+
+        Raises:
+            InvalidPlacementError: It is no object of strings, or its operator is unknown.
+        """
+        if not isinstance(value, Mapping):
+            raise InvalidPlacementError(f"a toleration is no object: {value!r}")
+        fields = {
+            "key": value.get("key") or "",
+            "operator": value.get("operator") or "Equal",
+            "value": value.get("value") or "",
+            "effect": value.get("effect") or "",
+        }
+        if not all(isinstance(text, str) for text in fields.values()):
+            raise InvalidPlacementError(f"a toleration has a field that is no string: {value!r}")
+        if fields["operator"] not in {"Equal", "Exists"}:
+            raise InvalidPlacementError(f"unknown operator in toleration: {value!r}")
+        return cls(**fields)
+
+    def as_json(self) -> dict[str, str]:
+        """Return the fields that are set, as Kubernetes writes them."""
+        fields = {
+            "key": self.key,
+            "operator": self.operator,
+            "value": self.value,
+            "effect": self.effect,
+        }
+        return {name: text for name, text in fields.items() if text}
+
+    def tolerates(self, taint: Mapping[str, Any]) -> bool:
+        """
+        Whether the taint of a node is tolerated.
+
+        https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+        """
+        if self.effect and self.effect != taint.get("effect"):
+            return False
+        if self.key and self.key != taint.get("key"):
+            return False
+        return self.operator == "Exists" or self.value == (taint.get("value") or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A node selector and tolerations, in a canonical order."""
+
+    node_selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[Toleration, ...] = ()
+
+    @classmethod
+    def of(cls, node_selector: Mapping[str, str], tolerations: Iterable[Toleration] = ()) -> Self:
+        """Return the placement in its canonical order, each part once."""
+        return cls(tuple(sorted(node_selector.items())), tuple(sorted(set(tolerations))))
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """
+        Read a placement out of ``{"nodeSelector": {…}, "tolerations": […]}``.
+
+        Raises:
+            InvalidPlacementError: It is none.
+        """
+        if not isinstance(value, Mapping):
+            raise InvalidPlacementError(f"a placement is no object: {value!r}")
+        selector = value.get("nodeSelector") or {}
+        tolerations = value.get("tolerations") or []
+        if not isinstance(selector, Mapping) or not all(
+            isinstance(text, str) for pair in selector.items() for text in pair
+        ):
+            raise InvalidPlacementError(f"a nodeSelector is no map of strings: {selector!r}")
+        if not isinstance(tolerations, list):
+            raise InvalidPlacementError(f"tolerations are no list: {tolerations!r}")
+        return cls.of(dict(selector), [Toleration.from_json(each) for each in tolerations])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the form in which messages and pods carry it."""
+        return {
+            "nodeSelector": dict(self.node_selector),
+            "tolerations": [each.as_json() for each in self.tolerations],
+        }
+
+    @property
+    def canonical(self) -> str:
+        """One text for all placements that mean the same."""
+        return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def name(self) -> TargetName:
+        """
+        A name that people recognise, unique by the hash behind it.
+
+        >>> Placement.of({ACCELERATOR_KEY: "nvidia-l4", SPOT_KEY: "true"}).name
+        'nvidia-l4-spot-6af5d1'
+        """
+        selector = dict(self.node_selector)
+        values = [selector.get(key, "") for key in (ACCELERATOR_KEY, TPU_KEY, COMPUTE_CLASS_KEY)]
+        words = [value for value in values if value] or ["any"]
+        if selector.get(SPOT_KEY) == "true":
+            words.append("spot")
+        slug = _NO_LABEL.sub("-", "-".join(words)).strip("-")[:_MAX_NAME].rstrip("-")
+        digest = hashlib.sha256(self.canonical.encode()).hexdigest()
+        return TargetName(f"{slug or 'any'}-{digest[:6]}")
+
+    def reduced_to(self, keys: Collection[str]) -> "Placement":
+        """
+        Return the part of the placement whose keys are listed.
+
+        A toleration without a key tolerates everything, so it is never kept.
+        """
+        return Placement.of(
+            {key: value for key, value in self.node_selector if key in keys},
+            [each for each in self.tolerations if each.key in keys],
+        )
