@@ -1,0 +1,31 @@
+"""Where the services are: Google's, or local ones that stand in for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """
+    Addresses of local clouds, each ``host:port`` over plain HTTP; None for Google's own.
+
+    ``kubeconfig`` is a path; where it is set, clusters are reached through its contexts.
+    """
+
+    pubsub: str | None = None
+    artifact_registry: str | None = None
+    gke: str | None = None
+    logging: str | None = None
+    kubeconfig: str | None = None
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the addresses from the variables that Google's emulators use, or their like."""
+        return cls(
+            pubsub=environ.get("PUBSUB_EMULATOR_HOST") or None,
+            artifact_registry=environ.get("ARTIFACT_REGISTRY_EMULATOR_HOST") or None,
+            gke=environ.get("GKE_EMULATOR_HOST") or None,
+            logging=environ.get("CLOUD_LOGGING_EMULATOR_HOST") or None,
+            kubeconfig=environ.get("KUBECONFIG") or None,
+        )

@@ -1,0 +1,57 @@
+"""Publish image references."""
+
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.events.references import ReferenceRequest
+
+REFERENCES_TOPIC = "prestream-image-references"
+_MAX_BATCH = 1_000
+
+
+class ReferencePublisher:
+    """
+    Publishes to ``prestream-image-references`` and returns once Pub/Sub has it.
+
+    One request carries all references of a message, so they are published together or not at
+    all; the client's background batching would outlive the delivery.
+    """
+
+    def __init__(self, project: str, *, emulator_host: str | None = None) -> None:
+        self._topic = f"projects/{project}/topics/{REFERENCES_TOPIC}"
+        self._emulator_host = emulator_host
+
+    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+        """
+        Publish a message for each reference.
+
+        Raises:
+            TransientError: Pub/Sub is unavailable.
+            ConfigurationError: There is no such topic, or our identity may not publish.
+        """
+        messages = [
+            {"data": json.dumps(request.as_json()).encode(), "attributes": dict(request.attributes)}
+            for request in requests
+        ]
+        with google_errors(f"publish to {self._topic}"):
+            for start in range(0, len(messages), _MAX_BATCH):
+                self._client.publish(
+                    topic=self._topic,
+                    messages=messages[start : start + _MAX_BATCH],
+                    timeout=RPC_TIMEOUT_S,
+                )
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        from google.pubsub_v1.services.publisher import PublisherClient
+
+        if self._emulator_host is None:
+            return PublisherClient()
+        import grpc
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+
+        channel = grpc.insecure_channel(self._emulator_host)
+        return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
