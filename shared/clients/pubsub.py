@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.clients.errors import RPC_TIMEOUT_S, google_errors
-from shared.events.references import ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 
 REFERENCES_TOPIC = "prestream-image-references"
 _MAX_BATCH = 1_000
