@@ -1,0 +1,1 @@
+"""What exists upstream of Artifact Registry: images, and how their registries behave."""
