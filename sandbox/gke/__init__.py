@@ -1,0 +1,1 @@
+"""GKE as a workload sees it: controllers, scheduler, autoscaler, nodes and the log router."""
