@@ -1,0 +1,167 @@
+"""
+Repositories of Artifact Registry.
+
+The client library speaks REST here as well as to Google, so that a local one can stand in.
+"""
+
+import functools
+from typing import Any
+
+from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.domain.repositories import (
+    OWNER_LABEL,
+    RemoteRepository,
+    RepositoryName,
+    RepositoryState,
+    UpstreamCredentials,
+    UpstreamRefusedError,
+)
+
+_CLEANUP_ID = "prestream-old-versions"
+_SECONDS_A_DAY = 86_400
+
+
+class ArtifactRegistry:
+    """Reads, creates and updates repositories; nothing here waits for an operation to end."""
+
+    def __init__(self, *, emulator_host: str | None = None) -> None:
+        self._emulator_host = emulator_host
+
+    def fetch_repository(self, name: RepositoryName) -> RepositoryState | None:
+        """
+        Fetch what stands under a repository's name; None if nothing does (yet).
+
+        Raises:
+            TransientError: Artifact Registry is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        from google.api_core.exceptions import NotFound
+
+        with google_errors(f"read repository {name}"):
+            try:
+                found = self._client.get_repository(name=str(name), timeout=RPC_TIMEOUT_S)
+            except NotFound:
+                return None
+        return self._state(found)
+
+    def create_repository(self, repository: RemoteRepository) -> None:
+        """
+        Ask for a remote repository; it exists once ``fetch_repository`` finds it.
+
+        Somebody else's having asked before is no error.
+
+        Raises:
+            UpstreamRefusedError: Artifact Registry could not validate the upstream.
+            TransientError: It is unavailable.
+            ConfigurationError: It refuses our identity, or the repository.
+        """
+        from google.api_core.exceptions import AlreadyExists, Conflict, InvalidArgument
+
+        with google_errors(f"create repository {repository.name}"):
+            try:
+                self._client.create_repository(
+                    parent=repository.name.parent,
+                    repository_id=repository.name.repository_id,
+                    repository=self._body(repository),
+                    timeout=RPC_TIMEOUT_S,
+                )
+            except (AlreadyExists, Conflict):
+                return
+            except InvalidArgument as exc:
+                if "upstream" not in exc.message.lower():
+                    raise
+                raise UpstreamRefusedError(exc.message) from exc
+
+    def update_credentials(self, repository: RemoteRepository) -> None:
+        """
+        Give a remote repository the upstream credentials that it should have.
+
+        Raises:
+            UpstreamRefusedError: Artifact Registry could not validate the upstream with them.
+            TransientError: It is unavailable.
+            ConfigurationError: It refuses our identity, or the credentials.
+        """
+        from google.api_core.exceptions import InvalidArgument
+
+        with google_errors(f"update repository {repository.name}"):
+            try:
+                self._client.update_repository(
+                    repository=self._body(repository),
+                    update_mask={"paths": ["remote_repository_config.upstream_credentials"]},
+                    timeout=RPC_TIMEOUT_S,
+                )
+            except InvalidArgument as exc:
+                if "upstream" not in exc.message.lower():
+                    raise
+                raise UpstreamRefusedError(exc.message) from exc
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        from google.cloud.artifactregistry_v1.services.artifact_registry import (
+            ArtifactRegistryClient,
+        )
+        from google.cloud.artifactregistry_v1.services.artifact_registry.transports import (
+            ArtifactRegistryRestTransport,
+        )
+
+        if self._emulator_host is None:
+            return ArtifactRegistryClient(transport="rest")
+        from google.auth.credentials import AnonymousCredentials
+
+        return ArtifactRegistryClient(
+            transport=ArtifactRegistryRestTransport(
+                host=self._emulator_host, url_scheme="http", credentials=AnonymousCredentials()
+            )
+        )
+
+    def _body(self, repository: RemoteRepository) -> Any:
+        from google.cloud.artifactregistry_v1 import types
+
+        config: dict[str, Any] = {"description": repository.description}
+        if repository.uri is None:
+            config["docker_repository"] = {"public_repository": "DOCKER_HUB"}
+        else:
+            config["common_repository"] = {"uri": repository.uri}
+        if repository.credentials is not None:
+            config["upstream_credentials"] = {
+                "username_password_credentials": {
+                    "username": repository.credentials.username,
+                    "password_secret_version": repository.credentials.password_secret_version,
+                }
+            }
+        key, value = OWNER_LABEL
+        return types.Repository(
+            name=str(repository.name),
+            format_="DOCKER",
+            mode="REMOTE_REPOSITORY",
+            description=repository.description,
+            labels={key: value},
+            remote_repository_config=config,
+            cleanup_policies={
+                _CLEANUP_ID: {
+                    "id": _CLEANUP_ID,
+                    "action": "DELETE",
+                    "condition": {
+                        "tag_state": "ANY",
+                        "older_than": {"seconds": repository.cleanup_days * _SECONDS_A_DAY},
+                    },
+                }
+            },
+        )
+
+    def _state(self, found: Any) -> RepositoryState:
+        from google.cloud.artifactregistry_v1 import types
+
+        config = found.remote_repository_config
+        login = config.upstream_credentials.username_password_credentials
+        credentials = (
+            UpstreamCredentials(login.username, login.password_secret_version)
+            if login.password_secret_version
+            else None
+        )
+        uri = config.common_repository.uri or config.docker_repository.custom_repository.uri or None
+        is_remote = (
+            found.format_ == types.Repository.Format.DOCKER
+            and found.mode == types.Repository.Mode.REMOTE_REPOSITORY
+        )
+        return RepositoryState(is_remote, uri, credentials, dict(found.labels))

@@ -1,0 +1,145 @@
+"""
+Image manifests and indexes, as a registry answers them.
+
+https://github.com/opencontainers/image-spec/blob/main/manifest.md
+https://github.com/opencontainers/image-spec/blob/main/image-index.md
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.references import Digest, InvalidReferenceError, parse_digest
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_SCHEMA_1 = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+
+ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
+"""What we ask a registry for: without the index types it would choose a platform for us."""
+
+
+class InvalidManifestError(ValueError):
+    """A registry answered something that is no manifest that can be streamed."""
+
+
+class RegistryRefusalError(Exception):
+    """A registry answered a request for a manifest with a refusal; whose fault, is to be told."""
+
+    def __init__(
+        self, status: int, code: str, message: str, retry_at: datetime | None = None
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}".strip())
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_at = retry_at
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformManifest:
+    """An entry of an index."""
+
+    platform: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index: ``platforms`` is empty for the former, ``layers`` for the latter."""
+
+    digest: Digest
+    """By which the registry knows it, whatever it was asked for."""
+    platforms: tuple[PlatformManifest, ...] = ()
+    layers: tuple[int, ...] = ()
+    """Compressed sizes in bytes."""
+    config_bytes: int = 0
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists one manifest for each platform."""
+        return bool(self.platforms)
+
+    @property
+    def image_bytes(self) -> int:
+        """Compressed size of the image."""
+        return sum(self.layers) + self.config_bytes
+
+    def digest_for(self, platform: str) -> Digest | None:
+        """
+        Return the digest of a platform's manifest; None if the index has none.
+
+        A variant that the caller does not name (``linux/arm64`` for ``linux/arm64/v8``) matches.
+        """
+        for entry in self.platforms:
+            if entry.platform == platform or entry.platform.startswith(f"{platform}/"):
+                return entry.digest
+        return None
+
+
+def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest:
+    """
+    Parse a manifest or an index.
+
+    Args:
+        body: The bytes that the registry sent.
+        media_type: The answer's content type, for bodies that do not name their own.
+        digest: What the registry says that the digest is; None to compute it.
+
+    Raises:
+        InvalidManifestError: It is neither, or of schema 1, or a digest is malformed.
+    """
+    try:
+        content = json.loads(body)
+        if not isinstance(content, dict):
+            raise InvalidManifestError("the manifest is no JSON object")
+        known = parse_digest(digest or f"sha256:{hashlib.sha256(body).hexdigest()}")
+        kind = str(content.get("mediaType") or media_type.partition(";")[0].strip())
+        if kind in DOCKER_SCHEMA_1 or content.get("schemaVersion") == 1:
+            raise InvalidManifestError("the manifest has schema version 1")
+        if kind in {OCI_INDEX, DOCKER_LIST} or "manifests" in content:
+            return Manifest(known, platforms=_parse_platforms(content))
+        if "layers" not in content:
+            raise InvalidManifestError(f"the manifest has no layers: its type is {kind!r}")
+        return Manifest(
+            known,
+            layers=tuple(_size(layer) for layer in content["layers"]),
+            config_bytes=_size(content.get("config") or {}),
+        )
+    except InvalidReferenceError as exc:
+        raise InvalidManifestError(str(exc)) from exc
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as exc:
+        if isinstance(exc, InvalidManifestError):
+            raise
+        raise InvalidManifestError(f"the manifest is malformed: {exc}") from exc
+
+
+def _parse_platforms(content: Mapping[str, Any]) -> tuple[PlatformManifest, ...]:
+    """Return the platforms of an index; attestations, whose platform is unknown, are none."""
+    entries = []
+    for entry in content["manifests"]:
+        platform = entry.get("platform") or {}
+        parts = [platform.get(name) for name in ("os", "architecture", "variant")]
+        name = "/".join(part for part in parts if part)
+        if name and not name.startswith("unknown"):
+            entries.append(PlatformManifest(name, parse_digest(entry["digest"])))
+    if not entries:
+        raise InvalidManifestError("the index lists no platform")
+    return tuple(entries)
+
+
+def _size(descriptor: Mapping[str, Any]) -> int:
+    size = descriptor.get("size", 0)
+    if not isinstance(size, int) or size < 0:
+        raise InvalidManifestError(f"a descriptor has an invalid size: {size!r}")
+    return size
