@@ -17,7 +17,8 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_REPOSITORY_LENGTH = 255
 
-_DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
+DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
+"""Hosts that mean Docker Hub as well."""
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])"
@@ -132,7 +133,7 @@ def _split_registry(name: str) -> tuple[str, str]:
         "." in head or ":" in head or head == "localhost" or head != head.lower()
     )
     registry, path = (head, tail) if is_registry else (DOCKER_HUB, name)
-    if registry in _DOCKER_HUB_ALIASES:
+    if registry in DOCKER_HUB_ALIASES:
         registry = DOCKER_HUB
     if registry == DOCKER_HUB and "/" not in path:
         path = f"{DEFAULT_NAMESPACE}/{path}"

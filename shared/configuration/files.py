@@ -1,0 +1,131 @@
+"""
+The YAML of a configuration file.
+
+Terraform reads the same file by its ``yamldecode``, which follows YAML 1.2. PyYAML follows
+YAML 1.1, where ``no`` is false and ``0755`` is octal; so plain scalars are resolved here by the
+core schema of YAML 1.2, and both readers see the same values.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import yaml
+
+# The core schema: https://yaml.org/spec/1.2.2/#103-core-schema
+_SCALARS = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    "float": (
+        (
+            r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+        ),
+        list("-+0123456789."),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+_BASES = {"0o": 8, "0x": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The keys of a file, and the problems that only its text shows."""
+
+    values: Mapping[Any, Any]
+    problems: tuple[str, ...] = ()
+
+
+def read_document(path: Path) -> Document:
+    """
+    Read a YAML file that holds keys, or nothing.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is no such YAML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(
+            f"cannot read the configuration file {str(path)!r}: {exc}"
+        ) from exc
+    return parse_document(text, name=str(path))
+
+
+def parse_document(text: str, *, name: str) -> Document:
+    """
+    Parse YAML that holds keys, or nothing; ``name`` is what errors call it.
+
+    Raises:
+        ConfigurationError: The text is no YAML, or holds anything but keys.
+
+    >>> parse_document("# nothing but a comment", name="prestream.yaml").values
+    {}
+    """
+    import yaml
+
+    loader = _make_loader(text)
+    try:
+        values = loader.get_single_data()
+    except yaml.MarkedYAMLError as exc:
+        raise ConfigurationError(_describe(exc, name)) from exc
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        raise ConfigurationError(f"{name} is not valid YAML: {exc}") from exc
+    finally:
+        loader.dispose()
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{name} holds a {type(values).__name__}, not keys with values")
+    return Document(values, tuple(loader.duplicates))
+
+
+def _describe(exc: "yaml.MarkedYAMLError", name: str) -> str:
+    mark = exc.problem_mark or exc.context_mark
+    where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    context = f" ({exc.context})" if exc.context else ""
+    return f"{name} is not valid YAML{where}: {exc.problem}{context}"
+
+
+def _make_loader(text: str) -> Any:
+    """Return a loader of plain values; by C where PyYAML has it, which is ten times as fast."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc]  # its base is known at run time only
+        """Resolves scalars as YAML 1.2 does, and notes keys that are given twice."""
+
+        yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML fills it by class
+
+        def __init__(self, stream: str) -> None:
+            super().__init__(stream)
+            self.duplicates: list[str] = []
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's signature
+            names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            lines: dict[str, int] = {}
+            for key in names:
+                line = key.start_mark.line + 1
+                first = lines.setdefault(key.value, line)
+                if first != line:
+                    self.duplicates.append(
+                        f"{key.value}: given twice, in line {first} and in line {line}"
+                    )
+            return super().construct_mapping(node, deep=deep)
+
+    for tag, (pattern, starts) in _SCALARS.items():
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{tag}", re.compile(rf"(?:{pattern})\Z"), starts
+        )
+    Loader.add_constructor(
+        "tag:yaml.org,2002:int",
+        lambda _, node: int(node.value, _BASES.get(node.value[:2], 10)),
+    )
+    return Loader(text)
