@@ -1,0 +1,178 @@
+"""
+The Kubernetes API of one cluster, as plain objects.
+
+The official client carries the connection, its identity and its pool. Bodies stay as the API
+wrote them: building its thousand model classes would cost more than the calls.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, kubernetes_errors
+from shared.domain.clusters import ClusterName
+from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+_GONE = 410
+_INVALID = frozenset({400, 422})
+_PAGE = 500
+
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+class KubernetesCluster:
+    """Reads nodes, and keeps the Jobs of one namespace."""
+
+    def __init__(
+        self, name: ClusterName, client: Any, *, namespace: str, is_autopilot: bool = False
+    ) -> None:
+        self.name = name
+        self.is_autopilot = is_autopilot
+        self._client = client
+        self._namespace = namespace
+        self._lock = threading.Lock()
+
+    def fetch_job(self, name: str) -> dict[str, Any] | None:
+        """Fetch a Job of our namespace; None if there is none of that name."""
+        return self._read(f"{self._jobs}/{name}")
+
+    def create_job(self, body: Mapping[str, Any]) -> bool:
+        """
+        Create a Job; return False if one of that name stands there already.
+
+        Raises:
+            InvalidEventError: The API server refuses the body, which follows from the message.
+            ConfigurationError: Our namespace is missing, or our identity is refused.
+            TransientError: The API server is unavailable.
+        """
+        try:
+            self._call("POST", self._jobs, body=body, query={"fieldValidation": "Strict"})
+        except _ConflictError:
+            return False
+        return True
+
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool:
+        """
+        Merge a patch into a Job; return False if it is gone or changed meanwhile.
+
+        A patch that names ``metadata.resourceVersion`` takes effect on that version only.
+        """
+        try:
+            self._call("PATCH", f"{self._jobs}/{name}", body=patch)
+        except (_ConflictError, _NotFoundError):
+            return False
+        return True
+
+    def delete_job(self, name: str, uid: str) -> None:
+        """Delete a Job and its pods, if it is still the one with that uid."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            self._call("DELETE", f"{self._jobs}/{name}", body=options)
+        except (_ConflictError, _NotFoundError):
+            return
+
+    def list_jobs(self, label_selector: str) -> Iterator[dict[str, Any]]:
+        """List the Jobs of our namespace, page by page."""
+        return self._list(self._jobs, {"labelSelector": label_selector})
+
+    def list_pods(self, label_selector: str) -> Iterator[dict[str, Any]]:
+        """List the pods of our namespace, page by page."""
+        path = f"/api/v1/namespaces/{self._namespace}/pods"
+        return self._list(path, {"labelSelector": label_selector})
+
+    def list_events(
+        self, field_selector: str, namespace: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """List the events of a namespace (ours if none is named), page by page."""
+        path = f"/api/v1/namespaces/{namespace or self._namespace}/events"
+        return self._list(path, {"fieldSelector": field_selector})
+
+    def fetch_node(self, name: str) -> dict[str, Any] | None:
+        """Fetch a node; None if it is gone."""
+        return self._read(f"/api/v1/nodes/{name}")
+
+    def list_nodes(self, label_selector: str = "") -> Iterator[dict[str, Any]]:
+        """List the nodes of the cluster, page by page."""
+        return self._list("/api/v1/nodes", {"labelSelector": label_selector})
+
+    @property
+    def _jobs(self) -> str:
+        return f"/apis/batch/v1/namespaces/{self._namespace}/jobs"
+
+    def _read(self, path: str) -> dict[str, Any] | None:
+        try:
+            return self._call("GET", path)
+        except _NotFoundError:
+            return None
+
+    def _list(self, path: str, selectors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        query = {name: value for name, value in selectors.items() if value}
+        query["limit"] = str(_PAGE)
+        while True:
+            page = self._call("GET", path, query=query)
+            yield from page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        action = f"{method} {path} in cluster {self.name}"
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json" if method != "PATCH" else _MERGE_PATCH
+        with kubernetes_errors(action):
+            # The hook that refreshes the token writes into the shared configuration.
+            with self._lock:
+                request = self._client.param_serialize(
+                    method=method,
+                    resource_path=path,
+                    query_params=list((query or {}).items()),
+                    header_params=headers,
+                    body=body,
+                    auth_settings=["BearerToken"],
+                )
+            answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
+            content = answer.read()
+        if 200 <= answer.status < 300:  # noqa: PLR2004
+            parsed: dict[str, Any] = json.loads(content)
+            return parsed
+        raise _error(answer.status, action, content)
+
+
+class _NotFoundError(ConfigurationError):
+    """404: what a path names is not there; on creation, that is our namespace."""
+
+
+class _ConflictError(TransientError):
+    """409: it is there already, or has changed meanwhile."""
+
+
+def _error(status: int, action: str, content: bytes | None) -> EventError:
+    message = f"cannot {action}: {status} {_parse_message(content or b'')}"
+    if status == _NOT_FOUND:
+        return _NotFoundError(f"{message}; are Prestream's manifests applied to this cluster?")
+    if status == _CONFLICT:
+        return _ConflictError(message)
+    if status in _INVALID:
+        return InvalidEventError(message)
+    if status in TRANSIENT_STATUSES or status >= 500 or status == _GONE:  # noqa: PLR2004
+        return TransientError(message)
+    return ConfigurationError(message)
+
+
+def _parse_message(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["message"])[:500]
+    except (ValueError, LookupError, TypeError):
+        return content[:300].decode(errors="replace")

@@ -1,0 +1,69 @@
+"""Clusters, as far as warming an image in them needs to know them."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from shared.domain.repositories import region_of
+
+_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/clusters/([^/]+)")
+
+
+class UnknownClusterError(Exception):
+    """There is no cluster of that name (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterName:
+    """``projects/P/locations/L/clusters/C``."""
+
+    project: str
+    location: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Parse a cluster's full resource name.
+
+        Raises:
+            ValueError: It is none.
+        """
+        found = _NAME.fullmatch(text)
+        if found is None:
+            raise ValueError(f"not projects/P/locations/L/clusters/C: {text!r}")
+        return cls(*found.groups())
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/clusters/{self.name}"
+
+    @property
+    def context(self) -> str:
+        """The name that gcloud gives the cluster's context in a kubeconfig."""
+        return f"gke_{self.project}_{self.location}_{self.name}"
+
+    @property
+    def region(self) -> str:
+        """The region, whose streaming cache its nodes use."""
+        return region_of(self.location)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that may be watched."""
+
+    name: ClusterName
+    is_autopilot: bool = False
+    has_accelerators: bool = False
+
+
+def is_watched(name: str, watched: str | tuple[str, ...]) -> bool:
+    """
+    Whether the configuration's ``clusters`` names a cluster, in full or by its last part.
+
+    >>> is_watched("projects/p/locations/l/clusters/gpu", ("gpu",))
+    True
+    """
+    if watched == "auto":
+        return True
+    return name in watched or name.rpartition("/")[2] in watched
