@@ -1,18 +1,56 @@
 """A WSGI application on a loopback socket of its own, served by threads."""
 
+import contextlib
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import flask
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from sandbox.faults import Fault, Faults
 
+_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    409: "ALREADY_EXISTS",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""Google's words for HTTP statuses: https://cloud.google.com/apis/design/errors."""
+
+
+class _Server(ThreadedWSGIServer):
+    def __init__(self, app: flask.Flask) -> None:
+        self.open_connections: set[socket.socket] = set()
+        super().__init__("127.0.0.1", 0, app, handler=_Handler)
+
 
 class _Handler(WSGIRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
+    # Headers and body are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.
+    disable_nagle_algorithm = True
+
+    def setup(self) -> None:
+        """Remember the connection, so that stopping the server ends a request under way."""
+        super().setup()
+        self.server.open_connections.add(self.connection)
+
+    def finish(self) -> None:
+        """Forget the connection; one that was shut on purpose cannot be flushed."""
+        with contextlib.suppress(OSError):
+            super().finish()
+        self.server.open_connections.discard(self.connection)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
         """Keep the terminal quiet."""
@@ -22,9 +60,7 @@ class HttpServer:
     """Serves an application on 127.0.0.1, on a free port, until it is stopped."""
 
     def __init__(self, app: flask.Flask) -> None:
-        self._server: BaseWSGIServer = make_server(
-            "127.0.0.1", 0, app, threaded=True, request_handler=_Handler
-        )
+        self._server = _Server(app)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
@@ -38,27 +74,82 @@ class HttpServer:
         return self
 
     def stop(self) -> None:
-        """Stop answering, and close the socket."""
-        self._server.shutdown()
-        self._thread.join()
+        """Stop answering, also what is under way, and close the socket."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
+        for connection in tuple(self._server.open_connections):
+            _shut(connection)
+
+
+class ApiError(Exception):
+    """An error that one of Google's REST APIs answers with."""
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        status: str | None = None,
+        details: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status or _STATUSES.get(code, "UNKNOWN")
+        self.details = details
+
+    def response(self) -> flask.Response:
+        """Return the answer in the form that all of Google's APIs share."""
+        error: dict[str, Any] = {
+            "code": self.code,
+            "message": self.message,
+            "status": self.status,
+        }
+        if self.details:
+            error["details"] = list(self.details)
+        return _json({"error": error}, self.code)
+
+
+def answer_api_errors(app: flask.Flask) -> None:
+    """Answer ``ApiError``, and what the framework itself refuses, in Google's form."""
+
+    @app.errorhandler(ApiError)
+    def _refused(error: ApiError) -> flask.Response:
+        return error.response()
+
+    @app.errorhandler(HTTPException)
+    def _unserved(error: HTTPException) -> flask.Response:
+        return ApiError(error.code or 500, error.description or error.name).response()
+
+
+def api_fault(fault: Fault) -> flask.Response:
+    """Answer a fault in Google's form, or with the body that it brings."""
+    if fault.body is not None:
+        return _json(fault.body, fault.status)
+    return ApiError(fault.status, "a fault that the sandbox was told to have").response()
 
 
 def apply_faults(
-    app: flask.Flask, faults: Faults, service: str, error: Callable[[Fault], flask.Response]
+    app: flask.Flask,
+    faults: Faults,
+    service: str | Callable[[], str],
+    error: Callable[[Fault], flask.Response],
 ) -> None:
     """
     Ask ``faults`` at each request, and answer with ``error(fault)`` where one hits.
 
-    ``error`` writes the service's own form of an error. A fault whose call is applied lets
-    the request take effect, and replaces its answer.
+    ``service`` is its name, or tells it from the current request. ``error`` writes the
+    service's own form of an error. A fault whose call is applied lets the request take effect,
+    and replaces its answer.
     """
 
     @app.before_request
     def _before() -> flask.Response | None:
         query = flask.request.query_string.decode()
         path = flask.request.path + (f"?{query}" if query else "")
-        fault = faults.hit(service, f"{flask.request.method} {path}")
+        name = service if isinstance(service, str) else service()
+        fault = faults.hit(name, f"{flask.request.method} {path}")
         if fault is None:
             return None
         if fault.stall_s:
@@ -76,7 +167,21 @@ def apply_faults(
 
 def _answer(fault: Fault, error: Callable[[Fault], flask.Response]) -> flask.Response:
     if fault.status == 0:
-        raise ConnectionResetError("the sandbox closes the connection")
+        # What the application returns can no longer be written: the client sees the connection
+        # end without an answer.
+        _shut(flask.request.environ["werkzeug.socket"])
+        return flask.Response(status=0)
     response = error(fault)
     response.headers.update(fault.headers)
+    return response
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _json(body: Mapping[str, Any], status: int) -> flask.Response:
+    response = flask.jsonify(body)
+    response.status_code = status
     return response

@@ -1,0 +1,1 @@
+"""Artifact Registry: its REST API, and the registry API of its hosts."""

@@ -1,0 +1,212 @@
+"""Repositories as resources: created by operations, changed, listed, deleted."""
+
+import copy
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.artifact_registry import validation
+from sandbox.artifact_registry.names import registry_uri, split_repository_name
+from sandbox.artifact_registry.switches import Switches
+from sandbox.clock import Clock, format_time
+from sandbox.http_server import ApiError
+
+_PACKAGE = "type.googleapis.com/google.devtools.artifactregistry.v1"
+_IMMUTABLE = ("name", "format", "mode", "kmsKeyName")
+_UPSTREAM = ("dockerRepository", "commonRepository")
+
+
+@dataclass(slots=True)
+class _Operation:
+    name: str
+    due: datetime
+    resource: dict[str, Any]
+    error: Mapping[str, Any] | None = None
+
+
+class Repositories:
+    """
+    The repositories of all projects; safe for threads.
+
+    One that is being created shows neither in ``get`` nor in ``all``, but its name is taken.
+    """
+
+    def __init__(self, clock: Clock, switches: Switches) -> None:
+        self._clock = clock
+        self._switches = switches
+        self._stored: dict[str, dict[str, Any]] = {}
+        self._operations: dict[str, _Operation] = {}
+        self._pending: dict[str, _Operation] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Every repository that exists by now, by resource name."""
+        with self._lock:
+            self._settle()
+            return self._stored
+
+    def get(self, name: str) -> dict[str, Any]:
+        """
+        Return a repository.
+
+        Raises:
+            ApiError: There is none of that name.
+        """
+        found = self.all.get(name)
+        if found is None:
+            raise ApiError(404, "Requested entity was not found.")
+        return found
+
+    def check_free(self, name: str) -> None:
+        """
+        Check that no repository has the name, nor will have it soon.
+
+        Raises:
+            ApiError: One has.
+        """
+        with self._lock:
+            self._settle()
+            if name in self._stored or name in self._pending:
+                raise ApiError(409, "the repository already exists")
+
+    def create(self, name: str, repository: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin to create a checked repository, and return the operation."""
+        resource = self._complete(name, repository)
+        with self._lock:
+            self.check_free(name)
+            operation = self._begin(name, resource, self._switches.operation_delay_s)
+            self._pending[name] = operation
+            self._settle()
+        return self._render(operation)
+
+    def put(self, name: str, repository: Mapping[str, Any]) -> None:
+        """Let a repository exist, by no operation."""
+        with self._lock:
+            self._stored[name] = self._complete(name, repository)
+
+    def changed(self, name: str, changes: Mapping[str, Any], mask: str | None) -> dict[str, Any]:
+        """
+        Return a repository as it would be with the fields that a mask names changed.
+
+        Without a mask all fields that are given change.
+
+        Raises:
+            ApiError: The repository does not exist, or the change is not allowed.
+        """
+        before = self.get(name)
+        after = copy.deepcopy(before)
+        paths = [p for p in (mask or "").split(",") if p and p != "*"] or list(changes)
+        for path in paths:
+            _change(after, changes, [_camel(part) for part in path.split(".")])
+        _check_immutable(before, after)
+        validation.check_mutable(after)
+        after["updateTime"] = format_time(self._clock.now())
+        return after
+
+    def replace(self, name: str, repository: dict[str, Any]) -> None:
+        """
+        Let a changed repository take the place of what it was.
+
+        Raises:
+            ApiError: It was deleted in the meantime.
+        """
+        with self._lock:
+            self.get(name)
+            self._stored[name] = repository
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """
+        Delete a repository, and return the operation, which is done.
+
+        Raises:
+            ApiError: There is none of that name.
+        """
+        with self._lock:
+            self.get(name)
+            del self._stored[name]
+            return self._render(self._begin(name, {}, 0.0))
+
+    def operation(self, name: str) -> dict[str, Any]:
+        """
+        Return an operation, as it is by now.
+
+        Raises:
+            ApiError: There is none of that name.
+        """
+        with self._lock:
+            self._settle()
+            operation = self._operations.get(name)
+        if operation is None:
+            raise ApiError(404, "Requested entity was not found.")
+        return self._render(operation)
+
+    def _complete(self, name: str, repository: Mapping[str, Any]) -> dict[str, Any]:
+        now = format_time(self._clock.now())
+        resource = copy.deepcopy(dict(repository))
+        resource.setdefault("mode", "STANDARD_REPOSITORY")
+        resource.get("remoteRepositoryConfig", {}).pop("disableUpstreamValidation", None)
+        output = {"createTime": now, "updateTime": now, "registryUri": registry_uri(name)}
+        return {**resource, "name": name, **output}
+
+    def _begin(self, name: str, resource: dict[str, Any], delay_s: float) -> _Operation:
+        project, location, _ = split_repository_name(name)
+        operation = _Operation(
+            f"projects/{project}/locations/{location}/operations/{uuid.uuid4()}",
+            self._clock.now() + timedelta(seconds=delay_s),
+            resource,
+            self._switches.operation_error,
+        )
+        self._operations[operation.name] = operation
+        return operation
+
+    def _settle(self) -> None:
+        now = self._clock.now()
+        for name, operation in list(self._pending.items()):
+            if operation.due <= now:
+                del self._pending[name]
+                if operation.error is None:
+                    self._stored[name] = operation.resource
+
+    def _render(self, operation: _Operation) -> dict[str, Any]:
+        rendered: dict[str, Any] = {
+            "name": operation.name,
+            "metadata": {"@type": f"{_PACKAGE}.OperationMetadata"},
+        }
+        if operation.due > self._clock.now():
+            return rendered
+        rendered["done"] = True
+        if operation.error is not None:
+            rendered["error"] = dict(operation.error)
+        elif operation.resource:
+            rendered["response"] = {"@type": f"{_PACKAGE}.Repository", **operation.resource}
+        else:
+            rendered["response"] = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        return rendered
+
+
+def _change(target: dict[str, Any], source: Mapping[str, Any], path: list[str]) -> None:
+    head, *rest = path
+    if rest:
+        _change(target.setdefault(head, {}), source.get(head, {}), rest)
+    elif head in source:
+        target[head] = copy.deepcopy(source[head])
+    else:
+        target.pop(head, None)
+
+
+def _check_immutable(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    changed = [field for field in _IMMUTABLE if before.get(field) != after.get(field)]
+    config = "remoteRepositoryConfig"
+    old, new = before.get(config, {}), after.get(config, {})
+    changed += [f"{config}.{field}" for field in _UPSTREAM if old.get(field) != new.get(field)]
+    if changed:
+        raise ApiError(400, f"immutable fields cannot be changed: {', '.join(changed)}")
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
