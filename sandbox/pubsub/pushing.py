@@ -75,7 +75,9 @@ class PushDispatcher:
                 self._broker.expire()
                 for push in self._due():
                     self._pool.submit(self._deliver, push)
-                changed.wait(self._broker.seconds_to_next_change())
+                if not changed.wait(self._broker.seconds_to_next_change()):
+                    # Something has just fallen due: pulls that wait look again.
+                    changed.notify_all()
 
     def _due(self) -> list[_Push]:
         pushes: list[_Push] = []
