@@ -1,0 +1,37 @@
+"""Read JSON that somebody else wrote: what has another type than expected counts as absent."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def mapping_of(value: Any) -> Mapping[str, Any]:
+    """Return an object's fields; none if the value is no object."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """Return a list's items; none if the value is no list."""
+    return value if isinstance(value, list) else []
+
+
+def mappings_of(value: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; none if the value is no list."""
+    return [item for item in list_of(value) if isinstance(item, Mapping)]
+
+
+def text_of(value: Any) -> str | None:
+    """Return a text; None if the value is none."""
+    return value if isinstance(value, str) else None
+
+
+def field_at(value: Any, path: Iterable[str]) -> Any:
+    """
+    Return the field at the end of a path through objects; None where the path breaks off.
+
+    >>> field_at({"spec": {"nodeName": "n"}}, ["spec", "nodeName"])
+    'n'
+    >>> field_at({"spec": "n"}, ["spec", "nodeName"])
+    """
+    for name in path:
+        value = mapping_of(value).get(name)
+    return value

@@ -1,0 +1,123 @@
+"""
+Cloud Build's messages: a build reached another state.
+
+https://docs.cloud.google.com/build/docs/subscribe-build-notifications
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+
+from shared.domain.images import WrittenImage
+from shared.domain.references import InvalidReferenceError
+from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.untrusted import mapping_of
+from shared.errors import InvalidEventError
+from shared.events.pubsub import PubsubMessage
+
+SUCCESS = "SUCCESS"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildNotification:
+    """
+    A state of a build, with what it pushed.
+
+    The images that a build declares are only what it means to push, and stand there if it fails
+    as well; what was pushed, with the digest, is in its results. What a step pushes on its own
+    is not: Artifact Registry tells of it.
+    """
+
+    build_id: str
+    status: str
+    name: str | None = None
+    """``projects/NUMBER/locations/LOCATION/builds/ID``; older builds have none."""
+    pushed: tuple[WrittenImage, ...] = ()
+    """Each repository and digest once."""
+    invalid_images: int = 0
+
+    @classmethod
+    def from_message(cls, message: PubsubMessage) -> Self:
+        """
+        Read the build out of a message, or only its status if the attribute says enough.
+
+        Raises:
+            InvalidEventError: The data is no build.
+        """
+        status = message.attributes.get("status")
+        if status and status != SUCCESS:
+            return cls(message.attributes.get("buildId", ""), status)
+        wire = _decode(message.data)
+        build_id = wire.id or message.attributes.get("buildId")
+        if not build_id:
+            raise InvalidEventError("not a build: it has no id")
+        pushed, invalid_images = _read_pushed(wire.results.images or () if wire.results else ())
+        return cls(build_id, wire.status, wire.name, pushed, invalid_images)
+
+    @property
+    def cause(self) -> Cause:
+        """What a request says about where it comes from."""
+        return Cause("build", self.build_id, self.name)
+
+    @property
+    def requests(self) -> Iterator[ReferenceRequest]:
+        """A request for each image that was pushed, wherever it may be wanted."""
+        for image in self.pushed:
+            yield ReferenceRequest(image=image.text, reference=image.reference, cause=self.cause)
+
+
+class _WireResults(msgspec.Struct):
+    images: list[Any] | None = None
+
+
+class _WireBuild(msgspec.Struct):
+    status: str
+    id: str | None = None
+    name: str | None = None
+    results: _WireResults | None = None
+
+
+def _decode(data: bytes) -> _WireBuild:
+    try:
+        return msgspec.json.decode(data, type=_WireBuild)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidEventError(f"not a build: {exc}") from exc
+
+
+def _read_pushed(images: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
+    """
+    Return what was pushed, and how many of the entries were invalid.
+
+    One push under a name and under several tags of it is one image. Of its entries the first
+    with a tag is kept, since a tag says more to whoever reads the reference.
+    """
+    pushed: dict[tuple[str, str], tuple[bool, WrittenImage]] = {}
+    invalid = 0
+    for image in images:
+        try:
+            is_tagged, written = _read_image(mapping_of(image))
+        except InvalidReferenceError:
+            invalid += 1
+            continue
+        key = (written.reference.name, written.reference.version)
+        if key not in pushed or (is_tagged and not pushed[key][0]):
+            pushed[key] = (is_tagged, written)
+    return tuple(written for _, written in pushed.values()), invalid
+
+
+def _read_image(image: Mapping[str, Any]) -> tuple[bool, WrittenImage]:
+    """
+    Return a pushed image at its digest, and whether a tag was written.
+
+    Raises:
+        InvalidReferenceError: Name and digest make no reference.
+    """
+    name, digest = image.get("name"), image.get("digest")
+    if not isinstance(name, str) or not isinstance(digest, str | None):
+        raise InvalidReferenceError(f"a pushed image without name, or with an odd digest: {image}")
+    if not digest:
+        return True, WrittenImage.parse(name)
+    written = WrittenImage.parse(f"{name.partition('@')[0]}@{digest}")
+    return written.reference.tag is not None, written
