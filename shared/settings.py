@@ -24,7 +24,8 @@ from shared.domain.references import (
     InvalidReferenceError,
     parse_reference,
 )
-from shared.domain.upstreams import Upstream, make_repository_id
+from shared.domain.repositories import is_google_registry, make_repository_id
+from shared.domain.upstreams import Upstream
 from shared.errors import ConfigurationError
 
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "prestream.yaml"
@@ -112,17 +113,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Decide and log everything, change nothing."""
 
     clusters: Annotated[
-        Literal["auto"] | tuple[kinds.ClusterName, ...],
-        Meta(min_length=1),
-        allowed("auto, or a list of cluster names"),
+        Literal["auto"] | Annotated[tuple[kinds.ClusterName, ...], Meta(min_length=1)],
+        allowed("auto, or a list of at least one cluster's name"),
     ] = "auto"
     """Clusters that are kept warm: `auto` (all of the project with an accelerator pool or on
     Autopilot), or a list of names, alone or as `projects/P/locations/L/clusters/C`."""
 
     targets: Annotated[
-        Literal["auto"] | Mapping[kinds.Target, Placement],
-        Meta(min_length=1),
-        allowed("auto, or names with a nodeSelector and tolerations each"),
+        Literal["auto"] | Annotated[Mapping[kinds.Target, Placement], Meta(min_length=1)],
+        allowed("auto, or at least one name with a nodeSelector and tolerations"),
     ] = "auto"
     """Where an image is warmed if nothing says where: `auto` (on every accelerator pool), or
     names with a `nodeSelector` and `tolerations` each."""
@@ -134,7 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ladder: Annotated[
         tuple[kinds.Rung, ...],
         Meta(min_length=1),
-        allowed("a list of gpu-node, any-node, new-gpu-node and prewarm-api"),
+        allowed("a list of at least one of gpu-node, any-node, new-gpu-node and prewarm-api"),
     ] = ("gpu-node", "any-node")
     """Where a warmup may run, tried in this order: `gpu-node` (a ready node of the target),
     `any-node` (a ready node that streams), `new-gpu-node` (one that is added for it),
@@ -146,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     include: Annotated[
         tuple[kinds.ImagePattern, ...],
         Meta(min_length=1),
-        allowed("a list of patterns over REGISTRY/REPOSITORY"),
+        allowed("a list of at least one pattern over REGISTRY/REPOSITORY"),
     ] = ("*",)
     """Patterns over the full name of an image, `REGISTRY/REPOSITORY`; one must match."""
 
@@ -253,7 +252,9 @@ def _list_faults(values: Mapping[str, Any]) -> Iterator[str]:
     repositories: dict[str, str] = {}
     for host, upstream in values.get("upstreams", {}).items():
         if host in DOCKER_HUB_ALIASES:
-            yield f"upstreams.{host}: is not allowed, only the name it is an alias of: {DOCKER_HUB}"
+            yield f"upstreams.{host}: is an alias, only its full name is allowed: {DOCKER_HUB}"
+        if is_google_registry(host):
+            yield f"upstreams.{host}: is Google's own, whose images need no mirror"
         repository = upstream.repository or make_repository_id(host)
         if repository in repositories:
             yield (

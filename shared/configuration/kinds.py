@@ -28,7 +28,8 @@ def allowed(words: str) -> Meta:
 
 
 def _pattern(pattern: str) -> Meta:
-    return Meta(pattern=rf"^(?:{pattern})$")
+    """Return the constraint; ``$`` alone would pass a line feed at the end in Python."""
+    return Meta(pattern=rf"^(?:{pattern})$(?!\n)")
 
 
 Flag = Annotated[bool, allowed("true or false")]
@@ -155,7 +156,10 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     password_secret_version: SecretVersion | None = None
     """Version of a Secret Manager secret that Artifact Registry reads the password from."""
 
-    paths: tuple[RepositoryPath, ...] = ()
+    paths: Annotated[
+        tuple[RepositoryPath, ...],
+        allowed("a list of patterns over repositories without the registry, such as nvidia/*"),
+    ] = ()
     """Patterns of the repositories that may be mirrored; all, if empty. Required with
     credentials, since every node could read whatever they can."""
 
@@ -205,10 +209,14 @@ class TolerationForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class PlacementForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where warmups of a target run, as Kubernetes writes it."""
 
-    nodeSelector: dict[LabelKey, LabelValue] = {}  # noqa: N815  # Kubernetes' own word
+    nodeSelector: Annotated[  # noqa: N815  # Kubernetes' own word
+        dict[LabelKey, LabelValue], allowed("labels with their values, as strings")
+    ] = {}
     """Labels that a node must have."""
 
-    tolerations: tuple[TolerationForm, ...] = ()
+    tolerations: Annotated[
+        tuple[TolerationForm, ...], allowed("a list of tolerations, each with a key")
+    ] = ()
     """Taints that do not keep the warmup away."""
 
     def list_faults(self) -> Iterator[str]:

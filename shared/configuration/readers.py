@@ -19,8 +19,11 @@ from shared.configuration.kinds import FORMS, Form
 UNSOUND = object()
 """Stands for a value that has a problem."""
 
+_MAX_SHOWN = 120
+
 _repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 120
+_repr.maxlevel = 2
+_repr.maxstring = _repr.maxother = _MAX_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,15 @@ class Reader:
             kind: The annotated type of the key.
             key: Its full path, such as ``upstreams.docker.io.paths[0]``.
         """
-        inner, words = _unwrap(kind)
+        inner, words = unwrap(kind)
         if get_origin(inner) in {Union, types.UnionType}:
             members = [each for each in get_args(inner) if each is not types.NoneType]
             literals = {text for each in members for text in _literals(each)}
             if (value is None and types.NoneType in get_args(inner)) or _is_in(value, literals):
                 return value
-            inner, more = _unwrap(next(each for each in members if not _literals(each)))
+            kind = next(each for each in members if not _literals(each))
+            inner, more = unwrap(kind)
             words = words or more
-            kind = Annotated[inner, *get_args(kind)[1:]] if get_origin(kind) is Annotated else inner
         if inner in FORMS:
             return self._read_form(value, FORMS[inner], key)
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
@@ -79,7 +82,7 @@ class Reader:
 
     def _read_plain(self, value: Any, kind: Any, key: str, words: str) -> Any:
         """Read a collection, or a value that msgspec converts."""
-        origin = get_origin(_unwrap(kind)[0])
+        origin = get_origin(unwrap(kind)[0])
         if origin is Mapping or origin is dict:
             return self._read_mapping(value, kind, key, words)
         if origin is tuple or origin is frozenset:
@@ -112,17 +115,18 @@ class Reader:
     def _read_mapping(self, value: Any, kind: Any, key: str, words: str) -> Any:
         if not isinstance(value, Mapping) or len(value) < _minimum(kind):
             return self._refuse(value, key, words)
-        name_kind, item_kind = get_args(_unwrap(kind)[0])
+        name_kind, item_kind = get_args(unwrap(kind)[0])
         read = {
             self.read(name, name_kind, join(key, name)): self.read(each, item_kind, join(key, name))
             for name, each in value.items()
         }
-        return {name: each for name, each in read.items() if UNSOUND not in (name, each)}
+        sound = {name: each for name, each in read.items() if UNSOUND not in (name, each)}
+        return types.MappingProxyType(sound)
 
     def _read_items(self, value: Any, kind: Any, key: str, words: str) -> Any:
         if not isinstance(value, list) or len(value) < _minimum(kind):
             return self._refuse(value, key, words)
-        inner, _ = _unwrap(kind)
+        inner, _ = unwrap(kind)
         item_kind, *_ = get_args(inner)
         read = [self.read(each, item_kind, f"{key}[{index}]") for index, each in enumerate(value)]
         items = [each for each in read if each is not UNSOUND]
@@ -143,7 +147,7 @@ def join(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
 
-def _unwrap(kind: Any) -> tuple[Any, str]:
+def unwrap(kind: Any) -> tuple[Any, str]:
     """Return the type without its annotations, and the words for what is allowed."""
     if get_origin(kind) is not Annotated:
         return kind, ""
@@ -158,7 +162,7 @@ def _minimum(kind: Any) -> int:
 
 
 def _literals(kind: Any) -> tuple[Any, ...]:
-    inner, _ = _unwrap(kind)
+    inner, _ = unwrap(kind)
     return get_args(inner) if get_origin(inner) is Literal else ()
 
 
@@ -174,4 +178,6 @@ def _suggest(name: object, known: Collection[str]) -> str:
 
 
 def _show(value: Any) -> str:
-    return "no value" if value is None else _repr.repr(value)
+    """Return a value as messages show it; a few aliases in YAML can make it very long."""
+    text = "no value" if value is None else _repr.repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -1,12 +1,7 @@
 """A registry that may be mirrored, as the configuration describes it."""
 
-import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-
-from shared.domain.references import DOCKER_HUB
-
-_NO_ID = re.compile(r"[.:]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +46,3 @@ class Upstream:
         if not self.paths:
             return not self.has_credentials
         return any(fnmatchcase(repository, pattern) for pattern in self.paths)
-
-
-def make_repository_id(registry: str) -> str:
-    """
-    Return the id of the mirror of a registry, where the configuration names none.
-
-    >>> make_repository_id("docker.io"), make_repository_id("registry.example.com:5000")
-    ('dockerhub-mirror', 'registry-example-com-5000-mirror')
-    """
-    if registry == DOCKER_HUB:
-        return "dockerhub-mirror"
-    return f"{_NO_ID.sub('-', registry)}-mirror"
