@@ -1,0 +1,207 @@
+"""The Container API: the clusters of a project, and their node pools."""
+
+import base64
+import copy
+import datetime as dates
+import functools
+import hashlib
+import threading
+from collections.abc import Mapping
+from typing import Any, Self
+
+import flask
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from sandbox.clock import Clock, format_time
+from sandbox.faults import Faults
+from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault, apply_faults
+
+_VERSION = "1.33.5-gke.1080000"
+_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+_ZONE_PARTS = 3
+"""``us-central1-a`` is a zone, ``us-central1`` a region."""
+
+
+class ContainerApi:
+    """A server of ``GKE_EMULATOR_HOST``; its faults are those of service ``container``."""
+
+    def __init__(self, clock: Clock, faults: Faults) -> None:
+        self.clusters: dict[str, dict[str, Any]] = {}
+        """By ``projects/P/locations/L/clusters/C``, as the API describes them."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        app = flask.Flask(__name__)
+        apply_faults(app, faults, "container", api_fault)
+        answer_api_errors(app)
+        collection = "/v1/projects/<project>/locations/<location>/clusters"
+        app.get(collection)(self._list)
+        app.get(f"{collection}/<cluster>")(self._get)
+        app.get(f"{collection}/<cluster>/nodePools")(self._list_node_pools)
+        app.get(f"{collection}/<cluster>/nodePools/<node_pool>")(self._get_node_pool)
+        self._server = HttpServer(app)
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the API."""
+        return self._server.address
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering, and close the socket."""
+        self._server.stop()
+
+    def add_cluster(self, cluster: Mapping[str, Any], project: str = "demo") -> str:
+        """
+        Let a cluster exist, and return its resource name.
+
+        ``name`` and ``location`` are needed. What else a running cluster has is filled in, also
+        in each of its ``nodePools``; what is given wins, at any depth.
+        """
+        name = f"projects/{project}/locations/{cluster['location']}/clusters/{cluster['name']}"
+        complete = _merged(_cluster_defaults(name, self._clock), cluster)
+        complete["nodePools"] = [
+            _merged(_node_pool_defaults(complete, pool["name"]), pool)
+            for pool in cluster.get("nodePools", ())
+        ]
+        complete["currentNodeCount"] = sum(
+            pool["initialNodeCount"] * len(pool["locations"]) for pool in complete["nodePools"]
+        )
+        with self._lock:
+            self.clusters[name] = complete
+        return name
+
+    def remove_cluster(self, name: str) -> None:
+        """Let a cluster exist no more."""
+        with self._lock:
+            del self.clusters[name]
+
+    def _list(self, project: str, location: str) -> dict[str, Any]:
+        with self._lock:
+            clusters = dict(self.clusters)
+        prefix = f"projects/{project}/locations/"
+        found = [
+            cluster
+            for name, cluster in sorted(clusters.items())
+            if name.startswith(prefix) and location in {"-", cluster["location"]}
+        ]
+        return {"clusters": found} if found else {}
+
+    def _get(self, project: str, location: str, cluster: str) -> dict[str, Any]:
+        name = f"projects/{project}/locations/{location}/clusters/{cluster}"
+        with self._lock:
+            found = self.clusters.get(name)
+        if found is None:
+            raise ApiError(404, f"Not found: {name}.")
+        return found
+
+    def _list_node_pools(self, project: str, location: str, cluster: str) -> dict[str, Any]:
+        return {"nodePools": self._get(project, location, cluster)["nodePools"]}
+
+    def _get_node_pool(
+        self, project: str, location: str, cluster: str, node_pool: str
+    ) -> dict[str, Any]:
+        for pool in self._get(project, location, cluster)["nodePools"]:
+            if pool["name"] == node_pool:
+                found: dict[str, Any] = pool
+                return found
+        raise ApiError(404, f"Not found: node pool {node_pool!r} of cluster {cluster!r}.")
+
+
+def _cluster_defaults(name: str, clock: Clock) -> dict[str, Any]:
+    _, project, _, location, _, cluster = name.split("/")
+    is_zonal = location.count("-") + 1 == _ZONE_PARTS
+    region = location.rpartition("-")[0] if is_zonal else location
+    uid = f"gke-{hashlib.sha256(name.encode()).hexdigest()[:20]}"
+    return {
+        "name": cluster,
+        "location": location,
+        "zone": location,
+        "locations": [location] if is_zonal else [f"{location}-{zone}" for zone in "abc"],
+        "id": uid,
+        "selfLink": f"https://container.googleapis.com/v1/projects/{project}/"
+        f"{'zones' if is_zonal else 'locations'}/{location}/clusters/{cluster}",
+        "status": "RUNNING",
+        "endpoint": "203.0.113.10",
+        "masterAuth": {"clusterCaCertificate": _certificate()},
+        "controlPlaneEndpointsConfig": {
+            "dnsEndpointConfig": {
+                "endpoint": f"{uid}.{region}.gke.goog",
+                "allowExternalTraffic": False,
+            },
+            "ipEndpointsConfig": {
+                "enabled": True,
+                "enablePublicEndpoint": True,
+                "publicEndpoint": "203.0.113.10",
+                "privateEndpoint": "10.128.0.2",
+            },
+        },
+        "autopilot": {},
+        "autoscaling": {"autoscalingProfile": "BALANCED"},
+        "nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": False}}},
+        "resourceLabels": {},
+        "network": "default",
+        "subnetwork": "default",
+        "releaseChannel": {"channel": "REGULAR"},
+        "initialClusterVersion": _VERSION,
+        "currentMasterVersion": _VERSION,
+        "currentNodeVersion": _VERSION,
+        "createTime": format_time(clock.now()),
+    }
+
+
+def _node_pool_defaults(cluster: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "config": {
+            "machineType": "e2-standard-4",
+            "diskSizeGb": 100,
+            "diskType": "pd-balanced",
+            "imageType": "COS_CONTAINERD",
+            "oauthScopes": _SCOPES,
+            "serviceAccount": "default",
+        },
+        "initialNodeCount": 1,
+        "locations": cluster["locations"],
+        "management": {"autoUpgrade": True, "autoRepair": True},
+        "maxPodsConstraint": {"maxPodsPerNode": "110"},
+        "selfLink": f"{cluster['selfLink']}/nodePools/{name}",
+        "status": "RUNNING",
+        "version": _VERSION,
+    }
+
+
+def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for key, value in given.items():
+        inner = merged.get(key)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merged(inner, value)
+        else:
+            merged[key] = copy.deepcopy(value)
+    return merged
+
+
+@functools.cache
+def _certificate() -> str:
+    """Return a certificate authority of nobody, as the API encodes one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox")])
+    today = dates.datetime.now(dates.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(today - dates.timedelta(days=1))
+        .not_valid_after(today + dates.timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return base64.b64encode(certificate.public_bytes(serialization.Encoding.PEM)).decode()
