@@ -12,7 +12,10 @@ What is none of these is a bug, and is redelivered.
 
 import logging
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+FailedOutcome = Literal["pull_failed", "not_allowed", "misconfigured", "postponed", "no_node"]
+"""How a fact says that an image could not be warmed."""
 
 
 class EventError(Exception):
@@ -60,14 +63,18 @@ class ImageError(Exception):
     subscription, so one tenant's mistake must not cause them.
 
     Attributes:
-        outcome: The outcome of the fact: ``pull_failed``, ``not_allowed``, ``misconfigured``,
-            ``postponed`` or ``no_node``.
+        outcome: The outcome of the fact.
         hint: What a person can do about it, in one sentence.
         not_before: When trying again can help; None where no time is known.
     """
 
     def __init__(
-        self, outcome: str, reason: str, *, hint: str, not_before: datetime | None = None
+        self,
+        outcome: FailedOutcome,
+        reason: str,
+        *,
+        hint: str,
+        not_before: datetime | None = None,
     ) -> None:
         super().__init__(reason)
         self.outcome = outcome

@@ -1,0 +1,239 @@
+"""Launch the warmup of one image on one target: exactly one Job for each period."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from shared.domain.clusters import ClusterName
+from shared.domain.jobs import JobName, JobState, Warmup, WarmupKey, period_of, time_to_live_s
+from shared.domain.ladder import (
+    Node,
+    RungUnavailableError,
+    Strategy,
+    plan_rung,
+    serve_rung,
+    with_platform,
+)
+from shared.domain.manifests import Manifest
+from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
+from shared.domain.references import ImageReference, parse_reference
+from shared.domain.requests import ReferenceRequest
+from shared.errors import ConfigurationError, ImageError, TransientError
+from shared.settings import Settings
+from shared.workflows.mirroring import Mirrors, Source
+
+_SECONDS_AN_HOUR = 3_600
+
+
+class Cluster(Protocol):
+    """A cluster's API, as far as warming needs it."""
+
+    @property
+    def name(self) -> ClusterName: ...  # noqa: D102
+    @property
+    def is_autopilot(self) -> bool: ...  # noqa: D102
+    def fetch_job(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
+    def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+    def delete_job(self, name: str, uid: str) -> None: ...  # noqa: D102
+    def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def list_nodes(self, label_selector: str = "") -> Iterable[dict[str, Any]]: ...  # noqa: D102
+
+
+ReportJob = Callable[[Any, Mapping[str, Any]], None]
+"""Writes the fact of a Job that ended in a cluster, unless that was done before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An image whose digest is known, and who asked for it."""
+
+    request: ReferenceRequest
+    message_id: str
+    publish_time: datetime
+    source: Source
+    manifest: Manifest
+
+    @property
+    def pulled(self) -> ImageReference:
+        """What nodes pull: the mirror's reference by digest."""
+        return self.source.mirror.at(self.manifest.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an image shall be warm: a placement, under the name that its label carries."""
+
+    name: str
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What came of launching a warmup."""
+
+    result: Literal["created", "waiting", "known", "too_small", "would_create"]
+    job: JobName
+
+
+class Launcher:
+    """Makes warmup Jobs; asking twice is asking once."""
+
+    def __init__(self, settings: Settings, *, mirrors: Mirrors, report: ReportJob) -> None:
+        self._settings = settings
+        self._mirrors = mirrors
+        self._report = report
+        self._helpers: dict[str, ImageReference] = {}
+
+    def launch(self, cluster: Cluster, order: Order, target: Target) -> Launch:
+        """
+        Make sure that the warmup of this period was launched.
+
+        Raises:
+            ImageError: The image has nothing for the target's platform, or no rung can serve.
+            TransientError: A service that is needed is unavailable.
+            ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
+        """
+        job = self._key(cluster, order, target).job_name(order.source.image)
+        body = cluster.fetch_job(job)
+        standing = None if body is None else JobState.from_body(body)
+        if standing is not None and not standing.is_failed:
+            return Launch("waiting" if standing.is_waiting else "known", job)
+        prepared = self._prepare(cluster, order, target)
+        if prepared is None:
+            return Launch("too_small", job)
+        if self._settings.dry_run:
+            return Launch("would_create", job)
+        warmup = self._make_warmup(cluster, order, target, *prepared)
+        if body is not None and standing is not None:
+            # Its fact first: with the Job goes what is known of its end.
+            self._report(cluster, body)
+            cluster.delete_job(standing.name, standing.uid)
+        if cluster.create_job(warmup.body()):
+            return Launch("created", job)
+        if standing is not None:
+            raise TransientError(f"failed Job {job} is still being deleted")
+        return Launch("waiting", job)
+
+    def _prepare(
+        self, cluster: Cluster, order: Order, target: Target
+    ) -> tuple[Strategy, int] | None:
+        """Return how to warm, and the compressed size; None for an image that starts fast."""
+        platform = order.request.platform
+        image_bytes = self._measure(order, platform)
+        if image_bytes is not None and self._is_too_small(order, image_bytes):
+            return None
+        strategy = self._choose_strategy(cluster, order, target)
+        if image_bytes is None or strategy.platform != (platform or DEFAULT_PLATFORM):
+            image_bytes = self._fetch_platform(order, strategy.platform).image_bytes
+            if self._is_too_small(order, image_bytes):
+                return None
+        return strategy, image_bytes
+
+    def _measure(self, order: Order, platform: str | None) -> int | None:
+        """
+        Return the compressed size of the image, as far as it can be told before the node is known.
+
+        None where no platform is asked for and the image has none for the usual one.
+        """
+        manifest = order.manifest
+        if platform is None and manifest.is_index and not manifest.digest_for(DEFAULT_PLATFORM):
+            return None
+        return self._fetch_platform(order, platform or DEFAULT_PLATFORM).image_bytes
+
+    def _fetch_platform(self, order: Order, platform: str) -> Manifest:
+        return self._mirrors.fetch_platform(order.source, order.manifest, platform)
+
+    def _is_too_small(self, order: Order, image_bytes: int) -> bool:
+        """Whether the image starts fast anyway, and nobody insists."""
+        return not order.request.overrides_rules and image_bytes < self._settings.min_image_bytes
+
+    def _key(self, cluster: Cluster, order: Order, target: Target) -> WarmupKey:
+        digest = order.manifest.digest
+        return WarmupKey(
+            digest=digest,
+            cluster=str(cluster.name),
+            target=with_platform(target.placement, order.request.platform),
+            period=period_of(order.publish_time, digest, self._period_s),
+            forced_by=order.message_id if order.request.force else None,
+        )
+
+    def _choose_strategy(self, cluster: Cluster, order: Order, target: Target) -> Strategy:
+        reasons = []
+        for name in self._settings.ladder:
+            try:
+                rung = plan_rung(
+                    name,
+                    target.placement,
+                    order.request.platform,
+                    is_autopilot=cluster.is_autopilot,
+                )
+                selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
+                return serve_rung(
+                    rung,
+                    [Node.from_body(body) for body in cluster.list_nodes(selector)],
+                    order.manifest.digest,
+                    platform=order.request.platform,
+                )
+            except RungUnavailableError as exc:
+                reasons.append(f"{name}: {exc}")
+        raise ImageError("no_node", "; ".join(reasons), hint=_no_node_hint(target.placement))
+
+    def _make_warmup(
+        self,
+        cluster: Cluster,
+        order: Order,
+        target: Target,
+        strategy: Strategy,
+        image_bytes: int,
+    ) -> Warmup:
+        settings = self._settings
+        return Warmup(
+            name=self._key(cluster, order, target).job_name(order.source.image),
+            namespace=settings.namespace,
+            image=order.request.image,
+            mirror=order.pulled,
+            digest=order.manifest.digest,
+            helper=self._resolve_helper(cluster.name),
+            image_bytes=image_bytes,
+            target_name=target.name,
+            strategy=strategy,
+            cause=order.request.cause,
+            deadline_s=round(settings.deadline_minutes * 60),
+            time_to_live_s=time_to_live_s(
+                self._period_s, settings.max_event_age_hours * _SECONDS_AN_HOUR
+            ),
+        )
+
+    def _resolve_helper(self, cluster: ClusterName) -> ImageReference:
+        """Return the helper image by digest, from its mirror; asked once an instance and region."""
+        if cluster.location not in self._helpers:
+            self._helpers[cluster.location] = self._ask_for_helper(cluster)
+        return self._helpers[cluster.location]
+
+    def _ask_for_helper(self, cluster: ClusterName) -> ImageReference:
+        text = self._settings.helper_image
+        try:
+            source = self._mirrors.locate(parse_reference(text), cluster.location)
+            if source.mirror.digest is not None:
+                return source.mirror.at(source.mirror.digest)
+            return source.mirror.at(self._mirrors.resolve(source).digest)
+        except ImageError as exc:
+            message = f"helper_image {text!r} cannot be used: {exc}"
+            if exc.outcome == "postponed":
+                raise TransientError(message) from exc
+            raise ConfigurationError(message) from exc
+
+    @property
+    def _period_s(self) -> float:
+        return self._settings.period_hours * _SECONDS_AN_HOUR
+
+
+def _no_node_hint(placement: Placement) -> str:
+    accelerator = dict(placement.node_selector).get(ACCELERATOR_KEY)
+    pool = f"a {accelerator} node pool" if accelerator else "a node pool of the target"
+    return (
+        f"Turn on image streaming on a node pool of the cluster, or start a node of {pool};"
+        " the rung new-gpu-node adds one."
+    )

@@ -1,0 +1,142 @@
+"""Warm an image in a cluster: from a reference to its Jobs, or to the fact that says why not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.domain.clusters import ClusterName
+from shared.domain.facts import Fact, Subject, WarmupFinished
+from shared.domain.ladder import Node, find_targets
+from shared.domain.outcomes import Outcome, ignored
+from shared.domain.placements import ACCELERATOR_KEY
+from shared.domain.requests import ReferenceRequest
+from shared.domain.selection import Selection
+from shared.errors import ImageError
+from shared.settings import Settings
+from shared.workflows.launching import Cluster, Launch, Launcher, Order, Target
+from shared.workflows.mirroring import Mirrors, MissingMirrorError
+from shared.workflows.turns import resume_next
+
+
+class FactLog(Protocol):
+    """Where facts are written."""
+
+    def write(self, fact: Fact) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A reference message, as it arrived."""
+
+    request: ReferenceRequest
+    message_id: str
+    publish_time: datetime
+
+
+class Warming:
+    """Warms images in clusters."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mirrors: Mirrors,
+        launcher: Launcher,
+        connect: Callable[[ClusterName], Cluster],
+        facts: FactLog,
+    ) -> None:
+        self._settings = settings
+        self._mirrors = mirrors
+        self._launcher = launcher
+        self._connect = connect
+        self._facts = facts
+        self._selection = Selection(include=settings.include, exclude=settings.exclude)
+
+    def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
+        """
+        Warm an image in a cluster, on every target that is asked for.
+
+        Raises:
+            TransientError: A service that is needed is unavailable.
+            ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
+            UnknownClusterError: There is no such cluster.
+        """
+        request = delivery.request
+        details: dict[str, Any] = {"image": request.image, "cluster": str(cluster)}
+        try:
+            source = self._mirrors.locate(request.reference, cluster.location)
+            details["mirror"] = str(source.mirror)
+            if not request.overrides_rules and not self._selection.admits(source.image):
+                return ignored("the image is excluded by the configuration", **details)
+            manifest = self._mirrors.resolve(source)
+            details["digest"] = manifest.digest
+            order = Order(request, delivery.message_id, delivery.publish_time, source, manifest)
+            return self._warm_targets(delivery, self._connect(cluster), order, details)
+        except MissingMirrorError as exc:
+            would = {"would_create": [f"repository {exc.repository.name}"]}
+            return Outcome("handled", details | {"dry_run": True} | would)
+        except ImageError as exc:
+            return Outcome("handled", details | self._settle(exc, delivery, details, target=None))
+
+    def _warm_targets(
+        self, delivery: Delivery, cluster: Cluster, order: Order, details: dict[str, Any]
+    ) -> Outcome:
+        launches: list[Launch] = []
+        failures: list[dict[str, Any]] = []
+        details = details | {"mirror": str(order.pulled)}
+        for target in self._find_targets(order.request, cluster):
+            try:
+                launches.append(self._launcher.launch(cluster, order, target))
+            except ImageError as exc:
+                failures.append(self._settle(exc, delivery, details, target=target.name))
+        queued = any(launch.result in {"created", "waiting"} for launch in launches)
+        if queued and not self._settings.dry_run:
+            details["resumed"] = resume_next(cluster, self._settings.max_running)
+        if not failures and all(launch.result == "too_small" for launch in launches):
+            reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
+            return ignored(reason, **details)
+        for launch in launches:
+            details.setdefault(launch.result, []).append(launch.job)
+        if self._settings.dry_run:
+            details["dry_run"] = True
+        # One target is the usual case: its outcome stands in the line itself.
+        failed = {"failures": failures} if len(failures) > 1 else dict(*failures)
+        return Outcome("handled", details | failed)
+
+    def _find_targets(self, request: ReferenceRequest, cluster: Cluster) -> list[Target]:
+        """Return where to warm: what the message says, or what the configuration does."""
+        if request.placement is not None:
+            # Anybody may publish a message, so what it says is reduced here once more.
+            placement = request.placement.reduced_to(self._settings.placement_keys)
+            return [Target(placement.name, placement)]
+        if self._settings.targets != "auto":
+            return [Target(name, placement) for name, placement in self._settings.targets.items()]
+        nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
+        return [Target(placement.name, placement) for placement in find_targets(nodes)]
+
+    def _settle(
+        self, error: ImageError, delivery: Delivery, details: dict[str, Any], *, target: str | None
+    ) -> dict[str, Any]:
+        """Write the fact of an image that cannot be warmed; return what the log line says."""
+        request = delivery.request
+        finished = WarmupFinished(
+            subject=Subject(
+                image=request.image,
+                mirror=details.get("mirror"),
+                digest=details.get("digest"),
+                cluster=details["cluster"],
+                cause=request.cause,
+            ),
+            outcome=error.outcome,
+            at=delivery.publish_time,
+            message_id=delivery.message_id,
+            target=target,
+            reason=str(error),
+            hint=error.hint,
+            not_before=error.not_before,
+        )
+        if not self._settings.dry_run:
+            self._facts.write(finished.as_fact())
+        said = {"outcome": error.outcome, "reason": str(error), "hint": error.hint}
+        return said | ({"target": target} if target else {})
