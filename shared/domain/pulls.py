@@ -52,7 +52,7 @@ _QUOTED_REFERENCE = re.compile(r'(?:image|reference|snapshot) "([^"]+)"')
 _GRANT = re.compile(
     r'Permission "(?P<permission>artifactregistry\.[\w.]+)" denied on resource "(?P<on>[^"]+)"'
 )
-_ARTIFACT_REGISTRY = re.compile(r'"?[\w.-]*(?:-docker\.pkg\.dev|\bgcr\.io)/')
+_ARTIFACT_REGISTRY = re.compile(r"(?:-docker\.pkg\.dev|\bgcr\.io)/")
 
 
 class InvalidDurationError(ValueError):
@@ -169,8 +169,12 @@ def classify_pull_failure(message: str) -> PullFailure:
 
 def _without_names(message: str) -> str:
     text = _URL.sub("", strip_combined(message))
-    for name in sorted(set(_QUOTED_REFERENCE.findall(text)), key=len, reverse=True):
-        text = text.replace(name, "")
+    names = _QUOTED_REFERENCE.findall(text)
+    text = _QUOTED_REFERENCE.sub("", text)
+    for name in names:
+        # A name of one word may be any word of the text as well.
+        if "/" in name or ":" in name:
+            text = text.replace(name, "")
     return text
 
 
@@ -212,7 +216,7 @@ _RULES: Final = (
         ),
     ),
     _rule(
-        r"parent snapshot .*does not exist",
+        r"parent snapshot .*does not exist|content digest .*not found",
         PullFailure(
             "layer_lost",
             "pull_failed",
@@ -242,7 +246,7 @@ _RULES: Final = (
         ),
     ),
     _rule(
-        r"toomanyrequests|\b429\b|too many requests|pull rate limit|resource_?exhausted"
+        r"toomanyrequests|too many requests|pull rate limit|resource_?exhausted"
         r"|quota exceeded",
         PullFailure(
             "rate_limited",
@@ -266,12 +270,12 @@ _RULES: Final = (
         ),
     ),
     _rule(
-        r"\b40[13]\b|forbidden|denied|unauthori[sz]ed|unauthenticated|insufficient_scope"
+        r"forbidden|(?<!permission )denied|unauthori[sz]ed|unauthenticated|insufficient_scope"
         r"|failed to authorize|may require authori[sz]ation",
         PullFailure("denied", "pull_failed", "", "", permanent=True),
     ),
     _rule(
-        r"not ?found|manifest_?\s?unknown|name_?\s?unknown|\b404\b|does not exist",
+        r"not ?found|(?:manifest|name)[_ ]unknown|does not exist",
         PullFailure(
             "not_found",
             "pull_failed",

@@ -129,7 +129,7 @@ class JobReported:
     @property
     def has_ended(self) -> bool:
         """Whether the Job ended by it: a pod that could not be created is tried again."""
-        return self.reason not in {"FailedCreate", "PodFailurePolicy"}
+        return self.reason != "FailedCreate"
 
 
 @dataclass(frozen=True, slots=True)
