@@ -2,29 +2,18 @@
 
 import copy
 import threading
-import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.artifact_registry import validation
 from sandbox.artifact_registry.names import registry_uri, split_repository_name
+from sandbox.artifact_registry.operations import ANY_PREFIX, Operation, Operations
 from sandbox.artifact_registry.switches import Switches
 from sandbox.clock import Clock, format_time
 from sandbox.http_server import ApiError
 
-_PACKAGE = "type.googleapis.com/google.devtools.artifactregistry.v1"
 _IMMUTABLE = ("name", "format", "mode", "kmsKeyName")
 _UPSTREAM = ("dockerRepository", "commonRepository")
-
-
-@dataclass(slots=True)
-class _Operation:
-    name: str
-    due: datetime
-    resource: dict[str, Any]
-    error: Mapping[str, Any] | None = None
 
 
 class Repositories:
@@ -34,12 +23,12 @@ class Repositories:
     One that is being created shows neither in ``get`` nor in ``all``, but its name is taken.
     """
 
-    def __init__(self, clock: Clock, switches: Switches) -> None:
+    def __init__(self, clock: Clock, switches: Switches, operations: Operations) -> None:
         self._clock = clock
         self._switches = switches
+        self._operations = operations
         self._stored: dict[str, dict[str, Any]] = {}
-        self._operations: dict[str, _Operation] = {}
-        self._pending: dict[str, _Operation] = {}
+        self._pending: dict[str, tuple[Operation, dict[str, Any]]] = {}
         self._lock = threading.RLock()
 
     @property
@@ -75,13 +64,19 @@ class Repositories:
 
     def create(self, name: str, repository: Mapping[str, Any]) -> dict[str, Any]:
         """Begin to create a checked repository, and return the operation."""
+        project, location, _ = split_repository_name(name)
         resource = self._complete(name, repository)
         with self._lock:
             self.check_free(name)
-            operation = self._begin(name, resource, self._switches.operation_delay_s)
-            self._pending[name] = operation
-            self._settle()
-        return self._render(operation)
+            operation = self._operations.begin(
+                project,
+                location,
+                {"@type": f"{ANY_PREFIX}.Repository", **resource},
+                delay_s=self._switches.operation_delay_s,
+                error=self._switches.operation_error,
+            )
+            self._pending[name] = operation, resource
+        return operation.render(self._clock.now())
 
     def put(self, name: str, repository: Mapping[str, Any]) -> None:
         """Let a repository exist, by no operation."""
@@ -125,24 +120,12 @@ class Repositories:
         Raises:
             ApiError: There is none of that name.
         """
+        project, location, _ = split_repository_name(name)
         with self._lock:
             self.get(name)
             del self._stored[name]
-            return self._render(self._begin(name, {}, 0.0))
-
-    def operation(self, name: str) -> dict[str, Any]:
-        """
-        Return an operation, as it is by now.
-
-        Raises:
-            ApiError: There is none of that name.
-        """
-        with self._lock:
-            self._settle()
-            operation = self._operations.get(name)
-        if operation is None:
-            raise ApiError(404, "Requested entity was not found.")
-        return self._render(operation)
+        empty = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        return self._operations.begin(project, location, empty).render(self._clock.now())
 
     def _complete(self, name: str, repository: Mapping[str, Any]) -> dict[str, Any]:
         now = format_time(self._clock.now())
@@ -152,40 +135,13 @@ class Repositories:
         output = {"createTime": now, "updateTime": now, "registryUri": registry_uri(name)}
         return {**resource, "name": name, **output}
 
-    def _begin(self, name: str, resource: dict[str, Any], delay_s: float) -> _Operation:
-        project, location, _ = split_repository_name(name)
-        operation = _Operation(
-            f"projects/{project}/locations/{location}/operations/{uuid.uuid4()}",
-            self._clock.now() + timedelta(seconds=delay_s),
-            resource,
-            self._switches.operation_error,
-        )
-        self._operations[operation.name] = operation
-        return operation
-
     def _settle(self) -> None:
         now = self._clock.now()
-        for name, operation in list(self._pending.items()):
+        for name, (operation, resource) in list(self._pending.items()):
             if operation.due <= now:
                 del self._pending[name]
                 if operation.error is None:
-                    self._stored[name] = operation.resource
-
-    def _render(self, operation: _Operation) -> dict[str, Any]:
-        rendered: dict[str, Any] = {
-            "name": operation.name,
-            "metadata": {"@type": f"{_PACKAGE}.OperationMetadata"},
-        }
-        if operation.due > self._clock.now():
-            return rendered
-        rendered["done"] = True
-        if operation.error is not None:
-            rendered["error"] = dict(operation.error)
-        elif operation.resource:
-            rendered["response"] = {"@type": f"{_PACKAGE}.Repository", **operation.resource}
-        else:
-            rendered["response"] = {"@type": "type.googleapis.com/google.protobuf.Empty"}
-        return rendered
+                    self._stored[name] = resource
 
 
 def _change(target: dict[str, Any], source: Mapping[str, Any], path: list[str]) -> None:

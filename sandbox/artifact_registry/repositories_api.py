@@ -10,6 +10,7 @@ import flask
 from sandbox.artifact_registry import validation
 from sandbox.artifact_registry.contents import Contents
 from sandbox.artifact_registry.names import repository_name
+from sandbox.artifact_registry.operations import Operations
 from sandbox.artifact_registry.paging import page
 from sandbox.artifact_registry.pulling import upstream_of
 from sandbox.artifact_registry.repositories import Repositories
@@ -18,7 +19,8 @@ from sandbox.http_server import ApiError
 
 _NAME_FILTER = re.compile(r'name\s*=\s*"([^"]*)"')
 _UNAUTHENTICATED = 401
-_COLLECTION = "/locations/<location>/repositories"
+_LOCATION = "/v1/projects/<project>/locations/<location>"
+_COLLECTION = f"{_LOCATION}/repositories"
 _BAD_CREDENTIALS = (
     "failed to fetch bearer token; generic::unauthenticated: Unauthorized error returned by the "
     "external repository... this typically means your upstream credentials are invalid"
@@ -29,24 +31,30 @@ class RepositoriesApi:
     """The routes of locations, operations and repositories."""
 
     def __init__(
-        self, repositories: Repositories, contents: Contents, catalogue: Catalogue
+        self,
+        repositories: Repositories,
+        operations: Operations,
+        contents: Contents,
+        catalogue: Catalogue,
     ) -> None:
+        self._operations = operations
         self._repositories = repositories
         self._contents = contents
         self._catalogue = catalogue
 
     def blueprint(self) -> flask.Blueprint:
         """Return the routes."""
-        routes = flask.Blueprint("repositories", __name__, url_prefix="/v1/projects/<project>")
-        one = f"{_COLLECTION}/<repository>"
-        routes.get("/locations")(self._list_locations)
-        routes.get("/locations/<location>")(self._get_location)
-        routes.get("/locations/<location>/operations/<operation>")(self._get_operation)
+        routes = flask.Blueprint("repositories", __name__)
+        # gcloud asks the beta for the locations.
+        routes.get("/v1beta2/projects/<project>/locations")(self._list_locations)
+        routes.get("/v1/projects/<project>/locations", endpoint="locations")(self._list_locations)
+        routes.get(_LOCATION)(self._get_location)
+        routes.get(f"{_LOCATION}/operations/<operation>")(self._get_operation)
         routes.get(_COLLECTION)(self._list)
         routes.post(_COLLECTION)(self._create)
-        routes.get(one)(self._get)
-        routes.patch(one)(self._patch)
-        routes.delete(one)(self._delete)
+        routes.get(f"{_COLLECTION}/<repository>")(self._get)
+        routes.patch(f"{_COLLECTION}/<repository>")(self._patch)
+        routes.delete(f"{_COLLECTION}/<repository>")(self._delete)
         return routes
 
     def _list_locations(self, project: str) -> dict[str, Any]:
@@ -58,7 +66,7 @@ class RepositoriesApi:
 
     def _get_operation(self, project: str, location: str, operation: str) -> dict[str, Any]:
         name = f"projects/{project}/locations/{location}/operations/{operation}"
-        return self._repositories.operation(name)
+        return self._operations.get(name)
 
     def _list(self, project: str, location: str) -> dict[str, Any]:
         validation.check_location(location)

@@ -9,6 +9,10 @@ from werkzeug.exceptions import HTTPException
 from sandbox.artifact_registry import registry_errors
 from sandbox.artifact_registry.contents import Contents
 from sandbox.artifact_registry.names import parse_package_name
+from sandbox.artifact_registry.operations import Operations
+from sandbox.artifact_registry.packages_api import PackagesApi
+from sandbox.artifact_registry.prewarming import Prewarming
+from sandbox.artifact_registry.prewarming_api import PrewarmingApi
 from sandbox.artifact_registry.pulling import Puller
 from sandbox.artifact_registry.registry_api import registry_blueprint
 from sandbox.artifact_registry.repositories import Repositories
@@ -37,12 +41,13 @@ class ArtifactRegistry:
         self.requests: list[tuple[str, str, str, int]] = []
         """Method, host, path and status of each request, in the order of the answers."""
         self._clock = clock
-        self._cache = cache
         self._stopped = threading.Event()
-        self._repositories = Repositories(clock, self.switches)
+        self._operations = Operations(clock)
+        self._repositories = Repositories(clock, self.switches, self._operations)
         self._contents = Contents()
         self._puller = Puller(clock, self.switches, self._repositories, self._contents, catalogue)
-        self._server = HttpServer(self._app(faults, catalogue))
+        prewarming = Prewarming(clock, self.switches, self._contents, cache, self._stopped)
+        self._server = HttpServer(self._app(faults, catalogue, prewarming))
 
     @property
     def address(self) -> str:
@@ -92,13 +97,17 @@ class ArtifactRegistry:
         self._contents.point(package, tag, image.digest, now)
         return image.digest
 
-    def _app(self, faults: Faults, catalogue: Catalogue) -> flask.Flask:
+    def _app(self, faults: Faults, catalogue: Catalogue, prewarming: Prewarming) -> flask.Flask:
         app = flask.Flask(__name__)
         app.after_request(self._record)
-        app.register_blueprint(registry_blueprint(self._puller))
-        app.register_blueprint(
-            RepositoriesApi(self._repositories, self._contents, catalogue).blueprint()
-        )
+        repositories, operations, contents = self._repositories, self._operations, self._contents
+        for blueprint in (
+            registry_blueprint(self._puller),
+            RepositoriesApi(repositories, operations, contents, catalogue).blueprint(),
+            PackagesApi(repositories, contents).blueprint(),
+            PrewarmingApi(self._clock, repositories, operations, prewarming).blueprint(),
+        ):
+            app.register_blueprint(blueprint)
         apply_faults(app, faults, _service, _fault)
         answer_api_errors(app)
         app.register_error_handler(HTTPException, _unserved)
