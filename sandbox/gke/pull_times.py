@@ -14,11 +14,11 @@ class PullTimes:
     """
 
     bytes_per_s: float = 31e6
-    cold_layer_s: float = 0.1
+    cold_layer_s: float = 0.17
     streamed_layer_s: float = 0.126
     streamed_least_s: float = 0.5
     streamed_most_s: float = 5.0
-    streamed_bytes_per_s: float = 4e9
+    streamed_bytes_per_s: float = 2.2e9
     held_s: float = 0.3
     """A pull of what the node holds: one question to the registry."""
 

@@ -1,0 +1,220 @@
+"""Jobs, as the real controller runs them: suspended, retried, failed, timed out, complete."""
+
+from collections import defaultdict
+from datetime import datetime
+
+from sandbox.clock import Clock
+from sandbox.gke.controllers import Controller, make_pod
+from sandbox.gke.job_tallies import Tally, replaces_failed_only
+from sandbox.gke.owners import (
+    controller_of,
+    has_condition,
+    is_active,
+    is_deleting,
+    is_finished,
+    is_ready,
+    key_of,
+    merge_condition,
+)
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+
+_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+_UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
+
+
+class JobController(Controller):
+    """Runs the pods of Jobs."""
+
+    component = "job-controller"
+    kind = "Job"
+    resource = "jobs.batch"
+
+    def __init__(self, api: Api, clock: Clock) -> None:
+        super().__init__(api, clock)
+        self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
+
+    def observe(self, event: str, body: Body) -> None:
+        """Keep the last state of a pod that is gone, for it may count."""
+        owner = controller_of(body)
+        if event == "DELETED" and owner is not None and owner["kind"] == self.kind:
+            self._tallies[owner["uid"]].gone.append(body)
+        super().observe(event, body)
+
+    def sync(self, body: Body) -> None:
+        """Count the pods that ended, and start, stop or finish."""
+        if is_job_finished(body):
+            return
+        now = self.clock.now()
+        pods = self.pods_of(body)
+        tally = self._tallies[body["metadata"]["uid"]]
+        tally.count(body, pods, now)
+        failure = _failure(body, tally, now)
+        if failure is not None:
+            self._fail(body, pods, tally, failure)
+        elif _is_complete(body, pods, tally):
+            self._complete(body, pods, tally)
+        else:
+            self._manage(body, pods, tally)
+
+    def _manage(self, body: Body, pods: list[Body], tally: Tally) -> None:
+        now = self.clock.now()
+        status = _count(body, pods, tally)
+        if dig(body, "spec", "suspend"):
+            self._suspend(body, pods, tally, status)
+            return
+        conditions = status["conditions"]
+        status.setdefault("startTime", format_seconds(now))
+        if has_condition(body, "Suspended"):
+            resumed = self._condition("Suspended", "JobResumed", "Job resumed", is_true=False)
+            status["conditions"] = merge_condition(conditions, resumed)
+            status["startTime"] = format_seconds(now)
+            self.events.normal(body, "Resumed", "Job resumed")
+        body = self.write_status(body, status)
+        self._plan_deadline(body, now)
+        self._start_pods(body, pods, tally)
+
+    def _suspend(self, body: Body, pods: list[Body], tally: Tally, status: Body) -> None:
+        for pod in filter(is_active, pods):
+            tally.dismissed.add(pod["metadata"]["uid"])
+            self.delete_pod(body, pod)
+        status.pop("startTime", None)
+        if not has_condition(body, "Suspended"):
+            suspended = self._condition("Suspended", "JobSuspended", "Job suspended")
+            status["conditions"] = merge_condition(status["conditions"], suspended)
+            self.events.normal(body, "Suspended", "Job suspended")
+        self.write_status(body, _count(body, self.pods_of(body), tally) | status)
+
+    def _start_pods(self, body: Body, pods: list[Body], tally: Tally) -> None:
+        spec = body["spec"]
+        wanted = spec.get("parallelism", 1)
+        if spec.get("completions") is not None:
+            wanted = min(wanted, spec["completions"] - tally.succeeded)
+        waits = replaces_failed_only(body)
+        there = sum(is_active(pod) or (waits and _is_terminating(pod)) for pod in pods)
+        if there >= wanted:
+            return
+        delay_s = tally.backoff_s(self.clock.now())
+        if delay_s > 0:
+            self.queue.add(key_of(body), delay_s)
+            return
+        for _ in range(wanted - there):
+            self.create_pod(body, make_pod(body, spec["template"], labels=_pod_labels(body)))
+
+    def _fail(self, body: Body, pods: list[Body], tally: Tally, failure: Body) -> None:
+        for pod in filter(is_active, pods):
+            self.delete_pod(body, pod)
+            tally.gone.append(pod)
+        tally.count(body, (), self.clock.now())
+        left = self.pods_of(body)
+        status = _count(body, left, tally)
+        target = self._condition("FailureTarget", failure["reason"], failure["message"])
+        status["conditions"] = merge_condition(status["conditions"], target)
+        done = all(is_finished(pod) for pod in left)
+        if done:
+            failed = self._condition("Failed", failure["reason"], failure["message"])
+            status["conditions"] = merge_condition(status["conditions"], failed)
+        self.write_status(body, status)
+        if done:
+            self.events.warning(body, failure["reason"], failure["message"])
+
+    def _complete(self, body: Body, pods: list[Body], tally: Tally) -> None:
+        status = _count(body, pods, tally)
+        for kind in ("SuccessCriteriaMet", "Complete"):
+            condition = self._condition(
+                kind, "CompletionsReached", "Reached expected number of succeeded pods"
+            )
+            status["conditions"] = merge_condition(status["conditions"], condition)
+        status["completionTime"] = format_seconds(self.clock.now())
+        status.setdefault("startTime", status["completionTime"])
+        self.write_status(body, status)
+        self.events.normal(body, "Completed", "Job completed")
+
+    def _plan_deadline(self, body: Body, now: datetime) -> None:
+        left_s = _left_s(body, now)
+        if left_s is not None:
+            self.queue.add(key_of(body), max(left_s, 0.0))
+
+    def _condition(self, kind: str, reason: str, message: str, *, is_true: bool = True) -> Body:
+        now = format_seconds(self.clock.now())
+        return {
+            "type": kind,
+            "status": "True" if is_true else "False",
+            "reason": reason,
+            "message": message,
+            "lastProbeTime": now,
+            "lastTransitionTime": now,
+        }
+
+
+def is_job_finished(body: Body) -> bool:
+    """Whether a Job has ended, well or not."""
+    return has_condition(body, "Complete") or has_condition(body, "Failed")
+
+
+def _failure(body: Body, tally: Tally, now: datetime) -> Body | None:
+    """Return why a Job fails, once decided for good."""
+    for condition in items(body, "status", "conditions"):
+        if condition["type"] == "FailureTarget" and condition["status"] == "True":
+            decided: Body = condition
+            return decided
+    if tally.failure is not None:
+        return {"reason": "PodFailurePolicy", "message": tally.failure}
+    if tally.failed > body["spec"].get("backoffLimit", 6):
+        return {
+            "reason": "BackoffLimitExceeded",
+            "message": "Job has reached the specified backoff limit",
+        }
+    left_s = _left_s(body, now)
+    if left_s is not None and left_s <= 0:
+        return {
+            "reason": "DeadlineExceeded",
+            "message": "Job was active longer than specified deadline",
+        }
+    return None
+
+
+def _left_s(body: Body, now: datetime) -> float | None:
+    """Return the seconds to the deadline; None without one, and while the Job is suspended."""
+    deadline_s = dig(body, "spec", "activeDeadlineSeconds")
+    started = dig(body, "status", "startTime")
+    if deadline_s is None or started is None or dig(body, "spec", "suspend"):
+        return None
+    return float(deadline_s) - (now - datetime.fromisoformat(started)).total_seconds()
+
+
+def _is_complete(body: Body, pods: list[Body], tally: Tally) -> bool:
+    if any(is_active(pod) or _is_terminating(pod) for pod in pods):
+        return False
+    completions = dig(body, "spec", "completions")
+    return tally.succeeded >= (1 if completions is None else completions)
+
+
+def _is_terminating(pod: Body) -> bool:
+    return is_deleting(pod) and not is_finished(pod)
+
+
+def _count(body: Body, pods: list[Body], tally: Tally) -> Body:
+    """Return the Job's status with its numbers renewed."""
+    status = dict(body.get("status") or {})
+    active = [pod for pod in pods if is_active(pod)]
+    numbers = {
+        "active": len(active),
+        "ready": sum(is_ready(pod) for pod in active),
+        "succeeded": tally.succeeded,
+        "failed": tally.failed,
+        "terminating": sum(_is_terminating(pod) for pod in pods),
+    }
+    for name, number in numbers.items():
+        status.pop(name, None)
+        if number or name in ("ready", "terminating"):
+            status[name] = number
+    status["uncountedTerminatedPods"] = {}
+    status["conditions"] = items(status, "conditions")
+    return status
+
+
+def _pod_labels(body: Body) -> Body:
+    metadata = body["metadata"]
+    named: Body = dict.fromkeys(_LABELS, metadata["name"])
+    return named | dict.fromkeys(_UID_LABELS, metadata["uid"])

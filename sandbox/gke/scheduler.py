@@ -1,0 +1,145 @@
+"""The scheduler: binds each pod to the node that serves it best."""
+
+import threading
+from typing import Any
+
+from sandbox.clock import Clock
+from sandbox.gke.controllers import Controller
+from sandbox.gke.kubelet_messages import Wording
+from sandbox.gke.owners import Key, has_condition, is_deleting, is_finished, key_of, merge_condition
+from sandbox.gke.scheduler_events import SchedulerEvents
+from sandbox.gke.scheduling import choose, explain, view_nodes
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+
+_USER = "system:kube-scheduler"
+_NAME = "default-scheduler"
+
+
+class Scheduler(Controller):
+    """
+    Places pods, and tries those again for which there was no place when something changed.
+
+    Preemption is not done: no pod of the sandbox makes room for another.
+    """
+
+    component = "kube-scheduler"
+    kind = "Pod"
+    resource = "pods"
+
+    def __init__(self, api: Api, clock: Clock, wording: Wording) -> None:
+        super().__init__(api, clock)
+        self.user = _USER
+        self._wording = wording
+        self._said = SchedulerEvents(api, clock)
+        self._waiting: dict[Key, Any] = {}
+        self._nodes: dict[str, Any] = {}
+        self._changes = 0
+        self._lock = threading.Lock()
+
+    def observe(self, event: str, body: Body) -> None:
+        """Plan a new pod; or all that wait, when a place may have become free."""
+        if body["kind"] == "Node":
+            self._observe_node(event, body)
+        elif body["kind"] == "Pod":
+            self._observe_pod(event, body)
+
+    def sync(self, body: Body) -> None:
+        """Bind a pod, or say why it cannot be bound."""
+        if not _is_pending(body):
+            return
+        with self._lock:
+            changes = self._changes
+            self._waiting[key_of(body)] = _wishes(body)
+        views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
+        chosen = choose(body, views, self._wording)
+        if chosen is not None:
+            self._bind(body, chosen.name)
+            return
+        self._refuse(body, explain(body, views, self._wording))
+        with self._lock:
+            if changes != self._changes:
+                self.queue.add(key_of(body))
+
+    def _bind(self, body: Body, node: str) -> None:
+        namespace, name = key_of(body)
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        self.api.create(
+            "pods", binding, namespace, user=self.user, subresource="binding", name=name
+        )
+        self._said.scheduled(body, node)
+
+    def _refuse(self, body: Body, message: str) -> None:
+        namespace, name = key_of(body)
+        self._said.failed(body, message)
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastTransitionTime": format_seconds(self.clock.now()),
+        }
+        conditions = merge_condition(items(body, "status", "conditions"), condition)
+        if conditions != items(body, "status", "conditions"):
+            self.api.patch(
+                "pods",
+                name,
+                {"status": {"conditions": conditions}},
+                namespace,
+                user=self.user,
+                subresource="status",
+            )
+
+    def _observe_node(self, event: str, node: Body) -> None:
+        name = node["metadata"]["name"]
+        offers = None if event == "DELETED" else _offers(node)
+        with self._lock:
+            if self._nodes.get(name) != offers:
+                self._nodes[name] = offers
+                self._retry()
+
+    def _observe_pod(self, event: str, pod: Body) -> None:
+        key = key_of(pod)
+        with self._lock:
+            if event == "DELETED" or is_finished(pod) or dig(pod, "spec", "nodeName"):
+                self._waiting.pop(key, None)
+                if event == "DELETED" or is_finished(pod):
+                    self._retry()
+            elif _is_pending(pod) and self._waiting.get(key) != _wishes(pod):
+                self.queue.add(key)
+
+    def _retry(self) -> None:
+        self._changes += 1
+        for key in self._waiting:
+            self.queue.add(key)
+
+
+def _is_pending(pod: Body) -> bool:
+    spec = pod["spec"]
+    return (
+        not spec.get("nodeName")
+        and not is_finished(pod)
+        and not is_deleting(pod)
+        and not spec.get("schedulingGates")
+        and spec.get("schedulerName", _NAME) == _NAME
+    )
+
+
+def _wishes(pod: Body) -> Any:
+    """Return what decides where a pod can go."""
+    return pod["spec"], pod["metadata"].get("labels")
+
+
+def _offers(node: Body) -> Any:
+    """Return what decides which pods a node takes; which images it holds does not."""
+    return (
+        node["metadata"].get("labels"),
+        node["spec"],
+        dig(node, "status", "allocatable"),
+        has_condition(node, "Ready"),
+    )
