@@ -1,0 +1,1 @@
+"""Admission: what is changed in objects, or refused, after their decoding."""

@@ -1,0 +1,28 @@
+"""The admission plugins, in their order."""
+
+from sandbox.kubernetes.admission.attributes import Attributes, Plugin
+from sandbox.kubernetes.admission.namespaces import check_namespace
+from sandbox.kubernetes.admission.priority import admit_priority
+from sandbox.kubernetes.admission.service_accounts import admit_service_account
+from sandbox.kubernetes.admission.tolerations import admit_tolerations
+from sandbox.kubernetes.store import Store
+
+_MUTATING: tuple[Plugin, ...] = (
+    check_namespace,
+    admit_service_account,
+    admit_priority,
+    admit_tolerations,
+)
+_VALIDATING: tuple[Plugin, ...] = ()
+
+
+def mutate(attributes: Attributes, store: Store) -> None:
+    """Run what may change the object, before it is validated."""
+    for plugin in _MUTATING:
+        plugin(attributes, store)
+
+
+def check(attributes: Attributes, store: Store) -> None:
+    """Run what may only refuse, after it was validated."""
+    for plugin in _VALIDATING:
+        plugin(attributes, store)

@@ -1,0 +1,110 @@
+"""What a cluster holds before anybody does anything."""
+
+from typing import Any
+
+from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.calls import Call, Caller
+from sandbox.kubernetes.engine import Engine
+
+_SERVER = Caller("system:apiserver", ("system:masters", "system:authenticated"), "kube-apiserver")
+_RBAC = "rbac.authorization.k8s.io"
+_PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"]
+_HEALTH = ["/healthz", "/livez", "/readyz"]
+_READ = ["get", "list", "watch"]
+_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
+_WORKLOADS: list[tuple[str, list[str]]] = [
+    (
+        "",
+        [
+            "configmaps",
+            "endpoints",
+            "events",
+            "persistentvolumeclaims",
+            "pods",
+            "pods/log",
+            "pods/status",
+            "replicationcontrollers",
+            "replicationcontrollers/scale",
+            "serviceaccounts",
+            "services",
+        ],
+    ),
+    (
+        "apps",
+        [
+            "daemonsets",
+            "deployments",
+            "deployments/scale",
+            "replicasets",
+            "replicasets/scale",
+            "statefulsets",
+            "statefulsets/scale",
+        ],
+    ),
+    ("batch", ["cronjobs", "jobs"]),
+    ("networking.k8s.io", ["ingresses", "networkpolicies"]),
+    ("policy", ["poddisruptionbudgets"]),
+]
+
+
+def furnish(engine: Engine) -> None:
+    """Create namespaces, priority classes, and the roles that every cluster has."""
+    for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
+        _create(engine, "namespaces", {"metadata": {"name": name}})
+    for name, value, text in (
+        ("system-cluster-critical", 2_000_000_000, "cluster pods that must run in the cluster"),
+        (
+            "system-node-critical",
+            2_000_001_000,
+            "system pods that must not be moved from their node",
+        ),
+    ):
+        body = {"metadata": {"name": name}, "value": value, "description": f"Used for {text}."}
+        _create(engine, "priorityclasses.scheduling.k8s.io", body)
+    read = [_rule(group, names, _READ) for group, names in _WORKLOADS]
+    read.append(_rule("", ["limitranges", "namespaces", "resourcequotas"], _READ))
+    write = [_rule(group, names, _WRITE) for group, names in _WORKLOADS]
+    write.append(_rule("", ["secrets"], _READ + _WRITE))
+    roles = [_rule(_RBAC, ["rolebindings", "roles"], _READ + _WRITE)]
+    _role(engine, "cluster-admin", [_rule("*", ["*"], ["*"]), _path_rule(["*"], ["*"])])
+    _role(engine, "view", read)
+    _role(engine, "edit", read + write)
+    _role(engine, "admin", read + write + roles)
+    _role(engine, "system:discovery", [_path_rule([*_PATHS, *_HEALTH], ["get"])])
+    reviews = _rule("authorization.k8s.io", ["selfsubjectaccessreviews"], ["create"])
+    whoami = _rule("authentication.k8s.io", ["selfsubjectreviews"], ["create"])
+    _role(engine, "system:basic-user", [reviews, whoami])
+    _bind(engine, "cluster-admin", "system:masters")
+    _bind(engine, "system:discovery", "system:authenticated")
+    _bind(engine, "system:basic-user", "system:authenticated")
+
+
+def _create(engine: Engine, resource: str, body: Body, namespace: str = "") -> None:
+    served = engine.cluster.resources.named(resource)
+    engine.execute(Call("create", served, _SERVER, namespace, body=body))
+
+
+def _rule(group: str, resources: list[str], verbs: list[str]) -> Body:
+    return {"apiGroups": [group], "resources": resources, "verbs": verbs}
+
+
+def _path_rule(paths: list[str], verbs: list[str]) -> Body:
+    return {"nonResourceURLs": paths, "verbs": verbs}
+
+
+def _metadata(name: str) -> dict[str, Any]:
+    return {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}
+
+
+def _role(engine: Engine, name: str, rules: list[Body]) -> None:
+    body = {"metadata": _metadata(name), "rules": rules}
+    _create(engine, f"clusterroles.{_RBAC}", body)
+
+
+def _bind(engine: Engine, role: str, group: str) -> None:
+    body = {
+        "metadata": _metadata(role),
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": group}],
+    }
+    _create(engine, f"clusterrolebindings.{_RBAC}", body)

@@ -1,0 +1,271 @@
+"""The values that the server fills in where an object leaves them out."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.kubernetes.bodies import Body, containers, items, mapping
+
+_MAX_INT32 = 2_147_483_647
+
+
+def _fill(body: Body, **values: Any) -> None:
+    for key, value in values.items():
+        if body.get(key) in (None, ""):
+            body[key] = value
+
+
+def set_defaults(key: str, body: Body) -> None:
+    """Fill in an object of the resource ``key``."""
+    fill = _BY_RESOURCE.get(key)
+    if fill is not None:
+        fill(body)
+
+
+def pull_policy(image: str) -> str:
+    """
+    Return the imagePullPolicy of a container that states none.
+
+    >>> pull_policy("nginx"), pull_policy("nginx:1.27"), pull_policy("localhost:5000/nginx")
+    ('Always', 'IfNotPresent', 'Always')
+    """
+    if "@" in image:
+        return "IfNotPresent"
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return "IfNotPresent" if colon and tag != "latest" else "Always"
+
+
+def fill_pod_spec(spec: Body) -> None:
+    """Fill in a pod's specification, in a pod or in a template."""
+    _fill(
+        spec,
+        restartPolicy="Always",
+        terminationGracePeriodSeconds=30,
+        dnsPolicy="ClusterFirst",
+        schedulerName="default-scheduler",
+        securityContext={},
+    )
+    account = spec.get("serviceAccountName") or spec.get("serviceAccount")
+    if account:
+        spec["serviceAccountName"] = spec["serviceAccount"] = account
+    for field, _, container in containers(spec):
+        _fill_container(container, field)
+    for volume in items(spec, "volumes"):
+        _fill_volume(volume)
+    if spec.get("hostNetwork"):
+        for _, _, container in containers(spec):
+            for port in items(container, "ports"):
+                _fill(port, hostPort=port.get("containerPort"))
+
+
+def _fill_container(container: Body, field: str) -> None:
+    _fill(
+        container,
+        terminationMessagePath="/dev/termination-log",
+        terminationMessagePolicy="File",
+        imagePullPolicy=pull_policy(str(container.get("image", ""))),
+    )
+    if field != "ephemeralContainers":
+        container.setdefault("resources", {})
+    for port in items(container, "ports"):
+        _fill(port, protocol="TCP")
+    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container.get(name):
+            _fill_probe(container[name])
+    limits = mapping(container, "resources", "limits")
+    if limits:
+        requests = container["resources"].setdefault("requests", {})
+        for name, value in limits.items():
+            requests.setdefault(name, value)
+
+
+def _fill_probe(probe: Body) -> None:
+    _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
+    if probe.get("httpGet"):
+        _fill(probe["httpGet"], path="/", scheme="HTTP")
+    if probe.get("grpc"):
+        probe["grpc"].setdefault("service", "")
+
+
+def _fill_volume(volume: Body) -> None:
+    if list(volume) == ["name"]:
+        volume["emptyDir"] = {}
+    for source in ("configMap", "secret", "projected", "downwardAPI"):
+        if isinstance(volume.get(source), dict):
+            _fill(volume[source], defaultMode=420)
+    if isinstance(volume.get("hostPath"), dict):
+        volume["hostPath"].setdefault("type", "")
+    if isinstance(volume.get("image"), dict):
+        _fill(volume["image"], pullPolicy=pull_policy(str(volume["image"].get("reference", ""))))
+
+
+def _fill_template(spec: Body) -> None:
+    template = spec.get("template")
+    if isinstance(template, dict):
+        template.setdefault("metadata", {})
+        fill_pod_spec(template.setdefault("spec", {}))
+
+
+def _pod(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    fill_pod_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+
+
+def _pod_template(body: Body) -> None:
+    _fill_template(body)
+
+
+def _deployment(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_template(spec)
+    _fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
+    strategy = spec.setdefault("strategy", {})
+    _fill(strategy, type="RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        rolling = strategy.setdefault("rollingUpdate", {})
+        _fill(rolling, maxUnavailable="25%", maxSurge="25%")
+
+
+def _stateful_set(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_template(spec)
+    _fill(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
+    strategy = spec.setdefault("updateStrategy", {})
+    _fill(strategy, type="RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        _fill(strategy.setdefault("rollingUpdate", {}), partition=0)
+    policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
+    _fill(policy, whenDeleted="Retain", whenScaled="Retain")
+
+
+def _daemon_set(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_template(spec)
+    _fill(spec, revisionHistoryLimit=10)
+    strategy = spec.setdefault("updateStrategy", {})
+    _fill(strategy, type="RollingUpdate")
+    if strategy["type"] == "RollingUpdate":
+        _fill(strategy.setdefault("rollingUpdate", {}), maxUnavailable=1, maxSurge=0)
+
+
+def _replicated(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_template(spec)
+    _fill(spec, replicas=1)
+
+
+def _replication_controller(body: Body) -> None:
+    _replicated(body)
+    labels = mapping(body, "spec", "template", "metadata", "labels")
+    if labels:
+        body["spec"].setdefault("selector", dict(labels))
+        body["metadata"].setdefault("labels", dict(labels))
+
+
+def _job(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_job_spec(spec)
+
+
+def _fill_job_spec(spec: Body) -> None:
+    _fill_template(spec)
+    if "completions" not in spec and "parallelism" not in spec:
+        spec["completions"] = 1
+    _fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False, manualSelector=False)
+    per_index = spec.get("backoffLimitPerIndex") is not None
+    _fill(spec, backoffLimit=_MAX_INT32 if per_index else 6)
+    rules = items(spec, "podFailurePolicy", "rules")
+    _fill(spec, podReplacementPolicy="Failed" if rules else "TerminatingOrFailed")
+    for rule in rules:
+        for pattern in items(rule, "onPodConditions"):
+            _fill(pattern, status="True")
+
+
+def _cron_job(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill(
+        spec,
+        concurrencyPolicy="Allow",
+        suspend=False,
+        successfulJobsHistoryLimit=3,
+        failedJobsHistoryLimit=1,
+    )
+    template = mapping(spec, "jobTemplate", "spec")
+    if template:
+        # A template is completed only where its pods are; the Job made of it gets the rest.
+        _fill_template(template)
+
+
+def _priority_class(body: Body) -> None:
+    body.setdefault("value", 0)
+    _fill(body, preemptionPolicy="PreemptLowerPriority")
+
+
+def _service(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill(spec, type="ClusterIP", sessionAffinity="None")
+    _fill(spec, internalTrafficPolicy="Cluster", ipFamilyPolicy="SingleStack", ipFamilies=["IPv4"])
+    for port in items(spec, "ports"):
+        _fill(port, protocol="TCP", targetPort=port.get("port"))
+
+
+def _network_policy(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    for rule in (*items(spec, "ingress"), *items(spec, "egress")):
+        for port in items(rule, "ports"):
+            _fill(port, protocol="TCP")
+
+
+def _binding(body: Body) -> None:
+    reference = body.get("roleRef")
+    if isinstance(reference, dict):
+        _fill(reference, apiGroup="rbac.authorization.k8s.io")
+    for subject in items(body, "subjects"):
+        group = "" if subject.get("kind") == "ServiceAccount" else "rbac.authorization.k8s.io"
+        if group:
+            _fill(subject, apiGroup=group)
+
+
+def _secret(body: Body) -> None:
+    _fill(body, type="Opaque")
+    texts = body.pop("stringData", None)
+    if texts:
+        import base64
+
+        data = body.setdefault("data", {})
+        data.update({key: base64.b64encode(text.encode()).decode() for key, text in texts.items()})
+
+
+def _quota(body: Body) -> None:
+    body.setdefault("spec", {})
+
+
+def _namespace(body: Body) -> None:
+    # The label is made at creation, and comes back when an update leaves it out.
+    name = body["metadata"].get("name")
+    if name:
+        body["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
+
+
+_BY_RESOURCE: dict[str, Callable[[Body], None]] = {
+    "namespaces": _namespace,
+    "pods": _pod,
+    "podtemplates": _pod_template,
+    "services": _service,
+    "secrets": _secret,
+    "resourcequotas": _quota,
+    "replicationcontrollers": _replication_controller,
+    "deployments.apps": _deployment,
+    "statefulsets.apps": _stateful_set,
+    "daemonsets.apps": _daemon_set,
+    "replicasets.apps": _replicated,
+    "jobs.batch": _job,
+    "cronjobs.batch": _cron_job,
+    "priorityclasses.scheduling.k8s.io": _priority_class,
+    "networkpolicies.networking.k8s.io": _network_policy,
+    "rolebindings.rbac.authorization.k8s.io": _binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": _binding,
+}

@@ -1,0 +1,91 @@
+"""What is done to a pod by creating something below it: binding it to a node, evicting it."""
+
+from sandbox.kubernetes.bodies import Body, dig, format_seconds
+from sandbox.kubernetes.calls import Answer, Call, Deletion
+from sandbox.kubernetes.cluster import Cluster, key_of
+from sandbox.kubernetes.decoding import decode_body
+from sandbox.kubernetes.deletion import delete
+from sandbox.kubernetes.fields import required
+from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.statuses import (
+    bad_request,
+    conflict,
+    invalid,
+    method_not_allowed,
+    unknown_path,
+)
+
+_BINDING = Resource("", "v1", "bindings", "Binding")
+_EVICTION = Resource("policy", "v1", "evictions", "Eviction")
+_POD_BINDING = Resource("", "v1", "pods/binding", "Pod")
+_DONE: Body = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "metadata": {},
+    "status": "Success",
+    "code": 201,
+}
+
+
+def create_subresource(cluster: Cluster, call: Call) -> Answer:
+    """
+    Create a binding or an eviction.
+
+    Raises:
+        ApiError: The subresource does not exist, or the pod cannot be bound or evicted.
+    """
+    if call.subresource not in call.resource.subresources:
+        raise unknown_path()
+    if call.resource.key == "pods" and call.subresource == "binding":
+        return _bind(cluster, call)
+    if call.resource.key == "pods" and call.subresource == "eviction":
+        return _evict(cluster, call)
+    raise method_not_allowed()
+
+
+def _bind(cluster: Cluster, call: Call) -> Answer:
+    decoded = decode_body(_BINDING, call.body, call.options.field_validation)
+    node = dig(decoded.body, "target", "name")
+    if not node:
+        raise invalid("Binding", call.name, [required("target.name")])
+    if dig(decoded.body, "target", "kind") not in (None, "", "Node"):
+        raise bad_request("invalid target kind: only nodes can be bound to")
+    body = cluster.fetch(call.resource, call.namespace, call.name).copy()
+    if body["metadata"].get("deletionTimestamp"):
+        why = f"pod {call.name} is being deleted, cannot be assigned to a host"
+        raise conflict(_POD_BINDING, call.name, why)
+    if body["spec"].get("nodeName"):
+        why = f'pod {call.name} is already assigned to node "{body["spec"]["nodeName"]}"'
+        raise conflict(_POD_BINDING, call.name, why)
+    body["spec"]["nodeName"] = node
+    _set_scheduled(body, format_seconds(cluster.clock.now()))
+    if not call.options.dry_run:
+        key = key_of(call.resource, call.namespace, call.name)
+        cluster.store.put(call.resource.key, key, body)
+    return Answer(dict(_DONE), 201, list(decoded.warnings))
+
+
+def _set_scheduled(body: Body, stamp: str) -> None:
+    status = body.setdefault("status", {})
+    others = [one for one in status.get("conditions", ()) if one.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp}
+    status["conditions"] = [*others, scheduled]
+
+
+def _evict(cluster: Cluster, call: Call) -> Answer:
+    decoded = decode_body(_EVICTION, call.body, call.options.field_validation)
+    grace = dig(decoded.body, "deleteOptions", "gracePeriodSeconds")
+    deletion = Deletion("Background", grace)
+    delete(
+        cluster,
+        Call(
+            "delete",
+            call.resource,
+            call.caller,
+            call.namespace,
+            call.name,
+            options=call.options,
+            deletion=deletion,
+        ),
+    )
+    return Answer(dict(_DONE), 201, list(decoded.warnings))

@@ -1,0 +1,162 @@
+"""Reading: one object, lists in pages, and watches from a revision on."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+
+from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.cluster import Cluster, present_raw
+from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.selectors import Predicate, select
+from sandbox.kubernetes.statuses import ApiError, bad_request, expired
+from sandbox.kubernetes.store import Name, Stored
+
+_EXPIRED_TOKEN = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a "  # noqa: S105
+    "new list without the continue parameter, or use the continue token in this response to retrieve "
+    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
+    "- objects that were created, modified, or deleted between the time the first chunk was returned "
+    "and now may show up in the list."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list is asked for."""
+
+    resource: Resource
+    namespace: str = ""
+    label_selector: str = ""
+    field_selector: str = ""
+    limit: int = 0
+    continue_token: str = ""
+    resource_version: str = ""
+    exact: bool = False
+    """Whether the state at ``resource_version`` is wanted, and no newer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    revision: int
+    listed: tuple[Stored, ...]
+    continue_token: str = ""
+    remaining: int = 0
+
+    def metadata(self) -> Body:
+        """Return the metadata of the list."""
+        metadata: Body = {"resourceVersion": str(self.revision)}
+        if self.continue_token:
+            metadata["continue"] = self.continue_token
+        if self.remaining:
+            metadata["remainingItemCount"] = self.remaining
+        return metadata
+
+
+def list_page(cluster: Cluster, query: Query) -> Page:
+    """
+    Return a page of a list; all pages show the state of the first.
+
+    Raises:
+        ApiError: 400 for a selector or token that cannot be read, 410 for one that is too old.
+    """
+    matches = select(query.resource, query.label_selector, query.field_selector)
+    with cluster.store.lock:
+        revision, start = _position(cluster, query)
+        objects = cluster.store.at(query.resource.key, revision)
+    chosen = sorted(
+        (name, stored) for name, stored in objects.items() if _is_wanted(query, name, start)
+    )
+    chosen = [(name, stored) for name, stored in chosen if matches(stored.body)]
+    page = chosen[: query.limit] if query.limit else chosen
+    left = len(chosen) - len(page)
+    if not left:
+        return Page(revision, tuple(stored for _, stored in page))
+    token = _token(revision, page[-1][0])
+    selected = query.label_selector or query.field_selector
+    return Page(revision, tuple(one for _, one in page), token, 0 if selected else left)
+
+
+def _is_wanted(query: Query, name: Name, start: Name | None) -> bool:
+    if query.namespace and name[0] != query.namespace:
+        return False
+    return start is None or name > start
+
+
+def _position(cluster: Cluster, query: Query) -> tuple[int, Name | None]:
+    """Return the revision to list at, and the name after which to begin."""
+    store = cluster.store
+    if not query.continue_token:
+        if not query.exact:
+            check_version(store.revision, query.resource_version)
+            return store.revision, None
+        return int(query.resource_version), None
+    try:
+        token = json.loads(base64.urlsafe_b64decode(query.continue_token))
+        revision, start = int(token["rv"]), (str(token["start"][0]), str(token["start"][1]))
+    except (binascii.Error, ValueError, KeyError, TypeError, IndexError) as exc:
+        raise bad_request(f"continue key is not valid: {exc}") from exc
+    try:
+        store.check_reach(revision)
+    except ApiError as exc:
+        error = expired(_EXPIRED_TOKEN)
+        error.status["metadata"] = {"continue": _token(store.revision, start)}
+        raise error from exc
+    return revision, start
+
+
+def _token(revision: int, start: Name) -> str:
+    text = json.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def check_version(current: int, asked: str) -> None:
+    """Refuse a resourceVersion that is no number, or lies in the future."""
+    if not asked:
+        return
+    if not asked.isdigit():
+        raise bad_request(
+            f'Invalid value: "{asked}": strconv.ParseUint: parsing "{asked}": invalid syntax'
+        )
+    if int(asked) > current:
+        from sandbox.kubernetes.statuses import failure
+
+        raise failure(
+            504,
+            "Timeout",
+            f"Too large resource version: {asked}, current: {current}",
+            {
+                "causes": [
+                    {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+                ],
+                "retryAfterSeconds": 1,
+            },
+        )
+
+
+def list_text(cluster: Cluster, query: Query) -> bytes:
+    """Return a list as text, without decoding what it holds."""
+    from sandbox.kubernetes.bodies import encode
+
+    page = list_page(cluster, query)
+    resource = query.resource
+    head = encode(
+        {
+            "kind": f"{resource.kind}List",
+            "apiVersion": resource.api_version,
+            "metadata": page.metadata(),
+        }
+    )
+    listed = b",".join(present_raw(resource, stored) for stored in page.listed)
+    return head[:-1] + b',"items":[' + listed + b"]}"
+
+
+def matching(query: Query) -> Predicate:
+    """Return the test of a watch: its selectors and its namespace."""
+    matches = select(query.resource, query.label_selector, query.field_selector)
+    if not query.namespace:
+        return matches
+    namespace = query.namespace
+    return lambda body: body["metadata"].get("namespace") == namespace and matches(body)

@@ -1,0 +1,190 @@
+"""
+The published schemas, compiled into a walk that decodes a body as the real server's decoder does.
+
+The decoder refuses a wrong type with a 400, and reports unknown fields, which are dropped or
+refused as ``fieldValidation`` asks. Null is the absence of a value. A written walk is used
+because a validator of JSON Schema takes milliseconds for a pod, and says nothing in the
+server's words.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from sandbox.kubernetes.bodies import Body, decode
+from sandbox.kubernetes.scalars import SCALARS, DecodeError, Path, go_kind, join_path
+
+_VERSION = "v1.36.0-local"
+_PREFIX = "#/$defs/"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a walk met beside the value: unknown fields, and required ones that are missing."""
+
+    unknown: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+Check = Callable[[Any, Path, "Struct", Findings], Any]
+
+
+@dataclass(slots=True, eq=False)
+class Struct:
+    """A definition with named fields."""
+
+    name: str
+    go_type: str
+    fields: dict[str, Check] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    schemas: Body = field(default_factory=dict)
+    """The schema of each field, for patches: list types and merge keys."""
+
+    def check(self, value: Any, path: Path, owner: "Struct", found: Findings) -> Any:
+        """Walk an object, returning it without nulls and without unknown fields."""
+        if value.__class__ is not dict:
+            raise DecodeError.of_type(value, owner.name, path, self.go_type)
+        result = {}
+        for key, item in value.items():
+            check = self.fields.get(key)
+            if check is None:
+                found.unknown.append(join_path((path, key)))
+            elif item is not None:
+                result[key] = check(item, (path, key), self, found)
+        for key in self.required:
+            if key not in result:
+                found.missing.append(join_path((path, key)))
+        return result
+
+
+@functools.cache
+def definitions() -> dict[str, Body]:
+    """Return the published definitions, by name."""
+    folder = files("kubernetes_validate").joinpath("kubernetes-json-schema", _VERSION)
+    loaded: Body = decode(folder.joinpath("_definitions.json").read_bytes())
+    return loaded["$defs"]  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _kinds() -> dict[tuple[str, str, str], str]:
+    return {
+        (one["group"], one["version"], one["kind"]): name
+        for name, schema in definitions().items()
+        for one in schema.get("x-kubernetes-group-version-kind", ())
+    }
+
+
+def definition_of(group: str, version: str, kind: str) -> str | None:
+    """Return the name of the definition of a kind, or None for a custom one."""
+    return _kinds().get((group, version, kind))
+
+
+@functools.cache
+def struct_of(name: str) -> Struct | None:
+    """Compile a definition; None if it has no fields of its own."""
+    schema = definitions()[name]
+    if "properties" not in schema:
+        return None
+    short = name.rsplit(".", 1)[1]
+    made = Struct(short, _go_type(name), schemas=schema["properties"])
+    made.required = tuple(schema.get("required", ()))
+    # Fields are compiled at their first use, as definitions refer to themselves.
+    made.fields = {key: _lazy(made, key, one) for key, one in schema["properties"].items()}
+    return made
+
+
+def decode_object(definition: str, body: Body) -> tuple[Body, Findings]:
+    """
+    Decode a body as the kind of ``definition``.
+
+    Raises:
+        DecodeError: A value has a type that its field cannot hold.
+    """
+    found = Findings()
+    struct = struct_of(definition)
+    if struct is None:
+        return body, found
+    return struct.check(body, None, struct, found), found
+
+
+def _go_type(name: str) -> str:
+    *_, version, short = name.split(".")
+    return f"{version}.{short}"
+
+
+def _lazy(owner: Struct, key: str, schema: Body) -> Check:
+    def first(value: Any, path: Path, parent: Struct, found: Findings) -> Any:
+        owner.fields[key] = compiled = _compile(schema)
+        return compiled(value, path, parent, found)
+
+    return first
+
+
+def _compile(schema: Body) -> Check:
+    reference = schema.get("$ref")
+    if reference is not None:
+        return _referred(reference.removeprefix(_PREFIX))
+    kind = _type(schema)
+    if kind == "array":
+        return _array(schema)
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return _map(schema["additionalProperties"])
+    return SCALARS.get((kind, schema.get("format")), _anything)
+
+
+def _referred(name: str) -> Check:
+    struct = struct_of(name)
+    if struct is not None:
+        return struct.check
+    short = name.rsplit(".", 1)[1]
+    if ("", short) in SCALARS:
+        return SCALARS["", short]
+    schema = definitions()[name]
+    return SCALARS.get((_type(schema), schema.get("format")), _anything)
+
+
+def _array(schema: Body) -> Check:
+    check = _compile(schema["items"])
+    go_type = f"[]{_element(schema['items'])}"
+
+    def walk(value: Any, path: Path, owner: Struct, found: Findings) -> Any:
+        if value.__class__ is not list:
+            raise DecodeError.of_type(value, owner.name, path, go_type)
+        return [
+            check({} if item is None else item, (path, index), owner, found)
+            for index, item in enumerate(value)
+        ]
+
+    return walk
+
+
+def _map(schema: Body) -> Check:
+    check = _compile(schema)
+    go_type = f"map[string]{_element(schema)}"
+
+    def walk(value: Any, path: Path, owner: Struct, found: Findings) -> Any:
+        if value.__class__ is not dict:
+            raise DecodeError.of_type(value, owner.name, path, go_type)
+        return {
+            key: "" if item is None else check(item, path, owner, found)
+            for key, item in value.items()
+        }
+
+    return walk
+
+
+def _element(schema: Body) -> str:
+    if "$ref" in schema:
+        return _go_type(schema["$ref"].removeprefix(_PREFIX))
+    return go_kind(_type(schema), schema.get("format"))
+
+
+def _type(schema: Body) -> str | None:
+    kind = schema.get("type")
+    return kind[0] if isinstance(kind, list) else kind
+
+
+def _anything(value: Any, _path: Path, _owner: Struct, _found: Findings) -> Any:
+    return value

@@ -1,0 +1,104 @@
+"""The API server on a socket of its own."""
+
+from collections.abc import Iterable
+from typing import Self
+
+import flask
+
+from sandbox.clock import Clock
+from sandbox.faults import Faults
+from sandbox.http_server import HttpServer, apply_faults
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.audit import AuditListener, AuditLog
+from sandbox.kubernetes.authentication import ADMIN_TOKEN, Tokens
+from sandbox.kubernetes.authorization import Authorizer
+from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.bootstrap import furnish
+from sandbox.kubernetes.cluster import Cluster
+from sandbox.kubernetes.engine import Engine
+from sandbox.kubernetes.garbage import GarbageCollector
+from sandbox.kubernetes.lifecycle import DefinitionLifecycle, NamespaceLifecycle
+from sandbox.kubernetes.resources import Resources
+from sandbox.kubernetes.store import Store
+from sandbox.kubernetes.streams import Streams
+from sandbox.kubernetes.web import METHODS, Web, answer_fault
+
+SERVICE = "kubernetes"
+"""Its name in ``Fault.service``."""
+
+
+class KubernetesServer:
+    """One cluster's API server, with a store of its own; plain HTTP on the loopback."""
+
+    def __init__(self, clock: Clock, faults: Faults, *, version: str = "v1.36.0") -> None:
+        self._store = Store()
+        cluster = Cluster(self._store, clock, Resources())
+        authorizer = Authorizer(self._store)
+        self._audit = AuditLog(clock)
+        engine = Engine(cluster, self._audit, authorizer)
+        for follower in (
+            NamespaceLifecycle(engine),
+            DefinitionLifecycle(cluster.resources),
+            GarbageCollector(engine),
+        ):
+            engine.add_follower(follower.follow)
+        furnish(engine)
+        self.api = Api(engine)
+        """The API without the socket."""
+        self._tokens = Tokens()
+        self._streams = Streams(cluster)
+        web = Web(engine, self._tokens, authorizer, self._streams, version)
+        self._server = HttpServer(_app(web, faults))
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """End all watches, and close the socket."""
+        self._streams.stop()
+        self._server.stop()
+
+    @property
+    def address(self) -> str:
+        """``host:port`` of the socket."""
+        return self._server.address
+
+    def add_user(self, token: str, name: str, groups: Iterable[str] = ()) -> None:
+        """Know a user by a bearer token; what they may do, RBAC says."""
+        self._tokens.add(token, name, groups)
+
+    def kubeconfig(self, context: str, token: str = ADMIN_TOKEN) -> Body:
+        """Return a kubeconfig whose only context has the given name, for the owner of a token."""
+        user = {"name": context, "user": {"token": token}}
+        cluster = {"name": context, "cluster": {"server": f"http://{self.address}"}}
+        joined = {"name": context, "context": {"cluster": context, "user": context}}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "preferences": {},
+            "clusters": [cluster],
+            "users": [user],
+            "contexts": [joined],
+            "current-context": context,
+        }
+
+    def on_audit(self, listener: AuditListener) -> None:
+        """Call ``listener`` with the record of each write, made or refused, from now on."""
+        self._audit.add_listener(listener)
+
+    def compact(self) -> None:
+        """Forget the history: older watches and continue tokens are answered with 410."""
+        self._store.compact()
+
+
+def _app(web: Web, faults: Faults) -> flask.Flask:
+    app = flask.Flask("kubernetes")
+    # A fault that closes the connection is an exception that must reach the socket's server.
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    app.url_map.merge_slashes = False
+    apply_faults(app, faults, SERVICE, answer_fault)
+    app.add_url_rule("/", "root", web.answer, methods=METHODS, defaults={"path": ""})
+    app.add_url_rule("/<path:path>", "path", web.answer, methods=METHODS)
+    return app

@@ -1,0 +1,105 @@
+"""Watches over HTTP: lines of JSON, from a revision on, for as long as the client wants."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sandbox.kubernetes.bodies import Body, encode
+from sandbox.kubernetes.cluster import Cluster, present_raw
+from sandbox.kubernetes.queries import Query, check_version, list_page, matching
+from sandbox.kubernetes.store import Change
+from sandbox.kubernetes.watches import ChangeQueue, event_of
+
+_POLL_S = 0.5
+"""How soon a stream notices that the server stops, or that its time is up."""
+_BOOKMARK_S = 60.0
+_DEFAULT_TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a watch is asked for."""
+
+    query: Query
+    timeout_s: float = _DEFAULT_TIMEOUT_S
+    bookmarks: bool = False
+    initial_events: bool = False
+    """Whether the present state is sent first, and a bookmark at its end."""
+
+
+class Streams:
+    """The open watches of a server, which end when it stops."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End all of them."""
+        self._stopped = True
+
+    def open(self, watching: Watching) -> Iterator[bytes]:
+        """
+        Begin a watch.
+
+        Raises:
+            ApiError: 410 if its revision is too old, 400 if that or a selector cannot be read.
+        """
+        query, store = watching.query, self._cluster.store
+        matches = matching(query)
+        check_version(store.revision, query.resource_version)
+        asked = int(query.resource_version or 0)
+        fresh = watching.initial_events or not asked
+        with store.lock:
+            past = [] if fresh else store.changes_since(asked)
+            page = list_page(self._cluster, _present(query)) if fresh else None
+            changes = ChangeQueue(store, lambda change: change.resource == query.resource.key)
+        first: list[bytes] = []
+        if page is not None:
+            first = [_line("ADDED", present_raw(query.resource, one)) for one in page.listed]
+            if watching.initial_events:
+                first.append(self._bookmark(query, page.revision, initial=True))
+        for change in past:
+            if change.resource == query.resource.key:
+                changes_line = _event_line(query, change, matches)
+                first += [changes_line] if changes_line else []
+        return self._run(watching, first, changes)
+
+    def _run(self, watching: Watching, first: list[bytes], changes: ChangeQueue) -> Iterator[bytes]:
+        query, matches = watching.query, matching(watching.query)
+        end = time.monotonic() + watching.timeout_s
+        marked = time.monotonic()
+        try:
+            yield b""  # The headers go out even while nothing happens.
+            yield from first
+            while not self._stopped and (left := end - time.monotonic()) > 0:
+                change = changes.get(min(left, _POLL_S))
+                line = None if change is None else _event_line(query, change, matches)
+                if line is not None:
+                    yield line
+                elif watching.bookmarks and time.monotonic() - marked > _BOOKMARK_S:
+                    marked = time.monotonic()
+                    yield self._bookmark(query, self._cluster.store.revision)
+        finally:
+            changes.close()
+
+    def _bookmark(self, query: Query, revision: int, *, initial: bool = False) -> bytes:
+        metadata: Body = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if initial:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        resource = query.resource
+        body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return _line("BOOKMARK", encode(body))
+
+
+def _present(query: Query) -> Query:
+    return Query(query.resource, query.namespace, query.label_selector, query.field_selector)
+
+
+def _event_line(query: Query, change: Change, matches: object) -> bytes | None:
+    event = event_of(change, matches)  # type: ignore[arg-type]
+    return None if event is None else _line(event[0], present_raw(query.resource, event[1]))
+
+
+def _line(kind: str, raw: bytes) -> bytes:
+    return b'{"type":"%s","object":%s}\n' % (kind.encode(), raw)

@@ -1,0 +1,1 @@
+"""The rules that schemas do not say."""
