@@ -17,6 +17,8 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_REPOSITORY_LENGTH = 255
 
+_MAX_QUOTED = 512
+
 DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
 """Hosts that mean Docker Hub as well."""
 
@@ -87,22 +89,22 @@ def parse_reference(text: str) -> ImageReference:
     """
     if _IDENTIFIER.fullmatch(text):
         raise InvalidReferenceError(
-            f"64 hexadecimal digits are an identifier, not an image reference: {text!r}"
+            f"64 hexadecimal digits are an identifier, not an image reference: {_quote(text)}"
         )
     rest, at, digest = text.partition("@")
     registry, path = _split_registry(rest)
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
-        raise InvalidReferenceError(f"invalid registry in image reference: {text!r}")
+        raise InvalidReferenceError(f"invalid registry in image reference: {_quote(text)}")
     if not _REPOSITORY.fullmatch(repository):
-        raise InvalidReferenceError(f"invalid repository in image reference: {text!r}")
+        raise InvalidReferenceError(f"invalid repository in image reference: {_quote(text)}")
     if len(repository) > MAX_REPOSITORY_LENGTH:
         raise InvalidReferenceError(
             f"repository of more than {MAX_REPOSITORY_LENGTH} characters in image reference:"
-            f" {text!r}"
+            f" {_quote(text)}"
         )
     if colon and not _TAG.fullmatch(tag):
-        raise InvalidReferenceError(f"invalid tag in image reference: {text!r}")
+        raise InvalidReferenceError(f"invalid tag in image reference: {_quote(text)}")
     default_tag = None if at else DEFAULT_TAG
     return ImageReference(
         registry, repository, tag or default_tag, parse_digest(digest) if at else None
@@ -122,8 +124,13 @@ def parse_digest(text: str) -> Digest:
     'sha256:000'
     """
     if not _DIGEST.fullmatch(text):
-        raise InvalidReferenceError(f"invalid digest: {text!r}")
+        raise InvalidReferenceError(f"invalid digest: {_quote(text)}")
     return Digest(text)
+
+
+def _quote(text: str) -> str:
+    """Return a text as a message shows it; a tenant may have written a very long one."""
+    return repr(text) if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]!r}…"
 
 
 def _split_registry(name: str) -> tuple[str, str]:
