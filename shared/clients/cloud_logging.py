@@ -1,25 +1,12 @@
 """Write facts to the log ``prestream``."""
 
 import functools
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from shared.clients.errors import google_errors
+from shared.domain.facts import Fact
 
 LOG_NAME = "prestream"
-
-
-class Entry(Protocol):
-    """What is written: a payload that is known by its insert id, at the time it happened."""
-
-    @property
-    def payload(self) -> dict[str, Any]: ...
-    @property
-    def insert_id(self) -> str: ...
-    @property
-    def timestamp(self) -> datetime: ...
-    @property
-    def severity(self) -> str: ...
 
 
 class FactLog:
@@ -34,7 +21,7 @@ class FactLog:
         self._project = project
         self._emulator_host = emulator_host
 
-    def write(self, fact: Entry) -> None:
+    def write(self, fact: Fact) -> None:
         """
         Write a fact; it is stored when this returns.
 
@@ -44,7 +31,7 @@ class FactLog:
         """
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
             self._logger.log_struct(
-                fact.payload,
+                dict(fact.payload),
                 insert_id=fact.insert_id,
                 timestamp=fact.timestamp,
                 severity=fact.severity,

@@ -41,7 +41,7 @@ class Cluster(Protocol):
     def list_nodes(self, label_selector: str = "") -> Iterable[dict[str, Any]]: ...  # noqa: D102
 
 
-ReportJob = Callable[[Any, Mapping[str, Any]], None]
+ReportJob = Callable[[Any, Mapping[str, Any]], object]
 """Writes the fact of a Job that ended in a cluster, unless that was done before."""
 
 

@@ -1,0 +1,62 @@
+# Every target does its own set-up: Python 3.11 or newer with venv is all that must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What is deployed, and nothing else: the archives run in it, as they do at Google.
+DEPLOYED := build/deployed
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: help demo test check bench archives schema lock format clean
+
+help: ## say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+$(VENV)/installed: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Installing what development needs into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python $(INSTALL) -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+$(DEPLOYED)/installed: requirements.txt
+	@echo "Installing what is deployed into $(DEPLOYED) …"
+	@$(PYTHON) -m venv $(DEPLOYED)
+	@$(DEPLOYED)/bin/python $(INSTALL) -r requirements.txt
+	@touch $@
+
+demo: $(VENV)/installed $(DEPLOYED)/installed archives ## the whole pipeline, on this machine (KUBECONFIG=… for a real cluster)
+	@KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m sandbox.demo
+
+test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
+	@$(BIN)/python -m pytest -q
+
+check: $(VENV)/installed ## format, lint, types, import contracts, Terraform
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@if ! ls infra/*.tf >/dev/null 2>&1; then echo "terraform: nothing to check yet"; \
+	elif command -v terraform >/dev/null; then terraform fmt -check -recursive infra; \
+	else echo "terraform: NOT CHECKED, as it is not installed"; fi
+
+bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function
+	@$(BIN)/python -m bench
+
+archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
+	@mkdir -p build
+	@$(BIN)/python infra/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
+
+schema: $(VENV)/installed ## docs/prestream.schema.json, from the settings
+	@$(BIN)/python -m shared.configuration.json_schema > docs/prestream.schema.json
+
+lock: $(VENV)/installed ## pin the requirements anew, with hashes
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
+
+format: $(VENV)/installed ## format, and mend what can be mended
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove what was built
+	@rm -rf build

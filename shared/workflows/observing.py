@@ -1,0 +1,232 @@
+"""What nodes and Jobs report, turned into facts, whichever message comes first."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from shared.domain.clusters import ClusterName, is_watched
+from shared.domain.facts import PullObserved, StreamObserved, Subject
+from shared.domain.jobs import CONTAINER, JobState
+from shared.domain.outcomes import Outcome, ignored
+from shared.domain.references import ImageReference, InvalidReferenceError, parse_reference
+from shared.domain.reports import (
+    ContainerFailed,
+    ImagePullDelayed,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePulling,
+    ImageStreamed,
+    Irrelevant,
+    JobReported,
+    LayerDownloadFailed,
+    NodeEvent,
+    Origin,
+    PodUnschedulable,
+)
+from shared.domain.repositories import is_google_registry, make_repository_id
+from shared.domain.rewriting import trace_upstream
+from shared.domain.verdicts import PullObservation, judge_pull
+from shared.errors import TransientError
+from shared.settings import Settings
+from shared.workflows.reporting import (
+    Cluster,
+    FactLog,
+    Reporting,
+    evidence_of,
+    is_warmup,
+    view_node,
+)
+from shared.workflows.turns import Jobs, resume_next
+
+PodEvent = (
+    ImagePulling
+    | ImagePulled
+    | ImagePullFailed
+    | ImagePullDelayed
+    | ContainerFailed
+    | PodUnschedulable
+)
+
+_SYSTEM_IMAGES = "-artifactregistry.gcr.io"
+"""Where GKE pulls its own images from."""
+
+
+class WatchedCluster(Cluster, Jobs, Protocol):
+    """A cluster's API, as far as observing it needs it."""
+
+    def fetch_job(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
+
+
+class Observing:
+    """Writes a fact for each pull, each streamed image and each warmup that ended."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        connect: Callable[[ClusterName], WatchedCluster],
+        facts: FactLog,
+        reporting: Reporting,
+    ) -> None:
+        self._settings = settings
+        self._connect = connect
+        self._facts = facts
+        self._reporting = reporting
+        self._hosts = {
+            upstream.repository or make_repository_id(host): host
+            for host, upstream in settings.upstreams.items()
+        }
+
+    def observe(self, event: NodeEvent) -> Outcome:
+        """
+        Settle what was reported.
+
+        Raises:
+            TransientError: A cluster or Cloud Logging is unavailable, or a Job that is reported
+                to have ended does not say so yet.
+            ConfigurationError: One of them refuses our identity.
+            UnknownClusterError: There is no such cluster.
+        """
+        if isinstance(event, Irrelevant):
+            return ignored(event.reason)
+        if not is_watched(event.origin.cluster, self._settings.clusters):
+            return ignored("the cluster is not watched", cluster=event.origin.cluster)
+        return self._observe_watched(event)
+
+    def _observe_watched(
+        self, event: PodEvent | JobReported | ImageStreamed | LayerDownloadFailed
+    ) -> Outcome:
+        if isinstance(event, ImageStreamed):
+            return self._observe_stream(event)
+        if isinstance(event, JobReported):
+            return self._observe_job(event)
+        if isinstance(event, LayerDownloadFailed):
+            return ignored("it is evidence for the pull of its image", node=event.origin.name)
+        return self._observe_pod(event)
+
+    def _observe_pod(self, event: PodEvent) -> Outcome:
+        if event.origin.namespace == self._settings.namespace:
+            return self._observe_warmup_pod(event)
+        if isinstance(event, ImagePulled):
+            return self._observe_pull(event)
+        return ignored("only pulls that ended are written of", pod=event.origin.name)
+
+    def _observe_stream(self, event: ImageStreamed) -> Outcome:
+        statement, origin = event.statement, event.origin
+        reference = _parse(statement.image)
+        if reference is None or reference.registry.endswith(_SYSTEM_IMAGES):
+            return ignored("the image is not a workload's", image=statement.image)
+        fact = StreamObserved(
+            subject=self._subject(reference, statement.image, origin),
+            at=origin.timestamp,
+            node=origin.name,
+            text=statement.text,
+            layers=statement.layers,
+            streamed_layers=statement.streamed_layers,
+        ).as_fact()
+        self._facts.write(fact)
+        return Outcome("handled", {"fact": fact.event, "image": statement.image})
+
+    def _observe_pull(self, event: ImagePulled) -> Outcome:
+        pulled, origin = event.pulled, event.origin
+        if origin.namespace in self._settings.system_namespaces:
+            return ignored("the namespace is a system namespace", namespace=origin.namespace)
+        reference = _parse(pulled.image)
+        if reference is None or not is_google_registry(reference.registry):
+            return ignored("the image was not pulled from Artifact Registry", image=pulled.image)
+        cluster = self._connect(ClusterName.parse(origin.cluster))
+        view = view_node(cluster, origin.node, pulled, origin.timestamp)
+        verdict = judge_pull(
+            PullObservation(
+                image=pulled.image,
+                digest=reference.digest,
+                seconds=pulled.seconds,
+                image_bytes=pulled.image_bytes,
+                already_present=pulled.already_present,
+                node_streams=view.streams,
+                pull=evidence_of(event),
+                statements=tuple(each.statement for each in view.statements),
+                layer_failures=tuple(each.failure for each in view.layer_failures),
+            )
+        )
+        fact = PullObserved(
+            subject=self._subject(reference, pulled.image, origin),
+            at=origin.timestamp,
+            verdict=verdict,
+            pod_uid=origin.uid,
+            container=origin.container,
+            event_uid=origin.event_uid,
+            workload=f"core/v1/namespaces/{origin.namespace}/pods/{origin.name}",
+            place=view.place,
+            pull_seconds=pulled.seconds,
+            image_bytes=pulled.image_bytes,
+        ).as_fact()
+        self._facts.write(fact)
+        details = {"fact": fact.event, "image": pulled.image, "streamed": verdict.streamed}
+        return Outcome("handled", details)
+
+    def _observe_job(self, event: JobReported) -> Outcome:
+        origin = event.origin
+        if origin.namespace != self._settings.namespace:
+            return ignored("the Job is not a warmup's", job=origin.name)
+        if not event.has_ended:
+            return ignored(f"the Job goes on after {event.reason}", job=origin.name)
+        cluster = self._connect(ClusterName.parse(origin.cluster))
+        body = cluster.fetch_job(origin.name)
+        if body is None or (origin.uid and JobState.from_body(body).uid != origin.uid):
+            return ignored("the Job is gone", job=origin.name)
+        if not is_warmup(body):
+            return ignored("the Job is not a warmup's", job=origin.name)
+        state = JobState.from_body(body)
+        if not state.is_finished:
+            raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
+        fact = self._reporting.report_job(cluster, body)
+        resumed = resume_next(cluster, self._settings.max_running)
+        details: dict[str, Any] = {"job": state.name, "resumed": resumed}
+        if fact is None:
+            return Outcome("handled", details | {"reason": "its fact was written before"})
+        return Outcome(
+            "handled", details | {"fact": fact.event, "outcome": fact.payload["outcome"]}
+        )
+
+    def _observe_warmup_pod(self, event: PodEvent) -> Outcome:
+        """
+        End a warmup whose pull cannot succeed, so that the next has its turn.
+
+        All else that happens to a warmup's pod is told when its Job ends.
+        """
+        if isinstance(event, ImagePullFailed) and event.failure.permanent:
+            origin = event.origin
+            if origin.container == CONTAINER and not origin.is_init:
+                return self._give_up(origin, event.failure.reason)
+        return ignored("a warmup is told of when its Job ends", pod=event.origin.name)
+
+    def _give_up(self, origin: Origin, reason: str) -> Outcome:
+        cluster = self._connect(ClusterName.parse(origin.cluster))
+        job_name = origin.name.rpartition("-")[0]
+        body = cluster.fetch_job(job_name)
+        if body is None or not is_warmup(body) or not JobState.from_body(body).is_running:
+            return ignored("the warmup has ended", pod=origin.name)
+        state = JobState.from_body(body)
+        deadline: Mapping[str, Any] = {
+            "metadata": {"resourceVersion": state.resource_version},
+            "spec": {"activeDeadlineSeconds": 1},
+        }
+        if not cluster.patch_job(job_name, deadline):
+            raise TransientError(f"Job {job_name} changed while it was to be ended")
+        return Outcome("handled", {"job": job_name, "ended": reason})
+
+    def _subject(self, reference: ImageReference, pulled: str, origin: Origin) -> Subject:
+        upstream = trace_upstream(reference, self._settings.project, self._hosts)
+        return Subject(
+            image=str(upstream or pulled),
+            mirror=pulled,
+            digest=reference.digest,
+            cluster=origin.cluster,
+        )
+
+
+def _parse(text: str) -> ImageReference | None:
+    try:
+        return parse_reference(text)
+    except InvalidReferenceError:
+        return None

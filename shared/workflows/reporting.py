@@ -1,0 +1,270 @@
+"""Report a warmup that ended: its Job, its pod, its node and their events, in one fact."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from shared.domain import jobs
+from shared.domain.clusters import ClusterName
+from shared.domain.endings import Ending, FinishedJob, tell_ending
+from shared.domain.facts import Fact, Place, Subject, WarmupFinished
+from shared.domain.ladder import Node
+from shared.domain.placements import ACCELERATOR_KEY
+from shared.domain.pulls import Pulled
+from shared.domain.reports import ImageStreamed, Irrelevant, LayerDownloadFailed, NodeEvent
+from shared.domain.requests import Cause
+from shared.domain.verdicts import Evidence, PullObservation, Verdict, judge_pull
+from shared.errors import InvalidEventError
+from shared.events.node_events import parse_event
+from shared.events.pubsub import parse_time
+
+NODE_EVENTS_NAMESPACE = "default"
+"""Where Kubernetes keeps the events of objects that have no namespace."""
+
+_BEFORE = timedelta(minutes=1)
+_AFTER = timedelta(minutes=5)
+"""How far from a pull a statement about it may lie: clocks differ, and events are rationed."""
+
+_LACKING_FOR = timedelta(minutes=2)
+"""How long what a node was seen to lack is taken to be lacking still."""
+
+
+class Cluster(Protocol):
+    """A cluster's API, as far as reporting needs it."""
+
+    @property
+    def name(self) -> ClusterName: ...  # noqa: D102
+    def fetch_node(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
+    def list_pods(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def list_events(  # noqa: D102
+        self, field_selector: str, namespace: str | None = None
+    ) -> Iterable[dict[str, Any]]: ...
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+
+
+class FactLog(Protocol):
+    """Where facts are written."""
+
+    def write(self, fact: Fact) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What is known of a node around a pull; of a node that is gone, its events at most."""
+
+    place: Place
+    streams: bool | None
+    reports: tuple[NodeEvent, ...]
+
+    @property
+    def statements(self) -> tuple[ImageStreamed, ...]:
+        """What its snapshotter said."""
+        return tuple(each for each in self.reports if isinstance(each, ImageStreamed))
+
+    @property
+    def layer_failures(self) -> tuple[LayerDownloadFailed, ...]:
+        """Which layers it could not download."""
+        return tuple(each for each in self.reports if isinstance(each, LayerDownloadFailed))
+
+
+def view_node(cluster: Cluster, name: str | None, pulled: Pulled | None, at: datetime) -> NodeView:
+    """Look at a node, and at what it said around a pull that ended at ``at``."""
+    if name is None:
+        return NodeView(Place(), None, ())
+    body = cluster.fetch_node(name)
+    labels = {} if body is None else Node.from_body(body).labels
+    place = Place(
+        node=name,
+        node_pool=labels.get("cloud.google.com/gke-nodepool"),
+        accelerator=labels.get(ACCELERATOR_KEY),
+    )
+    began = at - timedelta(seconds=(pulled.seconds if pulled else None) or 0.0) - _BEFORE
+    selector = f"involvedObject.kind=Node,involvedObject.name={name},reason=ImageStreaming"
+    reports = [
+        report
+        for report in _read_events(cluster, selector, NODE_EVENTS_NAMESPACE)
+        if isinstance(report, ImageStreamed | LayerDownloadFailed)
+        and began <= report.origin.timestamp <= at + _AFTER
+    ]
+    streams = None if body is None else Node.from_body(body).streams
+    return NodeView(place, streams, tuple(reports))
+
+
+class Reporting:
+    """Writes one fact for each warmup Job that ended, and marks the Job once it is written."""
+
+    def __init__(self, facts: FactLog) -> None:
+        self._facts = facts
+
+    def report_job(self, cluster: Cluster, body: Mapping[str, Any]) -> Fact | None:
+        """
+        Write the fact of a Job; None if it has not ended, is marked, or is none of ours.
+
+        The fact comes first, so that a crash between the two writes it twice, under one insert
+        id, rather than never.
+
+        Raises:
+            TransientError: The cluster or Cloud Logging is unavailable.
+            ConfigurationError: One of them refuses our identity.
+        """
+        state = jobs.JobState.from_body(body)
+        finished = FinishedJob.from_body(body, parse_time)
+        if finished is None or state.is_reported or not is_warmup(body):
+            return None
+        fact = self._describe(cluster, body, state, finished).as_fact()
+        self._facts.write(fact)
+        mark = {"metadata": {"annotations": {jobs.REPORTED_ANNOTATION: fact.insert_id}}}
+        cluster.patch_job(state.name, mark)
+        return fact
+
+    def _describe(
+        self,
+        cluster: Cluster,
+        body: Mapping[str, Any],
+        state: jobs.JobState,
+        finished: FinishedJob,
+    ) -> WarmupFinished:
+        created = parse_time(state.created)
+        pod = _find_pod(cluster, state)
+        reports = _read_job_events(cluster, state, created, has_pod=pod is not None)
+        ending = tell_ending(finished, pod, reports)
+        annotations = body["metadata"]["annotations"]
+        pulled = ending.pulled.pulled if ending.pulled else None
+        view = self._view(cluster, ending, pulled, finished)
+        started = (body.get("status") or {}).get("startTime")
+        return WarmupFinished(
+            subject=_subject(cluster, annotations),
+            outcome=ending.outcome,
+            at=finished.at,
+            job=state.name,
+            job_uid=state.uid,
+            strategy=annotations.get(jobs.STRATEGY_ANNOTATION),
+            target=(body["metadata"].get("labels") or {}).get(jobs.TARGET_LABEL),
+            place=view.place,
+            started_at=parse_time(started) if started else None,
+            pull_seconds=pulled.seconds if pulled else None,
+            total_seconds=(finished.at - created).total_seconds(),
+            image_bytes=_image_bytes(pulled, annotations),
+            verdict=_judge(ending, view, annotations, created) if ending.was_pulled else None,
+            reason=ending.reason,
+            hint=ending.hint,
+        )
+
+    def _view(
+        self, cluster: Cluster, ending: Ending, pulled: Pulled | None, finished: FinishedJob
+    ) -> NodeView:
+        at = ending.pulled.origin.timestamp if ending.pulled else finished.at
+        return view_node(cluster, ending.node, pulled, at)
+
+
+def is_warmup(body: Mapping[str, Any]) -> bool:
+    """Whether a Job is a warmup that we made."""
+    metadata = body.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    ours = all(labels.get(key) == value for key, value in jobs.APP_LABELS.items())
+    return ours and jobs.IMAGE_ANNOTATION in annotations
+
+
+def evidence_of(pulled: Any) -> Evidence:
+    """Return the kubelet's own message as evidence."""
+    origin = pulled.origin
+    return Evidence("pull", origin.message, origin.log, origin.insert_id)
+
+
+def _find_pod(cluster: Cluster, state: jobs.JobState) -> dict[str, Any] | None:
+    """Return the last pod of a Job; a disruption may have made several."""
+    pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
+    own = [
+        pod
+        for pod in pods
+        if any(
+            owner.get("uid") == state.uid
+            for owner in (pod.get("metadata") or {}).get("ownerReferences") or []
+        )
+    ]
+    return max(own, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", default=None)
+
+
+def _read_job_events(
+    cluster: Cluster, state: jobs.JobState, created: datetime, *, has_pod: bool
+) -> list[NodeEvent]:
+    """Read what was reported of a Job's pods, and of the Job itself where it has none."""
+    reports = _read_events(cluster, "involvedObject.kind=Pod")
+    own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
+    if not own and not has_pod:
+        selector = f"involvedObject.kind=Job,involvedObject.name={state.name}"
+        own = _read_events(cluster, selector)
+    # An earlier Job of the same name left events behind as well.
+    return [each for each in own if each.origin.timestamp >= created]
+
+
+def _read_events(cluster: Cluster, selector: str, namespace: str | None = None) -> list[Any]:
+    reports = []
+    for event in cluster.list_events(selector, namespace):
+        try:
+            report = parse_event(event, cluster=str(cluster.name))
+        except InvalidEventError:
+            # One odd event among many says nothing, and must not hide the others.
+            continue
+        if not isinstance(report, Irrelevant):
+            reports.append(report)
+    return reports
+
+
+def _subject(cluster: Cluster, annotations: Mapping[str, str]) -> Subject:
+    return Subject(
+        image=annotations[jobs.IMAGE_ANNOTATION],
+        mirror=annotations.get(jobs.MIRROR_ANNOTATION),
+        digest=annotations.get(jobs.DIGEST_ANNOTATION),
+        cluster=str(cluster.name),
+        cause=_read_cause(annotations.get(jobs.CAUSE_ANNOTATION)),
+    )
+
+
+def _read_cause(text: str | None) -> Cause | None:
+    try:
+        return Cause(**json.loads(text or ""))
+    except (ValueError, TypeError):
+        return None
+
+
+def _image_bytes(pulled: Pulled | None, annotations: Mapping[str, str]) -> int | None:
+    """Return the compressed size: the kubelet's figure, or else the manifest's."""
+    if pulled is not None and pulled.image_bytes is not None:
+        return pulled.image_bytes
+    text = annotations.get(jobs.SIZE_ANNOTATION, "")
+    return int(text) if text.isdecimal() else None
+
+
+def _judge(
+    ending: Ending, view: NodeView, annotations: Mapping[str, str], created: datetime
+) -> Verdict:
+    pulled = ending.pulled.pulled if ending.pulled else None
+    return judge_pull(
+        PullObservation(
+            image=annotations.get(jobs.MIRROR_ANNOTATION) or annotations[jobs.IMAGE_ANNOTATION],
+            digest=annotations.get(jobs.DIGEST_ANNOTATION),
+            seconds=pulled.seconds if pulled else None,
+            image_bytes=_image_bytes(pulled, annotations),
+            already_present=bool(pulled and pulled.already_present),
+            node_streams=view.streams,
+            node_held_digest=_held_before(ending, annotations, created),
+            is_warmup=True,
+            pull=evidence_of(ending.pulled) if ending.pulled else None,
+            statements=tuple(each.statement for each in view.statements),
+            layer_failures=tuple(each.failure for each in view.layer_failures),
+        )
+    )
+
+
+def _held_before(ending: Ending, annotations: Mapping[str, str], created: datetime) -> bool | None:
+    """Whether the node held the image when the warmup was made; that it lacked it may pass."""
+    if ending.node in annotations.get(jobs.HOLDING_ANNOTATION, "").split(","):
+        return True
+    if ending.pulled is None or ending.pulled.pulled.seconds is None:
+        return None
+    began = ending.pulled.origin.timestamp - timedelta(seconds=ending.pulled.pulled.seconds)
+    lacked = ending.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
+    return False if lacked and began - created <= _LACKING_FOR else None
