@@ -1,0 +1,405 @@
+"""What the two log sinks let through, as Terraform and as the sandbox render their filters."""
+
+import copy
+import json
+import re
+import string
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.log_filters import parse_filter
+
+Entry = dict[str, Any]
+Passes = Callable[[Entry], bool]
+
+ROOT = Path(__file__).parents[2]
+PAYLOADS = Path(__file__).parent / "payloads"
+SYSTEM_NAMESPACES = ("kube-system", "gmp-system", "gke-managed-system", "gke-managed-cim")
+VARIABLES = {"namespace": "prestream", "system_namespaces": "|".join(SYSTEM_NAMESPACES)}
+
+
+def render_as_python(text: str) -> str:
+    return string.Template(text).substitute(VARIABLES)
+
+
+def render_as_terraform(text: str) -> str:
+    """Replace interpolations only: a dollar sign before anything but a brace is itself."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: VARIABLES[match[1]], text)
+
+
+READERS = [
+    pytest.param(render_as_python, id="python"),
+    pytest.param(render_as_terraform, id="terraform"),
+]
+
+
+def read_template(name: str) -> str:
+    return (ROOT / "infra" / "filters" / f"{name}.filter.tftpl").read_text("utf-8")
+
+
+def load(name: str) -> Entry:
+    entry: Entry = json.loads((PAYLOADS / f"filter-{name}.json").read_text("utf-8"))
+    return entry
+
+
+@pytest.fixture(params=READERS)
+def audit_passes(request: pytest.FixtureRequest) -> Passes:
+    return parse_filter(request.param(read_template("audit_log"))).matches
+
+
+@pytest.fixture(params=READERS)
+def event_passes(request: pytest.FixtureRequest) -> Passes:
+    return parse_filter(request.param(read_template("gke_events"))).matches
+
+
+def written(
+    method: str, resource: str, principal: str = "dev@example.com", **entry_fields: Any
+) -> Entry:
+    """An audit entry of a call, like the recorded one in all else."""
+    entry = load("audit-raycluster")
+    entry["protoPayload"]["methodName"] = method
+    entry["protoPayload"]["resourceName"] = resource
+    entry["protoPayload"]["authenticationInfo"]["principalEmail"] = principal
+    return entry | entry_fields
+
+
+def changed(entry: Entry, path: str, value: object) -> Entry:
+    """The entry with another value at a dotted path."""
+    copied = copy.deepcopy(entry)
+    *parents, last = path.split(".")
+    target = copied
+    for name in parents:
+        target = target[name]
+    target[last] = value
+    return copied
+
+
+def pod_event(reason: str, namespace: str) -> Entry:
+    entry = changed(load("event-pod-pulled"), "jsonPayload.reason", reason)
+    entry = changed(entry, "jsonPayload.involvedObject.namespace", namespace)
+    return changed(entry, "resource.labels.namespace_name", namespace)
+
+
+def job_event(reason: str, namespace: str = "prestream") -> Entry:
+    entry = changed(load("event-job-completed"), "jsonPayload.reason", reason)
+    return changed(entry, "jsonPayload.involvedObject.namespace", namespace)
+
+
+@pytest.mark.parametrize("name", ["audit_log", "gke_events"])
+def test_a_filter_is_short_enough_for_a_sink_and_uses_the_two_variables_only(name: str) -> None:
+    text = read_template(name)
+
+    assert set(re.findall(r"\$\{([^}]*)\}", text)) <= set(VARIABLES)
+    assert "%{" not in text
+    assert len(render_as_terraform(text)) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"),
+    [
+        pytest.param(f"io.k8s.{group}.{verb}", f"{path}/x", id=f"{path.split('/')[-1]}-{verb}")
+        for group, path in {
+            "core.v1.pods": "core/v1/namespaces/ml/pods",
+            "core.v1.podtemplates": "core/v1/namespaces/ml/podtemplates",
+            "core.v1.replicationcontrollers": "core/v1/namespaces/ml/replicationcontrollers",
+            "apps.v1.deployments": "apps/v1/namespaces/ml/deployments",
+            "apps.v1.statefulsets": "apps/v1/namespaces/ml/statefulsets",
+            "apps.v1.daemonsets": "apps/v1/namespaces/ml/daemonsets",
+            "apps.v1.replicasets": "apps/v1/namespaces/ml/replicasets",
+            "batch.v1.jobs": "batch/v1/namespaces/ml/jobs",
+            "batch.v1.cronjobs": "batch/v1/namespaces/ml/cronjobs",
+        }.items()
+        for verb in ("create", "update", "patch")
+    ],
+)
+def test_writes_of_built_in_workloads_pass(
+    audit_passes: Passes, method: str, resource: str
+) -> None:
+    assert audit_passes(written(method, resource))
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"),
+    [
+        ("io.ray.v1.rayclusters.create", "ray.io/v1/namespaces/ml/rayclusters/x"),
+        ("io.ray.v1.rayjobs.create", "ray.io/v1/namespaces/ml/rayjobs/x"),
+        ("io.ray.v1alpha1.rayservices.patch", "ray.io/v1alpha1/namespaces/ml/rayservices/x"),
+        (
+            "io.x-k8s.jobset.v1alpha2.jobsets.create",
+            "jobset.x-k8s.io/v1alpha2/namespaces/ml/jobsets/x",
+        ),
+        (
+            "io.x-k8s.leaderworkerset.v1.leaderworkersets.update",
+            "leaderworkerset.x-k8s.io/v1/namespaces/ml/leaderworkersets/x",
+        ),
+        (
+            "io.kserve.serving.v1beta1.inferenceservices.create",
+            "serving.kserve.io/v1beta1/namespaces/ml/inferenceservices/x",
+        ),
+        ("org.kubeflow.v1.pytorchjobs.create", "kubeflow.org/v1/namespaces/ml/pytorchjobs/x"),
+        ("io.argoproj.v1alpha1.rollouts.create", "argoproj.io/v1alpha1/namespaces/ml/rollouts/x"),
+        (
+            "io.argoproj.v1alpha1.workflows.create",
+            "argoproj.io/v1alpha1/namespaces/ml/workflows/x",
+        ),
+        (
+            "dev.knative.serving.v1.services.create",
+            "serving.knative.dev/v1/namespaces/ml/services/x",
+        ),
+    ],
+)
+def test_writes_of_custom_workloads_pass(audit_passes: Passes, method: str, resource: str) -> None:
+    assert audit_passes(written(method, resource))
+
+
+def test_pods_that_a_controller_of_kube_system_creates_for_a_user_pass(
+    audit_passes: Passes,
+) -> None:
+    assert audit_passes(load("audit-pod-by-replicaset"))
+
+
+def test_a_debugging_container_passes(audit_passes: Passes) -> None:
+    resource = "core/v1/namespaces/ml/pods/x/ephemeralcontainers"
+
+    assert audit_passes(written("io.k8s.core.v1.pods.ephemeralcontainers.patch", resource))
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"),
+    [
+        ("io.k8s.core.v1.pods.status.patch", "core/v1/namespaces/ml/pods/x/status"),
+        ("io.k8s.core.v1.pods.exec.create", "core/v1/namespaces/ml/pods/x/exec"),
+        ("io.k8s.core.v1.pods.binding.create", "core/v1/namespaces/ml/pods/x/binding"),
+        ("io.k8s.core.v1.pods.eviction.create", "core/v1/namespaces/ml/pods/x/eviction"),
+        ("io.k8s.core.v1.pods.resize.patch", "core/v1/namespaces/ml/pods/x/resize"),
+        ("io.k8s.apps.v1.deployments.scale.update", "apps/v1/namespaces/ml/deployments/x/scale"),
+        ("io.k8s.apps.v1.deployments.status.update", "apps/v1/namespaces/ml/deployments/x/status"),
+        ("io.ray.v1.rayclusters.status.update", "ray.io/v1/namespaces/ml/rayclusters/x/status"),
+        ("io.k8s.core.v1.pods.delete", "core/v1/namespaces/ml/pods/x"),
+        ("io.k8s.batch.v1.jobs.deletecollection", "batch/v1/namespaces/ml/jobs"),
+        ("io.k8s.core.v1.services.create", "core/v1/namespaces/ml/services/x"),
+        ("io.k8s.core.v1.configmaps.update", "core/v1/namespaces/ml/configmaps/x"),
+        ("io.k8s.coordination.v1.leases.update", "coordination.k8s.io/v1/namespaces/ml/leases/x"),
+        (
+            "io.argoproj.v1alpha1.workflowtemplates.create",
+            "argoproj.io/v1alpha1/namespaces/ml/workflowtemplates/x",
+        ),
+        (
+            "io.k8s.policy.v1.poddisruptionbudgets.create",
+            "policy/v1/namespaces/ml/poddisruptionbudgets/x",
+        ),
+    ],
+)
+def test_what_asks_for_no_image_does_not_pass(
+    audit_passes: Passes, method: str, resource: str
+) -> None:
+    assert not audit_passes(written(method, resource))
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"),
+    [
+        ("io.k8s.batch.v1.jobs.create", "batch/v1/namespaces/prestream/jobs/warm-x"),
+        ("io.k8s.batch.v1.jobs.patch", "batch/v1/namespaces/prestream/jobs/warm-x"),
+        ("io.k8s.core.v1.pods.create", "core/v1/namespaces/prestream/pods/warm-x-9mq2l"),
+        ("io.k8s.core.v1.pods.create", "core/v1/namespaces/prestream/pods"),
+        ("io.k8s.core.v1.pods.create", "core/v1/namespaces/prestream"),
+        ("io.ray.v1.rayclusters.create", "ray.io/v1/namespaces/prestream/rayclusters/x"),
+        (
+            "io.k8s.core.v1.pods.ephemeralcontainers.patch",
+            "core/v1/namespaces/prestream/pods/x/ephemeralcontainers",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "principal",
+    [
+        "prestream-image-reference@demo.iam.gserviceaccount.com",
+        "system:serviceaccount:kube-system:job-controller",
+        "dev@example.com",
+    ],
+)
+def test_nothing_in_our_own_namespace_wakes_us_whoever_writes_it(
+    audit_passes: Passes, method: str, resource: str, principal: str
+) -> None:
+    assert not audit_passes(written(method, resource, principal))
+
+
+@pytest.mark.parametrize("namespace", SYSTEM_NAMESPACES)
+def test_workloads_of_a_system_namespace_do_not_pass(audit_passes: Passes, namespace: str) -> None:
+    resource = f"apps/v1/namespaces/{namespace}/daemonsets/x"
+
+    assert not audit_passes(written("io.k8s.apps.v1.daemonsets.patch", resource))
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "core/v1/namespaces/gke-training/pods/x",
+        "core/v1/namespaces/gke-managed-system-of-ours/pods/x",
+        "core/v1/namespaces/my-kube-system/pods/x",
+        "core/v1/namespaces/prestream-demo/pods/x",
+        "core/v1/namespaces/not-prestream/pods/x",
+        "core/v1/namespaces/ml/pods/kube-system",
+        "core/v1/namespaces/ml/pods/prestream",
+    ],
+)
+def test_names_that_only_resemble_an_excluded_namespace_pass(
+    audit_passes: Passes, resource: str
+) -> None:
+    assert audit_passes(written("io.k8s.core.v1.pods.create", resource))
+
+
+@pytest.mark.parametrize("code", [3, 7, 9])
+def test_refused_writes_do_not_pass(audit_passes: Passes, code: int) -> None:
+    entry = changed(load("audit-pod-by-replicaset"), "protoPayload.status", {"code": code})
+
+    assert not audit_passes(entry)
+
+
+@pytest.mark.parametrize("status", [{}, {"code": 0}, {"message": "OK"}])
+def test_every_form_of_success_passes(audit_passes: Passes, status: Mapping[str, Any]) -> None:
+    assert audit_passes(changed(load("audit-pod-by-replicaset"), "protoPayload.status", status))
+
+
+def test_an_entry_without_status_and_labels_passes(audit_passes: Passes) -> None:
+    entry = load("audit-pod-by-replicaset")
+    del entry["protoPayload"]["status"], entry["labels"]
+
+    assert audit_passes(entry)
+
+
+def test_dry_runs_do_not_pass(audit_passes: Passes) -> None:
+    entry = load("audit-pod-by-replicaset")
+    entry["labels"]["command.gke.io/dryRun"] = "All"
+
+    assert not audit_passes(entry)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("logName", "projects/demo/logs/cloudaudit.googleapis.com%2Fdata_access"),
+        ("logName", "projects/demo/logs/events"),
+        ("resource.type", "gke_cluster"),
+        ("protoPayload.methodName", "google.container.v1.ClusterManager.CreateNodePool"),
+    ],
+)
+def test_other_logs_do_not_reach_the_audit_topic(
+    audit_passes: Passes, path: str, value: str
+) -> None:
+    assert not audit_passes(changed(load("audit-pod-by-replicaset"), path, value))
+
+
+@pytest.mark.parametrize("namespace", ["ml", "prestream", "gke-training", "default"])
+@pytest.mark.parametrize("reason", ["Pulled", "Failed", "BackOff", "FailedScheduling"])
+def test_what_pods_say_of_their_images_passes(
+    event_passes: Passes, reason: str, namespace: str
+) -> None:
+    assert event_passes(pod_event(reason, namespace))
+
+
+@pytest.mark.parametrize("namespace", SYSTEM_NAMESPACES)
+@pytest.mark.parametrize("reason", ["Pulled", "Failed", "BackOff", "FailedScheduling"])
+def test_pods_of_a_system_namespace_do_not_pass(
+    event_passes: Passes, reason: str, namespace: str
+) -> None:
+    assert not event_passes(pod_event(reason, namespace))
+
+
+@pytest.mark.parametrize(
+    "reason", ["Pulling", "Created", "Started", "Killing", "Scheduled", "Unhealthy", "Preempted"]
+)
+def test_what_else_pods_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+    assert not event_passes(pod_event(reason, "ml"))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "Completed",
+        "BackoffLimitExceeded",
+        "DeadlineExceeded",
+        "FailedCreate",
+        "Failed",
+        "PodFailurePolicy",
+    ],
+)
+def test_ends_of_our_jobs_pass_and_those_of_others_do_not(
+    event_passes: Passes, reason: str
+) -> None:
+    assert event_passes(job_event(reason))
+    assert not event_passes(job_event(reason, namespace="ml"))
+
+
+@pytest.mark.parametrize("reason", ["SuccessfulCreate", "Suspended", "Resumed"])
+def test_what_else_our_jobs_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+    assert not event_passes(job_event(reason))
+
+
+def test_events_of_other_kinds_in_our_namespace_do_not_pass(event_passes: Passes) -> None:
+    entry = changed(job_event("FailedCreate"), "jsonPayload.involvedObject.kind", "ReplicaSet")
+
+    assert not event_passes(entry)
+
+
+@pytest.mark.parametrize("component", ["gcfs-snapshotter", "gcfsd"])
+def test_streamed_and_failed_layers_pass(event_passes: Passes, component: str) -> None:
+    entry = changed(load("event-node-streaming"), "jsonPayload.source.component", component)
+
+    assert event_passes(entry)
+
+
+@pytest.mark.parametrize("reason", ["NodeReady", "GcfsdUnhealthy", "NodeSysctlChange"])
+def test_what_else_nodes_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+    entry = changed(load("event-node-streaming"), "jsonPayload.reason", reason)
+
+    assert not event_passes(entry)
+
+
+def test_lines_of_the_snapshotter_pass_whatever_field_they_are_in(event_passes: Passes) -> None:
+    entry = load("line-snapshotter")
+    text = entry.pop("jsonPayload")["MESSAGE"]
+
+    assert event_passes(entry | {"jsonPayload": {"MESSAGE": text}})
+    assert event_passes(entry | {"jsonPayload": {"message": text}})
+    assert event_passes(entry | {"textPayload": text})
+    assert not event_passes(entry | {"textPayload": "serving snapshots"})
+
+
+def test_the_same_text_in_another_log_does_not_pass(event_passes: Passes) -> None:
+    entry = changed(load("line-snapshotter"), "logName", "projects/demo/logs/kubelet")
+
+    assert not event_passes(entry)
+
+
+def test_the_exporters_own_line_does_not_pass(event_passes: Passes) -> None:
+    entry = load("event-pod-pulled")
+    del entry["jsonPayload"]
+    entry["textPayload"] = "Event exporter started watching. Some events may have been lost."
+
+    assert not event_passes(entry)
+
+
+def test_neither_filter_lets_the_other_ones_entries_through(
+    audit_passes: Passes, event_passes: Passes
+) -> None:
+    audited = [load("audit-pod-by-replicaset"), load("audit-raycluster")]
+    reported = [load("event-pod-pulled"), load("event-job-completed"), load("line-snapshotter")]
+
+    assert not any(map(event_passes, audited))
+    assert not any(map(audit_passes, reported))
+
+
+def test_without_system_namespaces_every_other_namespace_passes() -> None:
+    variables = {"namespace": "prestream", "system_namespaces": ""}
+    audit, events = (
+        parse_filter(string.Template(read_template(name)).substitute(variables))
+        for name in ("audit_log", "gke_events")
+    )
+
+    assert audit.matches(written("io.k8s.core.v1.pods.create", "core/v1/namespaces/ml/pods/x"))
+    assert events.matches(pod_event("Pulled", "kube-system"))
