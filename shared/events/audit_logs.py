@@ -29,7 +29,7 @@ _EPHEMERAL_CONTAINERS = "ephemeralcontainers"
 _DRY_RUN_LABEL = "command.gke.io/dryRun"
 
 # The API server sets it where it left out the bodies of a large request:
-# https://kubernetes.io/docs/reference/labels-annotations-taints/audit-annotations/
+# https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/plugin/pkg/audit/truncate/truncate.go
 _TRUNCATED_LABEL = "audit.k8s.io/truncated"
 
 _BUILT_IN_CONTROLLERS = frozenset({"apps/v1", "batch/v1"})
