@@ -189,10 +189,22 @@ def _evidence(
         yield Evidence("layer_failure", failure.text, failure.log, failure.insert_id)
     if pull.pull is not None:
         yield pull.pull
+    elif figures := _figures(pull):
+        yield Evidence("pull", figures)
     if streamed == "likely_streamed":
         yield Evidence("node", "image streaming is on, and the node did not hold the digest before")
     elif pull.node_held_digest and streamed == "cached_on_node":
         yield Evidence("node", "the node held the digest before")
+
+
+def _figures(pull: PullObservation) -> str | None:
+    """Say what is known of the pull, where the kubelet's message is not at hand."""
+    if pull.already_present:
+        return "the image was already present on the node"
+    if pull.seconds is None:
+        return None
+    size = "" if pull.image_bytes is None else f" for {pull.image_bytes} bytes"
+    return f"the pull took {pull.seconds:g} s{size}"
 
 
 def _hint(
@@ -207,7 +219,7 @@ def _hint(
         case "cached_on_node":
             return _NOTHING_PULLED if pull.is_warmup else None
         case "not_streamed" | "unknown":
-            return _obstacle(pull, failures) or _slow_hint(pull)
+            return _obstacle(pull, failures) or _doubt(pull, about)
         case _:
             assert_never(streamed)
 
@@ -219,8 +231,8 @@ def _partial_hint(about: Iterable[StreamingStatement]) -> str | None:
             rest = each.layers - each.streamed_layers - (each.disk_layers or 0)
             if rest > 0:
                 return (
-                    f"{rest} of {each.layers} layers were not streamed: pull the image once more"
-                    " on a node that does not hold it, once its layers are in the cache."
+                    f"{rest} of {each.layers} layers were not streamed: if pods start slowly, look"
+                    " for layers that are empty or the same as others."
                 )
     return None
 
@@ -241,21 +253,21 @@ def _obstacle(pull: PullObservation, failures: Iterable[LayerFailure]) -> str | 
     return None
 
 
-def _slow_hint(pull: PullObservation) -> str | None:
-    """Return a hint on a slow pull to which nothing known stood in the way."""
-    if not _is_slow(pull):
+def _doubt(pull: PullObservation, about: list[StreamingStatement]) -> str | None:
+    """Return a hint on a pull that did not stream though nothing is known to stand in the way."""
+    if not about and not _is_slow(pull):
         return None
     if pull.is_warmup:
         return (
             "The first pull of an image fills the streaming cache and is expected to be slow;"
-            " the next node can stream it."
+            " see whether the next node streams it."
         )
     if pull.node_streams is None:
         return "Check that image streaming is on for the node pool."
     return (
         "The image may not have been in the streaming cache yet; if the next pull is slow too,"
         " check that the repository lies in the region of the node, that the identity of the node"
-        " has roles/serviceusage.serviceUsageConsumer, and that no two layers are the same."
+        " has roles/serviceusage.serviceUsageConsumer, and that no layers are empty or the same."
     )
 
 
