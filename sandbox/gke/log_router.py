@@ -1,0 +1,134 @@
+"""The log router: audit records, Events and node logs to the sinks whose filter they match."""
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sandbox.clock import Clock
+from sandbox.gke.audit_entries import make_audit_entry
+from sandbox.gke.event_entries import Cluster, LogLine, make_event_entry, make_line_entry
+from sandbox.kubernetes.audit import AuditRecord
+from sandbox.kubernetes.bodies import Body
+from sandbox.log_filters import parse_filter
+
+Entry = dict[str, Any]
+Matches = Callable[[Mapping[str, Any]], bool]
+Publish = Callable[[str, bytes, dict[str, str]], None]
+
+_RETRY_FIRST_S = 0.05
+_RETRY_MOST_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Which entries go to which topic."""
+
+    name: str
+    filter_text: str
+    topic: str
+
+
+class LogRouter:
+    """
+    Makes LogEntries and publishes each once for each sink that wants it.
+
+    One thread does it, so that entries keep their order; what cannot be published is tried
+    again until it can, or until the router is stopped. ``store`` gets every entry.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        location: str,
+        cluster: str,
+        clock: Clock,
+        publish: Publish,
+        sinks: Sequence[Sink],
+        store: Callable[[Entry], None] | None = None,
+    ) -> None:
+        self.lose: Matches | None = None
+        """Entries that are stored, and lost on their way to every sink."""
+        self.duplicate: Matches | None = None
+        """Entries that every sink publishes twice."""
+        self._cluster = Cluster(project, location, cluster)
+        self._clock = clock
+        self._publish = publish
+        self._sinks = [(sink, parse_filter(sink.filter_text)) for sink in sinks]
+        self._store = store
+        self._entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._open = 0
+        self._settled = threading.Condition()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        """Begin to publish; what came before is published first."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="log-router", daemon=True)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop publishing; what is not published by now is not published any more."""
+        self._stopped.set()
+        self._entries.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all entries were published; False if they were not in time."""
+        with self._settled:
+            return self._settled.wait_for(lambda: self._open == 0, timeout_s)
+
+    def on_audit(self, record: AuditRecord) -> None:
+        """Take a write to the API server."""
+        entry = make_audit_entry(record, self._cluster, self._clock)
+        if entry is not None:
+            self.route(entry)
+
+    def on_event(self, event: Body) -> None:
+        """Take a Kubernetes Event that was added or updated."""
+        self.route(make_event_entry(event, self._cluster, self._clock.now()))
+
+    def on_line(self, line: LogLine) -> None:
+        """Take a line of a node's journal."""
+        self.route(make_line_entry(line, self._cluster, self._clock.now()))
+
+    def route(self, entry: Entry) -> None:
+        """Take an entry of any kind."""
+        with self._settled:
+            self._open += 1
+        self._entries.put(entry)
+
+    def _run(self) -> None:
+        while (entry := self._entries.get()) is not None and not self._stopped.is_set():
+            if self._store is not None:
+                self._store(entry)
+            if self.lose is None or not self.lose(entry):
+                self._send(entry)
+            with self._settled:
+                self._open -= 1
+                self._settled.notify_all()
+
+    def _send(self, entry: Entry) -> None:
+        times = 2 if self.duplicate is not None and self.duplicate(entry) else 1
+        data = json.dumps(entry).encode()
+        attributes = {"logging.googleapis.com/timestamp": entry["timestamp"]}
+        for sink, wanted in self._sinks:
+            if wanted.matches(entry):
+                for _ in range(times):
+                    self._deliver(sink.topic, data, attributes)
+
+    def _deliver(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        delay_s = _RETRY_FIRST_S
+        while not self._stopped.is_set():
+            try:
+                self._publish(topic, data, dict(attributes))
+            except Exception:  # noqa: BLE001 - whatever the publisher raises, nothing may be lost
+                self._stopped.wait(delay_s)
+                delay_s = min(delay_s * 2, _RETRY_MOST_S)
+            else:
+                return
