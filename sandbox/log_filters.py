@@ -28,7 +28,7 @@ _PART = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s()"'=<>!~:,.-][^\s()"'=<>
 _TOKEN = re.compile(
     rf"""(?P<skip>\s+|--[^\n]*)
       | (?P<operand>{_PART}(?:\.{_PART})*)
-      | (?P<sign>=~|!~|!=|<=|>=|[=<>:()-])""",
+      | (?P<sign>=~|!~|!=|<=|>=|[=<>:(),-])""",
     re.VERBOSE | re.DOTALL,
 )
 _COMPARING = frozenset({"=", "!=", "<", "<=", ">", ">=", ":", "=~", "!~"})
@@ -208,7 +208,7 @@ class _Parser:
         before = self._text[:offset]
         line = before.count("\n") + 1
         column = offset - (before.rfind("\n") + 1) + 1
-        shown = self._text.splitlines()[line - 1] if self._text[:offset] else self._text
+        shown = self._text.split("\n")[line - 1]
         return ValueError(f"line {line}, column {column}: {problem} in {shown!r}")
 
 
