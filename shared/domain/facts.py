@@ -22,12 +22,13 @@ used. All else is INFO, also a warmup whose own pull was slow, since it had to f
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from shared.domain.requests import Cause
+from shared.domain.times import format_time
 from shared.domain.verdicts import Verdict
 
 EventName = Literal[
@@ -80,6 +81,7 @@ class Subject:
     mirror: str | None = None
     """The reference that nodes pull."""
     digest: str | None = None
+    """What the registry answers for the reference."""
     cluster: str | None = None
     """``projects/P/locations/L/clusters/C``."""
     cause: Cause | None = None
@@ -122,6 +124,7 @@ class WarmupFinished:
     subject: Subject
     outcome: WarmupOutcome
     at: datetime
+    """When it ended; without a Job, when its message was published, since that never changes."""
     job: str | None = None
     job_uid: str | None = None
     message_id: str | None = None
@@ -161,13 +164,13 @@ class WarmupFinished:
             "job": self.job,
             "target": self.target,
             **self.place.as_json(),
-            "started_at": format_time(self.started_at),
+            "started_at": _time(self.started_at),
             "pull_seconds": _seconds(self.pull_seconds),
             "total_seconds": _seconds(self.total_seconds),
             "image_bytes": self.image_bytes,
             **_judged(self.verdict, self.hint),
             "reason": self.reason,
-            "not_before": format_time(self.not_before),
+            "not_before": _time(self.not_before),
         }
         severity: Severity = "INFO" if self.outcome in GOOD_OUTCOMES else "WARNING"
         return _fact("warmup.finished", key, fields, self.at, severity)
@@ -268,7 +271,7 @@ class MirrorBypassed:
         return _fact("mirror.bypassed", key, fields, self.at, "WARNING")
 
 
-def make_insert_id(event: EventName, key: list[str | None]) -> str:
+def make_insert_id(event: EventName, key: Sequence[str | None]) -> str:
     """
     Return the insert id of a fact: at most 100 of the characters that Cloud Logging takes.
 
@@ -280,16 +283,8 @@ def make_insert_id(event: EventName, key: list[str | None]) -> str:
     return f"{event}-{digest}"
 
 
-def format_time(time: datetime | None) -> str | None:
-    """
-    Format a time by RFC 3339, in UTC.
-
-    >>> format_time(datetime(2024, 10, 3, 1, 45, 31, tzinfo=UTC))
-    '2024-10-03T01:45:31Z'
-    """
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _time(time: datetime | None) -> str | None:
+    return None if time is None else format_time(time)
 
 
 def _seconds(seconds: float | None) -> float | None:
@@ -308,7 +303,7 @@ def _judged(verdict: Verdict | None, hint: str | None = None) -> dict[str, Any]:
 
 def _fact(
     event: EventName,
-    key: list[str | None],
+    key: Sequence[str | None],
     fields: Mapping[str, Any],
     at: datetime,
     severity: Severity,

@@ -33,8 +33,8 @@ from shared.domain.reports import (
     PodUnschedulable,
 )
 from shared.domain.statements import parse_layer_failure, parse_statement, strip_combined
+from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
-from shared.events.pubsub import parse_time
 
 EVENTS_LOG: Final = "events"
 SNAPSHOTTER_LOG: Final = "gcfs-snapshotter"

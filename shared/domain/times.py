@@ -1,0 +1,27 @@
+"""Times as messages, objects and log entries carry them: RFC 3339."""
+
+from datetime import UTC, datetime
+
+
+def parse_time(text: str) -> datetime:
+    """
+    Parse an RFC 3339 time, cutting fractions of a second at microseconds.
+
+    Raises:
+        ValueError: The text is no time.
+
+    >>> parse_time("2024-01-01T01:00:00.123456789Z").isoformat()
+    '2024-01-01T01:00:00.123456+00:00'
+    """
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def format_time(time: datetime) -> str:
+    """
+    Format a time, in UTC.
+
+    >>> format_time(datetime(2024, 10, 3, 1, 45, 31, tzinfo=UTC))
+    '2024-10-03T01:45:31Z'
+    """
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
