@@ -12,7 +12,7 @@ thresholds that leave a wide gap on both sides of what was measured:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never
+from typing import Final, Literal
 
 from shared.domain.statements import LayerFailure, StreamingStatement, is_same_image
 
@@ -213,15 +213,11 @@ def _hint(
     about: list[StreamingStatement],
     failures: list[LayerFailure],
 ) -> str | None:
-    match streamed:
-        case "streamed" | "likely_streamed":
-            return _FAILED_LAYERS if failures else _partial_hint(about)
-        case "cached_on_node":
-            return _NOTHING_PULLED if pull.is_warmup else None
-        case "not_streamed" | "unknown":
-            return _obstacle(pull, failures) or _doubt(pull, about)
-        case _:
-            assert_never(streamed)
+    if streamed in {"streamed", "likely_streamed"}:
+        return _FAILED_LAYERS if failures else _partial_hint(about)
+    if streamed == "cached_on_node":
+        return _NOTHING_PULLED if pull.is_warmup else None
+    return _obstacle(pull, failures) or _doubt(pull, about)
 
 
 def _partial_hint(about: Iterable[StreamingStatement]) -> str | None:
