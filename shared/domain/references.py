@@ -17,10 +17,10 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_REPOSITORY_LENGTH = 255
 
-_MAX_QUOTED = 512
-
 DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
 """Hosts that mean Docker Hub as well."""
+
+_MAX_QUOTED = 512
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])"

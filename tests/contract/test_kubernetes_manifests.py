@@ -1,0 +1,245 @@
+"""What lives in a cluster: valid objects, with the names and no more rights than the code needs."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+
+import pytest
+import yaml
+from kubernetes_validate.utils import validate
+
+from shared.clients.kubernetes import KubernetesCluster
+from shared.domain.jobs import SERVICE_ACCOUNT
+from shared.domain.ladder import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
+from shared.settings import Settings
+
+FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
+EXAMPLE = FOLDER / "overlays" / "example" / "kustomization.yaml"
+DEFAULTS = Settings(project="demo", deployment_project="demo")
+
+Right = tuple[str, str, str]
+"""A namespace (empty for the cluster), a resource with its group, and a verb."""
+
+PRESTREAM, DEFAULT = "prestream", "default"
+
+# What the Kubernetes client asks for, call by call. A call that is new must be added here, and to
+# the manifests of the functions that make it.
+CALLS: dict[str, set[Right]] = {
+    "fetch_job": {(PRESTREAM, "batch/jobs", "get")},
+    "create_job": {(PRESTREAM, "batch/jobs", "create")},
+    "patch_job": {(PRESTREAM, "batch/jobs", "patch")},
+    "delete_job": {(PRESTREAM, "batch/jobs", "delete")},
+    "list_jobs": {(PRESTREAM, "batch/jobs", "list")},
+    "list_pods": {(PRESTREAM, "/pods", "list")},
+    "list_events": {(PRESTREAM, "/events", "list"), (DEFAULT, "/events", "list")},
+    "fetch_node": {("", "/nodes", "get")},
+    "list_nodes": {("", "/nodes", "list")},
+}
+
+NEEDED = {
+    "image-reference": set(CALLS),
+    "pull-event": set(CALLS) - {"create_job", "delete_job", "list_nodes"},
+}
+
+
+def read_objects() -> Iterator[dict[str, Any]]:
+    for path in sorted(FOLDER.glob("*.yaml")):
+        if path.name != "kustomization.yaml":
+            yield from yaml.safe_load_all(path.read_text(encoding="utf-8"))
+
+
+OBJECTS = list(read_objects())
+
+
+def describe(body: dict[str, Any]) -> str:
+    metadata = body["metadata"]
+    return "/".join([body["kind"], metadata.get("namespace", ""), metadata["name"]])
+
+
+def find(kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+    (body,) = (
+        each
+        for each in OBJECTS
+        if (each["kind"], each["metadata"]["name"], each["metadata"].get("namespace"))
+        == (kind, name, namespace)
+    )
+    return body
+
+
+def list_rights(name: str) -> set[Right]:
+    """List what the roles of a name grant, and where."""
+    roles = [
+        each
+        for each in OBJECTS
+        if each["kind"] in {"Role", "ClusterRole"} and each["metadata"]["name"] == name
+    ]
+    return {
+        (role["metadata"].get("namespace", ""), f"{group}/{resource}", verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.33", "1.36"])
+@pytest.mark.parametrize("body", OBJECTS, ids=describe)
+def test_each_object_follows_the_published_schema(body: dict[str, Any], version: str) -> None:
+    assert validate(body, version, strict=True).startswith(version)
+
+
+def test_the_kustomization_lists_every_file() -> None:
+    kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
+    files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
+
+    assert sorted(kustomization["resources"]) == sorted(files)
+
+
+def test_no_object_stands_there_twice() -> None:
+    assert len({describe(each) for each in OBJECTS}) == len(OBJECTS)
+
+
+def test_every_object_is_labelled_as_ours() -> None:
+    assert {each["metadata"]["labels"]["app.kubernetes.io/name"] for each in OBJECTS} == {
+        "prestream"
+    }
+
+
+def test_the_namespace_is_the_configured_one_and_admits_restricted_pods_only() -> None:
+    labels = find("Namespace", DEFAULTS.namespace)["metadata"]["labels"]
+
+    levels = {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
+    assert levels == {"restricted"}
+
+
+def test_all_else_lies_in_the_namespace_but_the_events_of_nodes() -> None:
+    elsewhere = {
+        describe(each)
+        for each in OBJECTS
+        if each["metadata"].get("namespace") not in {DEFAULTS.namespace, None}
+    }
+
+    assert elsewhere == {
+        f"{kind}/default/prestream-{function}"
+        for kind in ("Role", "RoleBinding")
+        for function in NEEDED
+    }
+
+
+def test_warmups_have_an_identity_without_token_and_rights() -> None:
+    account = find("ServiceAccount", SERVICE_ACCOUNT, DEFAULTS.namespace)
+    subjects = [subject for each in OBJECTS for subject in each.get("subjects", [])]
+
+    assert account["automountServiceAccountToken"] is False
+    assert {subject["kind"] for subject in subjects} == {"User"}
+
+
+def test_the_autoscaler_ignores_ordinary_warmups() -> None:
+    assert find("PriorityClass", PRIORITY_CLASS)["value"] < -10
+
+
+def test_the_autoscaler_adds_nodes_for_warmups_that_want_one() -> None:
+    assert -10 <= find("PriorityClass", SCALING_PRIORITY_CLASS)["value"] < 0
+
+
+@pytest.mark.parametrize("name", [PRIORITY_CLASS, SCALING_PRIORITY_CLASS])
+def test_warmups_preempt_nothing_and_are_nobodys_default(name: str) -> None:
+    body = find("PriorityClass", name)
+
+    assert body["preemptionPolicy"] == "Never"
+    assert body["globalDefault"] is False
+
+
+def test_the_quota_leaves_room_for_the_configured_limit() -> None:
+    quota = find("ResourceQuota", "prestream-warmup", DEFAULTS.namespace)
+
+    assert int(quota["spec"]["hard"]["pods"]) > DEFAULTS.max_running
+
+
+def test_no_traffic_is_allowed() -> None:
+    policies = [each for each in OBJECTS if each["kind"] == "NetworkPolicy"]
+
+    (spec,) = (each["spec"] for each in policies)
+    assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_call_of_the_client_is_known() -> None:
+    calls = {
+        name
+        for name, _ in inspect.getmembers(KubernetesCluster, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+    assert calls == set(CALLS)
+
+
+@pytest.mark.parametrize("function", NEEDED)
+def test_a_function_has_the_rights_that_its_calls_need_and_no_more(function: str) -> None:
+    needed = set().union(*(CALLS[call] for call in NEEDED[function]))
+
+    assert list_rights(f"prestream-{function}") == needed
+
+
+def test_no_right_is_a_wildcard() -> None:
+    rules = [rule for each in OBJECTS for rule in each.get("rules", [])]
+
+    assert rules
+    for rule in rules:
+        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+@pytest.mark.parametrize("function", NEEDED)
+def test_each_role_is_bound_to_the_identity_of_its_function(function: str) -> None:
+    name = f"prestream-{function}"
+    bindings = [
+        each
+        for each in OBJECTS
+        if each["kind"].endswith("Binding") and each["metadata"]["name"] == name
+    ]
+
+    assert len(bindings) == 3
+    for binding in bindings:
+        kind, namespace = binding["roleRef"]["kind"], binding["metadata"].get("namespace")
+        assert binding["kind"] == f"{kind}Binding"
+        assert find(kind, binding["roleRef"]["name"], namespace)
+        assert binding["subjects"] == [
+            {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "User",
+                "name": f"{name}@PROJECT_ID.iam.gserviceaccount.com",
+            }
+        ]
+
+
+def test_the_example_overlay_names_the_project_everywhere() -> None:
+    overlay = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    bindings = [each for each in OBJECTS if each["kind"].endswith("Binding")]
+
+    for patch in overlay["patches"]:
+        target = patch["target"]
+        matching = [
+            each
+            for each in bindings
+            if re.fullmatch(target["kind"], each["kind"])
+            and re.fullmatch(target["name"], each["metadata"]["name"])
+        ]
+        assert len(matching) == 3
+        bindings = [
+            jsonpatch.apply_patch(each, yaml.safe_load(patch["patch"]))
+            if each in matching
+            else each
+            for each in bindings
+        ]
+
+    names = {(each["metadata"]["name"], each["subjects"][0]["name"]) for each in bindings}
+    assert names == {
+        (f"prestream-{function}", f"prestream-{function}@my-project.iam.gserviceaccount.com")
+        for function in NEEDED
+    }
+    assert [(EXAMPLE.parent / each).resolve() for each in overlay["resources"]] == [FOLDER]
