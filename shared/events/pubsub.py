@@ -8,12 +8,13 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 import msgspec
 from cloudevents.http import CloudEvent
 
+from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
 
 
@@ -90,17 +91,3 @@ def _parse_time(text: Any, event: CloudEvent) -> datetime:
             except ValueError as exc:
                 raise InvalidEventError(f"invalid publish time: {candidate!r}") from exc
     raise InvalidEventError("the message has no publish time")
-
-
-def parse_time(text: str) -> datetime:
-    """
-    Parse an RFC 3339 time, cutting fractions of a second at microseconds.
-
-    Raises:
-        ValueError: The text is no time.
-
-    >>> parse_time("2024-01-01T01:00:00.123456789Z").isoformat()
-    '2024-01-01T01:00:00.123456+00:00'
-    """
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

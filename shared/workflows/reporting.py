@@ -15,10 +15,10 @@ from shared.domain.placements import ACCELERATOR_KEY
 from shared.domain.pulls import Pulled
 from shared.domain.reports import ImageStreamed, Irrelevant, LayerDownloadFailed, NodeEvent
 from shared.domain.requests import Cause
+from shared.domain.times import parse_time
 from shared.domain.verdicts import Evidence, PullObservation, Verdict, judge_pull
 from shared.errors import InvalidEventError
 from shared.events.node_events import parse_event
-from shared.events.pubsub import parse_time
 
 NODE_EVENTS_NAMESPACE = "default"
 """Where Kubernetes keeps the events of objects that have no namespace."""

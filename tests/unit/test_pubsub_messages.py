@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent
 
+from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
-from shared.events.pubsub import PubsubMessage, parse_time
+from shared.events.pubsub import PubsubMessage
 
 ATTRIBUTES = {
     "id": "event-1",
