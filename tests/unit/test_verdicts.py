@@ -98,6 +98,9 @@ class TestOrderOfEvidence:
         assert verdict.streamed == "cached_on_node"
         assert verdict.evidence == (EVENT,)
 
+    def test_a_present_image_was_not_streamed_however_fast_it_was_there(self) -> None:
+        assert judge_pull(replace(FAST, already_present=True)).streamed == "cached_on_node"
+
     @pytest.mark.parametrize("seconds", [0.4, 2.0])
     def test_a_quick_pull_of_what_the_node_held_was_cached(self, seconds: float) -> None:
         pull = replace(FAST, node_held_digest=True, seconds=seconds, image_bytes=3_000_000)
