@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonpatch
-
 import pytest
 import yaml
 from kubernetes_validate.utils import validate

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from shared.domain.placements import Placement, Toleration
 from shared.domain.upstreams import Upstream
@@ -454,6 +455,20 @@ def test_numbers_are_those_of_yaml_1_2(load: Load) -> None:
     settings = load("cleanup_days: 0100\nmin_image_bytes: 0x10\nmax_running: 0o17\n")
 
     assert (settings.cleanup_days, settings.min_image_bytes, settings.max_running) == (100, 16, 15)
+
+
+def test_the_parser_in_python_reads_the_same(
+    load: Load, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # PyYAML is without its parser in C where libyaml was missing when it was built.
+    monkeypatch.delattr(yaml, "CSafeLoader")
+
+    assert load("# nothing") == Settings(project="demo", deployment_project="demo")
+    assert load("cleanup_days: 0100").cleanup_days == 100
+    assert refuse("dry_run: yes\ndry_run: true") == [
+        "dry_run: given twice, in line 1 and in line 2"
+    ]
+    assert "line 2, column 1" in refuse("include: [a\n")[0]
 
 
 def test_anchors_and_merges_are_followed(load: Load) -> None:
