@@ -4,14 +4,17 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from sandbox.faults import Fault, Faults
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -27,6 +30,9 @@ _STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 """Google's words for HTTP statuses: https://cloud.google.com/apis/design/errors."""
+
+_POLL_S = 0.05
+"""How soon a server notices that it shall stop; the default of half a second adds up in tests."""
 
 
 class _Server(ThreadedWSGIServer):
@@ -61,7 +67,9 @@ class HttpServer:
 
     def __init__(self, app: flask.Flask) -> None:
         self._server = _Server(app)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), daemon=True
+        )
 
     @property
     def address(self) -> str:
@@ -167,13 +175,21 @@ def apply_faults(
 
 def _answer(fault: Fault, error: Callable[[Fault], flask.Response]) -> flask.Response:
     if fault.status == 0:
-        # What the application returns can no longer be written: the client sees the connection
-        # end without an answer.
-        _shut(flask.request.environ["werkzeug.socket"])
-        return flask.Response(status=0)
+        return _NoAnswer(status=0)
     response = error(fault)
     response.headers.update(fault.headers)
     return response
+
+
+class _NoAnswer(flask.Response):
+    """Ends the connection when it would be written, after all that an application does."""
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Shut the connection; what follows cannot be written any more."""
+        _shut(environ["werkzeug.socket"])
+        return super().__call__(environ, start_response)
 
 
 def _shut(connection: socket.socket) -> None:
