@@ -1,5 +1,6 @@
 """The settings, from a file and an environment, and what is said about a file that is wrong."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import yaml
 from shared.domain.placements import Placement, Toleration
 from shared.domain.upstreams import Upstream
 from shared.errors import ConfigurationError
-from shared.settings import DEFAULT_FILE, Settings, load_settings
+from shared.settings import Settings, load_settings
 
 Load = Callable[[str], Settings]
 Refuse = Callable[[str], list[str]]
@@ -203,29 +204,35 @@ def test_without_any_project_the_error_says_what_to_set(tmp_path: Path) -> None:
         load_settings({"PRESTREAM_CONFIG": str(path)})
 
 
-def test_the_default_file_lies_beside_the_shared_library() -> None:
-    root = Path(__file__).parents[2]
-
-    assert root / "prestream.yaml" == DEFAULT_FILE
-    assert load_settings({"GOOGLE_CLOUD_PROJECT": "demo"}) == Settings(
-        project="demo", deployment_project="demo"
-    )
-
-
-def test_a_missing_default_file_means_all_defaults(tmp_path: Path) -> None:
-    source = Path(__file__).parents[2] / "shared"
-    (tmp_path / "shared").symlink_to(source)
-    code = (
-        "import pathlib, shared.settings as s\n"
-        "s.DEFAULT_FILE = pathlib.Path('no-such-file.yaml')\n"
-        "print(s.load_settings({'GOOGLE_CLOUD_PROJECT': 'demo'}).max_running)"
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("max_running: 7", "7", id="file-beside-the-entry-point"),
+        pytest.param(None, "5", id="no-file"),
+    ],
+)
+def test_the_default_file_lies_beside_the_entry_point(
+    tmp_path: Path, text: str | None, expected: str
+) -> None:
+    shutil.copytree(Path(__file__).parents[2] / "shared", tmp_path / "shared")
+    if text is not None:
+        (tmp_path / "prestream.yaml").write_text(text)
+    (tmp_path / "main.py").write_text(
+        "from shared.settings import load_settings\n"
+        "print(load_settings({'GOOGLE_CLOUD_PROJECT': 'demo'}).max_running)\n"
     )
 
     done = subprocess.run(  # noqa: S603  # our own code
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, str(tmp_path / "main.py")], capture_output=True, text=True, check=True
     )
 
-    assert done.stdout.strip() == "5"
+    assert done.stdout.strip() == expected
+
+
+def test_the_shipped_file_means_all_defaults() -> None:
+    assert load_settings({"GOOGLE_CLOUD_PROJECT": "demo"}) == Settings(
+        project="demo", deployment_project="demo"
+    )
 
 
 def test_a_missing_file_that_is_named_is_an_error(tmp_path: Path) -> None:
