@@ -47,8 +47,8 @@ archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
 	@mkdir -p build
 	@$(BIN)/python infra/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
 
-schema: $(VENV)/installed ## docs/prestream.schema.json, from the settings
-	@$(BIN)/python -m shared.configuration.json_schema > docs/prestream.schema.json
+schema: $(VENV)/installed ## docs/prestream.schema.json and docs/configuration.md, from the settings
+	@$(BIN)/python -m cli.settings_reference
 
 lock: $(VENV)/installed ## pin the requirements anew, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt

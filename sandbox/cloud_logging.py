@@ -60,7 +60,7 @@ class CloudLogging:
         """All entries in the order of writing, duplicates too."""
         self._clock = clock
         self._matches = matches or _parse_filter
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         app = flask.Flask(__name__)
         apply_faults(app, faults, "logging", api_fault)
         answer_api_errors(app)
@@ -92,6 +92,18 @@ class CloudLogging:
         complete = [self._complete(entry, {}) for entry in entries]
         with self._lock:
             self.entries.extend(complete)
+            self._lock.notify_all()
+
+    def wait_for(
+        self, matches: Callable[[Mapping[str, Any]], bool], timeout_s: float
+    ) -> dict[str, Any] | None:
+        """Wait until an entry matches, and return it; None if none did in time."""
+
+        def find() -> dict[str, Any] | None:
+            return next((entry for entry in self.entries if matches(entry)), None)
+
+        with self._lock:
+            return self._lock.wait_for(find, timeout_s)
 
     def query(self, text: str = "", resource_names: Iterable[str] = ()) -> list[dict[str, Any]]:
         """

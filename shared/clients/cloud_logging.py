@@ -30,26 +30,33 @@ class FactLog:
             ConfigurationError: It refuses our identity.
         """
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
-            self._logger.log_struct(
-                dict(fact.payload),
-                insert_id=fact.insert_id,
-                timestamp=fact.timestamp,
-                severity=fact.severity,
-            )
+            # A Logger would add an entry about the library itself to our log.
+            self._client.logging_api.write_entries([self._entry(fact)])
+
+    def _entry(self, fact: Fact) -> dict[str, Any]:
+        from google.cloud.logging_v2.entries import StructEntry
+
+        entry: Any = StructEntry
+        known: dict[str, Any] = entry(
+            log_name=f"projects/{self._project}/logs/{LOG_NAME}",
+            payload=dict(fact.payload),
+            insert_id=fact.insert_id,
+            timestamp=fact.timestamp,
+            severity=fact.severity,
+        ).to_api_repr()
+        return known
 
     @functools.cached_property
-    def _logger(self) -> Any:
+    def _client(self) -> Any:
         from google.cloud.logging_v2.client import Client
 
         if self._emulator_host is None:
-            client = Client(project=self._project, _use_grpc=False)
-        else:
-            from google.auth.credentials import AnonymousCredentials
+            return Client(project=self._project, _use_grpc=False)
+        from google.auth.credentials import AnonymousCredentials
 
-            client = Client(
-                project=self._project,
-                credentials=AnonymousCredentials(),
-                client_options={"api_endpoint": f"http://{self._emulator_host}"},
-                _use_grpc=False,
-            )
-        return client.logger(LOG_NAME)
+        return Client(
+            project=self._project,
+            credentials=AnonymousCredentials(),
+            client_options={"api_endpoint": f"http://{self._emulator_host}"},
+            _use_grpc=False,
+        )

@@ -9,7 +9,7 @@ seen pulled.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from shared.domain.facts import (
     ALREADY_PRESENT,
@@ -30,6 +30,7 @@ from shared.domain.reports import (
     Origin,
     PodUnschedulable,
 )
+from shared.domain.times import parse_time
 
 _Report = TypeVar(
     "_Report", ImagePulled, ImagePullFailed, ImagePulling, JobReported, PodUnschedulable
@@ -65,9 +66,7 @@ class FinishedJob:
     message: str
 
     @classmethod
-    def from_body(
-        cls, body: Mapping[str, Any], parse_time: Callable[[str], datetime]
-    ) -> "FinishedJob | None":
+    def from_body(cls, body: Mapping[str, Any]) -> Self | None:
         """Read it out of a Job; None for one that has not ended."""
         status = body.get("status") or {}
         for condition in status.get("conditions") or []:

@@ -155,5 +155,5 @@ class Placement:
         """
         return Placement.of(
             {key: value for key, value in self.node_selector if key in keys},
-            [each for each in self.tolerations if each.key in keys],
+            [each for each in self.tolerations if each.key and each.key in keys],
         )

@@ -52,7 +52,7 @@ def _decode_body(data: Any) -> Mapping[str, Any]:
     if isinstance(data, bytes | str):
         try:
             data = msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError) as exc:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             raise InvalidEventError(f"the body of the event is not JSON: {exc}") from exc
     if not isinstance(data, dict):
         raise InvalidEventError(f"the body of the event is no JSON object: {type(data).__name__}")

@@ -15,7 +15,8 @@ from shared.domain.requests import Cause, CauseKind, ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
 
-_CLUSTER = re.compile(r"projects/[^/]+/locations/[^/]+/clusters/[^/]+")
+_CLUSTER = re.compile(r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+")
+"""It becomes part of a path of Google's APIs, so nothing but names passes."""
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?")
 
 

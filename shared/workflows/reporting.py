@@ -110,7 +110,7 @@ class Reporting:
             ConfigurationError: One of them refuses our identity.
         """
         state = jobs.JobState.from_body(body)
-        finished = FinishedJob.from_body(body, parse_time)
+        finished = FinishedJob.from_body(body)
         if finished is None or state.is_reported or not is_warmup(body):
             return None
         fact = self._describe(cluster, body, state, finished).as_fact()

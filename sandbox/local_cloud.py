@@ -1,0 +1,245 @@
+"""The local cloud as a whole: Google's services, one GKE cluster, and the functions."""
+
+import json
+import string
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from sandbox.artifact_registry.server import ArtifactRegistry
+from sandbox.catalogue.demo import demo_catalogue
+from sandbox.clock import Clock
+from sandbox.cloud_logging import CloudLogging
+from sandbox.container_api import ContainerApi
+from sandbox.faults import Faults
+from sandbox.function_process import FunctionProcess
+from sandbox.gke.clusters import GkeCluster
+from sandbox.gke.log_router import LogRouter, Sink
+from sandbox.gke.upstream_pulls import upstream_fetcher
+from sandbox.kubernetes.server import KubernetesServer
+from sandbox.messaging import AUDIT, GKE_EVENTS, TRIGGERS, Messaging
+from sandbox.pubsub.server import PubsubServer
+from sandbox.streaming_cache import StreamingCache
+
+ROOT = Path(__file__).resolve().parent.parent
+MANIFESTS = ROOT / "infra" / "kubernetes"
+FILTERS = ROOT / "infra" / "filters"
+SCHEMA = ROOT / "docs" / "prestream.schema.json"
+
+PROJECT = "demo"
+LOCATION = "us-central1"
+CLUSTER = "gpu"
+FACT_LOG = f"projects/{PROJECT}/logs/prestream"
+
+_BACK_OFF = timedelta(milliseconds=200)
+
+
+class LocalCloud:
+    """
+    Everything that Prestream meets at Google, on loopback sockets, for one project.
+
+    Time runs ``scale`` times as fast as the world's. ``pubsub_address`` is an official emulator
+    that is to be used in place of the embedded server.
+    """
+
+    def __init__(
+        self, *, scale: float = 60.0, config: str = "", pubsub_address: str | None = None
+    ) -> None:
+        self.clock = Clock(scale)
+        self.faults = Faults()
+        self.catalogue = demo_catalogue()
+        self.cache = StreamingCache(self.clock)
+        self.pubsub = None if pubsub_address else PubsubServer(self.clock, self.faults)
+        self.artifact_registry = ArtifactRegistry(
+            self.clock, self.faults, self.catalogue, self.cache
+        )
+        self.logging = CloudLogging(self.clock, self.faults)
+        self.container = ContainerApi(self.clock, self.faults)
+        self.kubernetes = KubernetesServer(self.clock, self.faults)
+        self.gke = GkeCluster(
+            self.kubernetes,
+            self.clock,
+            project=PROJECT,
+            location=LOCATION,
+            name=CLUSTER,
+            registry=self.artifact_registry.address,
+            cache=self.cache,
+            fetch_upstream=upstream_fetcher(self.catalogue),
+        )
+        self.functions: dict[str, FunctionProcess] = {}
+        self._pubsub_address = pubsub_address
+        self._folder = tempfile.TemporaryDirectory(prefix="prestream-")
+        self._config = self.folder / "prestream.yaml"
+        self._config.write_text(config, encoding="utf-8")
+        self._messaging: Messaging | None = None
+        self.router: LogRouter | None = None
+
+    @property
+    def folder(self) -> Path:
+        """A folder that goes with the cloud."""
+        return Path(self._folder.name)
+
+    @property
+    def messaging(self) -> Messaging:
+        """Its topics."""
+        if self._messaging is None:
+            raise RuntimeError("the local cloud is not started")
+        return self._messaging
+
+    @property
+    def cluster(self) -> str:
+        """Resource name of its cluster."""
+        return f"projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}"
+
+    def start(self) -> Self:
+        """Start the services and the cluster; functions are started by ``serve``."""
+        for service in self._services():
+            service.start()
+        address = self._pubsub_address or (self.pubsub.address if self.pubsub else "")
+        self._messaging = Messaging(PROJECT, address)
+        self._messaging.declare_topics()
+        self.container.add_cluster(
+            {
+                "name": CLUSTER,
+                "location": LOCATION,
+                "nodePools": [
+                    {
+                        "name": "l4-spot",
+                        "config": {
+                            "accelerators": [
+                                {"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}
+                            ]
+                        },
+                    }
+                ],
+            }
+        )
+        self.gke.start()
+        self.router = LogRouter(
+            PROJECT,
+            LOCATION,
+            CLUSTER,
+            self.clock,
+            self._publish_entry,
+            read_sinks(),
+            lambda entry: self.logging.write([entry]),
+        )
+        self.gke.attach(self.router)
+        return self
+
+    def stop(self) -> None:
+        """Stop everything, functions first, and remove what was written."""
+        for function in self.functions.values():
+            function.stop()
+        self.gke.stop()
+        if self._messaging is not None:
+            self._messaging.close()
+        for service in reversed(self._services()):
+            service.stop()
+        self._folder.cleanup()
+
+    def apply_manifests(self) -> None:
+        """Apply the project's own manifests to the cluster, as an administrator would."""
+        for body in read_manifests(PROJECT):
+            namespace = body["metadata"].get("namespace")
+            self.kubernetes.api.create(
+                resource_name(body), body, namespace, user="admin@example.com"
+            )
+
+    def serve(self, archives: Path, python: Path, names: Iterable[str] | None = None) -> None:
+        """Serve functions from their archives, each with its own identity in the cluster."""
+        triggers = [each for each in TRIGGERS if names is None or each.function in names]
+        for trigger in triggers:
+            archive = archives / f"{trigger.function}.zip"
+            folder = Path(tempfile.mkdtemp(prefix=f"{trigger.function}-", dir=self.folder))
+            self.functions[trigger.function] = FunctionProcess(
+                archive, folder, python=python, environ=self.environ(trigger.function)
+            ).start()
+        for trigger in triggers:
+            function = self.functions[trigger.function]
+            function.wait_until_ready()
+            self.messaging.declare_push(trigger, function.url, _BACK_OFF)
+
+    def environ(self, function: str) -> dict[str, str]:
+        """Return the environment in which a function finds this cloud."""
+        kubeconfig = self.folder / f"{function}.kubeconfig"
+        if not kubeconfig.exists():
+            token = f"token-of-{function}"
+            email = f"prestream-{function.replace('_', '-')}@{PROJECT}.iam.gserviceaccount.com"
+            self.kubernetes.add_user(token, email)
+            context = f"gke_{PROJECT}_{LOCATION}_{CLUSTER}"
+            content = self.kubernetes.kubeconfig(context, token)
+            kubeconfig.write_text(yaml.safe_dump(content), encoding="utf-8")
+        address = self._pubsub_address or (self.pubsub.address if self.pubsub else "")
+        return {
+            "GOOGLE_CLOUD_PROJECT": PROJECT,
+            "PRESTREAM_CONFIG": str(self._config),
+            "PUBSUB_EMULATOR_HOST": address,
+            "ARTIFACT_REGISTRY_EMULATOR_HOST": self.artifact_registry.address,
+            "GKE_EMULATOR_HOST": self.container.address,
+            "CLOUD_LOGGING_EMULATOR_HOST": self.logging.address,
+            "KUBECONFIG": str(kubeconfig),
+        }
+
+    def facts(self, event: str | None = None) -> list[dict[str, Any]]:
+        """Return the facts, as entries of their log, each once."""
+        entries = self.logging.query(f'logName="{FACT_LOG}"')
+        return [
+            entry for entry in entries if event is None or entry["jsonPayload"]["event"] == event
+        ]
+
+    def wait_for_fact(
+        self, matches: Callable[[Mapping[str, Any]], bool], timeout_s: float = 30.0
+    ) -> dict[str, Any] | None:
+        """Wait for a fact whose payload matches, and return its entry; None if none came."""
+        return self.logging.wait_for(
+            lambda entry: entry["logName"] == FACT_LOG and matches(entry["jsonPayload"]), timeout_s
+        )
+
+    def _services(self) -> list[Any]:
+        embedded = [self.pubsub] if self.pubsub else []
+        return [*embedded, self.artifact_registry, self.logging, self.container, self.kubernetes]
+
+    def _publish_entry(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        self.messaging.publish(topic, data, attributes)
+
+
+def read_sinks(namespace: str = "prestream") -> list[Sink]:
+    """Return the log sinks with the very filters that the infrastructure declares."""
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    variables = {
+        "namespace": namespace,
+        "system_namespaces": "|".join(schema["properties"]["system_namespaces"]["default"]),
+    }
+    texts = {
+        name: string.Template((FILTERS / f"{name}.filter.tftpl").read_text("utf-8"))
+        for name in ("audit_log", "gke_events")
+    }
+    return [
+        Sink("prestream-audit", texts["audit_log"].substitute(variables), AUDIT),
+        Sink("prestream-gke-events", texts["gke_events"].substitute(variables), GKE_EVENTS),
+    ]
+
+
+def read_manifests(project: str) -> list[dict[str, Any]]:
+    """Return what lives in a cluster, in the order of its kustomization, for a project."""
+    kustomization = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text("utf-8"))
+    bodies: list[dict[str, Any]] = []
+    for name in kustomization["resources"]:
+        text = (MANIFESTS / name).read_text("utf-8").replace("PROJECT_ID", project)
+        bodies.extend(body for body in yaml.safe_load_all(text) if body)
+    return bodies
+
+
+def resource_name(body: Mapping[str, Any]) -> str:
+    """Return the plural of an object's kind with its group, such as ``jobs.batch``."""
+    group = body["apiVersion"].rpartition("/")[0]
+    kind = body["kind"].lower()
+    plural = (
+        f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}{'es' if kind.endswith('s') else 's'}"
+    )
+    return f"{plural}.{group}" if group else plural
