@@ -66,7 +66,7 @@ def preference(pod: Body, node: Body) -> int:
 def untolerated_taint(pod: Body, node: Body, effects: Iterable[str]) -> Body | None:
     """Return a node's first taint with one of the effects that a pod does not tolerate."""
     wanted = set(effects)
-    tolerations = pod["spec"].get("tolerations") or []
+    tolerations = [*(pod["spec"].get("tolerations") or []), *_implied(pod)]
     for taint in node["spec"].get("taints") or []:
         if taint["effect"] in wanted and not any(
             _tolerates(toleration, taint) for toleration in tolerations
@@ -74,6 +74,22 @@ def untolerated_taint(pod: Body, node: Body, effects: Iterable[str]) -> Body | N
             found: Body = taint
             return found
     return None
+
+
+def _implied(pod: Body) -> list[Body]:
+    """
+    Return the tolerations that GKE's API server gives to pods that ask for an accelerator.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#extendedresourcetoleration
+    """
+    asked = {
+        name
+        for field in ("containers", "initContainers")
+        for container in pod["spec"].get(field) or []
+        for name in (container.get("resources") or {}).get("limits") or {}
+        if "/" in name
+    }
+    return [{"key": name, "operator": "Exists"} for name in sorted(asked)]
 
 
 def _node_affinity(pod: Body) -> Body:

@@ -1,7 +1,8 @@
 """A GKE cluster: an API server with everything that makes it run workloads."""
 
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from sandbox.clock import Clock
@@ -134,6 +135,17 @@ class GkeCluster:
         self.server.on_audit(router.on_audit)
         self._routers.append(router.start())
 
+    def wait_for(self, predicate: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``predicate`` holds, asking again at each change; False if not in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._api.watch() as changes:
+            while not predicate():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return False
+                changes.get(left_s)
+        return True
+
     def add_node(
         self,
         name: str,
@@ -184,6 +196,8 @@ class GkeCluster:
         for _ in range(min):
             self._launch(pool.next_spec(self.name), self._version)
         self._autoscaler.pools[name] = pool
+        for pod in self._api.list("pods"):
+            self._autoscaler.observe("ADDED", pod)
         return pool
 
     def remove_node(self, name: str) -> None:

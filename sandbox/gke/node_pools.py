@@ -10,7 +10,7 @@ from sandbox.gke.controllers import Controller
 from sandbox.gke.kubelet_messages import Wording
 from sandbox.gke.nodes import NodeSpec, make_node
 from sandbox.gke.owners import is_deleting, key_of
-from sandbox.gke.scheduling import NodeView, refuse
+from sandbox.gke.scheduling import NodeView, choose, refuse, view_nodes
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bodies import Body, dig, items
 
@@ -88,6 +88,11 @@ class Autoscaler(Controller):
     def sync(self, body: Body) -> None:
         """Grow a pool for a pod, if it still waits and is not expendable."""
         if not _is_refused(body) or (body["spec"].get("priority") or 0) < CUTOFF:
+            return
+        views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
+        if choose(body, views, self._wording) is not None:
+            # A node added for another pod may serve this one too, if it is not taken by then.
+            self.queue.add(key_of(body), self.delay_s)
             return
         reasons: list[str] = []
         for pool in self.pools.values():
