@@ -1,6 +1,5 @@
 """Cloud Logging: ``entries:write`` and ``entries:list`` of the API v2."""
 
-import importlib
 import json
 import re
 import threading
@@ -14,6 +13,7 @@ import flask
 from sandbox.clock import Clock, format_time
 from sandbox.faults import Faults
 from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault, apply_faults
+from sandbox.log_filters import parse_filter
 
 Matcher = Callable[[Mapping[str, Any]], bool]
 
@@ -50,16 +50,19 @@ class CloudLogging:
     A server of ``CLOUD_LOGGING_EMULATOR_HOST``; its faults are those of service ``logging``.
 
     ``matches`` makes a predicate of a filter's text, and raises ValueError for one that it
-    cannot read; by default that of the sandbox's log router.
+    cannot read.
     """
 
     def __init__(
-        self, clock: Clock, faults: Faults, matches: Callable[[str], Matcher] | None = None
+        self,
+        clock: Clock,
+        faults: Faults,
+        matches: Callable[[str], Matcher] = lambda text: parse_filter(text).matches,
     ) -> None:
         self.entries: list[dict[str, Any]] = []
         """All entries in the order of writing, duplicates too."""
         self._clock = clock
-        self._matches = matches or _parse_filter
+        self._matches = matches
         self._lock = threading.Condition()
         app = flask.Flask(__name__)
         apply_faults(app, faults, "logging", api_fault)
@@ -90,14 +93,12 @@ class CloudLogging:
             ApiError: One of them is not as the API wants it.
         """
         complete = [self._complete(entry, {}) for entry in entries]
-        with self._lock:
-            self.entries.extend(complete)
-            self._lock.notify_all()
+        self._append(complete)
 
     def wait_for(
         self, matches: Callable[[Mapping[str, Any]], bool], timeout_s: float
     ) -> dict[str, Any] | None:
-        """Wait until an entry matches, and return it; None if none did in time."""
+        """Wait until an entry matches, and return it; None if none did in so many real seconds."""
 
         def find() -> dict[str, Any] | None:
             return next((entry for entry in self.entries if matches(entry)), None)
@@ -142,8 +143,7 @@ class CloudLogging:
                     raise
                 errors[str(place)] = {"code": 3, "message": exc.message}
         if not request.get("dryRun"):
-            with self._lock:
-                self.entries.extend(complete)
+            self._append(complete)
         if errors:
             details = [{"@type": _PARTIAL_ERRORS, "logEntryErrors": errors}]
             raise ApiError(400, "Some log entries were not written", details=details)
@@ -165,6 +165,11 @@ class CloudLogging:
         if start + size < len(found):
             answer["nextPageToken"] = str(start + size)
         return answer
+
+    def _append(self, entries: Iterable[dict[str, Any]]) -> None:
+        with self._lock:
+            self.entries.extend(entries)
+            self._lock.notify_all()
 
     def _complete(self, entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
         now = self._clock.now()
@@ -243,9 +248,3 @@ def _page(request: Mapping[str, Any]) -> tuple[int, int]:
     if size < 0 or start < 0:
         raise ApiError(400, "page_size and page_token cannot be negative")
     return min(size or _DEFAULT_PAGE, _MAX_PAGE), start
-
-
-def _parse_filter(text: str) -> Matcher:
-    parsed = importlib.import_module("sandbox.log_filters").parse_filter(text)
-    matches: Matcher = parsed.matches
-    return matches
