@@ -12,7 +12,14 @@ import flask
 
 from sandbox.clock import Clock, format_time
 from sandbox.faults import Faults
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault, apply_faults
+from sandbox.http_server import (
+    ApiError,
+    HttpServer,
+    answer_api_errors,
+    api_fault,
+    apply_faults,
+    read_json,
+)
 from sandbox.log_filters import parse_filter
 
 Matcher = Callable[[Mapping[str, Any]], bool]
@@ -133,7 +140,7 @@ class CloudLogging:
         return sorted(found.values(), key=lambda entry: _moment(entry["timestamp"]))
 
     def _serve_write(self) -> dict[str, Any]:
-        request = flask.request.get_json(force=True)
+        request = read_json()
         complete, errors = [], {}
         for place, entry in enumerate(request.get("entries", ())):
             try:
@@ -150,7 +157,7 @@ class CloudLogging:
         return {}
 
     def _serve_list(self) -> dict[str, Any]:
-        request = flask.request.get_json(force=True)
+        request = read_json()
         names = request.get("resourceNames") or []
         if not names:
             raise ApiError(400, "At least one resource name must be specified in resource_names")
@@ -172,11 +179,13 @@ class CloudLogging:
             self._lock.notify_all()
 
     def _complete(self, entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(entry, Mapping):
+            raise ApiError(400, f"Invalid value at 'entries': {entry!r}")
         now = self._clock.now()
         complete = dict(entry)
         for field in ("logName", "resource"):
             complete[field] = entry.get(field) or defaults.get(field) or ""
-        labels = {**defaults.get("labels", {}), **entry.get("labels", {})}
+        labels = {**(defaults.get("labels") or {}), **(entry.get("labels") or {})}
         if labels:
             complete["labels"] = labels
         complete["timestamp"] = entry.get("timestamp") or format_time(now)

@@ -119,6 +119,19 @@ class ApiError(Exception):
         return _json({"error": error}, self.code)
 
 
+def read_json() -> dict[str, Any]:
+    """
+    Return the JSON object in the body of the current request.
+
+    Raises:
+        ApiError: The body is something else.
+    """
+    body = flask.request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        raise ApiError(400, "Invalid JSON payload received. The root must be an object.")
+    return body
+
+
 def answer_api_errors(app: flask.Flask) -> None:
     """Answer ``ApiError``, and what the framework itself refuses, in Google's form."""
 

@@ -14,7 +14,7 @@ from sandbox.artifact_registry.paging import page
 from sandbox.artifact_registry.prewarming import Prewarming
 from sandbox.artifact_registry.repositories import Repositories
 from sandbox.clock import Clock
-from sandbox.http_server import ApiError
+from sandbox.http_server import ApiError, read_json
 
 
 class PrewarmingApi:
@@ -44,7 +44,7 @@ class PrewarmingApi:
 
     def _prewarm(self, project: str, location: str, repository: str) -> dict[str, Any]:
         name = self._existing(project, location, repository)
-        artifact = self._prewarming.prewarm(name, flask.request.get_json(force=True))
+        artifact = self._prewarming.prewarm(name, read_json())
         response = {
             "@type": f"{ANY_PREFIX}.PrewarmArtifactResponse",
             "prewarmedArtifact": artifact,
@@ -54,12 +54,12 @@ class PrewarmingApi:
 
     def _check(self, project: str, location: str, repository: str) -> dict[str, Any]:
         name = self._existing(project, location, repository)
-        artifact = self._prewarming.check(name, flask.request.get_json(force=True))
+        artifact = self._prewarming.check(name, read_json())
         return {"prewarmedArtifact": artifact}
 
     def _remove(self, project: str, location: str, repository: str) -> dict[str, Any]:
         name = self._existing(project, location, repository)
-        artifact = self._prewarming.remove(name, flask.request.get_json(force=True))
+        artifact = self._prewarming.remove(name, read_json())
         return {"prewarmedArtifact": artifact}
 
     def _list(self, project: str, location: str, repository: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sandbox.artifact_registry.paging import page
 from sandbox.artifact_registry.pulling import upstream_of
 from sandbox.artifact_registry.repositories import Repositories
 from sandbox.catalogue.upstreams import Catalogue, UpstreamError
-from sandbox.http_server import ApiError
+from sandbox.http_server import ApiError, read_json
 
 _NAME_FILTER = re.compile(r'name\s*=\s*"([^"]*)"')
 _UNAUTHENTICATED = 401
@@ -79,7 +79,7 @@ class RepositoriesApi:
         validation.check_location(location)
         repository_id = flask.request.args.get("repositoryId", "")
         validation.check_repository_id(repository_id, location)
-        repository = validation.parse_repository(flask.request.get_json(force=True))
+        repository = validation.parse_repository(read_json())
         validation.check_new(repository)
         name = repository_name(project, location, repository_id)
         self._repositories.check_free(name)
@@ -92,7 +92,7 @@ class RepositoriesApi:
 
     def _patch(self, project: str, location: str, repository: str) -> dict[str, Any]:
         name = repository_name(project, location, repository)
-        changes = validation.parse_repository(flask.request.get_json(force=True))
+        changes = validation.parse_repository(read_json())
         config = changes.get("remoteRepositoryConfig", {})
         skips_validation = config.pop("disableUpstreamValidation", False)
         after = self._repositories.changed(name, changes, flask.request.args.get("updateMask"))

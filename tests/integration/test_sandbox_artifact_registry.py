@@ -227,6 +227,15 @@ def test_what_the_api_refuses_is_refused_in_google_s_form(
     assert sandbox.registry.repositories == {}
 
 
+@pytest.mark.parametrize("body", [b"", b"{", b'"text"', b"[]"])
+def test_a_body_that_is_no_object_is_refused(sandbox: Sandbox, body: bytes) -> None:
+    url = sandbox.url(f"/v1/{PARENT}/repositories?repositoryId=new")
+
+    answer = sandbox.http.post(url, data=body, timeout=10)
+
+    assert error_of(answer) == (400, "INVALID_ARGUMENT")
+
+
 @pytest.mark.parametrize("repository_id", ["", "Upper", "1st", "ends-", "a.b", "x" * 64, "gcr.io"])
 def test_ids_that_break_the_grammar_are_refused(sandbox: Sandbox, repository_id: str) -> None:
     answer = sandbox.create({"format": "DOCKER"}, repository_id)

@@ -114,6 +114,7 @@ ENTRY = {"textPayload": "x"}
         pytest.param({**ENTRY, "timestamp": "2001-01-01T00:00:00Z"}, {}, id="past-retention"),
         pytest.param({**ENTRY, "timestamp": "2999-01-01T00:00:00Z"}, {}, id="far-ahead"),
         pytest.param({"textPayload": "x" * 300_000}, {}, id="too-large"),
+        pytest.param(ENTRY, {"entries": ["x"]}, id="no-object"),
     ],
 )
 def test_an_invalid_entry_is_refused_and_nothing_is_written(
