@@ -37,17 +37,33 @@ FACT_LOG = f"projects/{PROJECT}/logs/prestream"
 
 _BACK_OFF = timedelta(milliseconds=200)
 
+_CLUSTER_BODY: Mapping[str, Any] = {
+    "name": CLUSTER,
+    "location": LOCATION,
+    "nodePools": [
+        {
+            "name": "l4-spot",
+            "config": {"accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]},
+        }
+    ],
+}
 
-class LocalCloud:
+
+class Services:
     """
-    Everything that Prestream meets at Google, on loopback sockets, for one project.
+    Google's services on loopback sockets, for one project, and the functions that use them.
 
     Time runs ``scale`` times as fast as the world's. ``pubsub_address`` is an official emulator
-    that is to be used in place of the embedded server.
+    that is to be used in place of the embedded server, ``kubeconfig`` a cluster of one's own.
     """
 
     def __init__(
-        self, *, scale: float = 60.0, config: str = "", pubsub_address: str | None = None
+        self,
+        *,
+        scale: float = 60.0,
+        config: str = "",
+        pubsub_address: str | None = None,
+        kubeconfig: Path | None = None,
     ) -> None:
         self.clock = Clock(scale)
         self.faults = Faults()
@@ -59,24 +75,13 @@ class LocalCloud:
         )
         self.logging = CloudLogging(self.clock, self.faults)
         self.container = ContainerApi(self.clock, self.faults)
-        self.kubernetes = KubernetesServer(self.clock, self.faults)
-        self.gke = GkeCluster(
-            self.kubernetes,
-            self.clock,
-            project=PROJECT,
-            location=LOCATION,
-            name=CLUSTER,
-            registry=self.artifact_registry.address,
-            cache=self.cache,
-            fetch_upstream=upstream_fetcher(self.catalogue),
-        )
         self.functions: dict[str, FunctionProcess] = {}
-        self._pubsub_address = pubsub_address
+        self._kubeconfig = kubeconfig
+        self._pubsub_address = pubsub_address or (self.pubsub.address if self.pubsub else "")
         self._folder = tempfile.TemporaryDirectory(prefix="prestream-")
         self._config = self.folder / "prestream.yaml"
         self._config.write_text(config, encoding="utf-8")
         self._messaging: Messaging | None = None
-        self.router: LogRouter | None = None
 
     @property
     def folder(self) -> Path:
@@ -96,62 +101,26 @@ class LocalCloud:
         return f"projects/{PROJECT}/locations/{LOCATION}/clusters/{CLUSTER}"
 
     def start(self) -> Self:
-        """Start the services and the cluster; functions are started by ``serve``."""
+        """Start the services; functions are started by ``serve``."""
         for service in self._services():
             service.start()
-        address = self._pubsub_address or (self.pubsub.address if self.pubsub else "")
-        self._messaging = Messaging(PROJECT, address)
+        self._messaging = Messaging(PROJECT, self._pubsub_address)
         self._messaging.declare_topics()
-        self.container.add_cluster(
-            {
-                "name": CLUSTER,
-                "location": LOCATION,
-                "nodePools": [
-                    {
-                        "name": "l4-spot",
-                        "config": {
-                            "accelerators": [
-                                {"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}
-                            ]
-                        },
-                    }
-                ],
-            }
-        )
-        self.gke.start()
-        self.router = LogRouter(
-            PROJECT,
-            LOCATION,
-            CLUSTER,
-            self.clock,
-            self._publish_entry,
-            read_sinks(),
-            lambda entry: self.logging.write([entry]),
-        )
-        self.gke.attach(self.router)
+        self.container.add_cluster(_CLUSTER_BODY)
         return self
 
     def stop(self) -> None:
         """Stop everything, functions first, and remove what was written."""
         for function in self.functions.values():
             function.stop()
-        self.gke.stop()
         if self._messaging is not None:
             self._messaging.close()
         for service in reversed(self._services()):
             service.stop()
         self._folder.cleanup()
 
-    def apply_manifests(self) -> None:
-        """Apply the project's own manifests to the cluster, as an administrator would."""
-        for body in read_manifests(PROJECT):
-            namespace = body["metadata"].get("namespace")
-            self.kubernetes.api.create(
-                resource_name(body), body, namespace, user="admin@example.com"
-            )
-
     def serve(self, archives: Path, python: Path, names: Iterable[str] | None = None) -> None:
-        """Serve functions from their archives, each with its own identity in the cluster."""
+        """Serve functions from their archives, and push their topics' messages to them."""
         triggers = [each for each in TRIGGERS if names is None or each.function in names]
         for trigger in triggers:
             archive = archives / f"{trigger.function}.zip"
@@ -166,23 +135,14 @@ class LocalCloud:
 
     def environ(self, function: str) -> dict[str, str]:
         """Return the environment in which a function finds this cloud."""
-        kubeconfig = self.folder / f"{function}.kubeconfig"
-        if not kubeconfig.exists():
-            token = f"token-of-{function}"
-            email = f"prestream-{function.replace('_', '-')}@{PROJECT}.iam.gserviceaccount.com"
-            self.kubernetes.add_user(token, email)
-            context = f"gke_{PROJECT}_{LOCATION}_{CLUSTER}"
-            content = self.kubernetes.kubeconfig(context, token)
-            kubeconfig.write_text(yaml.safe_dump(content), encoding="utf-8")
-        address = self._pubsub_address or (self.pubsub.address if self.pubsub else "")
         return {
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "PRESTREAM_CONFIG": str(self._config),
-            "PUBSUB_EMULATOR_HOST": address,
+            "PUBSUB_EMULATOR_HOST": self._pubsub_address,
             "ARTIFACT_REGISTRY_EMULATOR_HOST": self.artifact_registry.address,
             "GKE_EMULATOR_HOST": self.container.address,
             "CLOUD_LOGGING_EMULATOR_HOST": self.logging.address,
-            "KUBECONFIG": str(kubeconfig),
+            "KUBECONFIG": str(self._find_kubeconfig(function)),
         }
 
     def facts(self, event: str | None = None) -> list[dict[str, Any]]:
@@ -200,9 +160,77 @@ class LocalCloud:
             lambda entry: entry["logName"] == FACT_LOG and matches(entry["jsonPayload"]), timeout_s
         )
 
+    def _find_kubeconfig(self, function: str) -> Path:
+        if self._kubeconfig is None:
+            raise RuntimeError(f"function {function} has no cluster")
+        return self._kubeconfig
+
     def _services(self) -> list[Any]:
         embedded = [self.pubsub] if self.pubsub else []
-        return [*embedded, self.artifact_registry, self.logging, self.container, self.kubernetes]
+        return [*embedded, self.artifact_registry, self.logging, self.container]
+
+
+class LocalCloud(Services):
+    """The services with a GKE cluster of their own, whose logs are routed as at Google."""
+
+    def __init__(
+        self, *, scale: float = 60.0, config: str = "", pubsub_address: str | None = None
+    ) -> None:
+        super().__init__(scale=scale, config=config, pubsub_address=pubsub_address)
+        self.kubernetes = KubernetesServer(self.clock, self.faults)
+        self.gke = GkeCluster(
+            self.kubernetes,
+            self.clock,
+            project=PROJECT,
+            location=LOCATION,
+            name=CLUSTER,
+            registry=self.artifact_registry.address,
+            cache=self.cache,
+            fetch_upstream=upstream_fetcher(self.catalogue),
+        )
+        self.router = LogRouter(
+            PROJECT,
+            LOCATION,
+            CLUSTER,
+            self.clock,
+            self._publish_entry,
+            read_sinks(),
+            lambda entry: self.logging.write([entry]),
+        )
+
+    def start(self) -> Self:
+        """Start the services and the cluster; functions are started by ``serve``."""
+        self.kubernetes.start()
+        super().start()
+        self.gke.start()
+        self.gke.attach(self.router)
+        return self
+
+    def stop(self) -> None:
+        """Stop everything, and remove what was written."""
+        self.gke.stop()
+        super().stop()
+        self.kubernetes.stop()
+
+    def apply_manifests(self) -> None:
+        """Apply the project's own manifests to the cluster, as an administrator would."""
+        for body in read_manifests(PROJECT):
+            namespace = body["metadata"].get("namespace")
+            self.kubernetes.api.create(
+                resource_name(body), body, namespace, user="admin@example.com"
+            )
+
+    def _find_kubeconfig(self, function: str) -> Path:
+        """Give each function an identity of its own, which RBAC knows by its service account."""
+        kubeconfig = self.folder / f"{function}.kubeconfig"
+        if not kubeconfig.exists():
+            token = f"token-of-{function}"
+            email = f"prestream-{function.replace('_', '-')}@{PROJECT}.iam.gserviceaccount.com"
+            self.kubernetes.add_user(token, email)
+            context = f"gke_{PROJECT}_{LOCATION}_{CLUSTER}"
+            content = self.kubernetes.kubeconfig(context, token)
+            kubeconfig.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return kubeconfig
 
     def _publish_entry(self, topic: str, data: bytes, attributes: dict[str, str]) -> None:
         self.messaging.publish(topic, data, attributes)
