@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from sandbox.kubernetes.audit import AuditLog
 from sandbox.kubernetes.authorization import Authorizer
+from sandbox.kubernetes.bodies import Body
 from sandbox.kubernetes.calls import Answer, Call
 from sandbox.kubernetes.cluster import Cluster
 from sandbox.kubernetes.creation import create
@@ -24,6 +25,13 @@ _VERBS: dict[str, Callable[[Cluster, Call], Answer]] = {
     "delete": delete,
     "deletecollection": delete_collection,
 }
+
+
+def _shown(outcome: Answer | ApiError) -> tuple[Body, int]:
+    """Return what a write is answered with."""
+    if isinstance(outcome, ApiError):
+        return outcome.status, outcome.code
+    return outcome.body, outcome.code
 
 
 class Engine:
@@ -55,23 +63,23 @@ class Engine:
             outermost = self._depth == 0
             self._depth += 1
             try:
-                answer = self._perform(call)
-            except ApiError as error:
-                self.audit.record(call, error.status, error.code, received_at)
-                failed, made = error, None
-            else:
-                self.audit.record(call, answer.body, answer.code, received_at)
-                failed, made = None, answer
+                outcome = self._attempt(call)
+                self.audit.record(call, *_shown(outcome), received_at)
                 if outermost:
                     self._follow_up()
             finally:
                 self._depth -= 1
         if outermost:
             self.audit.deliver()
-        if failed is not None:
-            raise failed
-        assert made is not None
-        return made
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return outcome
+
+    def _attempt(self, call: Call) -> Answer | ApiError:
+        try:
+            return self._perform(call)
+        except ApiError as error:
+            return error
 
     def refuse(self, call: Call, error: ApiError) -> None:
         """Record a write that was refused before it came here."""

@@ -8,6 +8,7 @@ import flask
 from sandbox.clock import Clock
 from sandbox.faults import Faults
 from sandbox.http_server import HttpServer, apply_faults
+from sandbox.kubernetes.admission.quota_status import QuotaStatus
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.audit import AuditListener, AuditLog
 from sandbox.kubernetes.authentication import ADMIN_TOKEN, Tokens
@@ -40,6 +41,7 @@ class KubernetesServer:
             NamespaceLifecycle(engine),
             DefinitionLifecycle(cluster.resources),
             GarbageCollector(engine),
+            QuotaStatus(engine),
         ):
             engine.add_follower(follower.follow)
         furnish(engine)

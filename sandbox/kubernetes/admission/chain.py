@@ -2,7 +2,9 @@
 
 from sandbox.kubernetes.admission.attributes import Attributes, Plugin
 from sandbox.kubernetes.admission.namespaces import check_namespace
+from sandbox.kubernetes.admission.pod_security import check_pod_security
 from sandbox.kubernetes.admission.priority import admit_priority
+from sandbox.kubernetes.admission.quota import check_quota
 from sandbox.kubernetes.admission.service_accounts import admit_service_account
 from sandbox.kubernetes.admission.tolerations import admit_tolerations
 from sandbox.kubernetes.store import Store
@@ -13,7 +15,7 @@ _MUTATING: tuple[Plugin, ...] = (
     admit_priority,
     admit_tolerations,
 )
-_VALIDATING: tuple[Plugin, ...] = ()
+_VALIDATING: tuple[Plugin, ...] = (check_pod_security, check_quota)
 
 
 def mutate(attributes: Attributes, store: Store) -> None:
