@@ -1,0 +1,710 @@
+"""
+One suite for every Pub/Sub that the project runs on, by the real clients and over real sockets.
+
+The sandbox's own server always takes part; whatever PUBSUB_EMULATOR_HOST names, such as Google's
+emulator, does so when the variable is set. Where Google's emulator is known to differ from the
+service, `Traits` says so, and the tests hold it to that too, so that a difference that goes away
+is noticed.
+"""
+
+import base64
+import json
+import os
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import pubsub_v1
+from google.pubsub_v1 import types
+from google.pubsub_v1.services.publisher import PublisherClient as GeneratedPublisherClient
+
+from sandbox.clock import Clock
+from sandbox.faults import Faults
+from sandbox.pubsub.server import PubsubServer
+
+TIMEOUT_S = 30.0
+# How long to listen for what must not come; longer than a redelivery takes.
+SILENCE_S = 1.0
+FIVE_NACKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What of the service's behaviour a server has."""
+
+    filters: bool = True
+    """Subscriptions drop what their filter does not accept, and refuse an invalid one."""
+    delivery_attempt: bool = True
+    """Pushes under a dead-letter policy count their attempts."""
+    oidc_header: bool = True
+    """Pushes carry the token that their subscription asks for."""
+    ack_deadline_minimum: bool = True
+    """Ack deadlines of less than ten seconds are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    name: str
+    address: str
+    traits: Traits
+
+
+# As of version 0.8.20 of google-cloud-cli's pubsub-emulator.
+OFFICIAL = Traits(
+    filters=False,
+    delivery_attempt=False,
+    oidc_header=False,
+    ack_deadline_minimum=False,
+)
+OFFICIAL_ADDRESS = os.environ.get("PUBSUB_EMULATOR_HOST")
+SERVICES = ["embedded", *(["official"] if OFFICIAL_ADDRESS else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A request that the receiver got."""
+
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def data(self) -> bytes:
+        return base64.b64decode(self.body["message"]["data"])
+
+
+@dataclass(slots=True)
+class Receiver:
+    """An endpoint that keeps what it gets, and answers as it is told: 200 unless otherwise."""
+
+    pushes: "queue.Queue[Push]" = field(default_factory=queue.Queue)
+    answers: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    gate: Callable[[], object] = lambda: None
+    """Passed before each answer."""
+    url: str = ""
+
+    def next(self) -> Push:
+        return self.pushes.get(timeout=TIMEOUT_S)
+
+    def answer(self) -> int:
+        try:
+            return self.answers.get_nowait()
+        except queue.Empty:
+            return 200
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    received = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status = received.answer()
+            received.pushes.put(Push({k.lower(): v for k, v in self.headers.items()}, body))
+            received.gate()
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    received.url = f"http://127.0.0.1:{server.server_port}/push?from=pubsub"
+    yield received
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(params=SERVICES)
+def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    if request.param == "official":
+        assert OFFICIAL_ADDRESS
+        yield Service("official", OFFICIAL_ADDRESS, OFFICIAL)
+        return
+    server = PubsubServer(Clock(), Faults()).start()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+    yield Service("embedded", server.address, Traits())
+    server.stop()
+
+
+@pytest.fixture
+def publisher(service: Service) -> Iterator[pubsub_v1.PublisherClient]:
+    assert os.environ["PUBSUB_EMULATOR_HOST"] == service.address
+    client = pubsub_v1.PublisherClient()
+    yield client
+    client.stop()
+    client.transport.close()
+
+
+@pytest.fixture
+def subscriber(service: Service) -> Iterator[pubsub_v1.SubscriberClient]:
+    assert os.environ["PUBSUB_EMULATOR_HOST"] == service.address
+    client = pubsub_v1.SubscriberClient()
+    yield client
+    client.close()
+
+
+def unique(kind: str) -> str:
+    return f"projects/demo/{kind}/t-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def topic(publisher: pubsub_v1.PublisherClient) -> str:
+    name: str = publisher.create_topic(name=unique("topics")).name
+    return name
+
+
+@pytest.fixture
+def pulling(subscriber: pubsub_v1.SubscriberClient, topic: str) -> str:
+    name: str = subscriber.create_subscription(name=unique("subscriptions"), topic=topic).name
+    return name
+
+
+Subscribe = Callable[..., str]
+
+
+@pytest.fixture
+def push_to(subscriber: pubsub_v1.SubscriberClient, topic: str, receiver: Receiver) -> Subscribe:
+    """Create a push subscription of the topic to the receiver, with more fields if given."""
+
+    def subscribe(**fields: Any) -> str:
+        push_config = {"push_endpoint": receiver.url, **fields.pop("push_config", {})}
+        request = {
+            "name": unique("subscriptions"),
+            "topic": topic,
+            "push_config": push_config,
+            # The shortest there is, for servers that would otherwise rest longer.
+            "retry_policy": {"minimum_backoff": {"nanos": 1}, "maximum_backoff": {"nanos": 1}},
+            **fields,
+        }
+        name: str = subscriber.create_subscription(request=request).name
+        return name
+
+    return subscribe
+
+
+def publish(client: pubsub_v1.PublisherClient, topic: str, data: bytes, **attributes: str) -> str:
+    publishing: Any = client.publish
+    message_id: str = publishing(topic, data, **attributes).result(timeout=TIMEOUT_S)
+    return message_id
+
+
+def pull(client: pubsub_v1.SubscriberClient, subscription: str) -> Any:
+    """Return the next message of a subscription, waiting for it."""
+    while True:
+        answer = client.pull(subscription=subscription, max_messages=1, timeout=TIMEOUT_S)
+        if answer.received_messages:
+            return answer.received_messages[0]
+
+
+def is_empty(client: pubsub_v1.SubscriberClient, subscription: str) -> bool:
+    """Whether nothing comes of a subscription."""
+    try:
+        answer = client.pull(
+            subscription=subscription, max_messages=1, timeout=SILENCE_S, retry=None
+        )
+    except exceptions.DeadlineExceeded:
+        return True
+    return not answer.received_messages
+
+
+def is_refused(call: Callable[[], object]) -> bool:
+    """Whether a call is answered that its request could never succeed."""
+    try:
+        call()
+    except exceptions.BadRequest:
+        return True
+    return False
+
+
+class TestTopics:
+    def test_a_topic_is_there_until_it_is_deleted(
+        self, publisher: pubsub_v1.PublisherClient, topic: str
+    ) -> None:
+        assert publisher.get_topic(topic=topic).name == topic
+        assert topic in [listed.name for listed in publisher.list_topics(project="projects/demo")]
+
+        publisher.delete_topic(topic=topic)
+
+        with pytest.raises(exceptions.NotFound):
+            publisher.get_topic(topic=topic)
+        with pytest.raises(exceptions.NotFound):
+            publisher.delete_topic(topic=topic)
+
+    def test_a_topic_is_created_once(
+        self, publisher: pubsub_v1.PublisherClient, topic: str
+    ) -> None:
+        with pytest.raises(exceptions.AlreadyExists):
+            publisher.create_topic(name=topic)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["projects/demo/topics/ab", "projects/demo/topics/9lives", "projects/demo/topics/googlies"],
+    )
+    def test_names_are_checked(self, publisher: pubsub_v1.PublisherClient, name: str) -> None:
+        with pytest.raises(exceptions.InvalidArgument):
+            publisher.create_topic(name=name)
+
+    def test_a_topic_lists_its_subscriptions(
+        self, publisher: pubsub_v1.PublisherClient, topic: str, pulling: str
+    ) -> None:
+        assert list(publisher.list_topic_subscriptions(topic=topic)) == [pulling]
+
+
+class TestPublishing:
+    def test_every_message_gets_an_id_of_its_own(
+        self, publisher: pubsub_v1.PublisherClient, topic: str
+    ) -> None:
+        ids = {publish(publisher, topic, b"same") for _ in range(3)}
+
+        assert len(ids) == 3
+
+    def test_a_topic_that_does_not_exist_is_not_found(
+        self, publisher: pubsub_v1.PublisherClient
+    ) -> None:
+        with pytest.raises(exceptions.NotFound):
+            publish(publisher, unique("topics"), b"data")
+
+    @pytest.mark.parametrize("messages", [[], [types.PubsubMessage()]], ids=["none", "empty"])
+    def test_nothing_cannot_be_published(
+        self, publisher: pubsub_v1.PublisherClient, topic: str, messages: list[types.PubsubMessage]
+    ) -> None:
+        # The client proper never sends such a request: it publishes in batches of what it is given.
+        client = GeneratedPublisherClient(transport=publisher.transport)
+
+        with pytest.raises(exceptions.InvalidArgument):
+            client.publish(topic=topic, messages=messages)
+
+    def test_attributes_are_enough(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        publish(publisher, topic, b"", kind="manual")
+
+        received = pull(subscriber, pulling)
+
+        assert (received.message.data, dict(received.message.attributes)) == (
+            b"",
+            {"kind": "manual"},
+        )
+
+    def test_a_message_of_several_megabytes_is_delivered(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        data = b"x" * 9_000_000
+        push_to()
+
+        publish(publisher, topic, data)
+
+        assert receiver.next().data == data
+
+
+class TestSubscriptions:
+    def test_a_subscription_is_there_until_it_is_deleted(
+        self, subscriber: pubsub_v1.SubscriberClient, topic: str, pulling: str
+    ) -> None:
+        found = subscriber.get_subscription(subscription=pulling)
+        listed = [each.name for each in subscriber.list_subscriptions(project="projects/demo")]
+
+        assert (found.name, found.topic, found.ack_deadline_seconds) == (pulling, topic, 10)
+        assert pulling in listed
+
+        subscriber.delete_subscription(subscription=pulling)
+
+        with pytest.raises(exceptions.NotFound):
+            subscriber.get_subscription(subscription=pulling)
+        with pytest.raises(exceptions.NotFound):
+            subscriber.pull(subscription=pulling, max_messages=1)
+
+    def test_a_subscription_is_created_once(
+        self, subscriber: pubsub_v1.SubscriberClient, topic: str, pulling: str
+    ) -> None:
+        with pytest.raises(exceptions.AlreadyExists):
+            subscriber.create_subscription(name=pulling, topic=topic)
+
+    def test_its_topic_must_exist(self, subscriber: pubsub_v1.SubscriberClient) -> None:
+        with pytest.raises(exceptions.NotFound):
+            subscriber.create_subscription(name=unique("subscriptions"), topic=unique("topics"))
+
+    @pytest.mark.parametrize("seconds", [9, 601])
+    def test_its_ack_deadline_is_checked(
+        self,
+        service: Service,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        seconds: int,
+    ) -> None:
+        request = {
+            "name": unique("subscriptions"),
+            "topic": topic,
+            "ack_deadline_seconds": seconds,
+        }
+
+        refused = is_refused(lambda: subscriber.create_subscription(request=request))
+
+        assert refused is (seconds > 600 or service.traits.ack_deadline_minimum)
+
+    def test_its_ack_deadline_can_be_changed(
+        self, subscriber: pubsub_v1.SubscriberClient, pulling: str
+    ) -> None:
+        subscriber.update_subscription(
+            request={
+                "subscription": {"name": pulling, "ack_deadline_seconds": 60},
+                "update_mask": {"paths": ["ack_deadline_seconds"]},
+            }
+        )
+
+        assert subscriber.get_subscription(subscription=pulling).ack_deadline_seconds == 60
+
+    def test_it_outlives_its_topic(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        publish(publisher, topic, b"kept")
+
+        publisher.delete_topic(topic=topic)
+
+        assert subscriber.get_subscription(subscription=pulling).topic == "_deleted-topic_"
+        assert pull(subscriber, pulling).message.data == b"kept"
+
+    def test_it_gets_nothing_that_was_published_before(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+    ) -> None:
+        publish(publisher, topic, b"before")
+        subscription = subscriber.create_subscription(name=unique("subscriptions"), topic=topic)
+        publish(publisher, topic, b"after")
+
+        assert pull(subscriber, subscription.name).message.data == b"after"
+
+
+class TestPulling:
+    def test_a_message_arrives_as_it_was_published(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        message_id = publish(publisher, topic, b"\x00data", kind="build")
+
+        message = pull(subscriber, pulling).message
+
+        assert message.message_id == message_id
+        assert (message.data, dict(message.attributes)) == (b"\x00data", {"kind": "build"})
+        assert abs(datetime.now(UTC) - message.publish_time) < timedelta(minutes=5)
+
+    def test_every_subscription_gets_every_message(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        other = subscriber.create_subscription(name=unique("subscriptions"), topic=topic).name
+        publish(publisher, topic, b"both")
+
+        received = [pull(subscriber, name).message.data for name in (pulling, other)]
+
+        assert received == [b"both", b"both"]
+
+    def test_an_acknowledged_message_does_not_come_again(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        publish(publisher, topic, b"once")
+        received = pull(subscriber, pulling)
+
+        subscriber.acknowledge(subscription=pulling, ack_ids=[received.ack_id])
+        subscriber.modify_ack_deadline(
+            subscription=pulling, ack_ids=[received.ack_id], ack_deadline_seconds=0
+        )
+
+        assert is_empty(subscriber, pulling)
+
+    def test_a_nacked_message_comes_again(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        message_id = publish(publisher, topic, b"again")
+        first = pull(subscriber, pulling)
+
+        subscriber.modify_ack_deadline(
+            subscription=pulling, ack_ids=[first.ack_id], ack_deadline_seconds=0
+        )
+
+        assert pull(subscriber, pulling).message.message_id == message_id
+
+    def test_a_message_whose_deadline_passes_comes_again(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        message_id = publish(publisher, topic, b"late")
+        first = pull(subscriber, pulling)
+
+        subscriber.modify_ack_deadline(
+            subscription=pulling, ack_ids=[first.ack_id], ack_deadline_seconds=1
+        )
+
+        assert pull(subscriber, pulling).message.message_id == message_id
+
+    def test_a_stream_delivers_until_all_is_acknowledged(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+    ) -> None:
+        received: queue.Queue[bytes] = queue.Queue()
+        nacked = threading.Event()
+
+        def receive(message: Any) -> None:
+            if message.data == b"twice" and not nacked.is_set():
+                nacked.set()
+                message.nack()
+            else:
+                received.put(message.data)
+                message.ack()
+
+        streaming = subscriber.subscribe(pulling, receive)
+        for data in (b"one", b"two", b"twice"):
+            publish(publisher, topic, data)
+        got = {received.get(timeout=TIMEOUT_S) for _ in range(3)}
+        streaming.cancel()
+        streaming.result(timeout=TIMEOUT_S)
+
+        assert got == {b"one", b"two", b"twice"}
+        assert nacked.is_set()
+
+
+class TestPushing:
+    def test_a_message_is_wrapped_as_the_service_wraps_it(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        subscription = push_to()
+        message_id = publish(publisher, topic, b"data", kind="build")
+
+        push = receiver.next()
+
+        message = push.body["message"]
+        assert push.headers["content-type"].split(";")[0] == "application/json"
+        assert "authorization" not in push.headers
+        assert push.body["subscription"] == subscription
+        assert push.body.keys() == {"message", "subscription"}
+        assert (push.data, message["attributes"]) == (b"data", {"kind": "build"})
+        assert message["messageId"] == message["message_id"] == message_id
+        assert message["publishTime"] == message["publish_time"]
+        assert datetime.fromisoformat(message["publishTime"]).tzinfo is not None
+
+    @pytest.mark.parametrize("status", [200, 201, 202, 204])
+    def test_a_good_answer_acknowledges(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+        status: int,
+    ) -> None:
+        subscription = push_to()
+        receiver.answers.put(status)
+        publish(publisher, topic, b"once")
+        receiver.next()
+
+        with pytest.raises(queue.Empty):
+            receiver.pushes.get(timeout=SILENCE_S)
+        subscriber.modify_push_config(subscription=subscription, push_config=types.PushConfig())
+        assert is_empty(subscriber, subscription)
+
+    @pytest.mark.parametrize("status", [302, 400, 404, 415, 429, 500, 503])
+    def test_any_other_answer_brings_the_message_again(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+        status: int,
+    ) -> None:
+        push_to()
+        receiver.answers.put(status)
+        message_id = publish(publisher, topic, b"again")
+
+        ids = [receiver.next().body["message"]["messageId"] for _ in range(2)]
+
+        assert ids == [message_id, message_id]
+
+    def test_a_slow_answer_does_not_hold_up_another_message(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        released = threading.Event()
+        receiver.gate = released.wait
+        push_to()
+        publish(publisher, topic, b"slow")
+        publish(publisher, topic, b"other")
+
+        arrived = {receiver.next().data for _ in range(2)}
+        released.set()
+
+        assert arrived == {b"slow", b"other"}
+
+    def test_a_pull_subscription_can_be_turned_to_push_and_back(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        pulling: str,
+        receiver: Receiver,
+    ) -> None:
+        publish(publisher, topic, b"waiting")
+
+        subscriber.modify_push_config(
+            subscription=pulling, push_config=types.PushConfig(push_endpoint=receiver.url)
+        )
+        pushed = receiver.next()
+        subscriber.modify_push_config(subscription=pulling, push_config=types.PushConfig())
+        publish(publisher, topic, b"pulled")
+
+        assert pushed.data == b"waiting"
+        assert pull(subscriber, pulling).message.data == b"pulled"
+
+    def test_the_token_that_is_asked_for_is_sent(
+        self,
+        service: Service,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        email = "invoker@demo.iam.gserviceaccount.com"
+        push_to(push_config={"oidc_token": {"service_account_email": email, "audience": "me"}})
+        publish(publisher, topic, b"data")
+
+        token = receiver.next().headers.get("authorization", "").removeprefix("Bearer ")
+
+        assert bool(token) is service.traits.oidc_header
+        if token:
+            segment = token.split(".")[1]
+            claims = json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+            assert (claims["email"], claims["aud"]) == (email, "me")
+
+
+class TestFilters:
+    def test_a_subscription_gets_only_what_its_filter_accepts(
+        self,
+        service: Service,
+        publisher: pubsub_v1.PublisherClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        push_to(filter='attributes.status = "SUCCESS"')
+        sent = (("FAILURE", b"no"), ("SUCCESS", b"yes"))
+        for status, data in sent:
+            publish(publisher, topic, data, status=status)
+
+        expected = {b"yes"} if service.traits.filters else {b"yes", b"no"}
+        assert {receiver.next().data for _ in expected} == expected
+        with pytest.raises(queue.Empty):
+            receiver.pushes.get(timeout=SILENCE_S)
+
+    def test_an_invalid_filter_is_refused(self, service: Service, push_to: Subscribe) -> None:
+        refused = is_refused(lambda: push_to(filter="status is SUCCESS"))
+
+        assert refused is service.traits.filters
+
+
+class TestDeadLetters:
+    def test_what_is_nacked_too_often_moves_to_the_dead_letter_topic(
+        self,
+        service: Service,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        push_to: Subscribe,
+        receiver: Receiver,
+    ) -> None:
+        dead_letters = publisher.create_topic(name=unique("topics")).name
+        burials = subscriber.create_subscription(
+            name=unique("subscriptions"), topic=dead_letters
+        ).name
+        for _ in range(FIVE_NACKS):
+            receiver.answers.put(500)
+        source = push_to(
+            dead_letter_policy={
+                "dead_letter_topic": dead_letters,
+                "max_delivery_attempts": FIVE_NACKS,
+            }
+        )
+        publish(publisher, topic, b"poison", kind="build")
+
+        attempts = [receiver.next().body.get("deliveryAttempt") for _ in range(FIVE_NACKS)]
+
+        numbered = list(range(1, FIVE_NACKS + 1))
+        assert attempts == (numbered if service.traits.delivery_attempt else [None] * FIVE_NACKS)
+        message = pull(subscriber, burials).message
+        assert message.data == b"poison"
+        assert message.attributes["kind"] == "build"
+        prefix = "CloudPubSubDeadLetterSource"
+        assert message.attributes[f"{prefix}DeliveryCount"] == str(FIVE_NACKS)
+        assert message.attributes[f"{prefix}Subscription"] == source.rsplit("/", 1)[-1]
+        assert message.attributes[f"{prefix}SubscriptionProject"] == "demo"
+
+    @pytest.mark.parametrize("attempts", [4, 101])
+    def test_the_number_of_attempts_is_checked(
+        self,
+        publisher: pubsub_v1.PublisherClient,
+        subscriber: pubsub_v1.SubscriberClient,
+        topic: str,
+        attempts: int,
+    ) -> None:
+        dead_letters = publisher.create_topic(name=unique("topics")).name
+        request = {
+            "name": unique("subscriptions"),
+            "topic": topic,
+            "dead_letter_policy": {
+                "dead_letter_topic": dead_letters,
+                "max_delivery_attempts": attempts,
+            },
+        }
+
+        assert is_refused(lambda: subscriber.create_subscription(request=request))
