@@ -38,8 +38,8 @@ def sum_of(amounts: Iterable[Amounts]) -> Amounts:
 
 
 def allocatable_of(node: Body) -> Amounts:
-    """Return what a node has for pods."""
-    listed = node["status"].get("allocatable") or {}
+    """Return what a node has for pods; nothing before its kubelet has reported."""
+    listed = (node.get("status") or {}).get("allocatable") or {}
     return {name: parse_quantity(quantity) for name, quantity in listed.items()}
 
 

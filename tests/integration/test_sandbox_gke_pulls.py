@@ -1,0 +1,475 @@
+"""Pulls on the sandbox's nodes: cold, streamed, failed; and what the logs say of them."""
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sandbox.artifact_registry.server import ArtifactRegistry
+from sandbox.catalogue.demo import demo_catalogue
+from sandbox.catalogue.images import Image
+from sandbox.catalogue.upstreams import Catalogue
+from sandbox.clock import Clock
+from sandbox.faults import Fault, Faults
+from sandbox.gke.clusters import GkeCluster
+from sandbox.gke.log_router import LogRouter, Sink
+from sandbox.gke.upstream_pulls import upstream_fetcher
+from sandbox.kubernetes.server import KubernetesServer
+from sandbox.streaming_cache import StreamingCache
+
+APPS = "us-central1-docker.pkg.dev/demo/apps"
+RAY = f"{APPS}/ray-ml:2.7.0"
+REPEATED = Image((9_000_000, 90_000_000), repeats_layer=True, build="repeated")
+TOOL = Image((1_000_000,), build="tool")
+ARM = Image((5_000_000,), ("linux/arm64",), index=True, build="arm")
+OLD = Image((1_000_000,), flavour="schema-1", build="old")
+SHARES = (
+    "is backed by secondary boot disk caching by 0.0% (0/24 layers), by image streaming by 100.0% "
+    "(24/24 layers)."
+)
+DEV = "dev@example.com"
+TIMEOUT_S = 20.0
+
+
+@dataclass
+class Lab:
+    """A cluster with its registry and its log router."""
+
+    clock: Clock
+    faults: Faults
+    catalogue: Catalogue
+    cache: StreamingCache
+    registry: ArtifactRegistry
+    cluster: GkeCluster
+    published: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait(self, predicate: Callable[[], Any]) -> None:
+        assert self.cluster.wait_for(lambda: bool(predicate()), TIMEOUT_S)
+
+    def run(self, name: str, image: str, *, node: str = "n1", policy: str = "IfNotPresent") -> None:
+        container = {"name": "main", "image": image, "imagePullPolicy": policy}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "containers": [container],
+                "nodeSelector": {"kubernetes.io/hostname": node},
+                "tolerations": [{"operator": "Exists"}],
+            },
+        }
+        self.cluster.server.api.create("pods", body, user=DEV)
+
+    def ran(self, name: str, image: str, **where: str) -> str:
+        """Run a pod until it runs, and return what its kubelet said of the pull."""
+        self.run(name, image, **where)
+        self.wait(lambda: self.pod(name)["status"]["phase"] == "Running")
+        (message,) = self.events(name, "Pulled")
+        return message
+
+    def pod(self, name: str) -> dict[str, Any]:
+        return self.cluster.server.api.read("pods", name, "default")
+
+    def waiting(self, name: str) -> str:
+        statuses = self.pod(name)["status"].get("containerStatuses") or [{}]
+        reason: str = statuses[0].get("state", {}).get("waiting", {}).get("reason", "")
+        return reason
+
+    def events(self, about: str, reason: str) -> list[str]:
+        return [
+            event["message"]
+            for event in self.cluster.server.api.list("events", "default")
+            if event["involvedObject"]["name"] == about and event["reason"] == reason
+        ]
+
+    def entries(self, topic: str, count: int = 0) -> list[dict[str, Any]]:
+        """Wait until a topic has got so many entries, and return them."""
+
+        def found() -> list[dict[str, Any]]:
+            return [entry for where, entry in self.published if where == topic]
+
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(found()) >= count, TIMEOUT_S)
+            return found()
+
+
+def seconds(message: str) -> float:
+    match = re.search(r" in (?:(\d+)m)?([\d.]+)(m?s) \(", message)
+    assert match is not None
+    return int(match[1] or 0) * 60 + float(match[2]) / (1000 if match[3] == "ms" else 1)
+
+
+def attach(lab: Lab, *sinks: Sink) -> LogRouter:
+    def publish(topic: str, data: bytes, _attributes: dict[str, str]) -> None:
+        with lab.arrived:
+            lab.published.append((topic, json.loads(data)))
+            lab.arrived.notify_all()
+
+    router = LogRouter("demo", "us-central1", "gpu", lab.clock, publish, sinks)
+    lab.cluster.attach(router)
+    return router
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    clock, faults, catalogue = Clock(1000), Faults(), demo_catalogue()
+    catalogue.add("ghcr.io/team/tool", "1", TOOL)
+    cache = StreamingCache(clock)
+    registry = ArtifactRegistry(clock, faults, catalogue, cache).start()
+    ray = demo_catalogue().fetch("docker.io", "anyscale/ray-ml", "2.7.0")
+    sizes = tuple(layer["size"] for layer in ray.content["layers"])
+    registry.push(f"{APPS}/ray-ml", "2.7.0", Image(sizes, flavour="docker", build="ray"))
+    registry.push(f"{APPS}/tool", "1", TOOL)
+    registry.push(f"{APPS}/repeated", "1", REPEATED)
+    registry.push(f"{APPS}/arm", "1", ARM)
+    registry.push(f"{APPS}/old", "1", OLD)
+    registry.push("us-east1-docker.pkg.dev/demo/apps/tool", "1", TOOL)
+    server = KubernetesServer(clock, faults).start()
+    cluster = GkeCluster(
+        server,
+        clock,
+        project="demo",
+        location="us-central1",
+        name="gpu",
+        registry=registry.address,
+        cache=cache,
+        fetch_upstream=upstream_fetcher(catalogue),
+    ).start()
+    lab = Lab(clock, faults, catalogue, cache, registry, cluster)
+    cluster.add_node("n1", pool="default")
+    yield lab
+    cluster.stop()
+    server.stop()
+    registry.stop()
+    assert not {"log-router", "pod-worker"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_the_first_pull_is_cold_and_lets_the_next_node_stream(lab: Lab) -> None:
+    lab.cluster.add_node("n2", pool="l4", accelerator="nvidia-l4", spot=True)
+
+    cold = lab.ran("first", RAY, node="n1")
+    streamed = lab.ran("second", RAY, node="n2")
+
+    assert seconds(cold) == pytest.approx(317, abs=1)
+    assert seconds(streamed) == pytest.approx(8, abs=0.5)
+    assert cold.endswith("Image size: 9697278139 bytes.") == streamed.endswith(cold[-30:])
+    assert lab.events("n1", "ImageStreaming") == []
+    assert lab.events("n2", "ImageStreaming") == [
+        f"Image {RAY} is backed by image streaming.",
+        f"Image {RAY} {SHARES}",
+    ]
+
+
+def test_a_node_without_streaming_neither_streams_nor_fills_the_cache(lab: Lab) -> None:
+    lab.cluster.add_node("plain-1", pool="plain", streaming=False)
+    lab.cluster.add_node("plain-2", pool="plain", streaming=False)
+
+    first = lab.ran("first", RAY, node="plain-1")
+    other = lab.ran("other", RAY, node="n1")
+    again = lab.ran("again", RAY, node="plain-2")
+
+    assert all(seconds(message) > 300 for message in (first, other, again))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(f"{APPS}/repeated:1", id="repeated-layer"),
+        pytest.param(f"{APPS}/old:1", id="schema-1"),
+        pytest.param("us-east1-docker.pkg.dev/demo/apps/tool:1", id="other-region"),
+        pytest.param("ghcr.io/team/tool:1", id="upstream"),
+    ],
+)
+def test_what_cannot_be_streamed_is_pulled_cold_every_time(lab: Lab, image: str) -> None:
+    lab.cluster.add_node("n2", pool="default")
+
+    first = lab.ran("first", image, node="n1")
+    second = lab.ran("second", image, node="n2")
+
+    assert seconds(first) == seconds(second)
+    assert lab.events("n2", "ImageStreaming") == []
+
+
+def test_what_a_node_holds_is_not_pulled_again_unless_it_must_be(lab: Lab) -> None:
+    lab.ran("first", RAY)
+
+    held = lab.ran("held", RAY)
+    always = lab.ran("always", RAY, policy="Always")
+
+    assert held == (
+        f'Container image "{RAY}" already present on machine and can be accessed by the pod'
+    )
+    assert seconds(always) == 0.3
+    assert lab.events("held", "Pulling") == []
+
+
+def test_a_node_reports_what_it_holds(lab: Lab) -> None:
+    lab.cluster.add_node("n2", pool="default", images=["ghcr.io/team/tool:1"])
+    lab.ran("p", RAY)
+
+    def names(node: str) -> list[str]:
+        images = lab.cluster.server.api.read("nodes", node)["status"]["images"]
+        return [name for image in images for name in image["names"]]
+
+    status = lab.pod("p")["status"]["containerStatuses"][0]
+    assert names("n2") == [f"ghcr.io/team/tool@{TOOL.digest}", "ghcr.io/team/tool:1"]
+    assert status["imageID"] in names("n1")
+    assert status["imageID"].startswith(f"{APPS}/ray-ml@sha256:")
+
+
+def test_a_pod_that_runs_has_a_whole_status(lab: Lab) -> None:
+    lab.ran("p", RAY)
+
+    status = lab.pod("p")["status"]
+
+    conditions = {each["type"]: each["status"] for each in status["conditions"]}
+    assert conditions == dict.fromkeys(
+        ("PodScheduled", "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady"),
+        "True",
+    )
+    assert status["podIP"]
+    assert status["hostIP"]
+    assert status["containerStatuses"][0]["ready"] is True
+    assert lab.events("p", "Created") == ["Container created"]
+    assert lab.events("p", "Started") == ["Container started"]
+
+
+def test_a_missing_image_is_tried_again_ever_later(lab: Lab) -> None:
+    image = f"{APPS}/nothing:1"
+
+    lab.run("p", image)
+
+    lab.wait(lambda: lab.waiting("p") == "ImagePullBackOff")
+    failure, *rest = lab.events("p", "Failed")
+    assert failure == (
+        f'Failed to pull image "{image}": rpc error: code = NotFound desc = failed to pull and '
+        f'unpack image "{image}": failed to resolve reference "{image}": {image}: not found'
+    )
+    assert rest == ["Error: ErrImagePull", "Error: ImagePullBackOff"]
+    assert lab.events("p", "BackOff") == [f'Back-off pulling image "{image}"']
+    lab.registry.push(f"{APPS}/nothing", "1", TOOL)
+    lab.wait(lambda: lab.pod("p")["status"]["phase"] == "Running")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        pytest.param(403, "403 Forbidden", id="forbidden"),
+        pytest.param(429, "429 Too Many Requests", id="quota"),
+        pytest.param(503, "503 Service Unavailable", id="unavailable"),
+    ],
+)
+def test_a_registry_that_refuses_is_named_with_its_status(lab: Lab, status: int, text: str) -> None:
+    lab.faults.add(Fault("registry", call="ray-ml", status=status))
+
+    lab.run("p", RAY)
+
+    lab.wait(lambda: lab.events("p", "Failed"))
+    url = RAY.replace("/demo", "/v2/demo").replace(":2.7.0", "/manifests/2.7.0")
+    assert lab.events("p", "Failed")[0].endswith(
+        f"unexpected status from HEAD request to https://{url}: {text}"
+    )
+
+
+def test_a_registry_that_breaks_off_is_unreachable(lab: Lab) -> None:
+    lab.faults.add(Fault("registry", call="ray-ml", status=0))
+
+    lab.run("p", RAY)
+
+    lab.wait(lambda: lab.events("p", "Failed"))
+    assert lab.events("p", "Failed")[0].endswith(": EOF")
+
+
+def test_an_upstream_that_limits_pulls_is_quoted(lab: Lab) -> None:
+    lab.catalogue.limit("docker.io", after=0)
+
+    lab.run("p", "busybox:1.37.0-musl")
+
+    lab.wait(lambda: lab.events("p", "Failed"))
+    assert (
+        "429 Too Many Requests - Server message: toomanyrequests: You have reached"
+        in (lab.events("p", "Failed")[0])
+    )
+
+
+def test_an_image_for_another_platform_does_not_match(lab: Lab) -> None:
+    lab.cluster.add_node("arm-1", pool="arm", arch="arm64")
+
+    lab.run("wrong", f"{APPS}/arm:1")
+    right = lab.ran("right", f"{APPS}/arm:1", node="arm-1")
+
+    lab.wait(lambda: lab.events("wrong", "Failed"))
+    assert "no match for platform in manifest: not found" in lab.events("wrong", "Failed")[0]
+    assert right.startswith("Successfully pulled image")
+
+
+def test_a_container_may_fail_to_start_after_its_pull(lab: Lab) -> None:
+    lab.cluster.switches.start_errors["ray-ml"] = "bash"
+
+    lab.run("p", RAY)
+
+    lab.wait(lambda: lab.waiting("p") == "CrashLoopBackOff")
+    assert lab.events("p", "Pulled")
+    assert lab.events("p", "Failed")[0].startswith("Error: failed to create containerd task: ")
+    assert lab.events("p", "Failed")[0].endswith(
+        'exec: "bash": executable file not found in $PATH: unknown'
+    )
+
+
+def test_a_pull_that_waits_for_another_reports_both_times(lab: Lab) -> None:
+    lab.run("first", RAY)
+    lab.run("second", RAY, policy="Always")
+
+    lab.wait(lambda: lab.events("first", "Pulled") and lab.events("second", "Pulled"))
+
+    messages = [lab.events(name, "Pulled")[0] for name in ("first", "second")]
+    assert sorted(map(seconds, messages)) == [0.3, pytest.approx(317, abs=1)]
+    assert any("in 300ms (5m" in message for message in messages)
+
+
+def test_older_kubelets_speak_their_own_words(lab: Lab) -> None:
+    lab.cluster.add_node("n-26", pool="old", kubelet_version="v1.26.5-gke.1")
+
+    message = lab.ran("p", RAY, node="n-26")
+
+    assert re.fullmatch(rf'Successfully pulled image "{re.escape(RAY)}" in 5m1\d[.\d]+s', message)
+    assert lab.events("p", "Started") == ["Started container main"]
+
+
+def test_layers_that_cannot_be_downloaded_make_the_pull_slow(lab: Lab) -> None:
+    lab.cluster.add_node("n2", pool="default")
+    lab.ran("first", RAY)
+    lab.cluster.switches.failing_layers = True
+
+    message = lab.ran("second", RAY, node="n2")
+
+    assert seconds(message) > 300
+    (failure,) = lab.events("n2", "ImageStreaming")
+    assert re.fullmatch(
+        rf'Layer download failed. Layer id: "sha256:[0-9a-f]+", image: "{re.escape(RAY)}"', failure
+    )
+
+
+def test_a_busy_snapshotter_folds_its_events(lab: Lab) -> None:
+    lab.ran("first", RAY)
+    lab.cluster.switches.system_images = 6
+    lab.cluster.add_node("n2", pool="default")
+
+    lab.ran("second", RAY, node="n2")
+
+    texts = lab.events("n2", "ImageStreaming")
+    assert len(texts) == 10
+    assert [text for text in texts if RAY in text] == [
+        f"(combined from similar events): Image {RAY} {SHARES}"
+    ]
+
+
+def test_the_router_publishes_what_each_sink_wants(lab: Lab) -> None:
+    activity = 'log_id("cloudaudit.googleapis.com/activity") AND protoPayload.methodName:"pods."'
+    attach(
+        lab,
+        Sink("audit", activity, "audit"),
+        Sink("events", 'log_id("events") AND resource.type="k8s_pod"', "events"),
+        Sink("lines", 'log_id("gcfs-snapshotter")', "lines"),
+    )
+    lab.cluster.add_node("n2", pool="default")
+
+    lab.ran("first", RAY)
+    lab.ran("second", RAY, node="n2")
+
+    methods = [entry["protoPayload"]["methodName"] for entry in lab.entries("audit", 4)]
+    reasons = [entry["jsonPayload"]["reason"] for entry in lab.entries("events", 10)]
+    lines = [entry["jsonPayload"]["MESSAGE"] for entry in lab.entries("lines", 2)]
+    assert methods == ["io.k8s.core.v1.pods.create", "io.k8s.core.v1.pods.binding.create"] * 2
+    assert reasons == ["Scheduled", "Pulling", "Pulled", "Created", "Started"] * 2
+    assert [line.partition(" level=info msg=")[2] for line in lines] == [
+        f'"Image {RAY} is backed by image streaming."',
+        f'"Image {RAY} {SHARES}"',
+    ]
+
+
+def test_the_snapshotter_can_be_silent(lab: Lab) -> None:
+    router = attach(lab, Sink("lines", 'log_id("gcfs-snapshotter")', "lines"))
+    lab.cluster.switches.streaming_event = False
+    lab.cluster.switches.snapshotter_line = False
+    lab.cluster.add_node("n2", pool="default")
+
+    lab.ran("first", RAY)
+    lab.ran("second", RAY, node="n2")
+
+    assert router.flush(TIMEOUT_S)
+    assert lab.events("n2", "ImageStreaming") == []
+    assert lab.entries("lines") == []
+
+
+def test_every_update_of_an_event_is_an_entry(lab: Lab) -> None:
+    attach(lab, Sink("events", 'jsonPayload.reason="BackOff"', "events"))
+
+    lab.run("p", f"{APPS}/nothing:1")
+
+    entries = lab.entries("events", 3)
+    assert len({entry["insertId"] for entry in entries}) == len(entries)
+    assert len({entry["jsonPayload"]["metadata"]["name"] for entry in entries}) == 1
+
+
+def test_entries_are_published_again_until_the_topic_takes_them() -> None:
+    taken: list[bytes] = []
+    stored: list[dict[str, Any]] = []
+    failures = iter([ConnectionError("gone"), KeyError("no topic")])
+
+    def publish(_topic: str, data: bytes, attributes: dict[str, str]) -> None:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+        assert attributes == {"logging.googleapis.com/timestamp": "2024-10-03T01:02:03Z"}
+        taken.append(data)
+
+    sinks = [Sink("all", "", "all")]
+    router = LogRouter("demo", "us", "gpu", Clock(), publish, sinks, stored.append).start()
+    entries = [{"insertId": str(n), "timestamp": "2024-10-03T01:02:03Z"} for n in range(2)]
+    for entry in entries:
+        router.route(entry)
+
+    assert router.flush(TIMEOUT_S)
+    router.stop()
+    assert [json.loads(data) for data in taken] == entries
+    assert stored == entries
+
+
+def test_entries_can_be_lost_and_doubled() -> None:
+    published: list[str] = []
+    sinks = [Sink("all", "", "all")]
+
+    def publish(_topic: str, data: bytes, _attributes: dict[str, str]) -> None:
+        published.append(json.loads(data)["insertId"])
+
+    router = LogRouter("demo", "us", "gpu", Clock(), publish, sinks)
+    router.lose = lambda entry: entry["insertId"] == "lost"
+    router.duplicate = lambda entry: entry["insertId"] == "twice"
+    router.start()
+    for name in ("lost", "once", "twice"):
+        router.route({"insertId": name, "timestamp": "2024-10-03T01:02:03Z"})
+
+    assert router.flush(TIMEOUT_S)
+    router.stop()
+    assert published == ["once", "twice", "twice"]
+
+
+def test_a_router_that_cannot_publish_can_be_stopped() -> None:
+    def publish(_topic: str, _data: bytes, _attributes: dict[str, str]) -> None:
+        tried.set()
+        raise ConnectionError("gone")
+
+    tried = threading.Event()
+    router = LogRouter("demo", "us", "gpu", Clock(), publish, [Sink("all", "", "all")]).start()
+    router.route({"insertId": "1", "timestamp": "2024-10-03T01:02:03Z"})
+    assert tried.wait(TIMEOUT_S)
+
+    router.stop()
+
+    assert "log-router" not in {thread.name for thread in threading.enumerate()}
