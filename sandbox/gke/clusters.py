@@ -31,6 +31,7 @@ from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 
+_UNREACHABLE = "node.kubernetes.io/unreachable"
 _OBSERVED = (
     "nodes",
     "pods",
@@ -213,6 +214,25 @@ class GkeCluster:
             kubelet = self._kubelets.pop(name)
         kubelet.preempt()
         self._api.delete("nodes", name, user="system:cloud-controller-manager")
+
+    def set_ready(self, name: str, *, is_ready: bool) -> None:
+        """Let a node's kubelet fall silent, so that no new pods go there, or speak again."""
+        user = "system:serviceaccount:kube-system:node-controller"
+        node = self._api.read("nodes", name)
+        condition = {
+            "type": "Ready",
+            "status": "True" if is_ready else "Unknown",
+            "reason": "KubeletReady" if is_ready else "NodeStatusUnknown",
+            "message": "" if is_ready else "Kubelet stopped posting node status.",
+            "lastTransitionTime": format_seconds(self._clock.now()),
+        }
+        conditions = merge_condition(items(node, "status", "conditions"), condition)
+        changed: Body = {"status": {"conditions": conditions}}
+        self._api.patch("nodes", name, changed, user=user, subresource="status")
+        taints = [each for each in items(node, "spec", "taints") if each["key"] != _UNREACHABLE]
+        if not is_ready:
+            taints.append({"key": _UNREACHABLE, "effect": "NoSchedule"})
+        self._api.patch("nodes", name, {"spec": {"taints": taints}}, user=user)
 
     def cordon(self, name: str, *, user: str = "admin@example.com") -> None:
         """Let no new pods onto a node."""

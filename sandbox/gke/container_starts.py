@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sandbox.clock import Clock
 from sandbox.gke.events import EventRecorder
-from sandbox.gke.image_names import ImageName
+from sandbox.gke.image_names import ImageName, is_image_name
 from sandbox.gke.image_puller import ImagePuller
 from sandbox.gke.kubelet_messages import Wording
 from sandbox.gke.pod_status import ContainerRecord
@@ -85,6 +85,9 @@ class ContainerStarter:
     def _ensure_image(self) -> PulledImage | None:
         """Return the image, or None if it is not there and must be waited for."""
         image = self.record.spec["image"]
+        if not is_image_name(image):
+            self._reject(image)
+            return None
         held = self.services.store.find(ImageName.parse(image))
         policy = self.record.spec.get("imagePullPolicy", "IfNotPresent")
         if policy != "Always" and held is not None:
@@ -100,6 +103,15 @@ class ContainerStarter:
             self._wait_for_pull(image)
             return None
         return self._pull(image)
+
+    def _reject(self, image: str) -> None:
+        text = (
+            f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
+            "invalid reference format"
+        )
+        self._complain("InspectFailed", text)
+        self._complain("Failed", "Error: InvalidImageName")
+        self.record.wait("InvalidImageName", text)
 
     def _pull(self, image: str) -> PulledImage | None:
         self._say("Pulling", f'Pulling image "{image}"')

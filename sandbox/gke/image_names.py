@@ -14,13 +14,34 @@ _CONTAINER_REGISTRY = {
 }
 
 
+_WRITTEN = re.compile(
+    r"([A-Za-z0-9.-]+(:\d+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?",
+    re.ASCII,
+)
+
+
+def is_image_name(text: str) -> bool:
+    """
+    Whether the kubelet can read a container's image.
+
+    >>> is_image_name("ghcr.io/a/b:1"), is_image_name("Nginx"), is_image_name("a:b:c")
+    (True, False, False)
+    """
+    return _WRITTEN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ImageName:
     """
-    Where an image is pulled from.
+    Where an image is pulled from; as text, in the form to which containerd brings it.
+
+    That is without the tag beside a digest, since the digest decides.
 
     >>> str(ImageName.parse("nginx"))
     'docker.io/library/nginx:latest'
+    >>> str(ImageName.parse("ghcr.io/a/b:1@sha256:12"))
+    'ghcr.io/a/b@sha256:12'
     >>> ImageName.parse("us-docker.pkg.dev/p/r/a/b:1").location
     'us'
     """
@@ -43,9 +64,8 @@ class ImageName:
         return cls(host, path, tag or (None if digest else "latest"), digest or None)
 
     def __str__(self) -> str:
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.repository}{tag}{digest}"
+        end = f"@{self.digest}" if self.digest else f":{self.tag}"
+        return f"{self.repository}{end}"
 
     @property
     def repository(self) -> str:

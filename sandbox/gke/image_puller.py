@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sandbox.clock import Clock
 from sandbox.gke.image_names import ImageName, is_near
 from sandbox.gke.nodes import NodeSpec
+from sandbox.gke.pull_errors import make_schema_1
 from sandbox.gke.pull_times import PullTimes
 from sandbox.gke.pulled_images import ImageStore, PulledImage
 from sandbox.gke.registry_client import RegistryClient
@@ -53,6 +54,8 @@ class ImagePuller:
         snapshotter: Snapshotter,
         store: ImageStore,
         on_change: Callable[[], None],
+        *,
+        takes_schema_1: bool,
     ) -> None:
         self._spec = spec
         self._clock = clock
@@ -60,6 +63,7 @@ class ImagePuller:
         self._snapshotter = snapshotter
         self._store = store
         self._on_change = on_change
+        self._takes_schema_1 = takes_schema_1
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def pull(self, text: str, stop: threading.Event) -> Pull:
@@ -90,7 +94,10 @@ class ImagePuller:
     def _resolve(self, name: ImageName) -> PulledImage:
         if name.location is None:
             return resolve_upstream(name, self._sources.fetch_upstream)
-        return self._sources.registry.resolve(name, self._spec.arch)
+        image = self._sources.registry.resolve(name, self._spec.arch)
+        if image.is_schema_1 and not self._takes_schema_1:
+            raise make_schema_1(name)
+        return image
 
     def _transfer(self, name: ImageName, image: PulledImage, stop: threading.Event) -> float:
         """Let the time of the transfer pass, and return it: planned, not measured."""

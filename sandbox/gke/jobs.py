@@ -39,6 +39,8 @@ class JobController(Controller):
         owner = controller_of(body)
         if event == "DELETED" and owner is not None and owner["kind"] == self.kind:
             self._tallies[owner["uid"]].gone.append(body)
+        elif event == "DELETED" and body["kind"] == self.kind:
+            self._tallies.pop(body["metadata"]["uid"], None)
         super().observe(event, body)
 
     def sync(self, body: Body) -> None:

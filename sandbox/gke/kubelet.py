@@ -45,11 +45,18 @@ class Kubelet:
             make_node(spec, clock.now(), project=project, version=version, address=self._address)
         )
         snapshotter = Snapshotter(api, clock, node, switches=sources.switches, write=write)
-        puller = ImagePuller(spec, clock, sources, snapshotter, self._store, self._report_images)
-        events = EventRecorder(api, clock, component="kubelet", host=spec.name, user=self._user)
-        self._services = NodeServices(
-            clock, events, puller, self._store, Wording.of_version(version), sources.switches
+        wording = Wording.of_version(version)
+        puller = ImagePuller(
+            spec,
+            clock,
+            sources,
+            snapshotter,
+            self._store,
+            self._report_images,
+            takes_schema_1=wording.takes_schema_1,
         )
+        events = EventRecorder(api, clock, component="kubelet", host=spec.name, user=self._user)
+        self._services = NodeServices(clock, events, puller, self._store, wording, sources.switches)
         self._begin(node, snapshotter)
 
     def observe(self, event: str, pod: Body) -> None:

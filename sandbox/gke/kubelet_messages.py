@@ -10,6 +10,8 @@ _WAITING_SINCE = 27
 _SIZE_SINCE = 30
 _COLON_SINCE = 32
 _SHORT_SINCE = 35
+_CONTAINERD_2_SINCE = 33
+"""GKE's nodes have containerd 2 from 1.33 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class Wording:
         if match is None:
             raise ValueError(f"invalid kubelet version: {version!r}")
         return cls(int(match[1]))
+
+    @property
+    def takes_schema_1(self) -> bool:
+        """Whether the node's containerd still pulls manifests of schema 1."""
+        return self.minor < _CONTAINERD_2_SINCE
 
     def pulled(self, image: str, took_s: float, waited_s: float, size: int) -> str:
         """Say that an image was pulled, in ``took_s``, and in ``waited_s`` with the queue."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.gke.image_names import ImageName
 from sandbox.gke.owners import merge_condition
 from sandbox.kubernetes.bodies import Body
 
@@ -78,7 +79,9 @@ class ContainerRecord:
         done = self.is_init and self.exit_code == 0
         status: Body = {
             "name": self.name,
-            "image": self.spec["image"],
+            "image": str(ImageName.parse(self.spec["image"]))
+            if self.image_id
+            else self.spec["image"],
             "imageID": self.image_id,
             "state": self.state,
             "lastState": self.last_state,

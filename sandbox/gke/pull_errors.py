@@ -74,6 +74,18 @@ def make_wrong_platform(name: ImageName) -> PullError:
     )
 
 
+def make_schema_1(name: ImageName) -> PullError:
+    """Return the error of a manifest of schema 1, which containerd 2.1 gave up."""
+    return PullError(
+        "Unimplemented",
+        f'failed to pull and unpack image "{name}": not implemented: media type '
+        '"application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported since '
+        "containerd v2.1, please rebuild the image as "
+        '"application/vnd.docker.distribution.manifest.v2+json" or '
+        '"application/vnd.oci.image.manifest.v1+json"',
+    )
+
+
 def _status_line(status: int) -> str:
     try:
         return f"{status} {http.HTTPStatus(status).phrase}"

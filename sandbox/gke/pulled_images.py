@@ -23,6 +23,7 @@ class PulledImage:
     layers: int
     can_stream: bool = True
     """Whether its form can be streamed: no schema 1, no layer twice."""
+    is_schema_1: bool = False
 
 
 class ImageStore:

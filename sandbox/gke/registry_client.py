@@ -27,7 +27,7 @@ _ACCEPTED = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "*/*",
 )
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 10.0
 """Real seconds; containerd itself waits without end."""
 _OK = 200
 
@@ -112,9 +112,8 @@ def _choose(name: ImageName, index: Mapping[str, Any], arch: str) -> str:
 def _describe(digest: str, platform_digest: str, manifest: Mapping[str, Any]) -> PulledImage:
     listed = manifest.get("layers")
     if listed is None:
-        return PulledImage(
-            digest, platform_digest, 0, len(manifest.get("fsLayers") or []), can_stream=False
-        )
+        layers = len(manifest.get("fsLayers") or [])
+        return PulledImage(digest, platform_digest, 0, layers, can_stream=False, is_schema_1=True)
     size = sum(layer["size"] for layer in listed) + manifest["config"]["size"]
     digests = [layer["digest"] for layer in listed]
     return PulledImage(

@@ -392,6 +392,16 @@ def test_a_cordoned_node_takes_no_new_pods(lab: Lab) -> None:
     assert "1 node(s) were unschedulable" in lab.events("p", "FailedScheduling")[0]
 
 
+def test_a_silent_node_takes_no_new_pods_until_it_speaks_again(lab: Lab) -> None:
+    lab.cluster.set_ready("cpu-1", is_ready=False)
+    lab.create("pods", "Pod", "p", pod_spec())
+    lab.wait(lambda: lab.events("p", "FailedScheduling"))
+
+    lab.cluster.set_ready("cpu-1", is_ready=True)
+
+    lab.wait(lambda: lab.running("p"))
+
+
 def test_a_pool_grows_from_zero_for_a_pod_that_fits(lab: Lab) -> None:
     pool = lab.cluster.add_node_pool("l4", max=2, accelerator="nvidia-l4")
 
