@@ -1,5 +1,6 @@
 """Who calls: bearer tokens, and those who may act as others."""
 
+import base64
 import secrets
 import threading
 from collections.abc import Iterable
@@ -16,6 +17,24 @@ ADMIN_TOKEN = secrets.token_hex(16)
 def unauthorized() -> ApiError:
     """Nobody is known by these credentials."""
     return failure(401, "Unauthorized", "Unauthorized")
+
+
+def _token(authorization: str) -> str:
+    """
+    Return the token of an Authorization header.
+
+    It may also be the password of basic authentication: kubectl sends no bearer token without
+    TLS, but it does send what stands in the server's URL.
+    """
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(credentials).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 class Tokens:
@@ -38,8 +57,7 @@ class Tokens:
         Raises:
             ApiError: 401.
         """
-        scheme, _, token = authorization.partition(" ")
-        user = self._users.get(token.strip())
-        if scheme.lower() != "bearer" or user is None:
+        user = self._users.get(_token(authorization))
+        if user is None:
             raise unauthorized()
         return Caller(user[0], user[1], user_agent, source_ip)

@@ -11,6 +11,10 @@ from sandbox.kubernetes.statuses import already_exists, bad_request, failure, in
 from sandbox.kubernetes.strategies import generate_name, prepare_for_create
 from sandbox.kubernetes.validation.rules import validate_create
 
+_OTHER_NAMESPACE = (
+    "the namespace of the provided object does not match the namespace sent on the request"
+)
+
 
 def create(cluster: Cluster, call: Call) -> Answer:
     """
@@ -59,13 +63,9 @@ def _settle_identity(call: Call, body: Body) -> None:
         raise failure(500, "", "resourceVersion should not be set on objects to be created")
     if call.resource.namespaced:
         if metadata.get("namespace", call.namespace) != call.namespace:
-            raise bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
+            raise bad_request(_OTHER_NAMESPACE)
         metadata["namespace"] = call.namespace
     elif metadata.pop("namespace", None):
-        raise bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
+        raise bad_request(_OTHER_NAMESPACE)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generate_name(metadata["generateName"])

@@ -1,4 +1,4 @@
-"""From the body that was sent to the object that is worked with, as the server's decoder does it."""
+"""From the body that was sent to the object that is worked with, as the decoder does it."""
 
 from dataclasses import dataclass
 

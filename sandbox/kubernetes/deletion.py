@@ -25,8 +25,8 @@ _ANSWERED_WITH_OBJECT = (
     "persistentvolumeclaims",
 )
 _JOB_WARNING = (
-    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to "
-    "remove them or set propagationPolicy=Orphan to suppress this warning"
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
+    "to remove them or set propagationPolicy=Orphan to suppress this warning"
 )
 
 

@@ -23,12 +23,16 @@ def parse_quantity(text: str | float) -> Fraction:
         raise ValueError(f"invalid quantity: {text!r}")
     number, exponent, suffix = Fraction(match[1]), match[2], match[3] or ""
     if exponent is not None:
-        return number * Fraction(10) ** int(exponent)
+        return number * _power(int(exponent))
     if suffix in _BINARY:
-        return number * 1024 ** _BINARY[suffix]
+        return number * Fraction(1024 ** _BINARY[suffix])
     if suffix not in _DECIMAL:
         raise ValueError(f"invalid quantity: {text!r}")
-    return number * Fraction(10) ** _DECIMAL[suffix]
+    return number * _power(_DECIMAL[suffix])
+
+
+def _power(exponent: int) -> Fraction:
+    return Fraction(10**exponent) if exponent >= 0 else Fraction(1, 10**-exponent)
 
 
 def format_quantity(value: Fraction, *, binary: bool = False) -> str:

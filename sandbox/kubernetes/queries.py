@@ -13,11 +13,11 @@ from sandbox.kubernetes.statuses import ApiError, bad_request, expired
 from sandbox.kubernetes.store import Name, Stored
 
 _EXPIRED_TOKEN = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a "  # noqa: S105
-    "new list without the continue parameter, or use the continue token in this response to retrieve "
-    "the remainder of the results. Continuing with the provided token results in an inconsistent list "
-    "- objects that were created, modified, or deleted between the time the first chunk was returned "
-    "and now may show up in the list."
+    "The provided continue parameter is too old to display a consistent list result. You can "  # noqa: S105
+    "start a new list without the continue parameter, or use the continue token in this response "
+    "to retrieve the remainder of the results. Continuing with the provided token results in an "
+    "inconsistent list - objects that were created, modified, or deleted between the time the "
+    "first chunk was returned and now may show up in the list."
 )
 
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -55,7 +56,8 @@ def _json_kind(value: Any) -> str:
         return "bool"
     if isinstance(value, int | float):
         return f"number {value}" if isinstance(value, float) else "number"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "null")
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
 
 
 def go_kind(kind: str | None, form: str | None) -> str:
@@ -154,7 +156,7 @@ def _micro_time(value: Any, path: Path, owner: Any, _found: Any) -> Any:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-SCALARS: dict[tuple[str | None, str | None], Any] = {
+SCALARS: dict[tuple[str | None, str | None], Callable[[Any, Path, Any, Any], Any]] = {
     ("string", None): _string,
     ("string", "byte"): _bytes,
     ("string", "date-time"): _time,

@@ -72,9 +72,13 @@ class KubernetesServer:
         self._tokens.add(token, name, groups)
 
     def kubeconfig(self, context: str, token: str = ADMIN_TOKEN) -> Body:
-        """Return a kubeconfig whose only context has the given name, for the owner of a token."""
+        """
+        Return a kubeconfig whose only context has the given name, for the owner of a token.
+
+        The token stands in the URL too, because kubectl sends it only so without TLS.
+        """
         user = {"name": context, "user": {"token": token}}
-        cluster = {"name": context, "cluster": {"server": f"http://{self.address}"}}
+        cluster = {"name": context, "cluster": {"server": f"http://token:{token}@{self.address}"}}
         joined = {"name": context, "context": {"cluster": context, "user": context}}
         return {
             "apiVersion": "v1",

@@ -91,7 +91,10 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
 
 def modified(resource: Resource, name: str) -> ApiError:
     """The resourceVersion sent is no longer the object's."""
-    why = "the object has been modified; please apply your changes to the latest version and try again"
+    why = (
+        "the object has been modified; please apply your changes to the latest version and try "
+        "again"
+    )
     return conflict(resource, name, why)
 
 

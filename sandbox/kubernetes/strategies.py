@@ -48,6 +48,8 @@ def prepare_for_update(resource: Resource, body: Body, before: Body) -> None:
             metadata[field] = old[field]
         elif field not in old:
             metadata.pop(field, None)
+    if "managedFields" in old:
+        metadata.setdefault("managedFields", clone(old["managedFields"]))
     if "status" in resource.subresources:
         body.pop("status", None)
         if "status" in before:

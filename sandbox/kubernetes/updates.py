@@ -60,7 +60,8 @@ def patch(cluster: Cluster, call: Call) -> Answer:
 def _apply(cluster: Cluster, call: Call) -> Answer:
     if not call.options.field_manager:
         raise bad_request(
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for '
+            "apply patch"
         )
     if not isinstance(call.body, dict) or not call.body.get("kind"):
         raise bad_request("error decoding YAML: Object 'Kind' is missing")
@@ -96,12 +97,13 @@ def _check_identity(call: Call, body: Body) -> None:
     metadata = body["metadata"]
     if metadata.get("name") not in (None, "", call.name):
         raise bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
+            f"the name of the object ({metadata['name']}) does not match the name on the URL "
+            f"({call.name})"
         )
     if call.resource.namespaced and metadata.get("namespace") not in (None, "", call.namespace):
         raise bad_request(
-            f"the namespace of the object ({metadata['namespace']}) does not match the namespace on "
-            f"the URL ({call.namespace})"
+            f"the namespace of the object ({metadata['namespace']}) does not match the namespace "
+            f"on the URL ({call.namespace})"
         )
     metadata["name"] = metadata.get("name") or call.name
     if call.resource.namespaced:

@@ -168,20 +168,21 @@ class Web:
 
     def _discover(self, parts: list[str]) -> Body | None:
         resources = self._cluster.resources
+        found: Body | None = None
         match parts:
             case ["version"]:
-                return discovery.version(self._version)
+                found = discovery.version(self._version)
             case ["api"]:
-                return discovery.api_versions(flask.request.host)
+                found = discovery.api_versions(flask.request.host)
             case ["apis"]:
-                return discovery.group_list(resources)
+                found = discovery.group_list(resources)
             case ["api", version]:
-                return discovery.resource_list(resources, "", version)
+                found = discovery.resource_list(resources, "", version)
             case ["apis", group]:
-                return discovery.group(resources, group)
+                found = discovery.group(resources, group)
             case ["apis", group, version]:
-                return discovery.resource_list(resources, group, version)
-        return None
+                found = discovery.resource_list(resources, group, version)
+        return found
 
     def _openapi(self, parts: list[str]) -> flask.Response:
         text = openapi.document(self._cluster.resources, parts)

@@ -49,6 +49,7 @@ def _text(amounts: Usage, names: list[str]) -> str:
 
 
 def format_used(name: str, amount: Fraction) -> str:
+    """Format an amount as the kind of thing that it counts is written."""
     return format_quantity(amount, binary="memory" in name or "storage" in name)
 
 

@@ -1,6 +1,5 @@
 """What objects count for in a ResourceQuota."""
 
-from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -28,15 +27,15 @@ _TERMINAL = ("Succeeded", "Failed")
 
 def usage_of(resource: Resource, body: Body) -> Usage:
     """Return what an object uses, by the names that a quota can limit."""
-    usage = Counter({f"count/{resource.key}": Fraction(1)})
+    usage: Usage = {f"count/{resource.key}": Fraction(1)}
     if resource.key in COUNTED:
         usage[resource.key] = Fraction(1)
     if resource.key == "pods":
         if dig(body, "status", "phase") in _TERMINAL:
-            return dict(usage)
+            return usage
         usage["pods"] = Fraction(1)
         usage.update(_compute(mapping(body, "spec")))
-    return dict(usage)
+    return usage
 
 
 def _compute(spec: Body) -> Usage:
@@ -52,12 +51,11 @@ def _compute(spec: Body) -> Usage:
 
 
 def _amounts(spec: Body, field: str) -> Usage:
-    """Return what a pod asks for: its containers together, or one init container if that is more."""
-    together: Counter[str] = Counter()
+    """Return what containers ask for together, or one init container if that is more."""
+    result: Usage = {}
     for container in items(spec, "containers"):
         for name, text in mapping(container, "resources", field).items():
-            together[name] += parse_quantity(text)  # type: ignore[assignment]
-    result: Usage = {name: Fraction(amount) for name, amount in together.items()}
+            result[name] = result.get(name, Fraction(0)) + parse_quantity(text)
     for container in items(spec, "initContainers"):
         for name, text in mapping(container, "resources", field).items():
             result[name] = max(result.get(name, Fraction(0)), parse_quantity(text))

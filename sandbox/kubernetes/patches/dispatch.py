@@ -26,7 +26,8 @@ def apply_patch(resource: Resource, content_type: str, target: Body, patch: Any)
         raise unsupported_media_type(accepted_types(resource))
     if not isinstance(patch, dict):
         raise bad_request(
-            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+            "error decoding patch: json: cannot unmarshal array into Go value of type "
+            "map[string]interface {}"
         )
     if content_type == MERGE_PATCH:
         merged: Body = merge(target, patch)

@@ -18,7 +18,8 @@ def apply_operations(target: Body, operations: Any) -> Body:
     """
     if not isinstance(operations, list):
         raise bad_request(
-            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+            "error decoding patch: json: cannot unmarshal object into Go value of type "
+            "jsonpatch.Patch"
         )
     try:
         result: Body = jsonpatch.apply_patch(target, operations)

@@ -39,16 +39,16 @@ def merge_strategically(target: Any, patch: Body, definition: str | None) -> Any
             result[field] = [one for one in result.get(field, ()) if one not in value]
         elif key.startswith("$"):
             continue
-        elif value is None:
+        elif _is_removal(value):
             result.pop(key, None)
         else:
-            merged = _merge_field(result.get(key), value, schemas.get(key, {}))
-            if not (isinstance(value, dict) and value.get(_DIRECTIVE) == "delete"):
-                result[key] = merged
-            else:
-                result.pop(key, None)
+            result[key] = _merge_field(result.get(key), value, schemas.get(key, {}))
     _order(result, patch, schemas)
     return result
+
+
+def _is_removal(value: Any) -> bool:
+    return value is None or (isinstance(value, dict) and value.get(_DIRECTIVE) == "delete")
 
 
 def _check_directive(patch: Body) -> None:
@@ -73,15 +73,16 @@ def _merge_field(old: Any, new: Any, schema: Body) -> Any:
     if not isinstance(new, list):
         return new
     if "merge" not in schema.get("x-kubernetes-patch-strategy", ""):
-        return [
-            one
-            for one in new
-            if not (isinstance(one, dict) and one.get(_DIRECTIVE) == "replace" and len(one) == 1)
-        ]
+        return [one for one in new if not _is_marker(one)]
     merge_key = schema.get("x-kubernetes-patch-merge-key")
     if merge_key is None:
         return [*(old or ()), *(one for one in new if one not in (old or ()))]
     return _merge_list(old or [], new, merge_key, _definition(schema.get("items", {})))
+
+
+def _is_marker(item: Any) -> bool:
+    """Whether an item of a list only says that the list replaces the other."""
+    return bool(item == {_DIRECTIVE: "replace"})
 
 
 def _merge_list(

@@ -54,6 +54,7 @@ def _codes(codes: Body, names: set[str | None], path: str) -> Iterator[FieldErro
         yield required(f"{path}.operator", 'valid values: "In", "NotIn"')
     elif operator not in ("In", "NotIn"):
         yield not_supported(f"{path}.operator", operator, ("In", "NotIn"))
+    yield from _values(operator, values, path)
     name = codes.get("containerName")
     if name is not None and name not in names:
         yield invalid(
@@ -61,6 +62,9 @@ def _codes(codes: Body, names: set[str | None], path: str) -> Iterator[FieldErro
             name,
             "must be one of the container or initContainer names in the pod template",
         )
+
+
+def _values(operator: str, values: list[int], path: str) -> Iterator[FieldError]:
     if not values:
         yield invalid(f"{path}.values", values, "at least one value is required")
     elif len(values) > _MAX_CODES:

@@ -28,9 +28,15 @@ _IMMUTABLE = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPer
 _SCHEDULING = ("nodeSelector", "tolerations", "schedulingGates")
 _CONCURRENCY = ("Allow", "Forbid", "Replace")
 _SCHEDULE = re.compile(
-    r"(TZ=\S+\s+|CRON_TZ=\S+\s+)?(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)|(\S+\s+){4}\S+)"
+    r"((CRON_)?TZ=\S+\s+)?"
+    r"(@(yearly|annually|monthly|weekly|daily|midnight|hourly|every \S+)|(\S+\s+){4}\S+)"
 )
 _MAX_CRON_NAME = 52
+_CRON_COUNTS = (
+    "startingDeadlineSeconds",
+    "successfulJobsHistoryLimit",
+    "failedJobsHistoryLimit",
+)
 
 
 def validate_job(body: Body) -> Iterator[FieldError]:
@@ -186,18 +192,17 @@ def validate_cron_job(body: Body) -> Iterator[FieldError]:
     policy = spec.get("concurrencyPolicy", "Allow")
     if policy not in _CONCURRENCY:
         yield not_supported("spec.concurrencyPolicy", policy, _CONCURRENCY)
-    for field in (
-        "startingDeadlineSeconds",
-        "successfulJobsHistoryLimit",
-        "failedJobsHistoryLimit",
-    ):
+    for field in _CRON_COUNTS:
         if spec.get(field, 0) < 0:
             yield invalid(f"spec.{field}", spec[field], "must be greater than or equal to 0")
-    job = mapping(spec, "jobTemplate", "spec")
+    yield from _cron_template(mapping(spec, "jobTemplate", "spec"))
+
+
+def _cron_template(job: Body) -> Iterator[FieldError]:
     yield from validate_job_spec(job, "spec.jobTemplate.spec")
     if job.get("selector") is not None:
         yield invalid(
             "spec.jobTemplate.spec.selector", job["selector"], "`selector` will be auto-generated"
         )
     if job.get("manualSelector"):
-        yield not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
+        yield not_supported("spec.jobTemplate.spec.manualSelector", "true", ("nil", "false"))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
-from sandbox.kubernetes.fields import FieldError, forbidden, invalid, not_supported
+from sandbox.kubernetes.fields import FieldError, absent, forbidden, invalid, not_supported
 from sandbox.kubernetes.validation.containers import validate_containers
 from sandbox.kubernetes.validation.names import (
     subdomain_problem,
@@ -16,11 +16,19 @@ from sandbox.kubernetes.validation.volumes import validate_volumes
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_NOT_EPHEMERAL = (
+    "ports",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "resources",
+)
 _MAX_INT32 = 2_147_483_647
 _POD_UPDATES = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
-    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions "
-    "to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it "
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
+    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it "
     "was previously negative)"
 )
 
@@ -136,17 +144,15 @@ def validate_ephemeral_update(body: Body, before: Body) -> Iterator[FieldError]:
         elif new[old["name"]] != old:
             yield forbidden(path, "existing ephemeral containers may not be changed")
     for index, one in enumerate(items(body, "spec", "ephemeralContainers")):
-        for field in ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
-            if one.get(field):
-                yield forbidden(
-                    f"{path}[{index}].{field}", "cannot be set for an Ephemeral Container"
-                )
-        if mapping(one, "resources"):
-            yield forbidden(
-                f"{path}[{index}].resources", "cannot be set for an Ephemeral Container"
-            )
-        target = one.get("targetContainerName")
-        names = {other.get("name") for _, _, other in containers(mapping(before, "spec"))}
-        if target and target not in names:
-            yield invalid(f"{path}[{index}].targetContainerName", target, "not found")
+        yield from _ephemeral(one, before, f"{path}[{index}]")
     yield from validate_pod_spec(mapping(body, "spec"), "spec")
+
+
+def _ephemeral(one: Body, before: Body, path: str) -> Iterator[FieldError]:
+    for field in _NOT_EPHEMERAL:
+        if one.get(field):
+            yield forbidden(f"{path}.{field}", "cannot be set for an Ephemeral Container")
+    target = one.get("targetContainerName")
+    names = {other.get("name") for _, _, other in containers(mapping(before, "spec"))}
+    if target and target not in names:
+        yield absent(f"{path}.targetContainerName", target)

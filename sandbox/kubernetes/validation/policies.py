@@ -174,6 +174,10 @@ def validate_definition(body: Body) -> Iterator[FieldError]:
             yield required(f"spec.names.{field}")
     if spec.get("scope") not in ("Cluster", "Namespaced"):
         yield not_supported("spec.scope", spec.get("scope", ""), ("Cluster", "Namespaced"))
+    yield from _versions(versions)
+
+
+def _versions(versions: list[Body]) -> Iterator[FieldError]:
     if sum(bool(version.get("storage")) for version in versions) != 1:
         yield invalid(
             "spec.versions", versions, "must have exactly one version marked as storage version"

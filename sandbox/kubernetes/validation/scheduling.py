@@ -47,6 +47,14 @@ def _toleration(toleration: Body, path: str) -> Iterator[FieldError]:
         yield invalid(
             f"{path}.effect", effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"
         )
+    yield from _toleration_operator(toleration, operator, value, path)
+    if effect and effect not in _EFFECTS:
+        yield not_supported(f"{path}.effect", effect, _EFFECTS)
+
+
+def _toleration_operator(
+    toleration: Body, operator: str, value: str, path: str
+) -> Iterator[FieldError]:
     if operator in ("", "Equal"):
         if problem := value_problem(value):
             yield invalid(f"{path}.operator", value, problem)
@@ -57,8 +65,6 @@ def _toleration(toleration: Body, path: str) -> Iterator[FieldError]:
             )
     else:
         yield not_supported(f"{path}.operator", operator, ("Equal", "Exists"))
-    if effect and effect not in _EFFECTS:
-        yield not_supported(f"{path}.effect", effect, _EFFECTS)
 
 
 def _node_affinity(affinity: Body, path: str) -> Iterator[FieldError]:
@@ -97,22 +103,28 @@ def _node_term(term: Body, path: str) -> Iterator[FieldError]:
 
 def _node_expression(one: Body, path: str) -> Iterator[FieldError]:
     operator, values = one.get("operator", ""), items(one, "values")
+    if operator in ("Gt", "Lt"):
+        if len(values) != 1:
+            yield required(
+                f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"
+            )
+        return
+    yield from _operator(operator, values, path)
+    for index, value in enumerate(values):
+        if problem := value_problem(value):
+            yield invalid(f"{path}.values[{index}]", value, problem)
+
+
+def _operator(operator: str, values: list[str], path: str) -> Iterator[FieldError]:
+    """Check an operator of sets, and that it has values if it needs them."""
     if operator in ("In", "NotIn"):
         if not values:
             yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        for index, value in enumerate(values):
-            if problem := value_problem(value):
-                yield invalid(f"{path}.values[{index}]", value, problem)
     elif operator in ("Exists", "DoesNotExist"):
         if values:
             yield forbidden(
                 f"{path}.values",
                 "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-            )
-    elif operator in ("Gt", "Lt"):
-        if len(values) != 1:
-            yield required(
-                f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'"
             )
     else:
         yield invalid(f"{path}.operator", operator, "not a valid selector operator")
@@ -166,18 +178,8 @@ def validate_selector(selector: Body | None, path: str) -> Iterator[FieldError]:
 
 
 def _requirement(one: Body, path: str) -> Iterator[FieldError]:
-    operator, values = one.get("operator", ""), items(one, "values")
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            yield forbidden(
-                f"{path}.values",
-                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-            )
-    else:
-        yield invalid(f"{path}.operator", operator, "not a valid selector operator")
+    values = items(one, "values")
+    yield from _operator(one.get("operator", ""), values, path)
     if problem := qualified_problem(one.get("key", "")):
         yield invalid(f"{path}.key", one.get("key", ""), problem)
     for index, value in enumerate(values):
