@@ -60,32 +60,36 @@ class JobController(Controller):
             self._manage(body, pods, tally)
 
     def _manage(self, body: Body, pods: list[Body], tally: Tally) -> None:
+        if dig(body, "spec", "suspend"):
+            self._suspend(body, pods, tally)
+            return
         now = self.clock.now()
         status = _count(body, pods, tally)
-        if dig(body, "spec", "suspend"):
-            self._suspend(body, pods, tally, status)
-            return
-        conditions = status["conditions"]
         status.setdefault("startTime", format_seconds(now))
-        if has_condition(body, "Suspended"):
+        was_suspended = has_condition(body, "Suspended")
+        if was_suspended:
             resumed = self._condition("Suspended", "JobResumed", "Job resumed", is_true=False)
-            status["conditions"] = merge_condition(conditions, resumed)
+            status["conditions"] = merge_condition(status["conditions"], resumed)
             status["startTime"] = format_seconds(now)
-            self.events.normal(body, "Resumed", "Job resumed")
         body = self.write_status(body, status)
+        if was_suspended:
+            self.events.normal(body, "Resumed", "Job resumed")
         self._plan_deadline(body, now)
         self._start_pods(body, pods, tally)
 
-    def _suspend(self, body: Body, pods: list[Body], tally: Tally, status: Body) -> None:
+    def _suspend(self, body: Body, pods: list[Body], tally: Tally) -> None:
         for pod in filter(is_active, pods):
             tally.dismissed.add(pod["metadata"]["uid"])
             self.delete_pod(body, pod)
+        status = _count(body, self.pods_of(body), tally)
         status.pop("startTime", None)
-        if not has_condition(body, "Suspended"):
+        was_suspended = has_condition(body, "Suspended")
+        if not was_suspended:
             suspended = self._condition("Suspended", "JobSuspended", "Job suspended")
             status["conditions"] = merge_condition(status["conditions"], suspended)
+        self.write_status(body, status)
+        if not was_suspended:
             self.events.normal(body, "Suspended", "Job suspended")
-        self.write_status(body, _count(body, self.pods_of(body), tally) | status)
 
     def _start_pods(self, body: Body, pods: list[Body], tally: Tally) -> None:
         spec = body["spec"]

@@ -219,6 +219,7 @@ def test_a_suspended_job_waits_until_it_is_resumed(lab: Lab) -> None:
     lab.api.patch("jobs.batch", "later", {"spec": {"suspend": False}}, "default", user=DEV)
 
     lab.wait(lambda: lab.condition("jobs.batch", "later", "Complete"))
+    lab.wait(lambda: lab.events("later", "Completed"))
     resumed = lab.condition("jobs.batch", "later", "Suspended")
     assert "startTime" not in suspended
     assert resumed is not None
@@ -234,7 +235,7 @@ def test_suspending_a_job_takes_its_pod_away(lab: Lab) -> None:
     started = lab.status("jobs.batch", "paused")["startTime"]
 
     lab.api.patch("jobs.batch", "paused", {"spec": {"suspend": True}}, "default", user=DEV)
-    lab.wait(lambda: not lab.pods("paused"))
+    lab.wait(lambda: lab.condition("jobs.batch", "paused", "Suspended") and not lab.pods("paused"))
     lab.api.patch("jobs.batch", "paused", {"spec": {"suspend": False}}, "default", user=DEV)
 
     lab.wait(lambda: lab.running("paused"))
