@@ -18,6 +18,7 @@ from sandbox.kubernetes.scalars import SCALARS, DecodeError, Path, go_kind, join
 
 _VERSION = "v1.36.0-local"
 _PREFIX = "#/$defs/"
+_ZEROS: dict[str | None, Any] = {"string": "", "integer": 0, "boolean": False}
 
 
 @dataclass(slots=True)
@@ -55,8 +56,16 @@ class Struct:
                 result[key] = check(item, (path, key), self, found)
         for key in self.required:
             if key not in result:
-                found.missing.append(join_path((path, key)))
+                self._miss(key, path, result, found)
         return result
+
+    def _miss(self, key: str, path: Path, result: Body, found: Findings) -> None:
+        """Note a missing field; of a status the server requires nothing, but shows its zero."""
+        where = join_path((path, key))
+        if not where.startswith("status."):
+            found.missing.append(where)
+        elif (zero := _ZEROS.get(_type(self.schemas[key]))) is not None:
+            result[key] = zero
 
 
 @functools.cache
@@ -107,6 +116,18 @@ def decode_object(definition: str, body: Body) -> tuple[Body, Findings]:
     if struct is None:
         return body, found
     return struct.check(body, None, struct, found), found
+
+
+@functools.cache
+def _empty_status(definition: str) -> Body:
+    decoded, _ = decode_object(definition, {"status": {}})
+    status: Body = decoded["status"]
+    return status
+
+
+def empty_status(definition: str) -> Body:
+    """Return the status of a new object: the server shows zeros of what it always shows."""
+    return dict(_empty_status(definition))
 
 
 def _go_type(name: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sandbox.kubernetes.bodies import Body, clone, dig, format_seconds, mapping
 from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.schemas import definition_of, empty_status
 
 _SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63 - 5
@@ -35,6 +36,9 @@ def prepare_for_create(resource: Resource, body: Body, now: datetime) -> None:
         metadata["generation"] = 1
     if "status" in resource.subresources:
         body.pop("status", None)
+        definition = definition_of(resource.group, resource.version, resource.kind)
+        if definition is not None:
+            body["status"] = empty_status(definition)
     prepare = _ON_CREATE.get(resource.key)
     if prepare is not None:
         prepare(body)
@@ -128,10 +132,6 @@ def _prepare_namespace(body: Body) -> None:
     body["status"] = {"phase": "Active"}
 
 
-def _prepare_deployment(body: Body) -> None:
-    body["status"] = {}
-
-
 def _prepare_definition(body: Body) -> None:
     """Accept a CustomResourceDefinition at once: here its names conflict with nobody's."""
     names = clone(mapping(body, "spec", "names"))
@@ -167,6 +167,5 @@ _ON_CREATE = {
     "pods": _prepare_pod,
     "jobs.batch": _prepare_job,
     "namespaces": _prepare_namespace,
-    "deployments.apps": _prepare_deployment,
     "customresourcedefinitions.apiextensions.k8s.io": _prepare_definition,
 }

@@ -27,9 +27,9 @@ _NOT_EPHEMERAL = (
 _MAX_INT32 = 2_147_483_647
 _POD_UPDATES = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
-    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only "
-    "additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it "
-    "was previously negative)"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
+    "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow "
+    "it to be set to 1 if it was previously negative)"
 )
 
 
