@@ -1,0 +1,154 @@
+"""What the demo shows: its progress while it runs, and a table at the end."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.demo.cases import MIRRORS
+from sandbox.demo.outcomes import Result
+
+_MARKS = {
+    "pulled": ("warm", "green"),
+    "pull_failed": ("cannot be pulled", "yellow"),
+    "not_allowed": ("not allowed", "yellow"),
+    "no_node": ("no node", "yellow"),
+}
+_REFRESH_A_SECOND = 8
+_WIDE = 180
+
+
+class View:
+    """Shows the demo, live on a terminal and line by line elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started = time.monotonic()
+        self._live: Live | None = None
+        self._said: dict[str, str] = {}
+
+    def __enter__(self) -> "View":
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, refresh_per_second=_REFRESH_A_SECOND, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Say what happens next."""
+        self._console.print(f"[dim]{self._elapsed()}[/dim]  [bold]{text}[/bold]")
+
+    def update(self, results: Sequence[Result]) -> None:
+        """Show how far each case is."""
+        if self._live is not None:
+            self._live.update(self._progress(results))
+            return
+        for result in results:
+            said, _ = _describe(result)
+            if result.is_warm:
+                self._say_once(result.case.name, f"{result.case.image}: {said}")
+
+    def _say_once(self, name: str, text: str) -> None:
+        if self._said.get(name) != text:
+            self._said[name] = text
+            self._console.print(f"{self._elapsed()}  {text}", highlight=False, soft_wrap=True)
+
+    def _progress(self, results: Sequence[Result]) -> RenderableType:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for result in results:
+            said, style = _describe(result)
+            mark: RenderableType = Spinner("dots") if style == "dim" else Text("●", style=style)
+            table.add_row(mark, Text(result.case.image), Text(said, style=style))
+        return table
+
+    def _elapsed(self) -> str:
+        return f"{time.monotonic() - self._started:5.1f} s"
+
+
+def show_results(console: Console, results: Sequence[Result]) -> None:
+    """Print the table: what was asked for, where it lies, how long it took, what to do."""
+    # Where there is no terminal nobody can widen it, so that nothing is cut.
+    wide = console if console.is_terminal else Console(file=console.file, width=_WIDE)
+    table = Table(
+        title=f"What became of each image (mirrors are in {MIRRORS})", title_justify="left"
+    )
+    table.add_column("image", overflow="fold", ratio=4)
+    table.add_column("mirror", overflow="fold", ratio=2)
+    table.add_column("where", overflow="fold", ratio=2)
+    table.add_column("cold s", justify="right")
+    table.add_column("streamed s", justify="right")
+    table.add_column("verdict")
+    table.add_column("what to do", overflow="fold", ratio=4)
+    for result in results:
+        table.add_row(*_row(result))
+    wide.print(table)
+
+
+def _row(result: Result) -> list[RenderableType]:
+    warmup, second = result.warmup or {}, result.second_pull or {}
+    verdict, style = _verdict(result)
+    return [
+        result.case.image,
+        _repository(result),
+        warmup.get("node") or "-",
+        _seconds(warmup.get("pull_seconds")),
+        _seconds(second.get("pull_seconds")),
+        Text(verdict, style="red" if result.faults else style),
+        _advice(result, warmup),
+    ]
+
+
+def _verdict(result: Result) -> tuple[str, str]:
+    if result.verdict is not None:
+        return result.verdict, "green"
+    if result.warmup is not None:
+        return str(result.warmup["outcome"]), "yellow"
+    return "unknown", "red"
+
+
+def _advice(result: Result, warmup: Mapping[str, Any]) -> str:
+    if result.faults:
+        return "; ".join(result.faults)
+    if result.verdict == "streamed":
+        return "nothing: it streams"
+    return warmup.get("hint") or ""
+
+
+def _repository(result: Result) -> str:
+    """Return the repository that nodes pull from; an image of one's own needs no mirror."""
+    mirror = result.case.mirror or (result.warmup or {}).get("mirror")
+    if not mirror:
+        return "-"
+    repository = str(mirror).removeprefix(f"{MIRRORS}/").partition("/")[0]
+    return "its own: needs none" if mirror == result.case.image else repository
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _describe(result: Result) -> tuple[str, str]:
+    if result.faults and result.is_complete:
+        return "; ".join(result.faults), "red"
+    warmup, second = result.warmup, result.second_pull
+    if second is not None:
+        return (
+            f"{second['streamed']} on a second node in {_seconds(second['pull_seconds'])} s",
+            "green",
+        )
+    if warmup is not None:
+        text, style = _MARKS.get(warmup["outcome"], (warmup["outcome"], "yellow"))
+        if warmup["pull_seconds"] is not None:
+            return f"{text}: pulled cold in {_seconds(warmup['pull_seconds'])} s", style
+        return text, style
+    return (f"warming: {result.job}" if result.job else "waiting"), "dim"
