@@ -6,6 +6,7 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-ma
 
 import email.utils
 import functools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,9 @@ from shared.errors import TransientError
 _OK = 200
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """What registries accept at most, and so the most that we read."""
+
+# A mirror wraps what its upstream refuses, often in a 502 of its own.
+_UPSTREAM_STATUS = re.compile(r"http status code (\d{3}) from external repository")
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -75,9 +79,15 @@ class RegistryClient:
 def _refusal(status: int, headers: Any, body: bytes, reference: str) -> Exception:
     """Return the error for an answer that is no manifest."""
     code, message = _parse_errors(body)
+    upstream = _UPSTREAM_STATUS.search(message)
+    if upstream is not None:
+        status = int(upstream[1])
     if status >= 500:  # noqa: PLR2004
         return TransientError(f"cannot fetch the manifest of {reference}: {status} {message}")
-    return RegistryRefusalError(status, code, message, _retry_at(headers.get("Retry-After")))
+    retry_at = _retry_at(headers.get("Retry-After"))
+    return RegistryRefusalError(
+        status, code, message, retry_at=retry_at, by_upstream=upstream is not None
+    )
 
 
 def _parse_errors(body: bytes) -> tuple[str, str]:

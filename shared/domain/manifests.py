@@ -34,12 +34,27 @@ class InvalidManifestError(ValueError):
 
 
 class RegistryRefusalError(Exception):
-    """A registry answered a request for a manifest with a refusal; whose fault, is to be told."""
+    """
+    A registry answered a request for a manifest with a refusal; whose fault, is to be told.
+
+    Attributes:
+        status: HTTP status.
+        code: The registry API's error code; empty where the answer has none.
+        retry_at: When trying again can help, where the answer says so.
+        by_upstream: Whether the status is the upstream's, which the mirror only passes on.
+    """
 
     def __init__(
-        self, status: int, code: str, message: str, retry_at: datetime | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        retry_at: datetime | None = None,
+        by_upstream: bool = False,
     ) -> None:
         super().__init__(f"{status} {code}: {message}".strip())
+        self.by_upstream = by_upstream
         self.status = status
         self.code = code
         self.message = message

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 from shared.domain.manifests import InvalidManifestError, Manifest, RegistryRefusalError
@@ -19,14 +19,11 @@ from shared.domain.repositories import (
     mirror_location,
 )
 from shared.domain.rewriting import rewrite_reference, trace_upstream
-from shared.domain.upstreams import Upstream
+from shared.domain.upstreams import DEFAULT_PAUSE, Upstream
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
-_DEFAULT_PAUSE = timedelta(hours=1)
-"""How long an upstream's limit is taken to last where it does not say: Docker Hub counts hours."""
-
 _OUR_PERMISSION = "artifactregistry."
 _OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
 
@@ -133,9 +130,11 @@ class Mirrors:
         except RegistryRefusalError as refusal:
             if repository is None:
                 raise _judge(source, refusal) from refusal
-            if _may_lack_repository(refusal) and self._ensure(repository):
-                return self._fetch_again(source)
-            raise _judge(source, refusal) from refusal
+            if not _may_lack_repository(refusal):
+                raise _judge(source, refusal) from refusal
+        # Another delivery may have made the mirror meanwhile: the refusal is out of date then.
+        was_changed = self._ensure(repository)
+        return self._fetch_again(source, repository, was_changed=was_changed)
 
     def fetch_platform(self, source: Source, index: Manifest, platform: str) -> Manifest:
         """
@@ -187,14 +186,17 @@ class Mirrors:
                 " Docker schema 2 manifests.",
             ) from exc
 
-    def _fetch_again(self, source: Source) -> Manifest:
-        """Ask a mirror that was just made or mended; it may need a moment to be known."""
+    def _fetch_again(
+        self, source: Source, repository: RemoteRepository, *, was_changed: bool
+    ) -> Manifest:
+        """Ask a mirror that is there; one that was just made may need a moment to be known."""
         try:
             return self._fetch(source.mirror)
         except RegistryRefusalError as refusal:
-            if _may_lack_repository(refusal):
+            unknown = f'"{repository.name.repository_id}" not found' in refusal.message
+            if unknown or (was_changed and _may_lack_repository(refusal)):
                 raise TransientError(
-                    f"mirror {source.mirror.name} was just made and does not answer yet: {refusal}"
+                    f"mirror {repository.name} was just made and does not answer yet: {refusal}"
                 ) from refusal
             raise _judge(source, refusal) from refusal
 
@@ -237,6 +239,8 @@ class Mirrors:
 
 def _may_lack_repository(refusal: RegistryRefusalError) -> bool:
     """Whether a refusal may mean that there is no such repository; 403 hides what is absent."""
+    if refusal.by_upstream:
+        return False
     if refusal.status == _FORBIDDEN:
         return True
     return refusal.status == _NOT_FOUND and refusal.code == "NAME_UNKNOWN"
@@ -254,12 +258,7 @@ def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
             hint="Check the name and the tag; if the image is private upstream, give its upstream"
             " credentials in prestream.yaml.",
         )
-    ours = refusal.status == _UNAUTHORIZED or (
-        refusal.status == _FORBIDDEN
-        and source.repository is not None
-        and _OUR_PERMISSION in refusal.message
-    )
-    if ours:
+    if _is_ours(source, refusal):
         return ConfigurationError(
             f"the function's identity may not read {source.mirror.name}: {refusal}; grant it"
             " roles/artifactregistry.reader there"
@@ -273,6 +272,17 @@ def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
     return ImageError("pull_failed", f"image {image} is refused: {refusal}", hint=hint)
 
 
+def _is_ours(source: Source, refusal: RegistryRefusalError) -> bool:
+    """Whether it is our own identity that is refused, at a repository that is ours to read."""
+    if refusal.by_upstream:
+        return False
+    return refusal.status == _UNAUTHORIZED or (
+        refusal.status == _FORBIDDEN
+        and source.repository is not None
+        and _OUR_PERMISSION in refusal.message
+    )
+
+
 def _limited(source: Source, refusal: RegistryRefusalError) -> Exception:
     """Tell our own quota of Artifact Registry from an upstream's limit."""
     text = refusal.message.lower()
@@ -283,7 +293,7 @@ def _limited(source: Source, refusal: RegistryRefusalError) -> Exception:
         "postponed",
         f"{upstream} limits pulls: {refusal}",
         hint=f"Give credentials for {upstream} in prestream.yaml to raise its limit.",
-        not_before=refusal.retry_at or datetime.now(UTC) + _DEFAULT_PAUSE,
+        not_before=refusal.retry_at or datetime.now(UTC) + DEFAULT_PAUSE,
     )
 
 
