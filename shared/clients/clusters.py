@@ -6,17 +6,21 @@ https://docs.cloud.google.com/kubernetes-engine/docs/concepts/network-isolation#
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from shared.clients.endpoints import Endpoints
 from shared.clients.errors import TIMEOUT, from_status, request_errors
-from shared.clients.kubernetes import KubernetesCluster
+from shared.clients.kubeconfigs import connect_by_kubeconfig
+from shared.clients.kubernetes import KubernetesCluster, make_configuration
 from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, TransientError
 
 _OK = 200
-_NOT_FOUND = 404
+_ABSENT = frozenset({400, 404})
+"""There is no such cluster; 400 says so of a location that does not exist."""
+
 _MAX_AGE_S = 300.0
 """How long a cluster's description is kept; an endpoint hardly ever changes."""
 
@@ -25,6 +29,40 @@ _SCOPES = (
     # Without it RBAC would know a service account by its number only.
     "https://www.googleapis.com/auth/userinfo.email",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where a cluster's API server is, and by which certificate it is known."""
+
+    name: ClusterName
+    host: str
+    authority: str | None
+    """The certificate authority in PEM; None for the public ones."""
+    is_autopilot: bool
+
+
+class AccessTokens:
+    """Puts a Google access token that is still valid into a client, before each request."""
+
+    def __init__(self, credentials: Callable[[], Any]) -> None:
+        self._credentials = credentials
+
+    def __call__(self, configuration: Any) -> None:
+        """
+        Set the token, refreshed if need be.
+
+        Raises:
+            TransientError: There is no answer to the request for a token.
+            ConfigurationError: There are no credentials, or they are refused.
+        """
+        from google.auth.transport.requests import Request
+
+        credentials = self._credentials()
+        if not credentials.valid:
+            with request_errors("refresh the function's token"):
+                credentials.refresh(Request())
+        configuration.api_key["authorization"] = f"Bearer {credentials.token}"
 
 
 class ClusterDirectory:
@@ -39,98 +77,101 @@ class ClusterDirectory:
         self._endpoints = endpoints
         self._namespace = namespace
         self._described: dict[str, tuple[float, Mapping[str, Any]]] = {}
-        self._connected: dict[ClusterName, KubernetesCluster] = {}
+        self._connected: dict[ClusterName | _Address, KubernetesCluster] = {}
 
     def connect(self, name: ClusterName) -> KubernetesCluster:
         """
-        Return a connection to a cluster, kept for the life of the instance.
+        Return a connection to a cluster, kept as long as the cluster is where it was.
 
         Raises:
             UnknownClusterError: The Container API knows no such cluster.
             ConfigurationError: The kubeconfig has no context for it, or our identity is refused.
             TransientError: The Container API is unavailable.
         """
-        if name not in self._connected:
-            if self._endpoints.kubeconfig is not None:
-                cluster = self._from_kubeconfig(self._endpoints.kubeconfig, name)
-            else:
-                cluster = self._from_container_api(name)
-            self._connected[name] = cluster
-        return self._connected[name]
+        kubeconfig = self._endpoints.kubeconfig
+        key = self._locate(name) if kubeconfig is None else name
+        if key not in self._connected:
+            client = (
+                self._open(key)
+                if isinstance(key, _Address)
+                else connect_by_kubeconfig(str(kubeconfig), name)
+            )
+            self._connected[key] = KubernetesCluster(
+                name,
+                client,
+                namespace=self._namespace,
+                is_autopilot=isinstance(key, _Address) and key.is_autopilot,
+            )
+        return self._connected[key]
 
     def list_clusters(self, project: str) -> list[Cluster]:
         """
         List the clusters of a project, in all its locations.
 
         Raises:
-            ConfigurationError: Our identity may not list them.
+            ConfigurationError: There is no such project, or our identity may not list them.
             TransientError: The Container API is unavailable.
         """
         answer = self._describe(f"projects/{project}/locations/-/clusters")
+        if answer is None:
+            raise ConfigurationError(f"there is no project {project!r}, or it has no clusters API")
         return [_parse_cluster(project, body) for body in answer.get("clusters") or []]
 
-    def _from_kubeconfig(self, path: str, name: ClusterName) -> KubernetesCluster:
-        from kubernetes import config
-
-        try:
-            contexts, _ = config.list_kube_config_contexts(path)
-            known = [context["name"] for context in contexts]
-            if name.context in known:
-                chosen = name.context
-            elif len(known) == 1:
-                chosen = known[0]
-            else:
-                raise ConfigurationError(
-                    f"{path!r} has no context {name.context!r} for cluster {name}; it has"
-                    f" {', '.join(sorted(known)) or 'none'}: run gcloud container clusters"
-                    " get-credentials"
-                )
-            client = config.new_client_from_config(path, chosen, persist_config=False)
-        except (config.ConfigException, OSError) as exc:
-            raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
-        return KubernetesCluster(name, client, namespace=self._namespace)
-
-    def _from_container_api(self, name: ClusterName) -> KubernetesCluster:
-        from kubernetes import client
-
+    def _locate(self, name: ClusterName) -> _Address:
         body = self._describe(str(name))
-        configuration = client.Configuration()
+        if body is None:
+            raise UnknownClusterError(f"there is no cluster {name}")
         dns = (body.get("controlPlaneEndpointsConfig") or {}).get("dnsEndpointConfig") or {}
         if dns.get("endpoint") and dns.get("allowExternalTraffic"):
             # The DNS endpoint has a public certificate; the cluster's own authority is not its.
-            configuration.host = f"https://{dns['endpoint']}"
-        elif body.get("endpoint"):
-            configuration.host = f"https://{body['endpoint']}"
-            configuration.ca_cert_data = _decode_authority(name, body)
-        else:
-            raise ConfigurationError(f"cluster {name} has no endpoint that can be reached")
-        configuration.refresh_api_key_hook = self._set_token  # type: ignore[assignment]
-        self._set_token(configuration)
-        return KubernetesCluster(
-            name,
-            client.ApiClient(configuration),
-            namespace=self._namespace,
-            is_autopilot=_is_autopilot(body),
-        )
+            return _Address(name, f"https://{dns['endpoint']}", None, _is_autopilot(body))
+        if body.get("endpoint"):
+            authority = _decode_authority(name, body)
+            return _Address(name, f"https://{body['endpoint']}", authority, _is_autopilot(body))
+        raise ConfigurationError(f"cluster {name} has no endpoint that can be reached")
 
-    def _describe(self, path: str) -> Mapping[str, Any]:
-        """Return what the Container API says of a path, at most some minutes old."""
+    def _open(self, address: _Address) -> Any:
+        from kubernetes.client import ApiClient
+
+        configuration = make_configuration()
+        configuration.host = address.host
+        configuration.ca_cert_data = address.authority
+        if self._endpoints.gke is None:
+            configuration.refresh_api_key_hook = AccessTokens(lambda: self._credentials)
+        return ApiClient(configuration)
+
+    def _describe(self, path: str) -> Mapping[str, Any] | None:
+        """
+        Return what the Container API says of a path, at most some minutes old; None if it is not.
+
+        An older description is better than none while the API is unavailable.
+        """
         known = self._described.get(path)
         if known is not None and time.monotonic() - known[0] < _MAX_AGE_S:
             return known[1]
+        try:
+            body = self._fetch(path)
+        except TransientError:
+            if known is None:
+                raise
+            return known[1]
+        if body is not None:
+            self._described[path] = (time.monotonic(), body)
+        return body
+
+    def _fetch(self, path: str) -> Mapping[str, Any] | None:
         gke = self._endpoints.gke
         base = "https://container.googleapis.com" if gke is None else f"http://{gke}"
         with request_errors(f"read {path}"):
             answer = self._session.get(f"{base}/v1/{path}", timeout=TIMEOUT)
-        if answer.status_code == _NOT_FOUND:
-            raise UnknownClusterError(f"there is no cluster {path}")
-        if answer.status_code != _OK:
-            raise from_status(
-                answer.status_code, f"cannot read {path}: {answer.status_code} {answer.text[:300]}"
-            )
-        body: Mapping[str, Any] = answer.json()
-        self._described[path] = (time.monotonic(), body)
-        return body
+            if answer.status_code == _OK:
+                body: Mapping[str, Any] = answer.json()
+                return body
+        if answer.status_code in _ABSENT:
+            return None
+        raise from_status(
+            answer.status_code, f"cannot read {path}: {answer.status_code} {answer.text[:300]}"
+        )
 
     @functools.cached_property
     def _session(self) -> Any:
@@ -149,17 +190,6 @@ class ClusterDirectory:
         with request_errors("find the function's credentials"):
             credentials, _ = google.auth.default(scopes=_SCOPES)
         return credentials
-
-    def _set_token(self, configuration: Any) -> None:
-        """Put a token that is still valid into a client's configuration, before each request."""
-        if self._endpoints.gke is not None:
-            return
-        from google.auth.transport.requests import Request
-
-        if not self._credentials.valid:
-            with request_errors("refresh the function's token"):
-                self._credentials.refresh(Request())
-        configuration.api_key["authorization"] = f"Bearer {self._credentials.token}"
 
 
 def _parse_cluster(project: str, body: Mapping[str, Any]) -> Cluster:

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, kubernetes_errors
 from shared.domain.clusters import ClusterName
@@ -17,10 +18,26 @@ from shared.errors import ConfigurationError, EventError, InvalidEventError, Tra
 _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
-_INVALID = frozenset({400, 422})
+_INVALID = frozenset({400, 413, 422})
 _PAGE = 500
 
 _MERGE_PATCH = "application/merge-patch+json"
+
+
+def make_configuration() -> Any:
+    """
+    Make the configuration of a client, to be filled in with the cluster's address.
+
+    A request whose connection breaks off is sent once more if it only reads. By default the
+    client would send it three times more, and sleep for as long as a ``Retry-After`` says; but
+    waiting is Pub/Sub's business, and each delivery ends within seconds.
+    """
+    import urllib3
+    from kubernetes.client import Configuration
+
+    configuration = Configuration()
+    configuration.retries = urllib3.Retry(total=1, respect_retry_after_header=False)
+    return configuration
 
 
 class KubernetesCluster:
@@ -37,7 +54,7 @@ class KubernetesCluster:
 
     def fetch_job(self, name: str) -> dict[str, Any] | None:
         """Fetch a Job of our namespace; None if there is none of that name."""
-        return self._read(f"{self._jobs}/{name}")
+        return self._read(self._job(name))
 
     def create_job(self, body: Mapping[str, Any]) -> bool:
         """
@@ -50,7 +67,9 @@ class KubernetesCluster:
         """
         try:
             self._call("POST", self._jobs, body=body, query={"fieldValidation": "Strict"})
-        except _ConflictError:
+        except _ConflictError as exc:
+            if not exc.exists:
+                raise
             return False
         return True
 
@@ -61,7 +80,7 @@ class KubernetesCluster:
         A patch that names ``metadata.resourceVersion`` takes effect on that version only.
         """
         try:
-            self._call("PATCH", f"{self._jobs}/{name}", body=patch)
+            self._call("PATCH", self._job(name), body=patch)
         except (_ConflictError, _NotFoundError):
             return False
         return True
@@ -70,7 +89,7 @@ class KubernetesCluster:
         """Delete a Job and its pods, if it is still the one with that uid."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
-            self._call("DELETE", f"{self._jobs}/{name}", body=options)
+            self._call("DELETE", self._job(name), body=options)
         except (_ConflictError, _NotFoundError):
             return
 
@@ -92,7 +111,7 @@ class KubernetesCluster:
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""
-        return self._read(f"/api/v1/nodes/{name}")
+        return self._read(f"/api/v1/nodes/{quote(name, safe='')}")
 
     def list_nodes(self, label_selector: str = "") -> Iterator[dict[str, Any]]:
         """List the nodes of the cluster, page by page."""
@@ -101,6 +120,10 @@ class KubernetesCluster:
     @property
     def _jobs(self) -> str:
         return f"/apis/batch/v1/namespaces/{self._namespace}/jobs"
+
+    def _job(self, name: str) -> str:
+        # Names come from events, which tenants may write: none may lead to another path.
+        return f"{self._jobs}/{quote(name, safe='')}"
 
     def _read(self, path: str) -> dict[str, Any] | None:
         try:
@@ -145,8 +168,7 @@ class KubernetesCluster:
             answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
             content = answer.read()
         if 200 <= answer.status < 300:  # noqa: PLR2004
-            parsed: dict[str, Any] = json.loads(content)
-            return parsed
+            return _parse_object(content, action)
         raise _error(answer.status, action, content)
 
 
@@ -157,13 +179,19 @@ class _NotFoundError(ConfigurationError):
 class _ConflictError(TransientError):
     """409: it is there already, or has changed meanwhile."""
 
+    def __init__(self, message: str, *, exists: bool) -> None:
+        super().__init__(message)
+        self.exists = exists
+
 
 def _error(status: int, action: str, content: bytes | None) -> EventError:
-    message = f"cannot {action}: {status} {_parse_message(content or b'')}"
+    reason, said = _parse_status(content or b"")
+    message = f"cannot {action}: {status} {said}"
     if status == _NOT_FOUND:
         return _NotFoundError(f"{message}; are Prestream's manifests applied to this cluster?")
     if status == _CONFLICT:
-        return _ConflictError(message)
+        # A quota that was changed at the same time is a conflict too, and then nothing is there.
+        return _ConflictError(message, exists=reason == "AlreadyExists")
     if status in _INVALID:
         return InvalidEventError(message)
     if status in TRANSIENT_STATUSES or status >= 500 or status == _GONE:  # noqa: PLR2004
@@ -171,8 +199,19 @@ def _error(status: int, action: str, content: bytes | None) -> EventError:
     return ConfigurationError(message)
 
 
-def _parse_message(content: bytes) -> str:
+def _parse_object(content: bytes, action: str) -> dict[str, Any]:
     try:
-        return str(json.loads(content)["message"])[:500]
-    except (ValueError, LookupError, TypeError):
-        return content[:300].decode(errors="replace")
+        parsed: dict[str, Any] = json.loads(content)
+    except ValueError as exc:
+        # Something on the way answered in the API server's stead.
+        raise TransientError(f"cannot {action}: the answer is no JSON: {exc}") from exc
+    return parsed
+
+
+def _parse_status(content: bytes) -> tuple[str, str]:
+    """Return the reason and the message of an error; of what is no Status, how it begins."""
+    try:
+        status = json.loads(content)
+        return str(status.get("reason")), str(status["message"])[:500]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return "", content[:300].decode(errors="replace")

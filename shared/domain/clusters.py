@@ -6,7 +6,11 @@ from typing import Self
 
 from shared.domain.repositories import region_of
 
-_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/clusters/([^/]+)")
+_NAME = re.compile(
+    r"projects/((?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*)"
+    r"/locations/([a-z0-9][a-z0-9-]*)/clusters/([a-z0-9][a-z0-9-]*)"
+)
+"""It becomes part of hosts and paths of Google's APIs, so nothing but names passes."""
 
 
 class UnknownClusterError(Exception):

@@ -6,6 +6,7 @@ Its name is derived from what it warms, so that asking twice is asking once.
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ MIRROR_ANNOTATION = "prestream.dev/mirror"
 DIGEST_ANNOTATION = "prestream.dev/digest"
 CAUSE_ANNOTATION = "prestream.dev/cause"
 REPORTED_ANNOTATION = "prestream.dev/reported"
+REFUSAL_ANNOTATION = "prestream.dev/refusal"
+"""The report of the pull that cannot succeed, for which a warmup was ended early."""
 STRATEGY_ANNOTATION = "prestream.dev/strategy"
 SIZE_ANNOTATION = "prestream.dev/image-bytes"
 HOLDING_ANNOTATION = "prestream.dev/nodes-with-image"
@@ -50,7 +53,7 @@ _BINARY_VOLUME = "binary"
 _BINARY_FOLDER = "/.prestream-warmup"
 """Improbable as a path of an image: what is mounted over is hidden."""
 
-_TTL_MARGIN_S = 24 * 3600
+_TTL_MARGIN_S = 3600
 _UNBOUNDED_AGE_S = 31 * 24 * 3600
 """Pub/Sub keeps a message no longer than that."""
 
@@ -99,9 +102,10 @@ def time_to_live_s(period_s: float, max_event_age_s: float) -> int:
     """
     Return how long a finished Job must stay: longer than anything can still ask for it.
 
-    A message that is delivered late belongs to the period in which it was published.
+    A message that is delivered late belongs to the period in which it was published, and may have
+    been published at the very end of it.
     """
-    return int(max(period_s, max_event_age_s or _UNBOUNDED_AGE_S) + _TTL_MARGIN_S)
+    return math.ceil(period_s + (max_event_age_s or _UNBOUNDED_AGE_S)) + _TTL_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,14 +214,10 @@ class Warmup:
 
     def _affinity(self) -> dict[str, Any]:
         """One warmup a node at a time; rather a node that streams, lacks the image, is cheap."""
-        preferred = [
-            _prefer(50, STREAMING_KEY, "In", ["true"]),
-            _prefer(10, ACCELERATOR_KEY, "DoesNotExist"),
-        ]
-        if self.strategy.avoided_nodes:
-            preferred.append(_prefer(100, HOSTNAME_KEY, "NotIn", [*self.strategy.avoided_nodes]))
+        preferred = self._preferences()
+        node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
         return {
-            "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred},
+            **({"nodeAffinity": node} if preferred else {}),
             "podAntiAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [
                     {
@@ -227,6 +227,18 @@ class Warmup:
                 ]
             },
         }
+
+    def _preferences(self) -> list[dict[str, Any]]:
+        if self.strategy.is_autopilot:
+            # Autopilot refuses pods with an affinity to any label but a few of its own.
+            return []
+        preferred = [
+            _prefer(50, STREAMING_KEY, "In", ["true"]),
+            _prefer(10, ACCELERATOR_KEY, "DoesNotExist"),
+        ]
+        if self.strategy.avoided_nodes:
+            preferred.append(_prefer(100, HOSTNAME_KEY, "NotIn", [*self.strategy.avoided_nodes]))
+        return preferred
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Self
 from shared.domain.placements import (
     ACCELERATOR_KEY,
     ARCH_KEY,
+    COMPUTE_CLASS_KEY,
     DEFAULT_PLATFORM,
     OS_KEY,
     SPOT_KEY,
@@ -110,6 +111,8 @@ class Rung:
     """Whether it serves only where a ready node exists."""
     may_add_node: bool
     """Whether the autoscaler may add a node for it, where none is ready."""
+    is_autopilot: bool = False
+    """Whether the cluster itself makes the nodes that its pods need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class Strategy:
     """Nodes that hold the image already: pulling it there again would tell nothing."""
     lacking_nodes: tuple[str, ...] = field(default=())
     """Nodes that demonstrably did not hold the image when the warmup was made."""
+    is_autopilot: bool = False
 
 
 class RungUnavailableError(Exception):
@@ -146,11 +150,7 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
     """
     base = _platform_selector(platform)
     if name == "any-node":
-        base = base or _platform_selector(DEFAULT_PLATFORM)
-        # On Autopilot every node streams, and a selector for the label would fit no new one.
-        selector = base if is_autopilot else {**base, STREAMING_KEY: "true"}
-        tolerations = (_GPU_TOLERATION, _TPU_TOLERATION, _WARM_POOL_TOLERATION)
-        return Rung(name, selector, tolerations, not is_autopilot, is_autopilot)
+        return _plan_any_node(base or _platform_selector(DEFAULT_PLATFORM), is_autopilot)
     if name == "prewarm-api":
         raise RungUnavailableError("is not served by this version")
     if is_autopilot:
@@ -181,11 +181,11 @@ def serve_rung(
     candidates = [node for node in nodes if node.accepts(rung.node_selector, rung.tolerations)]
     if rung.needs_node and not candidates:
         raise RungUnavailableError(f"no ready node has {_describe(rung.node_selector)}")
-    found = platform or next((node.platform for node in candidates if node.platform), None)
-    chosen = found or DEFAULT_PLATFORM
+    chosen = platform or _choose_platform(candidates)
     selector = {**rung.node_selector, **_platform_selector(chosen)}
     fitting = [node for node in candidates if node.accepts(selector, rung.tolerations)]
-    adds_node = rung.may_add_node and not fitting
+    # Autopilot keeps no room to spare, so that a pod it adds no node for may wait for ever.
+    adds_node = rung.may_add_node and (rung.is_autopilot or not fitting)
     return Strategy(
         rung=rung.name,
         platform=chosen,
@@ -194,6 +194,7 @@ def serve_rung(
         priority_class=SCALING_PRIORITY_CLASS if adds_node else PRIORITY_CLASS,
         avoided_nodes=_names(node for node in fitting if node.holds(digest)),
         lacking_nodes=_names(node for node in fitting if node.lacks(digest)),
+        is_autopilot=rung.is_autopilot,
     )
 
 
@@ -219,6 +220,34 @@ def with_platform(target: Placement, platform: str | None) -> Placement:
     )
 
 
+def platform_of(target: Placement) -> str | None:
+    """Return the platform that a target itself asks for; None if it leaves that open."""
+    selector = dict(target.node_selector)
+    arch = selector.get(ARCH_KEY)
+    return f"{selector.get(OS_KEY, 'linux')}/{arch}" if arch else None
+
+
+def _plan_any_node(base: dict[str, str], is_autopilot: bool) -> Rung:  # noqa: FBT001
+    """Plan the rung for which any node that streams will do: the cache is the region's."""
+    if is_autopilot:
+        # Every node there streams, so no new one has the label; and a toleration without the
+        # selector of the same key would ask for a node of its own.
+        return Rung("any-node", base, (), needs_node=False, may_add_node=True, is_autopilot=True)
+    return Rung(
+        "any-node",
+        {**base, STREAMING_KEY: "true"},
+        (_GPU_TOLERATION, _TPU_TOLERATION, _WARM_POOL_TOLERATION),
+        needs_node=True,
+        may_add_node=False,
+    )
+
+
+def _choose_platform(nodes: Iterable[Node]) -> str:
+    """Return the usual platform if a node has it, else one that a node has."""
+    found = sorted({node.platform for node in nodes if node.platform})
+    return DEFAULT_PLATFORM if DEFAULT_PLATFORM in found or not found else found[0]
+
+
 def _platform_selector(platform: str | None) -> dict[str, str]:
     if platform is None:
         return {}
@@ -227,9 +256,14 @@ def _platform_selector(platform: str | None) -> dict[str, str]:
 
 
 def _with_accelerators(target: Placement) -> tuple[Toleration, ...]:
+    selector = dict(target.node_selector)
     extra = [_GPU_TOLERATION]
-    if TPU_KEY in dict(target.node_selector):
+    if TPU_KEY in selector:
         extra.append(_TPU_TOLERATION)
+    if COMPUTE_CLASS_KEY in selector:
+        # GKE taints the nodes of a class, and lets in by itself the pods that select it.
+        name = selector[COMPUTE_CLASS_KEY]
+        extra.append(Toleration(COMPUTE_CLASS_KEY, "Equal", name, "NoSchedule"))
     return tuple(sorted({*target.tolerations, *extra}))
 
 

@@ -271,11 +271,12 @@ class _Entry(msgspec.Struct, rename="camel"):
     def cluster(self) -> str:
         labels = self.resource.labels
         try:
-            return str(
-                ClusterName(labels["project_id"], labels["location"], labels["cluster_name"])
-            )
+            name = ClusterName(labels["project_id"], labels["location"], labels["cluster_name"])
+            return str(ClusterName.parse(str(name)))
         except KeyError as exc:
             raise InvalidEventError(f"the entry names no cluster: no label {exc}") from exc
+        except ValueError as exc:
+            raise InvalidEventError(f"the entry's cluster is {exc}") from exc
 
     @property
     def record(self) -> LogRecord:

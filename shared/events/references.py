@@ -9,14 +9,13 @@ from typing import Any
 
 import msgspec
 
+from shared.domain.clusters import ClusterName
 from shared.domain.placements import InvalidPlacementError, Placement
 from shared.domain.references import InvalidReferenceError, parse_reference
 from shared.domain.requests import Cause, CauseKind, ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
 
-_CLUSTER = re.compile(r"projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+")
-"""It becomes part of a path of Google's APIs, so nothing but names passes."""
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?")
 
 
@@ -50,10 +49,11 @@ def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
         raise InvalidEventError(f"not an image reference message: {exc}") from exc
     except (InvalidReferenceError, InvalidPlacementError) as exc:
         raise InvalidEventError(str(exc)) from exc
-    if wire.cluster is not None and not _CLUSTER.fullmatch(wire.cluster):
-        raise InvalidEventError(
-            f"cluster is not projects/P/locations/L/clusters/C: {wire.cluster!r}"
-        )
+    try:
+        if wire.cluster is not None:
+            ClusterName.parse(wire.cluster)
+    except ValueError as exc:
+        raise InvalidEventError(f"cluster is {exc}") from exc
     if wire.platform is not None and not _PLATFORM.fullmatch(wire.platform):
         raise InvalidEventError(f"platform is not OS/ARCHITECTURE: {wire.platform!r}")
     cause = wire.cause or _WireCause()

@@ -12,6 +12,7 @@ from shared.domain.ladder import (
     RungUnavailableError,
     Strategy,
     plan_rung,
+    platform_of,
     serve_rung,
     with_platform,
 )
@@ -112,7 +113,7 @@ class Launcher:
             cluster.delete_job(standing.name, standing.uid)
         if cluster.create_job(warmup.body()):
             return Launch("created", job)
-        if standing is not None:
+        if standing is not None and not _was_replaced(standing, cluster.fetch_job(job)):
             raise TransientError(f"failed Job {job} is still being deleted")
         return Launch("waiting", job)
 
@@ -120,11 +121,11 @@ class Launcher:
         self, cluster: Cluster, order: Order, target: Target
     ) -> tuple[Strategy, int] | None:
         """Return how to warm, and the compressed size; None for an image that starts fast."""
-        platform = order.request.platform
+        platform = order.request.platform or platform_of(target.placement)
         image_bytes = self._measure(order, platform)
         if image_bytes is not None and self._is_too_small(order, image_bytes):
             return None
-        strategy = self._choose_strategy(cluster, order, target)
+        strategy = self._choose_strategy(cluster, order, target.placement, platform)
         if image_bytes is None or strategy.platform != (platform or DEFAULT_PLATFORM):
             image_bytes = self._fetch_platform(order, strategy.platform).image_bytes
             if self._is_too_small(order, image_bytes):
@@ -159,26 +160,23 @@ class Launcher:
             forced_by=order.message_id if order.request.force else None,
         )
 
-    def _choose_strategy(self, cluster: Cluster, order: Order, target: Target) -> Strategy:
+    def _choose_strategy(
+        self, cluster: Cluster, order: Order, target: Placement, platform: str | None
+    ) -> Strategy:
         reasons = []
         for name in self._settings.ladder:
             try:
-                rung = plan_rung(
-                    name,
-                    target.placement,
-                    order.request.platform,
-                    is_autopilot=cluster.is_autopilot,
-                )
+                rung = plan_rung(name, target, platform, is_autopilot=cluster.is_autopilot)
                 selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
                 return serve_rung(
                     rung,
                     [Node.from_body(body) for body in cluster.list_nodes(selector)],
                     order.manifest.digest,
-                    platform=order.request.platform,
+                    platform=platform,
                 )
             except RungUnavailableError as exc:
                 reasons.append(f"{name}: {exc}")
-        raise ImageError("no_node", "; ".join(reasons), hint=_no_node_hint(target.placement))
+        raise ImageError("no_node", "; ".join(reasons), hint=_no_node_hint(target))
 
     def _make_warmup(
         self,
@@ -215,12 +213,11 @@ class Launcher:
     def _ask_for_helper(self, cluster: ClusterName) -> ImageReference:
         text = self._settings.helper_image
         try:
+            # Also where the digest is known: its mirror may have to be made.
             source = self._mirrors.locate(parse_reference(text), cluster.location)
-            if source.mirror.digest is not None:
-                return source.mirror.at(source.mirror.digest)
             return source.mirror.at(self._mirrors.resolve(source).digest)
         except ImageError as exc:
-            message = f"helper_image {text!r} cannot be used: {exc}"
+            message = f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
             if exc.outcome == "postponed":
                 raise TransientError(message) from exc
             raise ConfigurationError(message) from exc
@@ -228,6 +225,11 @@ class Launcher:
     @property
     def _period_s(self) -> float:
         return self._settings.period_hours * _SECONDS_AN_HOUR
+
+
+def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:
+    """Whether another Job stands in the place of one that failed: somebody was faster."""
+    return body is not None and JobState.from_body(body).uid != failed.uid
 
 
 def _no_node_hint(placement: Placement) -> str:

@@ -22,20 +22,21 @@ def resume_next(jobs: Jobs, max_running: int) -> list[JobName]:
     Let the oldest waiting warmups run, up to the limit, and return which.
 
     Whoever makes a warmup or sees one end calls this after it. Two that do so at once see the
-    same oldest ones, and resuming one of them twice is resuming it once.
+    same oldest ones, and resuming one of them twice is resuming it once. Hence the patch names no
+    resourceVersion: the Job controller writes the status of each new Job, and a turn that were
+    lost to that write would come only with the next event.
     """
     states = [JobState.from_body(body) for body in jobs.list_jobs(SELECTOR)]
-    running = sum(state.is_running for state in states)
+    room = max_running - sum(state.is_running for state in states)
     waiting = sorted(
         (state for state in states if state.is_waiting),
         key=lambda state: (state.created, state.name),
     )
-    resumed = []
-    for state in waiting[: max(max_running - running, 0)]:
-        patch = {
-            "metadata": {"resourceVersion": state.resource_version},
-            "spec": {"suspend": False},
-        }
-        if jobs.patch_job(state.name, patch):
+    resumed: list[JobName] = []
+    for state in waiting:
+        if len(resumed) >= room:
+            break
+        # One that is gone by now leaves its turn to the next.
+        if jobs.patch_job(state.name, {"spec": {"suspend": False}}):
             resumed.append(state.name)
     return resumed

@@ -69,10 +69,12 @@ class Warming:
             details["mirror"] = str(source.mirror)
             if not request.overrides_rules and not self._selection.admits(source.image):
                 return ignored("the image is excluded by the configuration", **details)
+            # First, as it tells whether there is such a cluster: no mirror is made for any other.
+            connected = self._connect(cluster)
             manifest = self._mirrors.resolve(source)
             details["digest"] = manifest.digest
             order = Order(request, delivery.message_id, delivery.publish_time, source, manifest)
-            return self._warm_targets(delivery, self._connect(cluster), order, details)
+            return self._warm_targets(delivery, connected, order, details)
         except MissingMirrorError as exc:
             would = {"would_create": [f"repository {exc.repository.name}"]}
             return Outcome("handled", details | {"dry_run": True} | would)

@@ -1,0 +1,55 @@
+"""Reach a cluster through a context of a kubeconfig."""
+
+from typing import Any
+
+from shared.clients.kubernetes import make_configuration
+from shared.domain.clusters import ClusterName
+from shared.errors import ConfigurationError
+
+
+def connect_by_kubeconfig(path: str, name: ClusterName) -> Any:
+    """
+    Return a Kubernetes client for a cluster.
+
+    It goes through the context that gcloud names after the cluster, else through the only one that
+    the file has.
+
+    Args:
+        path: One path, or several as ``KUBECONFIG`` joins them.
+        name: The cluster.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has no context for the cluster.
+    """
+    import yaml
+    from kubernetes import config
+    from kubernetes.client import ApiClient
+    from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
+
+    try:
+        # The public functions insist on a current context, which says nothing here.
+        merged = KubeConfigMerger(path).config
+        if merged is None:
+            raise ConfigurationError(f"there is no file at KUBECONFIG {path!r}")
+        known = [str(context["name"]) for context in merged.value["contexts"]]
+        configuration = make_configuration()
+        KubeConfigLoader(
+            config_dict=merged, active_context=_choose(known, path, name), config_base_path=None
+        ).load_and_set(configuration)
+        return ApiClient(configuration)
+    except (config.ConfigException, OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
+    except (AttributeError, KeyError, TypeError) as exc:
+        # The loader takes for granted that each field has the type it should have.
+        raise ConfigurationError(f"KUBECONFIG {path!r} is no kubeconfig: {exc!r}") from exc
+
+
+def _choose(known: list[str], path: str, name: ClusterName) -> str:
+    if name.context in known:
+        return name.context
+    if len(known) == 1:
+        return known[0]
+    raise ConfigurationError(
+        f"KUBECONFIG {path!r} has no context {name.context!r} for cluster {name}; it has"
+        f" {', '.join(sorted(known)) or 'none'}: run gcloud container clusters get-credentials"
+    )
