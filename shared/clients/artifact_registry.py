@@ -19,6 +19,9 @@ from shared.domain.repositories import (
 
 _CLEANUP_ID = "prestream-old-versions"
 _SECONDS_A_DAY = 86_400
+_MAX_MESSAGE = 500
+_UPSTREAM_PHRASES = ("remote upstream", "external repository", "upstream credentials")
+"""How Artifact Registry says that an upstream could not be reached or logged in to."""
 
 
 class ArtifactRegistry:
@@ -48,29 +51,29 @@ class ArtifactRegistry:
         """
         Ask for a remote repository; it exists once ``fetch_repository`` finds it.
 
-        Somebody else's having asked before is no error.
+        Somebody else's having asked before is no error. An operation that goes on is not waited
+        for; of one that ended at once the error counts.
 
         Raises:
             UpstreamRefusedError: Artifact Registry could not validate the upstream.
             TransientError: It is unavailable.
             ConfigurationError: It refuses our identity, or the repository.
         """
-        from google.api_core.exceptions import AlreadyExists, Conflict, InvalidArgument
+        from google.api_core.exceptions import BadRequest, Conflict
 
         with google_errors(f"create repository {repository.name}"):
             try:
-                self._client.create_repository(
+                operation = self._client.create_repository(
                     parent=repository.name.parent,
                     repository_id=repository.name.repository_id,
                     repository=self._body(repository),
                     timeout=RPC_TIMEOUT_S,
                 )
-            except (AlreadyExists, Conflict):
+                _raise_failure(operation.operation)
+            except Conflict:
                 return
-            except InvalidArgument as exc:
-                if "upstream" not in exc.message.lower():
-                    raise
-                raise UpstreamRefusedError(exc.message) from exc
+            except BadRequest as exc:
+                raise _refusal(exc) from exc
 
     def update_credentials(self, repository: RemoteRepository) -> None:
         """
@@ -81,7 +84,7 @@ class ArtifactRegistry:
             TransientError: It is unavailable.
             ConfigurationError: It refuses our identity, or the credentials.
         """
-        from google.api_core.exceptions import InvalidArgument
+        from google.api_core.exceptions import BadRequest
 
         with google_errors(f"update repository {repository.name}"):
             try:
@@ -90,10 +93,8 @@ class ArtifactRegistry:
                     update_mask={"paths": ["remote_repository_config.upstream_credentials"]},
                     timeout=RPC_TIMEOUT_S,
                 )
-            except InvalidArgument as exc:
-                if "upstream" not in exc.message.lower():
-                    raise
-                raise UpstreamRefusedError(exc.message) from exc
+            except BadRequest as exc:
+                raise _refusal(exc) from exc
 
     @functools.cached_property
     def _client(self) -> Any:
@@ -159,9 +160,32 @@ class ArtifactRegistry:
             if login.password_secret_version
             else None
         )
-        uri = config.common_repository.uri or config.docker_repository.custom_repository.uri or None
+        docker = config.docker_repository
+        uri = config.common_repository.uri or docker.custom_repository.uri or None
+        hub = types.RemoteRepositoryConfig.DockerRepository.PublicRepository.DOCKER_HUB
         is_remote = (
             found.format_ == types.Repository.Format.DOCKER
             and found.mode == types.Repository.Mode.REMOTE_REPOSITORY
+            and (uri is not None or docker.public_repository == hub)
         )
         return RepositoryState(is_remote, uri, credentials, dict(found.labels))
+
+
+def _raise_failure(operation: Any) -> None:
+    """Raise the error of an operation that ended with one."""
+    from google.api_core.exceptions import from_grpc_status
+
+    if operation.done and operation.HasField("error"):
+        raise from_grpc_status(operation.error.code, operation.error.message)
+
+
+def _refusal(error: Any) -> Exception:
+    """
+    Return the error for what Artifact Registry finds invalid: the upstream, or else our request.
+
+    The phrases have spaces, which the address in the message cannot have.
+    """
+    message = str(error.message)
+    if any(phrase in message.lower() for phrase in _UPSTREAM_PHRASES):
+        return UpstreamRefusedError(message[:_MAX_MESSAGE])
+    return error  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ Which class a status belongs to follows from whose fault it is (see shared.error
 normal answer to a caller (already there, not found) is handled by the client before.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,17 +38,15 @@ def google_errors(action: str) -> Iterator[None]:
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
 
-    transient = (api.ServerError, api.TooManyRequests, api.Aborted, api.RetryError)
     try:
         yield
-    except transient as exc:
-        raise TransientError(f"cannot {action}: {exc}") from exc
     except api.GoogleAPIError as exc:
-        raise ConfigurationError(f"cannot {action}: {exc}") from exc
+        raise _from_api(action, exc) from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
-    except (ConnectionError, TimeoutError) as exc:
-        raise TransientError(f"cannot {action}: {exc}") from exc
+    except OSError as exc:
+        # Over REST the libraries let the errors of requests through, and these are OSErrors.
+        raise _from_connection(action, exc) from exc
 
 
 @contextmanager
@@ -57,17 +56,18 @@ def request_errors(action: str) -> Iterator[None]:
 
     Raises:
         TransientError: No connection, no answer in time, or half of one.
-        ConfigurationError: There are no credentials, or they are refused.
+        ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
-    import requests
+    import urllib3
     from google.auth import exceptions as auth
 
     try:
         yield
-    except requests.RequestException as exc:
-        raise TransientError(f"cannot {action}: {exc}") from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
+    except (OSError, urllib3.exceptions.HTTPError) as exc:
+        # A body that is read as it comes breaks off with an error of urllib3, not of requests.
+        raise _from_connection(action, exc) from exc
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def kubernetes_errors(action: str) -> Iterator[None]:
 
     Raises:
         TransientError: No connection, no answer in time, or half of one.
-        ConfigurationError: There are no credentials, or they are refused.
+        ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
     import urllib3
     from google.auth import exceptions as auth
@@ -85,15 +85,34 @@ def kubernetes_errors(action: str) -> Iterator[None]:
     try:
         yield
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:
-        raise TransientError(f"cannot {action}: {exc}") from exc
+        raise _from_connection(action, exc) from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
+
+
+def _from_api(action: str, error: Exception) -> EventError:
+    """Return the class of an API's refusal, by its status where it has one."""
+    from google.api_core import exceptions as api
+
+    # A conflict (ABORTED among them) is with somebody who changes the same thing just now.
+    transient = (api.ServerError, api.Conflict, api.Cancelled, api.RetryError)
+    if isinstance(error, transient) or getattr(error, "code", None) in TRANSIENT_STATUSES:
+        return TransientError(f"cannot {action}: {error}")
+    return ConfigurationError(f"cannot {action}: {error}")
 
 
 def _from_auth(action: str, error: Exception) -> EventError:
     """Return the class of a failure to get a token: google-auth says whether to try again."""
     from google.auth import exceptions as auth
 
-    if isinstance(error, auth.TransportError) or getattr(error, "retryable", False):
+    transient = (auth.TransportError, auth.ResponseError, auth.TimeoutError)
+    if isinstance(error, transient) or getattr(error, "retryable", False):
         return TransientError(f"cannot {action}: {error}")
     return ConfigurationError(f"cannot {action}: {error}")
+
+
+def _from_connection(action: str, error: Exception) -> EventError:
+    """Return the class of a request without an answer: an address may be none at all."""
+    if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+        return ConfigurationError(f"cannot {action}: {error}")
+    return TransientError(f"cannot {action}: {error}")

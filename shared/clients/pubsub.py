@@ -42,6 +42,9 @@ class ReferencePublisher:
                     topic=self._topic,
                     messages=messages[start : start + _MAX_BATCH],
                     timeout=RPC_TIMEOUT_S,
+                    # The client's own default repeats a refused call for ten minutes, which is
+                    # what Pub/Sub's redelivery is for.
+                    retry=None,
                 )
 
     @functools.cached_property

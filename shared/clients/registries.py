@@ -6,21 +6,39 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-ma
 
 import email.utils
 import functools
+import json
 import re
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.clients.errors import TIMEOUT, request_errors
-from shared.domain.manifests import ACCEPT, Manifest, RegistryRefusalError, parse_manifest
+from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.domain.manifests import (
+    ACCEPT,
+    InvalidManifestError,
+    Manifest,
+    RegistryRefusalError,
+    parse_manifest,
+)
 from shared.domain.references import ImageReference
 from shared.errors import TransientError
 
-_OK = 200
+_OK, _TOO_MANY = 200, 429
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """What registries accept at most, and so the most that we read."""
 
-# A mirror wraps what its upstream refuses, often in a 502 of its own.
-_UPSTREAM_STATUS = re.compile(r"http status code (\d{3}) from external repository")
+_CHUNK_BYTES = 64 * 1024
+_MAX_MESSAGE = 300
+_MAX_PAUSE = timedelta(days=7)
+_FROM_UPSTREAM = re.compile(
+    r"(?:http status code (\d{3}) )?from external repository", re.IGNORECASE
+)
+"""
+How Artifact Registry passes on what an upstream answered, often as 502.
+
+https://docs.cloud.google.com/artifact-registry/docs/troubleshoot-remote
+"""
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -40,8 +58,9 @@ class RegistryClient:
         Fetch the manifest or index that a reference names.
 
         Raises:
-            RegistryRefusalError: The registry answered 4xx.
-            InvalidManifestError: The answer is no manifest that can be streamed.
+            RegistryRefusalError: The registry, or the upstream behind it, answered 4xx.
+            InvalidManifestError: The answer is no manifest that can be streamed, or not the one
+                that the reference's digest names.
             TransientError: No answer in time, or 5xx.
             ConfigurationError: There are no credentials to ask with.
         """
@@ -53,14 +72,17 @@ class RegistryClient:
             request_errors(f"fetch the manifest of {reference}"),
             self._session.get(base + path, headers=headers, timeout=TIMEOUT, stream=True) as answer,
         ):
-            body = answer.raw.read(_MAX_MANIFEST_BYTES + 1, decode_content=True)
-            if answer.status_code != _OK:
-                raise _refusal(answer.status_code, answer.headers, body, str(reference))
-            return parse_manifest(
-                body,
-                answer.headers.get("Content-Type", ""),
-                answer.headers.get("Docker-Content-Digest"),
-            )
+            body = _read(answer.raw, str(reference))
+        if answer.status_code != _OK:
+            raise _refusal(answer.status_code, answer.headers, body, str(reference))
+        if len(body) > _MAX_MANIFEST_BYTES:
+            raise InvalidManifestError(f"the manifest exceeds {_MAX_MANIFEST_BYTES} bytes")
+        return parse_manifest(
+            body,
+            answer.headers.get("Content-Type", ""),
+            # What was asked for by digest must have that digest, whatever the registry says.
+            reference.digest or answer.headers.get("Docker-Content-Digest"),
+        )
 
     @functools.cached_property
     def _session(self) -> Any:
@@ -76,13 +98,31 @@ class RegistryClient:
         return AuthorizedSession(credentials)
 
 
-def _refusal(status: int, headers: Any, body: bytes, reference: str) -> Exception:
+def _read(raw: Any, reference: str) -> bytes:
+    """
+    Read an answer's body, as far as a manifest may go.
+
+    The time-out of a connection begins anew with each byte, so the whole has one of its own.
+    """
+    body = bytearray()
+    deadline = time.monotonic() + RPC_TIMEOUT_S
+    while len(body) <= _MAX_MANIFEST_BYTES:
+        chunk = raw.read1(_CHUNK_BYTES, decode_content=True)
+        if not chunk:
+            break
+        body += chunk
+        if time.monotonic() > deadline:
+            raise TransientError(f"the manifest of {reference} comes too slowly")
+    return bytes(body)
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, reference: str) -> Exception:
     """Return the error for an answer that is no manifest."""
     code, message = _parse_errors(body)
-    upstream = _UPSTREAM_STATUS.search(message)
-    if upstream is not None:
+    upstream = _FROM_UPSTREAM.search(message)
+    if upstream is not None and upstream[1] is not None:
         status = int(upstream[1])
-    if status >= 500:  # noqa: PLR2004
+    if status >= 500 or (status in TRANSIENT_STATUSES and status != _TOO_MANY):  # noqa: PLR2004
         return TransientError(f"cannot fetch the manifest of {reference}: {status} {message}")
     retry_at = _retry_at(headers.get("Retry-After"))
     return RegistryRefusalError(
@@ -91,14 +131,13 @@ def _refusal(status: int, headers: Any, body: bytes, reference: str) -> Exceptio
 
 
 def _parse_errors(body: bytes) -> tuple[str, str]:
-    """Return code and message of the first error in a registry's answer."""
-    import json
-
+    """Return code and message of the first error in a registry's answer, both shortened."""
     try:
         error = json.loads(body)["errors"][0]
-        return str(error.get("code") or ""), str(error.get("message") or "")
+        code, message = str(error.get("code") or ""), str(error.get("message") or "")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return "", body[:300].decode(errors="replace").strip()
+        code, message = "", body[:_MAX_MESSAGE].decode(errors="replace").strip()
+    return code[:_MAX_MESSAGE], message[:_MAX_MESSAGE]
 
 
 def _retry_at(header: str | None) -> datetime | None:
@@ -109,10 +148,13 @@ def _retry_at(header: str | None) -> datetime | None:
     """
     if not header:
         return None
+    now = datetime.now(UTC)
     if header.isdecimal():
-        return datetime.now(UTC) + timedelta(seconds=min(int(header), 7 * 24 * 3600))
+        # Nine digits are more than the most, and Python does not read a number of thousands.
+        return now + min(timedelta(seconds=int(header[:9])), _MAX_PAUSE)
     try:
         moment = email.utils.parsedate_to_datetime(header)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(moment, now), now + _MAX_PAUSE)

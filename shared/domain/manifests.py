@@ -28,6 +28,12 @@ DOCKER_SCHEMA_1 = frozenset(
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 """What we ask a registry for: without the index types it would choose a platform for us."""
 
+_MAX_BYTES = 2**63 - 1
+"""Sizes are int64: https://github.com/opencontainers/image-spec/blob/main/descriptor.md"""
+
+_MAX_NAME = 128
+"""Characters of what a stranger wrote that a message may repeat."""
+
 
 class InvalidManifestError(ValueError):
     """A registry answered something that is no manifest that can be streamed."""
@@ -66,6 +72,7 @@ class PlatformManifest:
     """An entry of an index."""
 
     platform: str
+    """``os/architecture`` or ``os/architecture/variant``; empty where the index names none."""
     digest: Digest
 
 
@@ -94,12 +101,15 @@ class Manifest:
         """
         Return the digest of a platform's manifest; None if the index has none.
 
-        A variant that the caller does not name (``linux/arm64`` for ``linux/arm64/v8``) matches.
+        A variant that the caller does not name (``linux/arm64`` for ``linux/arm64/v8``) matches,
+        but what is named exactly comes first. A single entry that names no platform is taken
+        where none matches, as nodes do.
         """
-        for entry in self.platforms:
-            if entry.platform == platform or entry.platform.startswith(f"{platform}/"):
-                return entry.digest
-        return None
+        variants = [each for each in self.platforms if each.platform.startswith(f"{platform}/")]
+        exact = [each for each in self.platforms if each.platform == platform]
+        unnamed = [each for each in self.platforms if not each.platform]
+        found = exact or variants or (unnamed if len(unnamed) == 1 else [])
+        return found[0].digest if found else None
 
 
 def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest:
@@ -109,34 +119,52 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
     Args:
         body: The bytes that the registry sent.
         media_type: The answer's content type, for bodies that do not name their own.
-        digest: What the registry says that the digest is; None to compute it.
+        digest: What they were asked for by, or else what the registry says that their digest is;
+            None to compute it. The bytes must have it.
 
     Raises:
-        InvalidManifestError: It is neither, or of schema 1, or a digest is malformed.
+        InvalidManifestError: It is neither, or of schema 1, or not what the digest names.
     """
     try:
+        known = _identify(body, digest)
         content = json.loads(body)
-        if not isinstance(content, dict):
-            raise InvalidManifestError("the manifest is no JSON object")
-        known = parse_digest(digest or f"sha256:{hashlib.sha256(body).hexdigest()}")
-        kind = str(content.get("mediaType") or media_type.partition(";")[0].strip())
-        if kind in DOCKER_SCHEMA_1 or content.get("schemaVersion") == 1:
-            raise InvalidManifestError("the manifest has schema version 1")
-        if kind in {OCI_INDEX, DOCKER_LIST} or "manifests" in content:
-            return Manifest(known, platforms=_parse_platforms(content))
-        if "layers" not in content:
-            raise InvalidManifestError(f"the manifest has no layers: its type is {kind!r}")
-        return Manifest(
-            known,
-            layers=tuple(_size(layer) for layer in content["layers"]),
-            config_bytes=_size(content.get("config") or {}),
-        )
+        return _parse_content(content, media_type.partition(";")[0].strip(), known)
+    except InvalidManifestError:
+        raise
     except InvalidReferenceError as exc:
         raise InvalidManifestError(str(exc)) from exc
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as exc:
-        if isinstance(exc, InvalidManifestError):
-            raise
         raise InvalidManifestError(f"the manifest is malformed: {exc}") from exc
+
+
+def _identify(body: bytes, claimed: str | None) -> Digest:
+    """Return the digest of a body; a digest that it does not have is not to be trusted."""
+    digest = parse_digest(claimed) if claimed else None
+    algorithm = digest.partition(":")[0] if digest else "sha256"
+    actual = parse_digest(f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
+    if digest not in {None, actual}:
+        raise InvalidManifestError(f"its digest is {actual}, not {digest}")
+    return actual
+
+
+def _parse_content(content: Any, media_type: str, digest: Digest) -> Manifest:
+    if not isinstance(content, dict):
+        raise InvalidManifestError("the manifest is no JSON object")
+    kind = str(content.get("mediaType") or media_type)[:_MAX_NAME]
+    if kind in DOCKER_SCHEMA_1 or content.get("schemaVersion") == 1:
+        raise InvalidManifestError("the manifest has schema version 1")
+    if "manifests" in content and "layers" in content:
+        # Two readers could see two images in it: CVE-2021-41190.
+        raise InvalidManifestError("the manifest has both layers and manifests")
+    if kind in {OCI_INDEX, DOCKER_LIST} or "manifests" in content:
+        return Manifest(digest, platforms=_parse_platforms(content))
+    if not isinstance(content.get("layers"), list):
+        raise InvalidManifestError(f"the manifest has no layers: its type is {kind!r}")
+    layers = tuple(_size(layer) for layer in content["layers"])
+    manifest = Manifest(digest, layers=layers, config_bytes=_size(content.get("config") or {}))
+    if manifest.image_bytes > _MAX_BYTES:
+        raise InvalidManifestError(f"its layers have an impossible size: {manifest.image_bytes}")
+    return manifest
 
 
 def _parse_platforms(content: Mapping[str, Any]) -> tuple[PlatformManifest, ...]:
@@ -146,7 +174,7 @@ def _parse_platforms(content: Mapping[str, Any]) -> tuple[PlatformManifest, ...]
         platform = entry.get("platform") or {}
         parts = [platform.get(name) for name in ("os", "architecture", "variant")]
         name = "/".join(part for part in parts if part)
-        if name and not name.startswith("unknown"):
+        if len(name) <= _MAX_NAME and not name.startswith("unknown"):
             entries.append(PlatformManifest(name, parse_digest(entry["digest"])))
     if not entries:
         raise InvalidManifestError("the index lists no platform")
@@ -155,6 +183,6 @@ def _parse_platforms(content: Mapping[str, Any]) -> tuple[PlatformManifest, ...]
 
 def _size(descriptor: Mapping[str, Any]) -> int:
     size = descriptor.get("size", 0)
-    if not isinstance(size, int) or size < 0:
-        raise InvalidManifestError(f"a descriptor has an invalid size: {size!r}")
+    if type(size) is not int or not 0 <= size <= _MAX_BYTES:
+        raise InvalidManifestError(f"a descriptor has an invalid size: {str(size)[:_MAX_NAME]}")
     return size

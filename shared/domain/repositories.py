@@ -192,7 +192,7 @@ class ArtifactPath:
         >>> ArtifactPath.split("us-docker.pkg.dev", "example.com/ml/apps/vllm").repository.project
         'example.com:ml'
         """
-        host = _DOCKER_HOST.fullmatch(registry)
+        host = _DOCKER_HOST.fullmatch(registry.lower())
         parts = repository.split("/")
         scoped = "." in parts[0]
         if host is None or len(parts) < (4 if scoped else 3):

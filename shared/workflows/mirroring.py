@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from shared.domain.manifests import InvalidManifestError, Manifest, RegistryRefusalError
-from shared.domain.references import DOCKER_HUB, ImageReference
+from shared.domain.references import DOCKER_HUB, Digest, ImageReference
 from shared.domain.repositories import (
     RemoteRepository,
     RepositoryName,
@@ -24,6 +24,8 @@ from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
+_MAX_PLATFORMS = 8
+
 _OUR_PERMISSION = "artifactregistry."
 _OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
 
@@ -122,18 +124,18 @@ class Mirrors:
             ConfigurationError: Our own identity is refused.
         """
         repository = source.repository
-        if repository is not None and repository.credentials is not None:
-            # Credentials that came into the configuration later are not missed by the registry.
-            self._ensure_once(repository)
+        if repository is None:
+            return self._fetch_known(source)
+        # Also a repository that is no mirror of the upstream may answer, with another image; nor
+        # does the registry miss credentials that came into the configuration later.
+        was_changed = self._ensure_once(repository)
         try:
             return self._fetch(source.mirror)
         except RegistryRefusalError as refusal:
-            if repository is None:
-                raise _judge(source, refusal) from refusal
             if not _may_lack_repository(refusal):
                 raise _judge(source, refusal) from refusal
         # Another delivery may have made the mirror meanwhile: the refusal is out of date then.
-        was_changed = self._ensure(repository)
+        was_changed |= self._ensure(repository)
         return self._fetch_again(source, repository, was_changed=was_changed)
 
     def fetch_platform(self, source: Source, index: Manifest, platform: str) -> Manifest:
@@ -148,16 +150,19 @@ class Mirrors:
             return index
         digest = index.digest_for(platform)
         if digest is None:
-            known = ", ".join(entry.platform for entry in index.platforms)
             raise ImageError(
                 "pull_failed",
-                f"the image has no manifest for {platform}; it has {known}",
+                f"the image has no manifest for {platform}; it has {_list_platforms(index)}",
                 hint=f"Build the image for {platform}, or run it on nodes of another platform.",
             )
-        try:
-            return self._fetch(source.mirror.at(digest))
-        except RegistryRefusalError as refusal:
-            raise _judge(source, refusal) from refusal
+        manifest = self._fetch_known(source, digest)
+        if manifest.is_index:
+            raise ImageError(
+                "pull_failed",
+                f"the image's manifest for {platform} is an index again",
+                hint="Push the image again with one index over its manifests.",
+            )
+        return manifest
 
     def _describe(self, host: str, upstream: Upstream, cluster_location: str) -> RemoteRepository:
         credentials = None
@@ -186,6 +191,13 @@ class Mirrors:
                 " Docker schema 2 manifests.",
             ) from exc
 
+    def _fetch_known(self, source: Source, digest: Digest | None = None) -> Manifest:
+        """Ask for an image whose repository is there, or is not ours to make."""
+        try:
+            return self._fetch(source.mirror.at(digest) if digest else source.mirror)
+        except RegistryRefusalError as refusal:
+            raise _judge(source, refusal) from refusal
+
     def _fetch_again(
         self, source: Source, repository: RemoteRepository, *, was_changed: bool
     ) -> Manifest:
@@ -200,10 +212,13 @@ class Mirrors:
                 ) from refusal
             raise _judge(source, refusal) from refusal
 
-    def _ensure_once(self, repository: RemoteRepository) -> None:
-        if repository.name not in self._checked:
-            self._ensure(repository)
-            self._checked.add(repository.name)
+    def _ensure_once(self, repository: RemoteRepository) -> bool:
+        """Do as ``_ensure`` does, but look at each mirror only once in an instance's life."""
+        if repository.name in self._checked:
+            return False
+        is_changed = self._ensure(repository)
+        self._checked.add(repository.name)
+        return is_changed
 
     def _ensure(self, repository: RemoteRepository) -> bool:
         """Make a mirror, or give it its credentials; return whether anything was changed."""
@@ -237,6 +252,14 @@ class Mirrors:
             raise _another(repository)
 
 
+def _list_platforms(index: Manifest) -> str:
+    """Name the platforms of an index, as many as a person reads."""
+    names = [entry.platform for entry in index.platforms if entry.platform]
+    more = len(names) - _MAX_PLATFORMS
+    shown = ", ".join(names[:_MAX_PLATFORMS]) or "none that is named"
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
 def _may_lack_repository(refusal: RegistryRefusalError) -> bool:
     """Whether a refusal may mean that there is no such repository; 403 hides what is absent."""
     if refusal.by_upstream:
@@ -267,7 +290,8 @@ def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
         f"Grant roles/artifactregistry.reader on {image.name} to the nodes' and to Prestream's"
         " service accounts, if it exists."
         if source.repository is None
-        else f"Give credentials for {image.registry} in prestream.yaml, if the image is private."
+        else f"Check the name; if the image is private, give credentials for {image.registry} in"
+        " prestream.yaml."
     )
     return ImageError("pull_failed", f"image {image} is refused: {refusal}", hint=hint)
 
@@ -286,7 +310,8 @@ def _is_ours(source: Source, refusal: RegistryRefusalError) -> bool:
 def _limited(source: Source, refusal: RegistryRefusalError) -> Exception:
     """Tell our own quota of Artifact Registry from an upstream's limit."""
     text = refusal.message.lower()
-    if source.repository is None or any(word in text for word in _OUR_QUOTA):
+    ours = not refusal.by_upstream and any(word in text for word in _OUR_QUOTA)
+    if source.repository is None or ours:
         return TransientError(f"Artifact Registry's quota is spent: {refusal}")
     upstream = source.repository.upstream
     return ImageError(
