@@ -55,5 +55,5 @@ def _observing() -> Observing:
         settings,
         connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
         facts=facts,
-        reporting=Reporting(facts),
+        reporting=Reporting(facts, marks=not settings.dry_run),
     )

@@ -3,40 +3,65 @@ How a warmup ended, told from its Job, its pod and what was reported of them.
 
 A container that could not start after its image was pulled has still warmed the image, so it is
 the pull that counts, and never the exit code alone. Nothing is said to be pulled that was not
-seen pulled.
+seen pulled, and a failure is told of the last pod: a disruption may have made several.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from shared.domain.facts import (
     ALREADY_PRESENT,
     MISCONFIGURED,
     NO_NODE,
+    POSTPONED,
+    PULL_FAILED,
     PULLED,
     TIMED_OUT,
     WarmupOutcome,
 )
 from shared.domain.jobs import CONTAINER
+from shared.domain.pod_states import (
+    Pod,
+    failure_of,
+    helper_exit,
+    holds_image,
+    node_of,
+    pull_refusal,
+    uid_of,
+)
+from shared.domain.pulls import PullFailure, classify_pull_failure
 from shared.domain.reports import (
     ContainerFailed,
+    ImagePullDelayed,
     ImagePulled,
     ImagePullFailed,
     ImagePulling,
+    Irrelevant,
     JobReported,
     NodeEvent,
     Origin,
     PodUnschedulable,
 )
 from shared.domain.times import parse_time
+from shared.domain.upstreams import DEFAULT_PAUSE
+from shared.domain.verdicts import Evidence, EvidenceKind
 
 _Report = TypeVar(
-    "_Report", ImagePulled, ImagePullFailed, ImagePulling, JobReported, PodUnschedulable
+    "_Report",
+    ContainerFailed,
+    ImagePullDelayed,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePulling,
+    JobReported,
+    PodUnschedulable,
 )
 
-_DEADLINE = "DeadlineExceeded"
+_DEADLINE: Final = "DeadlineExceeded"
+_CHECK_HELPER: Final = "Check `helper_image` in prestream.yaml."
+_RAISE_DEADLINE: Final = "Raise `deadline_minutes` in prestream.yaml if the image needs longer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,10 @@ class Ending:
     node: str | None = None
     pulled: ImagePulled | None = None
     """The kubelet's report of the pull; None where it was lost, or nothing was pulled."""
+    evidence: tuple[Evidence, ...] = ()
+    """Of what went wrong; a pull is judged by more than its ending."""
+    not_before: datetime | None = None
+    """When trying again can help, where the registry limits the rate."""
 
     @property
     def was_pulled(self) -> bool:
@@ -87,9 +116,7 @@ class FinishedJob:
         return None
 
 
-def tell_ending(
-    job: FinishedJob, pod: Mapping[str, Any] | None, reports: Sequence[NodeEvent]
-) -> Ending:
+def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
     """
     Tell how a warmup ended.
 
@@ -98,98 +125,223 @@ def tell_ending(
         pod: Its last pod; None if it is gone, or there never was one.
         reports: What was reported of the Job and its pods, in any order.
     """
-    pulled = _last(reports, ImagePulled, _is_of_image)
+    pulled = _find_pull(reports)
+    started = _last(reports, ContainerFailed, _could_not_start)
+    if pulled or started or job.is_complete or (pod is not None and holds_image(pod)):
+        seen = pulled or started
+        node = (seen.origin.node if seen else None) or _find_node(pod, _of_last_pod(pod, reports))
+        if pulled is not None and pulled.pulled.already_present:
+            return Ending(ALREADY_PRESENT, node=node, pulled=pulled)
+        reason = None
+        if started is not None and not job.is_complete:
+            said = started.origin.message
+            reason = f"the container did not start, after its image was pulled: {said}"
+        return Ending(PULLED, reason, node=node, pulled=pulled)
+    return _tell_failure(job, pod, _of_last_pod(pod, reports))
+
+
+def _tell_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
     node = _find_node(pod, reports)
-    if pulled is not None and pulled.pulled.already_present:
-        return Ending(ALREADY_PRESENT, node=node, pulled=pulled)
-    if pulled is not None or job.is_complete or _holds_image(pod) or _started(reports):
-        return Ending(PULLED, _start_failure(reports), node=node, pulled=pulled)
-    return _tell_failure(job, pod, reports, node)
+    return (
+        _tell_pull_failure(job, pod, reports, node)
+        or _tell_helper_failure(job, pod, reports, node)
+        or (
+            _tell_deadline(pod, reports, node)
+            if job.reason == _DEADLINE
+            else _tell_pod_failure(job, pod, node)
+        )
+    )
 
 
-def _tell_failure(
-    job: FinishedJob,
-    pod: Mapping[str, Any] | None,
-    reports: Sequence[NodeEvent],
-    node: str | None,
-) -> Ending:
+def _tell_pull_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell why the image was not pulled, if a pull of it failed."""
     failed = _last(reports, ImagePullFailed, _is_of_image)
+    if failed is None:
+        return _tell_lost_pull_failure(job, pod, reports, node)
+    failure = failed.failure
+    again = _last(reports, ImagePulling, _is_of_image)
+    resumed = again is not None and again.origin.timestamp > failed.origin.timestamp
+    if resumed and not failure.permanent and job.reason == _DEADLINE:
+        reason = (
+            "the image was still being pulled when the deadline came, after an attempt that"
+            f" failed: {failure.reason}"
+        )
+        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", failed))
+    return _from_failure(job, failure, node, _quote("pull", failed))
+
+
+def _tell_lost_pull_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell of a failed pull whose own report was lost, from what came of it."""
+    delayed = _last(reports, ImagePullDelayed, _is_of_image) or _last(
+        reports,
+        ContainerFailed,
+        lambda each: each.step == "pull" and _is_of_image(each),
+    )
+    refusal = pull_refusal(pod) if pod is not None else None
+    if refusal is not None:
+        evidence: tuple[Evidence, ...] = (Evidence("pull", refusal),)
+    elif delayed is not None:
+        refusal, evidence = delayed.origin.message, _quote("pull", delayed)
+    else:
+        return None
+    return _from_failure(job, classify_pull_failure(refusal), node, evidence)
+
+
+def _from_failure(
+    job: FinishedJob, failure: PullFailure, node: str | None, evidence: tuple[Evidence, ...]
+) -> Ending:
+    return Ending(
+        failure.outcome,
+        failure.reason,
+        failure.hint,
+        node,
+        evidence=evidence,
+        not_before=_not_before(job, failure),
+    )
+
+
+def _not_before(job: FinishedJob, failure: PullFailure) -> datetime | None:
+    return job.at + DEFAULT_PAUSE if failure.outcome == POSTPONED else None
+
+
+def _tell_helper_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell what kept the helper from running, without which the image is never pulled."""
+    failed = _last(reports, ImagePullFailed, _is_of_helper)
     if failed is not None:
         failure = failed.failure
-        return Ending(failure.outcome, failure.reason, failure.hint, node)
-    helper = _last(reports, ImagePullFailed, lambda origin: origin.is_init)
-    if helper is not None:
-        reason = f"the helper image could not be pulled: {helper.failure.reason}"
-        return Ending(MISCONFIGURED, reason, "Check `helper_image` in prestream.yaml.", node)
-    if job.reason != _DEADLINE:
-        reason = f"the warmup's pod failed before the image was pulled: {job.message}"
-        return Ending(MISCONFIGURED, reason, "Check `helper_image` in prestream.yaml.", node)
+        return Ending(
+            POSTPONED if failure.outcome == POSTPONED else MISCONFIGURED,
+            f"the helper image could not be pulled: {failure.reason}",
+            _CHECK_HELPER if failure.permanent else failure.hint,
+            node,
+            evidence=_quote("pull", failed),
+            not_before=_not_before(job, failure),
+        )
+    stopped = _last(reports, ContainerFailed, _is_of_helper)
+    if stopped is not None:
+        reason = f"the helper could not start: {stopped.origin.message}"
+        evidence = _quote("container", stopped)
+        return Ending(MISCONFIGURED, reason, _CHECK_HELPER, node, evidence=evidence)
+    ended = helper_exit(pod) if pod is not None else None
+    if ended is None:
+        return None
+    said = (Evidence("container", ended),)
+    return Ending(MISCONFIGURED, f"the helper failed: {ended}", _CHECK_HELPER, node, evidence=said)
+
+
+def _tell_deadline(pod: Pod | None, reports: Sequence[NodeEvent], node: str | None) -> Ending:
     if node is None:
         return _tell_waiting(pod, reports)
     pulling = _last(reports, ImagePulling, _is_of_image)
-    doing = "still being pulled" if pulling else "not pulled"
+    if pulling is not None:
+        reason = "the image was still being pulled when the deadline came"
+        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", pulling))
+    reason = "the pull of the image was not seen to begin before the deadline"
+    return Ending(TIMED_OUT, reason, f"See what the kubelet of node {node} was doing.", node)
+
+
+def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+    """Tell why a warmup had no node until its deadline."""
+    unschedulable = _last(reports, PodUnschedulable, _is_any)
+    if unschedulable is not None or pod is not None:
+        reason = unschedulable.origin.message if unschedulable else "no node took the pod"
+        hint = "Start a node of the target, or let another rung serve it."
+        evidence = _quote("scheduling", unschedulable) if unschedulable else ()
+        return Ending(NO_NODE, reason, hint, evidence=evidence)
+    refused = _last(reports, JobReported, lambda each: each.reason == "FailedCreate")
+    if refused is None:
+        reason = "the deadline came, and nothing is left that says how far the warmup was"
+        return Ending(TIMED_OUT, reason)
+    # A quota is full for a while; what another policy forbids stays forbidden.
+    waits = "exceeded quota" in refused.origin.message
     return Ending(
-        TIMED_OUT,
-        f"the image was {doing} when the deadline came",
-        "Raise `deadline_minutes` in prestream.yaml if the image needs longer.",
-        node,
+        TIMED_OUT if waits else MISCONFIGURED,
+        f"the warmup's pod could not be created: {refused.origin.message}",
+        "Check the quota and the policies of Prestream's namespace.",
+        evidence=_quote("job", refused),
     )
 
 
-def _tell_waiting(pod: Mapping[str, Any] | None, reports: Sequence[NodeEvent]) -> Ending:
-    """Tell why a warmup had no node until its deadline."""
-    refused = _last(reports, JobReported, lambda _: True)
-    unschedulable = _last(reports, PodUnschedulable, lambda _: True)
-    if unschedulable is not None or pod is not None:
-        reason = unschedulable.origin.message if unschedulable else "no node took the pod"
-        return Ending(NO_NODE, reason, "Start a node of the target, or let another rung serve it.")
-    if refused is not None and refused.reason == "FailedCreate":
-        return Ending(
-            TIMED_OUT,
-            f"the warmup's pod could not be created: {refused.origin.message}",
-            "Check the quota and the policies of Prestream's namespace.",
+def _tell_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> Ending:
+    """Tell of a pod that failed for a reason that is neither a pull nor the helper."""
+    failure = failure_of(pod) if pod is not None else None
+    if failure is None:
+        reason = (
+            "the warmup's pod failed, and nothing is left that says whether the image was pulled:"
+            f" {job.message}"
         )
-    return Ending(NO_NODE, "no node took the pod before the deadline, and no event says why")
+        return Ending(PULL_FAILED, reason, node=node)
+    return Ending(
+        NO_NODE,
+        f"the node gave the pod up before the image was pulled: {failure}",
+        "See whether the node has room for one more pod, and space on its disk.",
+        node,
+        evidence=(Evidence("container", failure),),
+    )
 
 
 def _last(
-    reports: Iterable[NodeEvent], kind: type[_Report], fits: Callable[[Origin], bool]
+    reports: Iterable[NodeEvent], kind: type[_Report], fits: Callable[[_Report], bool]
 ) -> _Report | None:
-    found = [each for each in reports if isinstance(each, kind) and fits(each.origin)]
+    found = [each for each in reports if isinstance(each, kind) and fits(each)]
     return max(found, key=lambda each: each.origin.timestamp, default=None)
 
 
-def _is_of_image(origin: Origin) -> bool:
+def _find_pull(reports: Sequence[NodeEvent]) -> ImagePulled | None:
+    """Return the last pull of the image; that a later pod found it present says less."""
+    return _last(
+        reports, ImagePulled, lambda each: _is_of_image(each) and not each.pulled.already_present
+    ) or _last(reports, ImagePulled, _is_of_image)
+
+
+def _of_last_pod(pod: Pod | None, reports: Sequence[NodeEvent]) -> list[NodeEvent]:
+    """Leave out what was reported of earlier pods, which ran on other nodes."""
+    pods = [
+        each.origin
+        for each in reports
+        if not isinstance(each, Irrelevant) and each.origin.kind == "Pod"
+    ]
+    uid = uid_of(pod) if pod is not None else None
+    if pod is None and pods:
+        uid = max(pods, key=lambda origin: origin.timestamp).uid
+    earlier = [origin for origin in pods if origin.uid not in {uid, None}]
+    return [each for each in reports if isinstance(each, Irrelevant) or each.origin not in earlier]
+
+
+def _is_any(_: object) -> bool:
+    return True
+
+
+def _is_of_image(report: Any) -> bool:
+    origin: Origin = report.origin
     return origin.container == CONTAINER and not origin.is_init
 
 
-def _started(reports: Iterable[NodeEvent]) -> bool:
+def _is_of_helper(report: Any) -> bool:
+    origin: Origin = report.origin
+    return origin.is_init
+
+
+def _could_not_start(report: ContainerFailed) -> bool:
     """Whether the runtime was asked to start the image's container: only once it is pulled."""
-    return any(
-        isinstance(each, ContainerFailed) and each.step == "start" and _is_of_image(each.origin)
-        for each in reports
-    )
+    return report.step == "start" and _is_of_image(report)
 
 
-def _start_failure(reports: Iterable[NodeEvent]) -> str | None:
-    for each in reports:
-        if isinstance(each, ContainerFailed) and each.step == "start":
-            return f"the container did not start, after its image was pulled: {each.origin.message}"
-    return None
+def _quote(kind: EvidenceKind, report: Any) -> tuple[Evidence, ...]:
+    origin: Origin = report.origin
+    return (Evidence(kind, origin.message, origin.log, origin.insert_id),)
 
 
-def _holds_image(pod: Mapping[str, Any] | None) -> bool:
-    """Whether the pod's status names the image that its container runs from."""
-    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or []
-    return any(each.get("name") == CONTAINER and each.get("imageID") for each in statuses)
-
-
-def _find_node(pod: Mapping[str, Any] | None, reports: Iterable[NodeEvent]) -> str | None:
+def _find_node(pod: Pod | None, reports: Iterable[NodeEvent]) -> str | None:
     """Return the pod's node; the kubelet's reports outlive a pod that was deleted."""
-    node = ((pod or {}).get("spec") or {}).get("nodeName")
-    if node:
-        return str(node)
-    for each in reports:
-        if isinstance(each, ImagePulled | ImagePullFailed | ImagePulling | ContainerFailed):
-            return each.origin.node
-    return None
+    if pod is not None and (node := node_of(pod)):
+        return node
+    kubelet = ImagePulled | ImagePullFailed | ImagePulling | ImagePullDelayed | ContainerFailed
+    named = (each.origin.node for each in reports if isinstance(each, kubelet))
+    return next((node for node in named if node), None)

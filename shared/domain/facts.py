@@ -22,14 +22,14 @@ used. All else is INFO, also a warmup whose own pull was slow, since it had to f
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from shared.domain.requests import Cause
 from shared.domain.times import format_time
-from shared.domain.verdicts import Verdict
+from shared.domain.verdicts import Evidence, Verdict
 
 EventName = Literal[
     "warmup.finished", "pull.observed", "stream.observed", "tag.moved", "mirror.bypassed"
@@ -139,6 +139,8 @@ class WarmupFinished:
     image_bytes: int | None = None
     verdict: Verdict | None = None
     """None where nothing was pulled: ``streamed`` is null then."""
+    evidence: tuple[Evidence, ...] = ()
+    """Of what went wrong, where there is no verdict."""
     reason: str | None = None
     hint: str | None = None
     """In place of the verdict's."""
@@ -168,7 +170,7 @@ class WarmupFinished:
             "pull_seconds": _seconds(self.pull_seconds),
             "total_seconds": _seconds(self.total_seconds),
             "image_bytes": self.image_bytes,
-            **_judged(self.verdict, self.hint),
+            **_judged(self.verdict, self.hint, self.evidence),
             "reason": self.reason,
             "not_before": _time(self.not_before),
         }
@@ -291,9 +293,12 @@ def _seconds(seconds: float | None) -> float | None:
     return None if seconds is None else float(seconds)
 
 
-def _judged(verdict: Verdict | None, hint: str | None = None) -> dict[str, Any]:
+def _judged(
+    verdict: Verdict | None, hint: str | None = None, evidence: Iterable[Evidence] = ()
+) -> dict[str, Any]:
     if verdict is None:
-        return {"streamed": None, "evidence": [], "hint": hint}
+        seen = [each.as_json() for each in evidence]
+        return {"streamed": None, "evidence": seen, "hint": hint}
     return {
         "streamed": verdict.streamed,
         "evidence": [each.as_json() for each in verdict.evidence],

@@ -1,7 +1,11 @@
 """A registry that may be mirrored, as the configuration describes it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
+
+DEFAULT_PAUSE = timedelta(hours=1)
+"""How long an upstream's limit is taken to last where it does not say: Docker Hub counts hours."""
 
 
 @dataclass(frozen=True, slots=True)

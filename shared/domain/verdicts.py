@@ -17,7 +17,9 @@ from typing import Final, Literal
 from shared.domain.statements import LayerFailure, StreamingStatement, is_same_image
 
 Streamed = Literal["streamed", "likely_streamed", "cached_on_node", "not_streamed", "unknown"]
-EvidenceKind = Literal["snapshotter", "layer_failure", "pull", "node"]
+EvidenceKind = Literal[
+    "snapshotter", "layer_failure", "pull", "node", "container", "scheduling", "job"
+]
 
 FAST_BYTES_PER_SECOND: Final = 300e6
 """Compressed bytes: ten times what a node was seen to download and unpack."""

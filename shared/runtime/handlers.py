@@ -49,7 +49,7 @@ def event_handler(handle: Callable[[CloudEvent], Outcome]) -> Callable[[CloudEve
 
 
 def _log_failure(error: EventError, fields: dict[str, Any]) -> None:
-    reason = str(error)[:_MAX_TEXT]
+    reason = _cut(str(error))
     fields |= {"disposition": error.disposition, "reason": reason}
     _logger.log(
         error.severity,
@@ -61,7 +61,16 @@ def _log_failure(error: EventError, fields: dict[str, Any]) -> None:
 
 
 def _log_outcome(outcome: Outcome, fields: dict[str, Any]) -> None:
-    fields |= {**outcome.details, "disposition": outcome.disposition}
-    reason = outcome.details.get("reason")
-    text = f"event {outcome.disposition}" + (f": {reason}" if reason else "")
+    details = {
+        name: _cut(value) if isinstance(value, str) else value
+        for name, value in outcome.details.items()
+    }
+    fields |= {**details, "disposition": outcome.disposition}
+    story = _cut(outcome.story)
+    text = f"event {outcome.disposition}" + (f": {story}" if story else "")
     _logger.info("%s", text, extra={"json_fields": fields})
+
+
+def _cut(text: str) -> str:
+    """Keep a line readable, and below the size at which Cloud Run would split it."""
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -17,11 +17,23 @@ from typing import Any, TextIO
 
 import flask
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/(\d+))?(?:;o=(\d))?")
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
+_CLOUD_TRACE = re.compile(r"([0-9a-fA-F]{32})(?:/(\d{1,20}))?(?:;o=(\d))?")
 _SAMPLED = 0x01
 
-_RESERVED = frozenset({"severity", "time", "message"})
+_MAX_SPAN = 2**64
+
+_MAX_MESSAGE = 50_000
+"""Characters, of a traceback for instance: Cloud Run splits lines above 256 KB, JSON or not."""
+
+_OUR_OWN = frozenset({"message"})
+_SPECIAL = frozenset(
+    {"severity", "httpRequest", "time", "timestamp", "timestampSeconds", "timestampNanos"}
+)
+"""Fields that Cloud Logging takes out of a line; so it does whatever begins like this:"""
+_SPECIAL_PREFIX = "logging.googleapis.com/"
 
 
 class StructuredFormatter(logging.Formatter):
@@ -33,18 +45,17 @@ class StructuredFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; ``extra={"json_fields": …}`` is merged into the object."""
-        message = record.getMessage()
-        if record.exc_info:
-            message = f"{message}\n{self.formatException(record.exc_info)}"
         fields: Mapping[str, Any] = getattr(record, "json_fields", {})
         line = {
             "severity": record.levelname,
-            "message": message,
+            "message": super().format(record)[:_MAX_MESSAGE],
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            **{name: value for name, value in fields.items() if name not in _RESERVED},
+            **{name: value for name, value in fields.items() if not _is_reserved(name)},
             **_trace_fields(self._project),
         }
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # Half a surrogate pair, as JSON may hold one, cannot be written, and would cost the line.
+        return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _StandardOutput(logging.StreamHandler[TextIO]):
@@ -69,6 +80,10 @@ def configure_logs(environ: Mapping[str, str]) -> None:
     logger.propagate = False
 
 
+def _is_reserved(name: str) -> bool:
+    return name in _OUR_OWN or name in _SPECIAL or name.startswith(_SPECIAL_PREFIX)
+
+
 def _trace_fields(project: str | None) -> dict[str, Any]:
     """
     Return the fields that tie a line to its request.
@@ -79,14 +94,20 @@ def _trace_fields(project: str | None) -> dict[str, Any]:
     if not flask.has_request_context() or not project:
         return {}
     headers = flask.request.headers
-    if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "")):
+    if found := _TRACEPARENT.fullmatch(headers.get("traceparent", "").strip()):
         trace, span, sampled = found[1], found[2], bool(int(found[3], 16) & _SAMPLED)
     elif found := _CLOUD_TRACE.fullmatch(headers.get("X-Cloud-Trace-Context", "")):
-        trace, span, sampled = found[1], f"{int(found[2] or 0):016x}", found[3] == "1"
+        trace, span, sampled = found[1], _parse_span(found[2]), found[3] == "1"
     else:
         return {}
-    return {
+    fields = {
         "logging.googleapis.com/trace": f"projects/{project}/traces/{trace}",
-        "logging.googleapis.com/spanId": span,
         "logging.googleapis.com/trace_sampled": sampled,
     }
+    return fields | ({"logging.googleapis.com/spanId": span} if span else {})
+
+
+def _parse_span(text: str | None) -> str | None:
+    """Return a decimal span id in the form of 16 hexadecimal digits; zero stands for none."""
+    number = int(text or 0)
+    return f"{number:016x}" if 0 < number < _MAX_SPAN else None

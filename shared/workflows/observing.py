@@ -5,9 +5,11 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName, is_watched
 from shared.domain.facts import PullObserved, StreamObserved, Subject
-from shared.domain.jobs import CONTAINER, JobState
+from shared.domain.jobs import JobState
 from shared.domain.outcomes import Outcome, ignored
+from shared.domain.pod_states import holds_image, uid_of
 from shared.domain.references import ImageReference, InvalidReferenceError, parse_reference
+from shared.domain.refusals import REFUSAL_ANNOTATION, write_refusal
 from shared.domain.reports import (
     ContainerFailed,
     ImagePullDelayed,
@@ -25,13 +27,14 @@ from shared.domain.reports import (
 from shared.domain.repositories import is_google_registry, make_repository_id
 from shared.domain.rewriting import trace_upstream
 from shared.domain.verdicts import PullObservation, judge_pull
-from shared.errors import TransientError
+from shared.errors import InvalidEventError, TransientError
 from shared.settings import Settings
 from shared.workflows.reporting import (
     Cluster,
     FactLog,
     Reporting,
     evidence_of,
+    find_pods,
     is_warmup,
     view_node,
 )
@@ -46,8 +49,8 @@ PodEvent = (
     | PodUnschedulable
 )
 
-_SYSTEM_IMAGES = "-artifactregistry.gcr.io"
-"""Where GKE pulls its own images from."""
+_SYSTEM_REGISTRIES = ("-artifactregistry.gcr.io", "gke.gcr.io")
+"""Where GKE pulls its own images from; some of them run in pods of users, as sidecars."""
 
 
 class WatchedCluster(Cluster, Jobs, Protocol):
@@ -84,6 +87,7 @@ class Observing:
             TransientError: A cluster or Cloud Logging is unavailable, or a Job that is reported
                 to have ended does not say so yet.
             ConfigurationError: One of them refuses our identity.
+            InvalidEventError: It names a cluster as no cluster can be named.
             UnknownClusterError: There is no such cluster.
         """
         if isinstance(event, Irrelevant):
@@ -113,8 +117,10 @@ class Observing:
     def _observe_stream(self, event: ImageStreamed) -> Outcome:
         statement, origin = event.statement, event.origin
         reference = _parse(statement.image)
-        if reference is None or reference.registry.endswith(_SYSTEM_IMAGES):
+        if reference is None or _is_of_system(reference):
             return ignored("the image is not a workload's", image=statement.image)
+        if not statement.is_success:
+            return ignored("no layer of the image is streamed", image=statement.image)
         fact = StreamObserved(
             subject=self._subject(reference, statement.image, origin),
             at=origin.timestamp,
@@ -133,7 +139,9 @@ class Observing:
         reference = _parse(pulled.image)
         if reference is None or not is_google_registry(reference.registry):
             return ignored("the image was not pulled from Artifact Registry", image=pulled.image)
-        cluster = self._connect(ClusterName.parse(origin.cluster))
+        if _is_of_system(reference):
+            return ignored("the image is not a workload's", image=pulled.image)
+        cluster = self._connect_to(origin)
         view = view_node(cluster, origin.node, pulled, origin.timestamp)
         verdict = judge_pull(
             PullObservation(
@@ -170,7 +178,7 @@ class Observing:
             return ignored("the Job is not a warmup's", job=origin.name)
         if not event.has_ended:
             return ignored(f"the Job goes on after {event.reason}", job=origin.name)
-        cluster = self._connect(ClusterName.parse(origin.cluster))
+        cluster = self._connect_to(origin)
         body = cluster.fetch_job(origin.name)
         if body is None or (origin.uid and JobState.from_body(body).uid != origin.uid):
             return ignored("the Job is gone", job=origin.name)
@@ -179,13 +187,16 @@ class Observing:
         state = JobState.from_body(body)
         if not state.is_finished:
             raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
+        # First, so that no warmup waits for Cloud Logging to take the fact.
+        dry_run = self._settings.dry_run
+        resumed = [] if dry_run else resume_next(cluster, self._settings.max_running)
         fact = self._reporting.report_job(cluster, body)
-        resumed = resume_next(cluster, self._settings.max_running)
         details: dict[str, Any] = {"job": state.name, "resumed": resumed}
         if fact is None:
             return Outcome("handled", details | {"reason": "its fact was written before"})
+        told = {name: fact.payload[name] for name in ("image", "outcome", "streamed")}
         return Outcome(
-            "handled", details | {"fact": fact.event, "outcome": fact.payload["outcome"]}
+            "handled", details | told | {"fact": fact.event, "reason": fact.payload["reason"]}
         )
 
     def _observe_warmup_pod(self, event: PodEvent) -> Outcome:
@@ -195,25 +206,41 @@ class Observing:
         All else that happens to a warmup's pod is told when its Job ends.
         """
         if isinstance(event, ImagePullFailed) and event.failure.permanent:
-            origin = event.origin
-            if origin.container == CONTAINER and not origin.is_init:
-                return self._give_up(origin, event.failure.reason)
+            return self._give_up(event)
         return ignored("a warmup is told of when its Job ends", pod=event.origin.name)
 
-    def _give_up(self, origin: Origin, reason: str) -> Outcome:
-        cluster = self._connect(ClusterName.parse(origin.cluster))
+    def _give_up(self, event: ImagePullFailed) -> Outcome:
+        origin = event.origin
+        cluster = self._connect_to(origin)
         job_name = origin.name.rpartition("-")[0]
         body = cluster.fetch_job(job_name)
         if body is None or not is_warmup(body) or not JobState.from_body(body).is_running:
             return ignored("the warmup has ended", pod=origin.name)
         state = JobState.from_body(body)
-        deadline: Mapping[str, Any] = {
-            "metadata": {"resourceVersion": state.resource_version},
+        # A Job of the same name may have come after the one that the pod belonged to.
+        pods = [pod for pod in find_pods(cluster, state) if uid_of(pod) == origin.uid]
+        if not pods or holds_image(pods[-1]):
+            return ignored("the pod is gone, or has its image by now", pod=origin.name)
+        if self._settings.dry_run:
+            return ignored("a dry run leaves the warmup to its deadline", job=job_name)
+        patch: Mapping[str, Any] = {
+            "metadata": {
+                "resourceVersion": state.resource_version,
+                "annotations": {REFUSAL_ANNOTATION: write_refusal(event)},
+            },
             "spec": {"activeDeadlineSeconds": 1},
         }
-        if not cluster.patch_job(job_name, deadline):
+        if not cluster.patch_job(job_name, patch):
             raise TransientError(f"Job {job_name} changed while it was to be ended")
-        return Outcome("handled", {"job": job_name, "ended": reason})
+        details = {"job": job_name, "image": event.image, "reason": event.failure.reason}
+        return Outcome("handled", {"ended": job_name, **details})
+
+    def _connect_to(self, origin: Origin) -> WatchedCluster:
+        try:
+            name = ClusterName.parse(origin.cluster)
+        except ValueError as exc:
+            raise InvalidEventError(f"invalid cluster: {exc}") from exc
+        return self._connect(name)
 
     def _subject(self, reference: ImageReference, pulled: str, origin: Origin) -> Subject:
         upstream = trace_upstream(reference, self._settings.project, self._hosts)
@@ -230,3 +257,7 @@ def _parse(text: str) -> ImageReference | None:
         return parse_reference(text)
     except InvalidReferenceError:
         return None
+
+
+def _is_of_system(reference: ImageReference) -> bool:
+    return reference.registry.endswith(_SYSTEM_REGISTRIES)

@@ -12,12 +12,14 @@ from shared.domain.endings import Ending, FinishedJob, tell_ending
 from shared.domain.facts import Fact, Place, Subject, WarmupFinished
 from shared.domain.ladder import Node
 from shared.domain.placements import ACCELERATOR_KEY
+from shared.domain.pod_states import Pod, belongs_to, uid_of
 from shared.domain.pulls import Pulled
+from shared.domain.refusals import read_refusal
 from shared.domain.reports import ImageStreamed, Irrelevant, LayerDownloadFailed, NodeEvent
 from shared.domain.requests import Cause
 from shared.domain.times import parse_time
 from shared.domain.verdicts import Evidence, PullObservation, Verdict, judge_pull
-from shared.errors import InvalidEventError
+from shared.errors import InvalidEventError, TransientError
 from shared.events.node_events import parse_event
 
 NODE_EVENTS_NAMESPACE = "default"
@@ -93,10 +95,15 @@ def view_node(cluster: Cluster, name: str | None, pulled: Pulled | None, at: dat
 
 
 class Reporting:
-    """Writes one fact for each warmup Job that ended, and marks the Job once it is written."""
+    """
+    Writes one fact for each warmup Job that ended, and marks the Job once it is written.
 
-    def __init__(self, facts: FactLog) -> None:
+    ``marks`` is off in a dry run, which leaves the cluster as it is.
+    """
+
+    def __init__(self, facts: FactLog, *, marks: bool = True) -> None:
         self._facts = facts
+        self._marks = marks
 
     def report_job(self, cluster: Cluster, body: Mapping[str, Any]) -> Fact | None:
         """
@@ -106,7 +113,8 @@ class Reporting:
         id, rather than never.
 
         Raises:
-            TransientError: The cluster or Cloud Logging is unavailable.
+            TransientError: The cluster or Cloud Logging is unavailable, or the Job changed
+                before it was marked.
             ConfigurationError: One of them refuses our identity.
         """
         state = jobs.JobState.from_body(body)
@@ -115,8 +123,8 @@ class Reporting:
             return None
         fact = self._describe(cluster, body, state, finished).as_fact()
         self._facts.write(fact)
-        mark = {"metadata": {"annotations": {jobs.REPORTED_ANNOTATION: fact.insert_id}}}
-        cluster.patch_job(state.name, mark)
+        if self._marks:
+            _mark(cluster, state, fact)
         return fact
 
     def _describe(
@@ -127,8 +135,10 @@ class Reporting:
         finished: FinishedJob,
     ) -> WarmupFinished:
         created = parse_time(state.created)
-        pod = _find_pod(cluster, state)
-        reports = _read_job_events(cluster, state, created, has_pod=pod is not None)
+        pods = find_pods(cluster, state)
+        pod = pods[-1] if pods else None
+        reports = _read_job_events(cluster, state, created, pods)
+        reports += read_refusal(body, cluster=str(cluster.name))
         ending = tell_ending(finished, pod, reports)
         annotations = body["metadata"]["annotations"]
         pulled = ending.pulled.pulled if ending.pulled else None
@@ -148,8 +158,10 @@ class Reporting:
             total_seconds=(finished.at - created).total_seconds(),
             image_bytes=_image_bytes(pulled, annotations),
             verdict=_judge(ending, view, annotations, created) if ending.was_pulled else None,
+            evidence=ending.evidence,
             reason=ending.reason,
             hint=ending.hint,
+            not_before=ending.not_before,
         )
 
     def _view(
@@ -157,6 +169,18 @@ class Reporting:
     ) -> NodeView:
         at = ending.pulled.origin.timestamp if ending.pulled else finished.at
         return view_node(cluster, ending.node, pulled, at)
+
+
+def _mark(cluster: Cluster, state: jobs.JobState, fact: Fact) -> None:
+    """Mark a Job on that version only: a new one of the same name has not been reported."""
+    mark = {
+        "metadata": {
+            "resourceVersion": state.resource_version,
+            "annotations": {jobs.REPORTED_ANNOTATION: fact.insert_id},
+        }
+    }
+    if not cluster.patch_job(state.name, mark):
+        raise TransientError(f"Job {state.name} changed before it could be marked as reported")
 
 
 def is_warmup(body: Mapping[str, Any]) -> bool:
@@ -173,31 +197,25 @@ def evidence_of(pulled: Any) -> Evidence:
     return Evidence("pull", origin.message, origin.log, origin.insert_id)
 
 
-def _find_pod(cluster: Cluster, state: jobs.JobState) -> dict[str, Any] | None:
-    """Return the last pod of a Job; a disruption may have made several."""
+def find_pods(cluster: Cluster, state: jobs.JobState) -> list[Pod]:
+    """Return the pods of a Job, the last one last; a disruption may have made several."""
     pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
-    own = [
-        pod
-        for pod in pods
-        if any(
-            owner.get("uid") == state.uid
-            for owner in (pod.get("metadata") or {}).get("ownerReferences") or []
-        )
-    ]
-    return max(own, key=lambda pod: pod["metadata"].get("creationTimestamp") or "", default=None)
+    own = [pod for pod in pods if belongs_to(pod, state.uid)]
+    return sorted(own, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
 
 
 def _read_job_events(
-    cluster: Cluster, state: jobs.JobState, created: datetime, *, has_pod: bool
+    cluster: Cluster, state: jobs.JobState, created: datetime, pods: Iterable[Pod]
 ) -> list[NodeEvent]:
     """Read what was reported of a Job's pods, and of the Job itself where it has none."""
+    uids = {uid_of(pod) for pod in pods}
     reports = _read_events(cluster, "involvedObject.kind=Pod")
     own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
-    if not own and not has_pod:
+    if not own and not uids:
         selector = f"involvedObject.kind=Job,involvedObject.name={state.name}"
         own = _read_events(cluster, selector)
     # An earlier Job of the same name left events behind as well.
-    return [each for each in own if each.origin.timestamp >= created]
+    return [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
 
 
 def _read_events(cluster: Cluster, selector: str, namespace: str | None = None) -> list[Any]:
