@@ -1,5 +1,6 @@
 """The demo in the local cloud, nodes included."""
 
+import itertools
 import json
 import threading
 import time
@@ -20,7 +21,8 @@ _SCALE = 60.0
 _TIMEOUT_S = 40.0
 _TICK_S = 0.1
 _USER = "dev@example.com"
-_SECOND_NODE = "gke-gpu-l4-spot-second"
+_SECOND_NODES = 3
+"""A node's snapshotter has few events to spend; spread, each image has its own."""
 
 
 def run_locally(console: Console, build: Path) -> int:
@@ -89,12 +91,14 @@ class _LocalDemo:
     def _deploy_again(self, results: list[Result]) -> None:
         """Pull each warm image on a fresh node, as the article's author did by cordoning."""
         warm = [each.case for each in results if each.case.streams]
-        self._add_gpu_node(_SECOND_NODE, count=len(warm))
-        for case in warm:
+        nodes = [f"gke-gpu-l4-spot-fresh-{number}" for number in range(_SECOND_NODES)]
+        for node in nodes:
+            self._add_gpu_node(node, count=len(warm))
+        for case, node in zip(warm, itertools.cycle(nodes), strict=False):
             body = make_deployment(
                 f"{case.name}-again",
                 str(case.mirror),
-                node_selector={**L4_SPOT, "kubernetes.io/hostname": _SECOND_NODE},
+                node_selector={**L4_SPOT, "kubernetes.io/hostname": node},
             )
             self._cloud.kubernetes.api.create("deployments.apps", body, NAMESPACE, user=_USER)
 
