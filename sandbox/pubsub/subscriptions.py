@@ -24,10 +24,10 @@ UPDATABLE_FIELDS = frozenset({
 
 
 class Subscription:
-    """One subscription; its methods are called under the broker's lock."""
+    """One subscription, of a checked configuration; used under the broker's lock only."""
 
     def __init__(self, config: types.Subscription) -> None:
-        self.config = check_config(config)
+        self.config = config
         self.backlog = Backlog(ordered=config.enable_message_ordering)
         self._accepts = parse_subscription_filter(config.filter)
 
