@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from shared.clients.errors import google_errors
+from shared.clients.errors import TIMEOUT, google_errors
 from shared.domain.facts import Fact
 
 LOG_NAME = "prestream"
@@ -31,7 +31,7 @@ class FactLog:
         """
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
             # A Logger would add an entry about the library itself to our log.
-            self._client.logging_api.write_entries([self._entry(fact)])
+            self._api.write_entries([self._entry(fact)])
 
     def _entry(self, fact: Fact) -> dict[str, Any]:
         from google.cloud.logging_v2.entries import StructEntry
@@ -45,6 +45,13 @@ class FactLog:
             severity=fact.severity,
         ).to_api_repr()
         return known
+
+    @functools.cached_property
+    def _api(self) -> Any:
+        api = self._client.logging_api
+        # The library would wait a minute for a server that says nothing.
+        api.api_request = functools.partial(api.api_request, timeout=TIMEOUT)
+        return api
 
     @functools.cached_property
     def _client(self) -> Any:

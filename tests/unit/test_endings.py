@@ -1,0 +1,413 @@
+"""How a warmup ended: told from its Job, its pods and their reports, and never too well."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.endings import Ending, FinishedJob, tell_ending
+from shared.domain.pulls import Pulled, classify_pull_failure
+from shared.domain.reports import (
+    ContainerFailed,
+    ImagePullDelayed,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePulling,
+    JobReported,
+    NodeEvent,
+    Origin,
+    PodUnschedulable,
+)
+
+START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+END = START + timedelta(hours=1)
+NODE = "gke-l4-1"
+IMAGE = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/anyscale/ray-ml@sha256:" + "5f2d" * 16
+
+COMPLETE = FinishedJob(
+    is_complete=True, at=END, reason="CompletionsReached", message="Reached expected number"
+)
+DEADLINE = FinishedJob(
+    is_complete=False,
+    at=END,
+    reason="DeadlineExceeded",
+    message="Job was active longer than specified deadline",
+)
+BACKOFF = replace(DEADLINE, reason="BackoffLimitExceeded", message="Job has reached the limit")
+POLICY = replace(DEADLINE, reason="PodFailurePolicy", message="Container image failed")
+
+NOT_FOUND = f'Failed to pull image "{IMAGE}": rpc error: code = NotFound desc = {IMAGE}: not found'
+LIMITED = f'Failed to pull image "{IMAGE}": toomanyrequests: You have reached your pull rate limit'
+UNAVAILABLE = f'Failed to pull image "{IMAGE}": 503 Service Unavailable'
+NO_ROOM = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+QUOTA = 'pods "warm-1-x" is forbidden: exceeded quota: prestream, requested: pods=1'
+FORBIDDEN = 'pods "warm-1-x" is forbidden: violates PodSecurity "restricted:latest"'
+
+
+def origin(
+    at_s: float = 0,
+    message: str = "said",
+    *,
+    container: str | None = "image",
+    init: bool = False,
+    pod: int = 1,
+    node: str | None = NODE,
+) -> Origin:
+    kind = "initContainers" if init else "containers"
+    return Origin(
+        cluster="projects/demo/locations/us-central1/clusters/gpu",
+        kind="Pod",
+        name=f"warm-1-{pod}",
+        uid=f"pod-{pod}",
+        field_path=f"spec.{kind}{{{container}}}" if container else None,
+        node=node,
+        timestamp=START + timedelta(seconds=at_s),
+        message=message,
+        log="projects/demo/logs/events",
+        insert_id=f"e{at_s:g}",
+    )
+
+
+def pulled(at_s: float = 0, *, seconds: float = 42.0, **where: Any) -> ImagePulled:
+    return ImagePulled(origin(at_s, **where), Pulled(IMAGE, seconds=seconds))
+
+
+def present(at_s: float = 0, **where: Any) -> ImagePulled:
+    return ImagePulled(origin(at_s, **where), Pulled(IMAGE, already_present=True))
+
+
+def failed(at_s: float = 0, message: str = NOT_FOUND, **where: Any) -> ImagePullFailed:
+    return ImagePullFailed(origin(at_s, message, **where), IMAGE, classify_pull_failure(message))
+
+
+def pulling(at_s: float = 0, **where: Any) -> ImagePulling:
+    return ImagePulling(origin(at_s, f'Pulling image "{IMAGE}"', **where), IMAGE)
+
+
+def unschedulable(at_s: float = 0, **where: Any) -> PodUnschedulable:
+    return PodUnschedulable(origin(at_s, NO_ROOM, container=None, node=None, **where))
+
+
+def not_started(at_s: float = 0, **where: Any) -> ContainerFailed:
+    text = 'Error: failed to create containerd task: exec: "/.prestream-warmup/true": permission'
+    return ContainerFailed(origin(at_s, text, **where), "start")
+
+
+def job_said(at_s: float, reason: Any, message: str) -> JobReported:
+    said = origin(at_s, message, container=None, node=None)
+    return JobReported(replace(said, kind="Job", name="warm-1", uid="job-1"), reason)
+
+
+HELPER: dict[str, Any] = {"container": "helper", "init": True}
+
+
+def pod_body(
+    number: int = 1, *, node: str | None = NODE, status: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"warm-1-{number}", "uid": f"pod-{number}"},
+        "spec": {"nodeName": node} if node else {},
+        "status": status or {},
+    }
+
+
+def container_status(**state: Any) -> dict[str, Any]:
+    return {"name": "image", "image": IMAGE, "imageID": "", **state}
+
+
+CASES = [
+    pytest.param(COMPLETE, None, [pulled()], "pulled", id="pulled"),
+    pytest.param(COMPLETE, pod_body(), [], "pulled", id="complete-though-its-events-are-lost"),
+    pytest.param(COMPLETE, None, [], "pulled", id="complete-though-all-else-is-gone"),
+    pytest.param(COMPLETE, None, [present()], "already_present", id="already-present"),
+    pytest.param(
+        BACKOFF, None, [pulled(5), not_started(6)], "pulled", id="pulled-though-it-did-not-start"
+    ),
+    pytest.param(
+        BACKOFF, None, [not_started(6)], "pulled", id="start-was-tried-so-the-image-is-there"
+    ),
+    pytest.param(
+        BACKOFF,
+        pod_body(status={"containerStatuses": [container_status(imageID="sha256:1")]}),
+        [],
+        "pulled",
+        id="status-names-the-image",
+    ),
+    pytest.param(POLICY, None, [pulled(5)], "pulled", id="pulled-though-a-policy-failed-the-job"),
+    pytest.param(DEADLINE, None, [pulled(5)], "pulled", id="pulled-though-the-deadline-came"),
+    pytest.param(DEADLINE, None, [failed()], "pull_failed", id="back-off-until-the-deadline"),
+    pytest.param(
+        DEADLINE,
+        None,
+        [failed(1), pulling(300)],
+        "pull_failed",
+        id="a-last-attempt-changes-nothing-about-a-permanent-failure",
+    ),
+    pytest.param(DEADLINE, None, [pulling(1), failed(3600)], "pull_failed", id="ended-early-by-us"),
+    pytest.param(DEADLINE, None, [failed(1, LIMITED)], "postponed", id="rate-limited"),
+    pytest.param(
+        DEADLINE, None, [failed(1, UNAVAILABLE), pulling(1)], "pull_failed", id="unavailable"
+    ),
+    pytest.param(
+        DEADLINE,
+        None,
+        [failed(1, UNAVAILABLE), pulling(90)],
+        "timed_out",
+        id="still-pulling-after-an-attempt-that-failed",
+    ),
+    pytest.param(
+        DEADLINE,
+        None,
+        [ImagePullDelayed(origin(9, f'Back-off pulling image "{IMAGE}"'), IMAGE)],
+        "pull_failed",
+        id="the-failure-itself-was-lost",
+    ),
+    pytest.param(
+        DEADLINE,
+        None,
+        [ContainerFailed(origin(9, "Error: ErrImagePull"), "pull")],
+        "pull_failed",
+        id="only-the-containers-failure-is-left",
+    ),
+    pytest.param(
+        DEADLINE,
+        pod_body(
+            status={
+                "containerStatuses": [
+                    container_status(
+                        state={"waiting": {"reason": "ImagePullBackOff", "message": LIMITED}}
+                    )
+                ]
+            }
+        ),
+        [],
+        "postponed",
+        id="the-pods-status-tells-of-the-pull",
+    ),
+    pytest.param(DEADLINE, None, [pulling(9)], "timed_out", id="still-pulling"),
+    pytest.param(DEADLINE, pod_body(), [], "timed_out", id="the-node-said-nothing"),
+    pytest.param(DEADLINE, None, [], "timed_out", id="nothing-is-left"),
+    pytest.param(DEADLINE, None, [unschedulable()], "no_node", id="unschedulable"),
+    pytest.param(DEADLINE, pod_body(node=None), [], "no_node", id="the-pod-has-no-node"),
+    pytest.param(
+        DEADLINE,
+        None,
+        [job_said(1, "FailedCreate", QUOTA), job_said(3600, "DeadlineExceeded", "late")],
+        "timed_out",
+        id="the-quota-was-full",
+    ),
+    pytest.param(
+        DEADLINE,
+        None,
+        [job_said(1, "FailedCreate", FORBIDDEN), job_said(3600, "DeadlineExceeded", "late")],
+        "misconfigured",
+        id="a-policy-forbids-the-pod",
+    ),
+    pytest.param(
+        DEADLINE, None, [failed(1, **HELPER)], "misconfigured", id="helper-cannot-be-pulled"
+    ),
+    pytest.param(
+        DEADLINE, None, [failed(1, LIMITED, **HELPER)], "postponed", id="helper-is-rate-limited"
+    ),
+    pytest.param(
+        DEADLINE, None, [not_started(1, **HELPER)], "misconfigured", id="helper-does-not-start"
+    ),
+    pytest.param(
+        BACKOFF,
+        pod_body(
+            status={
+                "initContainerStatuses": [
+                    {"name": "helper", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}
+                ]
+            }
+        ),
+        [pulled(1, **HELPER)],
+        "misconfigured",
+        id="helper-fails",
+    ),
+    pytest.param(
+        BACKOFF,
+        pod_body(status={"reason": "OutOfcpu", "message": "Node didn't have enough cpu"}),
+        [],
+        "no_node",
+        id="the-node-refused-the-pod",
+    ),
+    pytest.param(BACKOFF, None, [], "pull_failed", id="failed-and-nothing-is-left"),
+    pytest.param(
+        BACKOFF, None, [pulled(1, **HELPER)], "pull_failed", id="only-the-helper-was-pulled"
+    ),
+]
+
+
+@pytest.mark.parametrize(("job", "pod", "reports", "outcome"), CASES)
+def test_the_outcome_is_what_was_seen(
+    job: FinishedJob, pod: dict[str, Any] | None, reports: list[NodeEvent], outcome: str
+) -> None:
+    told = {tell_ending(job, pod, order).outcome for order in itertools.permutations(reports)}
+
+    assert told == {outcome}
+
+
+def test_a_failure_says_why_and_what_to_do_with_the_nodes_own_words() -> None:
+    ending = tell_ending(DEADLINE, None, [pulling(1), failed(2)])
+
+    assert ending.reason == "the registry has no such image"
+    assert ending.hint == "Check the name and the tag of the image."
+    assert ending.node == NODE
+    (evidence,) = ending.evidence
+    assert (evidence.kind, evidence.text) == ("pull", NOT_FOUND)
+    assert (evidence.log, evidence.insert_id) == ("projects/demo/logs/events", "e2")
+
+
+@pytest.mark.parametrize(
+    ("reports", "kind", "text"),
+    [
+        pytest.param([unschedulable()], "scheduling", NO_ROOM, id="scheduler"),
+        pytest.param([job_said(1, "FailedCreate", QUOTA)], "job", QUOTA, id="job"),
+        pytest.param([failed(1, **HELPER)], "pull", NOT_FOUND, id="helper"),
+        pytest.param([failed(1, UNAVAILABLE), pulling(9)], "pull", UNAVAILABLE, id="still-pulling"),
+    ],
+)
+def test_each_failure_is_proven(reports: list[NodeEvent], kind: str, text: str) -> None:
+    ending = tell_ending(DEADLINE, None, reports)
+
+    assert [(each.kind, each.text) for each in ending.evidence] == [(kind, text)]
+
+
+def test_a_rate_limit_says_until_when_and_no_other_failure_does() -> None:
+    limited = tell_ending(DEADLINE, None, [failed(1, LIMITED)])
+    absent = tell_ending(DEADLINE, None, [failed(1, NOT_FOUND)])
+
+    assert limited.not_before == END + timedelta(hours=1)
+    assert absent.not_before is None
+
+
+def test_nothing_is_said_of_the_image_where_nothing_is_left() -> None:
+    ending = tell_ending(BACKOFF, None, [])
+
+    assert ending.reason is not None
+    assert "nothing is left that says whether the image was pulled" in ending.reason
+    assert (ending.node, ending.evidence) == (None, ())
+
+
+class TestSeveralPods:
+    """A disruption may have made several pods, on several nodes."""
+
+    def test_a_pull_is_told_with_the_node_that_made_it(self) -> None:
+        reports: list[NodeEvent] = [
+            pulled(5, pod=1, node="spot-1"),
+            pulling(60, pod=2, node="spot-2"),
+        ]
+
+        ending = tell_ending(DEADLINE, pod_body(2, node="spot-2"), reports)
+
+        assert (ending.outcome, ending.node) == ("pulled", "spot-1")
+
+    def test_the_last_pull_counts(self) -> None:
+        reports = [pulled(5, pod=1, node="spot-1"), pulled(90, pod=2, node="spot-2")]
+
+        ending = tell_ending(COMPLETE, pod_body(2, node="spot-2"), reports)
+
+        assert ending.node == "spot-2"
+        assert ending.pulled == reports[1]
+
+    def test_a_pull_outweighs_that_a_later_pod_found_the_image(self) -> None:
+        reports = [pulled(5, pod=1), present(90, pod=2)]
+
+        ending = tell_ending(COMPLETE, pod_body(2), reports)
+
+        assert (ending.outcome, ending.pulled) == ("pulled", reports[0])
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_a_failure_is_the_last_pods(self, *, gone: bool) -> None:
+        reports: list[NodeEvent] = [
+            pulling(5, pod=1, node="spot-1"),
+            unschedulable(60, pod=2),
+        ]
+
+        ending = tell_ending(DEADLINE, None if gone else pod_body(2, node=None), reports)
+
+        assert (ending.outcome, ending.node) == ("no_node", None)
+
+
+def test_a_container_that_did_not_start_is_told_beside_the_pull() -> None:
+    ending = tell_ending(BACKOFF, None, [pulled(5), not_started(6)])
+
+    assert ending.reason is not None
+    assert ending.reason.startswith("the container did not start, after its image was pulled: ")
+    assert ending.was_pulled
+
+
+def test_a_start_that_succeeded_in_the_end_is_no_failure() -> None:
+    ending = tell_ending(COMPLETE, None, [not_started(5, pod=1), pulled(9, pod=2)])
+
+    assert ending.reason is None
+
+
+@pytest.mark.parametrize(
+    "reports", [[pulled(1, **HELPER)], [pulled(1, container="other")], [not_started(1, **HELPER)]]
+)
+def test_another_containers_image_is_not_the_warmed_one(reports: Sequence[NodeEvent]) -> None:
+    assert not tell_ending(DEADLINE, pod_body(), reports).was_pulled
+
+
+def job_body(*conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
+    return {"status": {"conditions": list(conditions), **status}}
+
+
+TIME = "2026-05-04T10:00:00Z"
+
+
+def test_a_complete_job_ended_when_it_says_so() -> None:
+    condition = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-05-04T10:09:09Z"}
+
+    finished = FinishedJob.from_body(job_body(condition, completionTime=TIME))
+
+    assert finished is not None
+    assert (finished.is_complete, finished.at) == (True, END)
+
+
+def test_a_failed_job_ended_at_its_condition() -> None:
+    target = {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2026-05-04T09:59Z"}
+    condition = {
+        "type": "Failed",
+        "status": "True",
+        "lastTransitionTime": TIME,
+        "reason": "DeadlineExceeded",
+        "message": DEADLINE.message,
+    }
+
+    assert FinishedJob.from_body(job_body(target, condition)) == DEADLINE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({}, id="new"),
+        pytest.param(job_body(), id="no-condition"),
+        pytest.param(job_body({"type": "Failed", "status": "False"}), id="not-failed"),
+        pytest.param(
+            job_body({"type": "FailureTarget", "status": "True", "lastTransitionTime": TIME}),
+            id="about-to-fail",
+        ),
+        pytest.param(
+            job_body({"type": "SuccessCriteriaMet", "status": "True", "lastTransitionTime": TIME}),
+            id="about-to-complete",
+        ),
+        pytest.param(
+            job_body({"type": "Suspended", "status": "True", "lastTransitionTime": TIME}),
+            id="suspended",
+        ),
+    ],
+)
+def test_a_job_that_goes_on_has_not_ended(body: dict[str, Any]) -> None:
+    assert FinishedJob.from_body(body) is None
+
+
+def test_an_ending_without_a_pull_was_not_pulled() -> None:
+    outcomes = ["pull_failed", "misconfigured", "postponed", "no_node", "timed_out"]
+
+    assert not any(Ending(outcome).was_pulled for outcome in outcomes)  # type: ignore[arg-type]
