@@ -39,7 +39,7 @@ class Engine:
 
     def __init__(self, cluster: Cluster, audit: AuditLog, authorizer: Authorizer) -> None:
         self.cluster = cluster
-        self._authorizer = authorizer
+        self.authorizer = authorizer
         self.audit = audit
         self._followers: list[Follower] = []
         self._changes: deque[Change] = deque()
@@ -88,7 +88,7 @@ class Engine:
 
     def _perform(self, call: Call) -> Answer:
         if not call.resource.stored:
-            return answer_review(self._authorizer, call)
+            return answer_review(self.authorizer, call)
         if call.verb == "create" and call.subresource:
             return create_subresource(self.cluster, call)
         return _VERBS[call.verb](self.cluster, call)

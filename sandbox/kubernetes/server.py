@@ -8,19 +8,11 @@ import flask
 from sandbox.clock import Clock
 from sandbox.faults import Faults
 from sandbox.http_server import HttpServer, apply_faults
-from sandbox.kubernetes.admission.quota_status import QuotaStatus
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.audit import AuditListener, AuditLog
+from sandbox.kubernetes.assembly import assemble
+from sandbox.kubernetes.audit import AuditListener
 from sandbox.kubernetes.authentication import ADMIN_TOKEN, Tokens
-from sandbox.kubernetes.authorization import Authorizer
 from sandbox.kubernetes.bodies import Body
-from sandbox.kubernetes.bootstrap import furnish
-from sandbox.kubernetes.cluster import Cluster
-from sandbox.kubernetes.engine import Engine
-from sandbox.kubernetes.garbage import GarbageCollector
-from sandbox.kubernetes.lifecycle import DefinitionLifecycle, NamespaceLifecycle
-from sandbox.kubernetes.resources import Resources
-from sandbox.kubernetes.store import Store
 from sandbox.kubernetes.streams import Streams
 from sandbox.kubernetes.web import METHODS, Web, answer_fault
 
@@ -32,24 +24,12 @@ class KubernetesServer:
     """One cluster's API server, with a store of its own; plain HTTP on the loopback."""
 
     def __init__(self, clock: Clock, faults: Faults, *, version: str = "v1.36.0") -> None:
-        self._store = Store()
-        cluster = Cluster(self._store, clock, Resources())
-        authorizer = Authorizer(self._store)
-        self._audit = AuditLog(clock)
-        engine = Engine(cluster, self._audit, authorizer)
-        for follower in (
-            NamespaceLifecycle(engine),
-            DefinitionLifecycle(cluster.resources),
-            GarbageCollector(engine),
-            QuotaStatus(engine),
-        ):
-            engine.add_follower(follower.follow)
-        furnish(engine)
+        self._engine = engine = assemble(clock)
         self.api = Api(engine)
         """The API without the socket."""
         self._tokens = Tokens()
-        self._streams = Streams(cluster)
-        web = Web(engine, self._tokens, authorizer, self._streams, version)
+        self._streams = Streams(engine.cluster)
+        web = Web(engine, self._tokens, self._streams, version)
         self._server = HttpServer(_app(web, faults))
 
     def start(self) -> Self:
@@ -92,11 +72,11 @@ class KubernetesServer:
 
     def on_audit(self, listener: AuditListener) -> None:
         """Call ``listener`` with the record of each write, made or refused, from now on."""
-        self._audit.add_listener(listener)
+        self._engine.audit.add_listener(listener)
 
     def compact(self) -> None:
         """Forget the history: older watches and continue tokens are answered with 410."""
-        self._store.compact()
+        self._engine.cluster.store.compact()
 
 
 def _app(web: Web, faults: Faults) -> flask.Flask:

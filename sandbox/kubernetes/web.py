@@ -7,7 +7,7 @@ import flask
 from sandbox.faults import Fault
 from sandbox.kubernetes import discovery, openapi
 from sandbox.kubernetes.authentication import MASTERS, Tokens
-from sandbox.kubernetes.authorization import Access, Authorizer
+from sandbox.kubernetes.authorization import Access
 from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.calls import Caller
 from sandbox.kubernetes.cluster import present_raw
@@ -55,13 +55,11 @@ def _json(body: Body, code: int = 200, warnings: Iterable[str] = ()) -> flask.Re
 class Web:
     """Answers requests."""
 
-    def __init__(
-        self, engine: Engine, tokens: Tokens, authorizer: Authorizer, streams: Streams, version: str
-    ) -> None:
+    def __init__(self, engine: Engine, tokens: Tokens, streams: Streams, version: str) -> None:
         self._engine = engine
         self._cluster = engine.cluster
         self._tokens = tokens
-        self._authorizer = authorizer
+        self._authorizer = engine.authorizer
         self._streams = streams
         self._version = version
 

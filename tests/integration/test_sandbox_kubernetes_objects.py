@@ -13,6 +13,7 @@ from sandbox.faults import Faults
 from sandbox.kubernetes.authentication import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer
 
+CONTINUE = "_continue"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
@@ -131,7 +132,7 @@ def test_an_update_with_an_old_resource_version_is_a_conflict(core: Any) -> None
         core.replace_namespaced_config_map("settings", "default", first)
 
     assert (caught.value.status, caught.value.reason) == (409, "CONFLICT")
-    assert "the object has been modified; please apply your changes" in caught.value.body
+    assert "the object has been modified; please apply your changes" in str(caught.value.body)
 
 
 def test_what_changes_nothing_makes_no_new_version(core: Any) -> None:
@@ -234,7 +235,7 @@ def test_fields_select_and_unknown_ones_are_refused(core: Any) -> None:
 
     assert [one.metadata.name for one in found] == ["bound"]
     assert caught.value.status == 400
-    assert "field label not supported: spec.priority" in caught.value.body
+    assert "field label not supported: spec.priority" in str(caught.value.body)
 
 
 def test_pages_show_the_state_of_the_first_page(core: Any) -> None:
@@ -245,7 +246,7 @@ def test_pages_show_the_state_of_the_first_page(core: Any) -> None:
     core.delete_namespaced_pod("p4", "default")
     core.create_namespaced_pod("default", pod("p2b"))
     second = core.list_namespaced_pod(
-        "default", limit=9, _continue=first.metadata.to_dict()["continue"]
+        "default", limit=9, _continue=getattr(first.metadata, CONTINUE)
     )
 
     assert first.metadata.remaining_item_count == 3
@@ -264,10 +265,10 @@ def test_a_continue_token_expires_when_the_history_is_compacted(
     server.compact()
 
     with pytest.raises(ApiException) as caught:
-        core.list_namespaced_pod("default", limit=1, _continue=first.metadata.to_dict()["continue"])
+        core.list_namespaced_pod("default", limit=1, _continue=getattr(first.metadata, CONTINUE))
 
     assert caught.value.status == 410
-    assert "The provided continue parameter is too old" in caught.value.body
+    assert "The provided continue parameter is too old" in str(caught.value.body)
 
 
 def test_binding_gives_a_pod_its_node_once(core: Any) -> None:
@@ -282,7 +283,7 @@ def test_binding_gives_a_pod_its_node_once(core: Any) -> None:
     assert bound.spec.node_name == "n1"
     assert [(one.type, one.status) for one in bound.status.conditions] == [("PodScheduled", "True")]
     assert caught.value.status == 409
-    assert 'pod web is already assigned to node \\"n1\\"' in caught.value.body
+    assert 'pod web is already assigned to node \\"n1\\"' in str(caught.value.body)
 
 
 def test_an_ephemeral_container_is_added_and_then_fixed(
