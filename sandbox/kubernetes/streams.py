@@ -10,8 +10,8 @@ from sandbox.kubernetes.queries import Query, check_version, list_page, matching
 from sandbox.kubernetes.store import Change
 from sandbox.kubernetes.watches import ChangeQueue, event_of
 
-_POLL_S = 0.5
-"""How soon a stream notices that the server stops, or that its time is up."""
+_POLL_S = 5.0
+"""How often a stream looks whether a bookmark is due."""
 _BOOKMARK_S = 60.0
 _DEFAULT_TIMEOUT_S = 1800.0
 
@@ -33,10 +33,13 @@ class Streams:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._stopped = False
+        self._open: set[ChangeQueue] = set()
 
     def stop(self) -> None:
         """End all of them."""
         self._stopped = True
+        for changes in tuple(self._open):
+            changes.close()
 
     def open(self, watching: Watching) -> Iterator[bytes]:
         """
@@ -54,6 +57,7 @@ class Streams:
             past = [] if fresh else store.changes_since(asked)
             page = list_page(self._cluster, _present(query)) if fresh else None
             changes = ChangeQueue(store, lambda change: change.resource == query.resource.key)
+            self._open.add(changes)
         first: list[bytes] = []
         if page is not None:
             first = [_line("ADDED", present_raw(query.resource, one)) for one in page.listed]
@@ -81,6 +85,7 @@ class Streams:
                     marked = time.monotonic()
                     yield self._bookmark(query, self._cluster.store.revision)
         finally:
+            self._open.discard(changes)
             changes.close()
 
     def _bookmark(self, query: Query, revision: int, *, initial: bool = False) -> bytes:

@@ -86,8 +86,8 @@ NODE_TERM = {"matchExpressions": [{"key": "a", "operator": "In"}]}
         ),
         pytest.param(
             pod(containers=[container(resources={"limits": {GPU: "500m"}})]),
-            'spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be an '
-            "integer",
+            'spec.containers[0].resources.limits[nvidia.com/gpu]: Invalid value: "500m": must be '
+            "an integer",
             id="half-a-gpu",
         ),
         pytest.param(

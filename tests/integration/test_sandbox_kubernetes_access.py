@@ -1,0 +1,299 @@
+"""Who may do what in the embedded API server, what is recorded, and what can go wrong."""
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from sandbox.clock import Clock
+from sandbox.faults import Fault, Faults
+from sandbox.kubernetes.audit import AuditRecord
+from sandbox.kubernetes.authentication import ADMIN_TOKEN
+from sandbox.kubernetes.server import KubernetesServer
+
+BOB = secrets.token_hex()
+JOBS = "/apis/batch/v1/namespaces/prestream/jobs"
+RBAC = "rbac.authorization.k8s.io"
+USER = "tester"
+JOB: dict[str, Any] = {
+    "metadata": {"name": "warm"},
+    "spec": {
+        "template": {
+            "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
+        }
+    },
+}
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def server(faults: Faults) -> Iterator[KubernetesServer]:
+    server = KubernetesServer(Clock(), faults).start()
+    server.api.create("namespaces", {"metadata": {"name": "prestream"}}, user=USER)
+    server.add_user(BOB, "bob", ["devs"])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def records(server: KubernetesServer) -> list[AuditRecord]:
+    records: list[AuditRecord] = []
+    server.on_audit(records.append)
+    return records
+
+
+def send(
+    server: KubernetesServer,
+    method: str,
+    path: str,
+    body: Any = None,
+    token: str = BOB,
+    **headers: str,
+) -> requests.Response:
+    all_headers = {"Authorization": f"Bearer {token}", "User-Agent": "test/1", **headers}
+    url = f"http://{server.address}{path}"
+    return requests.request(method, url, headers=all_headers, json=body, timeout=10)
+
+
+def grant(server: KubernetesServer, rules: list[dict[str, Any]], subject: dict[str, Any]) -> None:
+    role = {"metadata": {"name": "r"}, "rules": rules}
+    server.api.create(f"roles.{RBAC}", role, "prestream", user=USER)
+    reference = {"apiGroup": RBAC, "kind": "Role", "name": "r"}
+    binding = {"metadata": {"name": "b"}, "roleRef": reference, "subjects": [subject]}
+    server.api.create(f"rolebindings.{RBAC}", binding, "prestream", user=USER)
+
+
+@pytest.mark.parametrize("token", ["unknown", ""])
+def test_who_is_not_known_is_unauthorized(server: KubernetesServer, token: str) -> None:
+    answer = send(server, "GET", JOBS, token=token)
+
+    assert answer.status_code == 401
+    assert answer.json()["reason"] == "Unauthorized"
+
+
+def test_what_no_role_allows_is_forbidden(server: KubernetesServer) -> None:
+    create = send(server, "POST", JOBS, JOB)
+    read = send(server, "GET", "/api/v1/nodes/n1")
+
+    assert create.status_code == 403
+    assert create.json()["message"] == (
+        'jobs.batch is forbidden: User "bob" cannot create resource "jobs" in API group "batch" in '
+        'the namespace "prestream"'
+    )
+    assert read.json()["message"] == (
+        'nodes "n1" is forbidden: User "bob" cannot get resource "nodes" in API group "" at the '
+        "cluster scope"
+    )
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param({"kind": "User", "name": "bob"}, id="user"),
+        pytest.param({"kind": "Group", "name": "devs"}, id="group"),
+    ],
+)
+def test_a_role_allows_what_its_rules_say(
+    server: KubernetesServer, subject: dict[str, Any]
+) -> None:
+    create = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
+    read = create | {"verbs": ["get"], "resourceNames": ["warm"]}
+    grant(server, [create, read], subject)
+
+    assert send(server, "POST", JOBS, JOB).status_code == 201
+    assert send(server, "GET", f"{JOBS}/warm").status_code == 200
+    assert send(server, "GET", f"{JOBS}/other").status_code == 403
+    assert send(server, "GET", JOBS).status_code == 403
+    assert send(server, "PUT", f"{JOBS}/warm/status", JOB).status_code == 403
+    assert send(server, "POST", JOBS.replace("prestream", "default"), JOB).status_code == 403
+
+
+def test_a_service_account_is_a_subject(server: KubernetesServer) -> None:
+    account = secrets.token_hex()
+    server.add_user(account, "system:serviceaccount:prestream:worker")
+    rule = {"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["*"]}
+    grant(server, [rule], {"kind": "ServiceAccount", "name": "worker"})
+
+    pods = "/api/v1/namespaces/prestream/pods"
+    assert send(server, "GET", pods, token=account).status_code == 200
+    # The role allows the log; that nothing serves it here is another matter.
+    assert send(server, "GET", f"{pods}/p/log", token=account).status_code == 404
+    assert send(server, "GET", f"{pods}/p/status", token=account).status_code == 403
+
+
+def test_whoever_is_known_may_look_around_and_ask_what_they_may(server: KubernetesServer) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    attributes = {"namespace": "prestream", "verb": "create", "group": "batch", "resource": "jobs"}
+    review = {"spec": {"resourceAttributes": attributes}}
+
+    before = send(server, "POST", path, review)
+    rule = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create"]}
+    grant(server, [rule], {"kind": "User", "name": "bob"})
+    after = send(server, "POST", path, review)
+
+    assert send(server, "GET", "/apis").status_code == 200
+    assert send(server, "GET", "/readyz").text == "ok"
+    assert before.json()["status"] == {"allowed": False}
+    assert after.json()["status"] == {"allowed": True}
+
+
+def test_only_who_may_impersonate_acts_as_another(server: KubernetesServer) -> None:
+    header = {"Impersonate-User": "bob"}
+
+    as_bob = send(server, "GET", JOBS, token=ADMIN_TOKEN, **header)
+    as_admin = send(server, "GET", JOBS, **{"Impersonate-User": "kubernetes-admin"})
+
+    assert 'User "bob" cannot list resource "jobs"' in as_bob.json()["message"]
+    assert 'User "bob" cannot impersonate resource "users"' in as_admin.json()["message"]
+
+
+def test_every_write_is_recorded_whether_made_or_refused(
+    server: KubernetesServer, records: list[AuditRecord]
+) -> None:
+    before = datetime.now(UTC)
+    send(server, "POST", JOBS, JOB, token=ADMIN_TOKEN)
+    send(server, "POST", JOBS, JOB)
+    send(server, "POST", f"{JOBS}?dryRun=All", JOB, token=ADMIN_TOKEN)
+    send(server, "GET", JOBS, token=ADMIN_TOKEN)
+
+    made, forbidden, exists = records
+    assert (made.verb, made.user, made.code) == ("create", "kubernetes-admin", 201)
+    assert (made.group, made.version, made.resource) == ("batch", "v1", "jobs")
+    assert (made.namespace, made.name, made.subresource) == ("prestream", "warm", "")
+    assert made.request == JOB
+    assert made.response["metadata"]["uid"]
+    assert (made.user_agent, made.source_ip, made.dry_run) == ("test/1", "127.0.0.1", False)
+    assert before - timedelta(seconds=1) < made.received_at < datetime.now(UTC)
+    assert (forbidden.user, forbidden.code) == ("bob", 403)
+    assert forbidden.response["reason"] == "Forbidden"
+    assert (exists.code, exists.dry_run) == (409, True)
+    assert len({one.audit_id for one in records}) == 3
+
+
+def test_patches_and_deletions_are_recorded_as_they_were_sent(
+    server: KubernetesServer, records: list[AuditRecord]
+) -> None:
+    server.api.create("configmaps", {"metadata": {"name": "c"}}, "prestream", user=USER)
+    patch = {"data": {"a": "b"}}
+    path = "/api/v1/namespaces/prestream/configmaps/c"
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    send(server, "PATCH", path, patch, token=ADMIN_TOKEN, **merge)
+    send(server, "DELETE", path, {"propagationPolicy": "Background"}, token=ADMIN_TOKEN)
+
+    created, patched, deleted = records
+    assert created.user == USER
+    assert (patched.verb, patched.content_type) == ("patch", "application/merge-patch+json")
+    assert (patched.request, patched.response["data"]) == (patch, {"a": "b"})
+    assert (deleted.verb, deleted.response["status"]) == ("delete", "Success")
+
+
+def test_a_listener_may_write_itself(server: KubernetesServer, records: list[AuditRecord]) -> None:
+    def answer(record: AuditRecord) -> None:
+        if record.resource == "configmaps":
+            body = {"metadata": {"generateName": "seen-"}}
+            server.api.create("secrets", body, "default", user="listener")
+
+    server.on_audit(answer)
+
+    server.api.create("configmaps", {"metadata": {"name": "c"}}, "default", user=USER)
+
+    assert [(one.user, one.resource) for one in records] == [
+        (USER, "configmaps"),
+        ("listener", "secrets"),
+    ]
+
+
+def test_a_fault_answers_as_the_server_does_and_ends(
+    server: KubernetesServer, faults: Faults
+) -> None:
+    faults.add(Fault("kubernetes", r"POST .*/jobs", status=429, times=1))
+
+    limited = send(server, "POST", JOBS, JOB, token=ADMIN_TOKEN)
+    served = send(server, "POST", JOBS, JOB, token=ADMIN_TOKEN)
+
+    assert (limited.status_code, limited.json()["reason"]) == (429, "TooManyRequests")
+    assert limited.headers["Retry-After"] == "1"
+    assert served.status_code == 201
+
+
+def test_a_lost_answer_leaves_the_write(server: KubernetesServer, faults: Faults) -> None:
+    faults.add(Fault("kubernetes", r"POST .*/jobs", status=503, applied=True, times=1))
+
+    answer = send(server, "POST", JOBS, JOB, token=ADMIN_TOKEN)
+
+    assert answer.status_code == 503
+    assert server.api.read("jobs.batch", "warm", "prestream")["metadata"]["uid"]
+
+
+def test_a_connection_can_be_cut(server: KubernetesServer, faults: Faults) -> None:
+    faults.add(Fault("kubernetes", status=0, times=1))
+
+    with pytest.raises(requests.ConnectionError):
+        send(server, "GET", JOBS, token=ADMIN_TOKEN)
+
+    assert send(server, "GET", JOBS, token=ADMIN_TOKEN).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        pytest.param("POST", f"{JOBS}/warm", 405, id="create-with-name"),
+        pytest.param("POST", "/apis/batch/v1/jobs", 405, id="create-without-namespace"),
+        pytest.param("PUT", JOBS, 405, id="update-without-name"),
+        pytest.param("GET", "/apis/batch/v1/namespaces/prestream/gigs", 404, id="no-resource"),
+        pytest.param("GET", "/apis/batch/v9/jobs", 404, id="no-version"),
+        pytest.param("GET", "/nowhere", 404, id="no-path"),
+        pytest.param("PUT", f"{JOBS}/warm/scale", 404, id="no-subresource"),
+        pytest.param("GET", f"{JOBS}?limit=x", 400, id="limit"),
+        pytest.param("GET", f"{JOBS}?labelSelector=a+b", 400, id="selector"),
+        pytest.param("GET", f"{JOBS}?continue=x", 400, id="continue"),
+        pytest.param("POST", f"{JOBS}?dryRun=Some", 400, id="dry-run"),
+        pytest.param("POST", f"{JOBS}?fieldValidation=Some", 400, id="field-validation"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    server: KubernetesServer, method: str, path: str, code: int
+) -> None:
+    answer = send(server, method, path, JOB, token=ADMIN_TOKEN)
+
+    assert answer.status_code == code
+    assert answer.json()["kind"] == "Status"
+
+
+def test_bodies_of_other_types_are_refused_and_yaml_is_read(server: KubernetesServer) -> None:
+    url = f"http://{server.address}/api/v1/namespaces/default/configmaps"
+
+    def post(data: str, content_type: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": content_type}
+        return requests.post(url, data=data, headers=headers, timeout=10)
+
+    yaml = post("metadata:\n  name: c\ndata:\n  when: '2024-01-01'\n", "application/yaml")
+    protobuf = post("x", "application/vnd.kubernetes.protobuf")
+    broken = post("{", "application/json")
+
+    assert (yaml.status_code, yaml.json()["data"]) == (201, {"when": "2024-01-01"})
+    assert (protobuf.status_code, broken.status_code) == (415, 400)
+
+
+def test_unknown_fields_are_warned_of_and_dropped(server: KubernetesServer) -> None:
+    body = JOB | {"spec": {**JOB["spec"], "foo": 1}}
+
+    warned = send(server, "POST", JOBS, body, token=ADMIN_TOKEN)
+    ignored = send(server, "POST", f"{JOBS}?fieldValidation=Ignore&dryRun=All", body, ADMIN_TOKEN)
+    strict = send(server, "POST", f"{JOBS}?fieldValidation=Strict", body, token=ADMIN_TOKEN)
+
+    assert warned.headers["Warning"] == '299 - "unknown field \\"spec.foo\\""'
+    assert "foo" not in warned.json()["spec"]
+    assert "Warning" not in ignored.headers
+    assert strict.json()["message"] == (
+        'Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field '
+        '"spec.foo"'
+    )
