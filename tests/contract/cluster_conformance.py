@@ -1,0 +1,257 @@
+"""
+What every cluster promises to warming and reporting.
+
+It is run on the fake, and on the real client with an API server behind it.
+"""
+
+from typing import Any, Protocol
+
+from shared.domain.clusters import ClusterName
+from shared.domain.jobs import SELECTOR
+from shared.workflows import launching, reporting
+from tests.fakes.clusters import GPU_CLUSTER
+from tests.fakes.warmups import make_node, make_warmup
+
+Body = dict[str, Any]
+
+NAME = "warm-ray-ml-2-7-0-0123456789"
+
+
+class Cluster(launching.Cluster, reporting.Cluster, Protocol):
+    """All that the workflows ask of a cluster."""
+
+    @property
+    def name(self) -> ClusterName: ...
+
+
+class World(Protocol):
+    """A cluster, and the hands of those who act in it beside us."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+    def place(self, body: Body) -> object: ...
+
+
+def make_pod(name: str, job: str) -> Body:
+    container = {"name": "image", "image": "x"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "prestream",
+            "labels": {"batch.kubernetes.io/job-name": job},
+        },
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+
+
+def make_event(name: str, kind: str, about: str, reason: str) -> Body:
+    namespace = "default" if kind == "Node" else "prestream"
+    involved = {"kind": kind, "name": about}
+    if kind != "Node":
+        involved["namespace"] = namespace
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace},
+        "involvedObject": involved,
+        "reason": reason,
+        "message": "said",
+        "type": "Normal",
+        "source": {"component": "kubelet"},
+        "firstTimestamp": "2026-11-24T08:00:00Z",
+        "lastTimestamp": "2026-11-24T08:00:00Z",
+    }
+
+
+def names_of(bodies: Any) -> list[str]:
+    return sorted(body["metadata"]["name"] for body in bodies)
+
+
+class ClusterConformance:
+    """The promises; a subclass for each kind of cluster has the fixture ``world``."""
+
+    def test_it_knows_its_name_and_kind(self, world: World) -> None:
+        assert world.cluster.name == GPU_CLUSTER
+        assert world.cluster.is_autopilot is False
+
+    def test_a_job_that_is_not_there_is_none(self, world: World) -> None:
+        assert world.cluster.fetch_job(NAME) is None
+
+    def test_a_job_that_was_created_is_there_as_it_was_asked_for(self, world: World) -> None:
+        body = make_warmup(NAME).body()
+
+        assert world.cluster.create_job(body) is True
+
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+        assert job["metadata"]["annotations"] == body["metadata"]["annotations"]
+        assert job["metadata"]["labels"].items() >= body["metadata"]["labels"].items()
+        assert job["spec"]["suspend"] is True
+        assert all(job["metadata"][key] for key in ("uid", "resourceVersion", "creationTimestamp"))
+
+    def test_a_second_job_of_a_name_is_not_created(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        first = world.cluster.fetch_job(NAME)
+
+        assert world.cluster.create_job(make_warmup(NAME, image="other").body()) is False
+
+        assert world.cluster.fetch_job(NAME) == first
+
+    def test_a_patch_is_merged_into_a_job(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        before = world.cluster.fetch_job(NAME)
+        assert before is not None
+
+        marked = {"metadata": {"annotations": {"prestream.dev/reported": "fact"}}}
+        assert world.cluster.patch_job(NAME, marked) is True
+
+        after = world.cluster.fetch_job(NAME)
+        assert after is not None
+        annotations = before["metadata"]["annotations"] | {"prestream.dev/reported": "fact"}
+        assert after["metadata"]["annotations"] == annotations
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+        assert after["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"]
+
+    def test_resuming_a_job_twice_is_resuming_it_once(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+
+        for _ in range(2):
+            assert world.cluster.patch_job(NAME, {"spec": {"suspend": False}}) is True
+
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+        assert job["spec"]["suspend"] is False
+
+    def test_a_patch_of_an_older_version_takes_no_effect(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        old = world.cluster.fetch_job(NAME)
+        assert old is not None
+        world.cluster.patch_job(NAME, {"metadata": {"annotations": {"a": "1"}}})
+
+        version = {"resourceVersion": old["metadata"]["resourceVersion"]}
+        patch = {"metadata": version, "spec": {"suspend": False}}
+        assert world.cluster.patch_job(NAME, patch) is False
+
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+        assert job["spec"]["suspend"] is True
+
+    def test_a_patch_of_the_current_version_takes_effect(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+
+        version = {"resourceVersion": job["metadata"]["resourceVersion"]}
+
+        assert world.cluster.patch_job(NAME, {"metadata": version, "spec": {"suspend": False}})
+
+    def test_a_job_that_is_gone_cannot_be_patched(self, world: World) -> None:
+        assert world.cluster.patch_job(NAME, {"spec": {"suspend": False}}) is False
+
+    def test_a_job_is_deleted_only_by_its_own_uid(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+
+        world.cluster.delete_job(NAME, "3d5d6a4e-0000-4000-8000-000000000000")
+        assert world.cluster.fetch_job(NAME) == job
+
+        world.cluster.delete_job(NAME, job["metadata"]["uid"])
+        assert world.cluster.fetch_job(NAME) is None
+
+    def test_to_delete_a_job_that_is_gone_is_nothing(self, world: World) -> None:
+        world.cluster.delete_job(NAME, "3d5d6a4e-0000-4000-8000-000000000000")
+
+        assert world.cluster.fetch_job(NAME) is None
+
+    def test_a_job_created_in_the_place_of_another_is_another(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        first = world.cluster.fetch_job(NAME)
+        assert first is not None
+        world.cluster.delete_job(NAME, first["metadata"]["uid"])
+
+        assert world.cluster.create_job(make_warmup(NAME).body()) is True
+
+        second = world.cluster.fetch_job(NAME)
+        assert second is not None
+        assert second["metadata"]["uid"] != first["metadata"]["uid"]
+
+    def test_jobs_are_listed_by_their_labels(self, world: World) -> None:
+        world.cluster.create_job(make_warmup("warm-a").body())
+        world.cluster.create_job(make_warmup("warm-b").body())
+        foreign = make_warmup("cleanup").body()
+        foreign["metadata"]["labels"] = {"app.kubernetes.io/name": "prestream"}
+        world.cluster.create_job(foreign)
+
+        listed = list(world.cluster.list_jobs(SELECTOR))
+
+        assert names_of(listed) == ["warm-a", "warm-b"]
+        assert {job["spec"]["suspend"] for job in listed} == {True}
+
+    def test_pods_are_listed_by_the_name_of_their_job(self, world: World) -> None:
+        world.place(make_pod("warm-a-x1", "warm-a"))
+        world.place(make_pod("warm-b-x1", "warm-b"))
+
+        listed = world.cluster.list_pods("batch.kubernetes.io/job-name=warm-a")
+
+        assert names_of(listed) == ["warm-a-x1"]
+
+    def test_events_are_listed_by_what_they_are_about(self, world: World) -> None:
+        world.place(make_event("e1", "Pod", "warm-a-x1", "Pulled"))
+        world.place(make_event("e2", "Job", "warm-a", "Completed"))
+        world.place(make_event("e3", "Node", "gpu-1", "ImageStreaming"))
+        world.place(make_event("e4", "Node", "gpu-2", "ImageStreaming"))
+        world.place(make_event("e5", "Node", "gpu-1", "NodeReady"))
+
+        pods = world.cluster.list_events("involvedObject.kind=Pod")
+        job = world.cluster.list_events("involvedObject.kind=Job,involvedObject.name=warm-a")
+        selector = "involvedObject.kind=Node,involvedObject.name=gpu-1,reason=ImageStreaming"
+        node = world.cluster.list_events(selector, "default")
+
+        assert names_of(pods) == ["e1"]
+        assert names_of(job) == ["e2"]
+        assert names_of(node) == ["e3"]
+
+    def test_a_node_is_fetched_by_its_name(self, world: World) -> None:
+        world.place(make_node("gpu-1"))
+
+        node = world.cluster.fetch_node("gpu-1")
+
+        assert node is not None
+        assert node["metadata"]["labels"]["cloud.google.com/gke-accelerator"] == "nvidia-l4"
+        assert world.cluster.fetch_node("gpu-2") is None
+
+    def test_no_name_leads_to_another_object(self, world: World) -> None:
+        world.place(make_node("gpu-1"))
+
+        assert world.cluster.fetch_node("x/../gpu-1") is None
+        assert world.cluster.fetch_node("../nodes/gpu-1") is None
+
+    def test_nodes_are_listed_by_their_labels(self, world: World) -> None:
+        world.place(make_node("gpu-1"))
+        world.place(make_node("gpu-2", accelerator="nvidia-h100-80gb"))
+        world.place(make_node("cpu-1", accelerator=None))
+        key = "cloud.google.com/gke-accelerator"
+
+        assert names_of(world.cluster.list_nodes(f"{key}=nvidia-l4,kubernetes.io/os=linux")) == [
+            "gpu-1"
+        ]
+        assert names_of(world.cluster.list_nodes(f"{key}=nvidia-l4,kubernetes.io/os=other")) == []
+        assert names_of(world.cluster.list_nodes(key)) == ["gpu-1", "gpu-2"]
+        assert names_of(world.cluster.list_nodes()) == ["cpu-1", "gpu-1", "gpu-2"]
+
+    def test_what_is_handed_out_is_a_copy(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        job = world.cluster.fetch_job(NAME)
+        assert job is not None
+
+        job["metadata"]["annotations"].clear()
+        for listed in world.cluster.list_jobs(SELECTOR):
+            listed["metadata"]["labels"].clear()
+
+        again = world.cluster.fetch_job(NAME)
+        assert again is not None
+        assert again["metadata"]["annotations"]
+        assert names_of(world.cluster.list_jobs(SELECTOR)) == [NAME]

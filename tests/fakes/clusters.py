@@ -1,0 +1,176 @@
+"""
+A cluster in memory: what warming and reporting need of an API server, and no more.
+
+``cluster_conformance`` holds it to the behaviour of the real client on an API server.
+"""
+
+import copy
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.domain.clusters import ClusterName
+
+Body = dict[str, Any]
+
+GPU_CLUSTER = ClusterName("demo", "us-central1", "gpu")
+START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
+
+
+class FakeCluster:
+    """
+    Keeps Jobs, pods, events and nodes; each Job is created a second after the one before.
+
+    ``calls`` holds the name of each method that was called; ``fail`` lets one of them raise.
+    """
+
+    def __init__(self, name: ClusterName = GPU_CLUSTER, *, is_autopilot: bool = False) -> None:
+        self.name = name
+        self.is_autopilot = is_autopilot
+        self.jobs: dict[str, Body] = {}
+        self.pods: list[Body] = []
+        self.events: list[Body] = []
+        self.nodes: dict[str, Body] = {}
+        self.calls: list[str] = []
+        self.refuses_deletion = False
+        """Whether a Job that is deleted stays, as one with a finalizer does."""
+        self._failures: dict[str, Exception] = {}
+        self._versions = 0
+
+    def fail(self, call: str, error: Exception) -> None:
+        """Let every call of a method raise, until ``mend``."""
+        self._failures[call] = error
+
+    def mend(self) -> None:
+        """Let every call succeed again."""
+        self._failures.clear()
+
+    def place(self, body: Body) -> Body:
+        """Put an object into the cluster as somebody else would; a Job's status may be given."""
+        stored = copy.deepcopy(body)
+        kind = stored["kind"]
+        if kind == "Job":
+            self.jobs[stored["metadata"]["name"]] = stored
+            self._stamp(stored)
+        elif kind == "Node":
+            self.nodes[stored["metadata"]["name"]] = stored
+        else:
+            (self.pods if kind == "Pod" else self.events).append(stored)
+        return stored
+
+    def end_job(self, name: str, condition: str) -> None:
+        """Let a Job end, by the name of its condition: ``Complete`` or ``Failed``."""
+        at = "2026-11-24T08:00:00Z"
+        done = {"type": condition, "status": "True", "reason": "x", "lastTransitionTime": at}
+        self.jobs[name]["status"] = {"conditions": [done]}
+
+    def fetch_job(self, name: str) -> Body | None:
+        self._called("fetch_job")
+        return copy.deepcopy(self.jobs.get(name))
+
+    def create_job(self, body: Mapping[str, Any]) -> bool:
+        self._called("create_job")
+        name = body["metadata"]["name"]
+        if name in self.jobs:
+            return False
+        self.place(dict(body))
+        return True
+
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool:
+        self._called("patch_job")
+        job = self.jobs.get(name)
+        wanted = (patch.get("metadata") or {}).get("resourceVersion")
+        if job is None or wanted not in {None, job["metadata"]["resourceVersion"]}:
+            return False
+        _merge(job, patch)
+        self._versions += 1
+        job["metadata"]["resourceVersion"] = str(self._versions)
+        return True
+
+    def delete_job(self, name: str, uid: str) -> None:
+        self._called("delete_job")
+        job = self.jobs.get(name)
+        if job is not None and job["metadata"]["uid"] == uid and not self.refuses_deletion:
+            del self.jobs[name]
+
+    def list_jobs(self, label_selector: str) -> Iterator[Body]:
+        self._called("list_jobs")
+        return _select(list(self.jobs.values()), _by_label(label_selector))
+
+    def list_pods(self, label_selector: str) -> Iterator[Body]:
+        self._called("list_pods")
+        return _select(self.pods, _by_label(label_selector))
+
+    def list_events(self, field_selector: str, namespace: str | None = None) -> Iterator[Body]:
+        self._called("list_events")
+        wanted = namespace or "prestream"
+        matches = _by_field(field_selector)
+        return _select(
+            self.events,
+            lambda event: event["metadata"]["namespace"] == wanted and matches(event),
+        )
+
+    def fetch_node(self, name: str) -> Body | None:
+        self._called("fetch_node")
+        return copy.deepcopy(self.nodes.get(name))
+
+    def list_nodes(self, label_selector: str = "") -> Iterator[Body]:
+        self._called("list_nodes")
+        return _select(list(self.nodes.values()), _by_label(label_selector))
+
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
+        if call in self._failures:
+            raise self._failures[call]
+
+    def _stamp(self, job: Body) -> None:
+        self._versions += 1
+        at = START + timedelta(seconds=self._versions)
+        stamps = {
+            "uid": str(uuid.uuid4()),
+            "resourceVersion": str(self._versions),
+            "creationTimestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        job["metadata"] = {**stamps, **job["metadata"]}
+
+
+def _select(bodies: list[Body], matches: Callable[[Body], bool]) -> Iterator[Body]:
+    return iter([copy.deepcopy(body) for body in bodies if matches(body)])
+
+
+def _by_label(selector: str) -> Callable[[Body], bool]:
+    """Return the meaning of a selector by equality (``a=b``) and existence (``a``)."""
+    terms = [term.partition("=") for term in selector.split(",") if term]
+
+    def matches(body: Body) -> bool:
+        labels = body["metadata"].get("labels") or {}
+        return all(key in labels and (not equal or labels[key] == to) for key, equal, to in terms)
+
+    return matches
+
+
+def _by_field(selector: str) -> Callable[[Body], bool]:
+    terms = [term.partition("=") for term in selector.split(",") if term]
+
+    def matches(body: Body) -> bool:
+        for path, _, wanted in terms:
+            value: Any = body
+            for part in path.split("."):
+                value = (value or {}).get(part)
+            if (value or "") != wanted:
+                return False
+        return True
+
+    return matches
+
+
+def _merge(into: Body, patch: Mapping[str, Any]) -> None:
+    """Merge a patch into an object: https://datatracker.ietf.org/doc/html/rfc7386."""
+    for key, value in patch.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(dict(value) if isinstance(value, Mapping) else value)

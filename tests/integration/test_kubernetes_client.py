@@ -1,0 +1,288 @@
+"""The client of a cluster's API, on an API server: its promises, and whose fault a failure is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.clock import Clock
+from sandbox.faults import Fault, Faults
+from sandbox.kubernetes.server import KubernetesServer
+from sandbox.local_cloud import read_manifests, resource_name
+from shared.clients.clusters import ClusterDirectory
+from shared.clients.endpoints import Endpoints
+from shared.clients.kubernetes import KubernetesCluster
+from shared.domain.jobs import SELECTOR
+from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
+from tests.contract.cluster_conformance import Body, Cluster, ClusterConformance, World
+from tests.fakes.clusters import GPU_CLUSTER
+from tests.fakes.warmups import make_node, make_warmup
+
+pytestmark = pytest.mark.integration
+
+NAME = "warm-ray-ml-2-7-0-0123456789"
+EMAIL = "prestream-image-reference@demo.iam.gserviceaccount.com"
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def server(faults: Faults) -> Iterator[KubernetesServer]:
+    server = KubernetesServer(Clock(), faults).start()
+    yield server
+    server.stop()
+
+
+def connect(server: KubernetesServer, folder: Path, token: str | None = None) -> KubernetesCluster:
+    """Connect as a user by a token; as the administrator if none is given."""
+    tokens = {} if token is None else {"token": token}
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(server.kubeconfig(GPU_CLUSTER.context, **tokens)))
+    directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
+    return directory.connect(GPU_CLUSTER)
+
+
+def make_namespace(server: KubernetesServer) -> None:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prestream"}}
+    server.api.create("namespaces", body, user="admin")
+
+
+@pytest.fixture
+def cluster(server: KubernetesServer, tmp_path: Path) -> KubernetesCluster:
+    make_namespace(server)
+    return connect(server, tmp_path)
+
+
+class ServedWorld:
+    def __init__(self, server: KubernetesServer, cluster: KubernetesCluster) -> None:
+        self._server = server
+        self._cluster = cluster
+
+    @property
+    def cluster(self) -> Cluster:
+        return self._cluster
+
+    def place(self, body: Body) -> object:
+        return self._server.api.create(resource_name(body), body, user="somebody")
+
+
+class TestKubernetesCluster(ClusterConformance):
+    @pytest.fixture
+    def world(self, server: KubernetesServer, cluster: KubernetesCluster) -> World:
+        return ServedWorld(server, cluster)
+
+
+CALLS = [
+    pytest.param(lambda cluster: cluster.fetch_job(NAME), id="fetch_job"),
+    pytest.param(lambda cluster: cluster.create_job(make_warmup(NAME).body()), id="create_job"),
+    pytest.param(lambda cluster: cluster.patch_job(NAME, {"spec": {}}), id="patch_job"),
+    pytest.param(lambda cluster: cluster.delete_job(NAME, "uid"), id="delete_job"),
+    pytest.param(lambda cluster: list(cluster.list_jobs(SELECTOR)), id="list_jobs"),
+    pytest.param(lambda cluster: list(cluster.list_pods("a=b")), id="list_pods"),
+    pytest.param(lambda cluster: list(cluster.list_events("reason=x")), id="list_events"),
+    pytest.param(lambda cluster: cluster.fetch_node("gpu-1"), id="fetch_node"),
+    pytest.param(lambda cluster: list(cluster.list_nodes()), id="list_nodes"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(400, InvalidEventError, id="bad-request"),
+        pytest.param(401, ConfigurationError, id="unauthorized"),
+        pytest.param(403, ConfigurationError, id="forbidden"),
+        pytest.param(408, TransientError, id="timeout"),
+        pytest.param(413, InvalidEventError, id="too-large"),
+        pytest.param(415, ConfigurationError, id="media-type"),
+        pytest.param(422, InvalidEventError, id="invalid"),
+        pytest.param(429, TransientError, id="too-many"),
+        pytest.param(500, TransientError, id="internal"),
+        pytest.param(503, TransientError, id="unavailable"),
+        pytest.param(504, TransientError, id="gateway-timeout"),
+        pytest.param(0, TransientError, id="reset"),
+    ],
+)
+def test_a_failure_tells_whose_fault_it_is(
+    cluster: KubernetesCluster, faults: Faults, call: Any, status: int, error: type[EventError]
+) -> None:
+    faults.add(Fault("kubernetes", status=status))
+
+    with pytest.raises(error) as caught:
+        call(cluster)
+
+    assert str(GPU_CLUSTER) in str(caught.value)
+    assert status == 0 or str(status) in str(caught.value)
+
+
+def test_an_answer_that_does_not_come_is_a_transient_failure(
+    cluster: KubernetesCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.clients.kubernetes.TIMEOUT", (1.0, 0.05))
+    faults.add(Fault("kubernetes", stall_s=0.5, status=503))
+
+    with pytest.raises(TransientError, match="timed out"):
+        cluster.create_job(make_warmup(NAME).body())
+
+
+def test_a_server_that_is_not_there_is_a_transient_failure(
+    server: KubernetesServer, cluster: KubernetesCluster
+) -> None:
+    server.stop()
+
+    with pytest.raises(TransientError, match="cannot GET"):
+        cluster.fetch_job(NAME)
+
+
+def test_an_answer_that_is_no_json_is_a_transient_failure(
+    cluster: KubernetesCluster, faults: Faults
+) -> None:
+    faults.add(Fault("kubernetes", status=204))
+
+    with pytest.raises(TransientError, match="no JSON"):
+        cluster.fetch_job(NAME)
+
+
+def test_a_read_whose_connection_breaks_off_is_sent_once_more(
+    cluster: KubernetesCluster, server: KubernetesServer, faults: Faults
+) -> None:
+    server.api.create("nodes", make_node("gpu-1"), user="gke")
+    faults.add(Fault("kubernetes", "GET", status=0, times=1))
+
+    assert cluster.fetch_node("gpu-1") is not None
+
+
+def test_a_write_whose_answer_is_lost_is_not_sent_again(
+    cluster: KubernetesCluster, faults: Faults
+) -> None:
+    faults.add(Fault("kubernetes", "POST", status=0, times=1, applied=True))
+
+    with pytest.raises(TransientError):
+        cluster.create_job(make_warmup(NAME).body())
+
+    assert cluster.fetch_job(NAME) is not None
+    assert cluster.create_job(make_warmup(NAME).body()) is False
+
+
+def test_nothing_is_asked_again_as_retry_after_says(
+    cluster: KubernetesCluster, faults: Faults
+) -> None:
+    faults.add(Fault("kubernetes", status=429, headers={"Retry-After": "1"}, times=1))
+
+    with pytest.raises(TransientError, match="429"):
+        list(cluster.list_nodes())
+
+
+def test_a_missing_namespace_is_named_with_what_is_to_be_done(
+    server: KubernetesServer, tmp_path: Path
+) -> None:
+    cluster = connect(server, tmp_path)
+
+    assert cluster.fetch_job(NAME) is None
+    with pytest.raises(ConfigurationError, match=r"namespaces.*prestream.*manifests applied"):
+        cluster.create_job(make_warmup(NAME).body())
+
+
+def test_a_user_whom_nobody_knows_is_refused(server: KubernetesServer, tmp_path: Path) -> None:
+    cluster = connect(server, tmp_path, token="of-nobody")  # noqa: S106
+
+    with pytest.raises(ConfigurationError, match="401 Unauthorized"):
+        cluster.fetch_job(NAME)
+
+
+def test_a_user_without_rights_is_refused_by_name(server: KubernetesServer, tmp_path: Path) -> None:
+    server.add_user("known", EMAIL)
+    cluster = connect(server, tmp_path, token="known")  # noqa: S106
+
+    with pytest.raises(ConfigurationError, match=EMAIL):
+        cluster.fetch_job(NAME)
+
+
+def test_a_body_that_the_server_refuses_is_an_invalid_event(cluster: KubernetesCluster) -> None:
+    body = make_warmup(NAME).body()
+    body["spec"]["template"]["spec"]["nodeSelector"] = {"a": "no value of a label!"}
+
+    with pytest.raises(InvalidEventError, match=r"422.*nodeSelector"):
+        cluster.create_job(body)
+
+
+def test_a_field_that_nobody_knows_is_refused(cluster: KubernetesCluster) -> None:
+    body = make_warmup(NAME).body()
+    body["spec"]["template"]["spec"]["nodeSelectors"] = {}
+
+    with pytest.raises(InvalidEventError, match="nodeSelectors"):
+        cluster.create_job(body)
+
+
+def test_a_conflict_that_leaves_nothing_is_no_success(
+    cluster: KubernetesCluster, faults: Faults
+) -> None:
+    conflict = {
+        "kind": "Status",
+        "reason": "Conflict",
+        "message": 'Operation cannot be fulfilled on resourcequotas "jobs"',
+        "code": 409,
+    }
+    faults.add(Fault("kubernetes", "POST", status=409, body=conflict))
+
+    with pytest.raises(TransientError, match="resourcequotas"):
+        cluster.create_job(make_warmup(NAME).body())
+
+
+def test_an_error_that_is_no_status_is_quoted(cluster: KubernetesCluster, faults: Faults) -> None:
+    faults.add(Fault("kubernetes", status=502, body={"oops": "a proxy"}))
+
+    with pytest.raises(TransientError, match=r"502.*a proxy"):
+        cluster.fetch_job(NAME)
+
+
+@pytest.fixture
+def crowded(cluster: KubernetesCluster, server: KubernetesServer) -> KubernetesCluster:
+    for number in range(501):
+        body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}}
+        server.api.create("nodes", body, user="gke")
+    return cluster
+
+
+def test_a_list_is_read_page_by_page(crowded: KubernetesCluster) -> None:
+    assert len({node["metadata"]["name"] for node in crowded.list_nodes()}) == 501
+
+
+def test_a_list_that_expires_between_two_pages_is_a_transient_failure(
+    crowded: KubernetesCluster, server: KubernetesServer
+) -> None:
+    nodes = crowded.list_nodes()
+    next(nodes)
+    server.api.create("nodes", make_node("late"), user="gke")
+    server.compact()
+
+    with pytest.raises(TransientError, match="410"):
+        list(nodes)
+
+
+def test_every_call_is_within_the_rights_of_the_function_that_makes_warmups(
+    server: KubernetesServer, tmp_path: Path
+) -> None:
+    for body in read_manifests("demo"):
+        server.api.create(resource_name(body), body, user="admin")
+    server.api.create("nodes", make_node("gpu-1"), user="gke")
+    server.add_user("known", EMAIL)
+    cluster = connect(server, tmp_path, token="known")  # noqa: S106
+
+    assert cluster.create_job(make_warmup(NAME).body()) is True
+    assert cluster.patch_job(NAME, {"spec": {"suspend": False}}) is True
+    job = cluster.fetch_job(NAME)
+    assert job is not None
+    assert [each["metadata"]["name"] for each in cluster.list_jobs(SELECTOR)] == [NAME]
+    assert list(cluster.list_pods(f"batch.kubernetes.io/job-name={NAME}")) == []
+    assert list(cluster.list_events("involvedObject.kind=Pod")) == []
+    assert list(cluster.list_events("involvedObject.kind=Node", "default")) == []
+    assert cluster.fetch_node("gpu-1") is not None
+    assert len(list(cluster.list_nodes())) == 1
+    cluster.delete_job(NAME, job["metadata"]["uid"])
+    assert cluster.fetch_job(NAME) is None
