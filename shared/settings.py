@@ -72,6 +72,7 @@ DEFAULT_SYSTEM_NAMESPACES = frozenset(
         "gke-managed-ambient",
         "gke-managed-checkpointing",
         "gke-managed-cim",
+        "gke-managed-dpv2-observability",
         "gke-managed-filestorecsi",
         "gke-managed-lustrecsi",
         "gke-managed-metrics-server",
