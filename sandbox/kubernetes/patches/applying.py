@@ -62,8 +62,10 @@ def apply_configuration(
         raise _conflict(conflicts)
     result: Body = clone(target)
     kept = {path for entry in others for path in leaves(entry["fieldsV1"])}
-    for path in sorted(set(leaves(mine)) - owned - kept, key=len, reverse=True):
-        _remove(result, path, schemas)
+    # An item of a list goes before what it holds, as it is found by what it holds.
+    for path in sorted(set(leaves(mine)) - owned - kept, key=len):
+        if not any(other[: len(path)] == path for other in kept | owned):
+            _remove(result, path, schemas)
     result = _merge_object(result, body, schemas)
     if options.force:
         others = [_without(entry, owned, target, body, schemas) for entry in others]
@@ -157,11 +159,16 @@ def _without(
     fields = clone(entry["fieldsV1"])
     for path in owned & set(leaves(fields)):
         if _differs(path, target, body, schemas):
-            holder = fields
-            for step in path[:-1]:
-                holder = holder[step]
-            del holder[path[-1]]
+            _disown(fields, path)
     return entry | {"fieldsV1": fields}
+
+
+def _disown(fields: Fields, path: tuple[str, ...]) -> None:
+    """Take a path out of a set, and what is left empty above it."""
+    if len(path) > 1:
+        _disown(fields[path[0]], path[1:])
+    if len(path) == 1 or not fields[path[0]]:
+        del fields[path[0]]
 
 
 def _step(value: Any, step: str, schema: Body) -> tuple[Any, Body]:

@@ -1,0 +1,293 @@
+"""What admission changes and refuses in the embedded API server."""
+
+from typing import Any
+
+import pytest
+
+from sandbox.clock import Clock
+from sandbox.kubernetes.admission.security_checks import violations
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.assembly import assemble
+from sandbox.kubernetes.calls import Answer, Call, Caller
+from sandbox.kubernetes.engine import Engine
+from sandbox.kubernetes.statuses import ApiError
+
+USER = "tester"
+SAFE = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return assemble(Clock())
+
+
+@pytest.fixture
+def api(engine: Engine) -> Api:
+    return Api(engine)
+
+
+def pod(name: str = "p", **spec: Any) -> dict[str, Any]:
+    containers = [{"name": "main", "image": "nginx"}]
+    return {"metadata": {"name": name}, "spec": {"containers": containers, **spec}}
+
+
+def refusal(api: Api, resource: str, body: dict[str, Any]) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        api.create(resource, body, "default", user=USER)
+    return caught.value
+
+
+def quota(api: Api, hard: dict[str, str], **spec: Any) -> None:
+    body = {"metadata": {"name": "limit"}, "spec": {"hard": hard, **spec}}
+    api.create("resourcequotas", body, "default", user=USER)
+
+
+def used(api: Api) -> dict[str, str]:
+    status: dict[str, str] = api.read("resourcequotas", "limit", "default")["status"]["used"]
+    return status
+
+
+def test_a_quota_of_pods_holds_until_one_ends(api: Api) -> None:
+    quota(api, {"pods": "2"})
+    for name in ("a", "b"):
+        api.create("pods", pod(name), "default", user=USER)
+
+    error = refusal(api, "pods", pod("c"))
+    api.patch(
+        "pods", "a", {"status": {"phase": "Succeeded"}}, "default", user=USER, subresource="status"
+    )
+
+    assert (error.code, error.reason) == (403, "Forbidden")
+    assert error.message == (
+        'pods "c" is forbidden: exceeded quota: limit, requested: pods=1, used: pods=2, limited: '
+        "pods=2"
+    )
+    assert used(api) == {"pods": "1"}
+    api.create("pods", pod("c"), "default", user=USER)
+
+
+def test_a_quota_counts_objects_and_what_pods_request(api: Api) -> None:
+    quota(api, {"count/configmaps": "2", "requests.cpu": "1", "limits.memory": "1Gi"})
+    resources = {"requests": {"cpu": "600m"}, "limits": {"memory": "512Mi"}}
+    containers = [{"name": "main", "image": "nginx", "resources": resources}]
+
+    api.create("pods", pod("a", containers=containers), "default", user=USER)
+    too_much = refusal(api, "pods", pod("b", containers=containers))
+    unsaid = refusal(api, "pods", pod("c"))
+    api.create("configmaps", {"metadata": {"name": "one"}}, "default", user=USER)
+    one_more = refusal(api, "configmaps", {"metadata": {"name": "two"}})
+
+    assert "requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1" in (
+        too_much.message
+    )
+    assert unsaid.message == (
+        'pods "c" is forbidden: failed quota: limit: must specify limits.memory for: main; '
+        "requests.cpu for: main"
+    )
+    assert "requested: count/configmaps=1, used: count/configmaps=2" in one_more.message
+    assert used(api) == {
+        "count/configmaps": "2",
+        "requests.cpu": "600m",
+        "limits.memory": "512Mi",
+    }
+
+
+def test_a_quota_can_be_for_one_priority_class(api: Api) -> None:
+    low = {"metadata": {"name": "low"}, "value": -20}
+    api.create("priorityclasses.scheduling.k8s.io", low, user=USER)
+    scope = {"scopeName": "PriorityClass", "operator": "In", "values": ["low"]}
+    quota(api, {"pods": "0"}, scopeSelector={"matchExpressions": [scope]})
+
+    api.create("pods", pod("any"), "default", user=USER)
+    error = refusal(api, "pods", pod("low", priorityClassName="low"))
+
+    assert "exceeded quota: limit" in error.message
+
+
+def test_a_pod_has_the_priority_of_its_class(api: Api) -> None:
+    body = {"metadata": {"name": "low"}, "value": -20, "preemptionPolicy": "Never"}
+    api.create("priorityclasses.scheduling.k8s.io", body, user=USER)
+
+    low = api.create("pods", pod("low", priorityClassName="low"), "default", user=USER)
+    plain = api.create("pods", pod("plain"), "default", user=USER)
+    critical = api.create(
+        "pods", pod("critical", priorityClassName="system-node-critical"), "default", user=USER
+    )
+    unknown = refusal(api, "pods", pod("other", priorityClassName="high"))
+    own = refusal(api, "pods", pod("own", priority=7))
+
+    assert (low["spec"]["priority"], low["spec"]["preemptionPolicy"]) == (-20, "Never")
+    assert plain["spec"]["priority"] == 0
+    assert critical["spec"]["priority"] == 2_000_001_000
+    assert unknown.message == (
+        'pods "other" is forbidden: no PriorityClass with name high was found'
+    )
+    assert "the integer value of priority (7) must not be provided in pod spec" in own.message
+
+
+def test_a_pod_needs_its_service_account(api: Api) -> None:
+    error = refusal(api, "pods", pod(serviceAccountName="worker"))
+    quiet = api.create(
+        "pods", pod("quiet", automountServiceAccountToken=False), "default", user=USER
+    )
+
+    assert error.message == (
+        'pods "p" is forbidden: error looking up service account default/worker: serviceaccount '
+        '"worker" not found'
+    )
+    assert "volumes" not in quiet["spec"]
+
+
+def write(engine: Engine, resource: str, body: dict[str, Any]) -> Answer:
+    """Create with the warnings that a client would see."""
+    served = engine.cluster.resources.named(resource)
+    return engine.execute(Call("create", served, Caller(USER), "default", body=body))
+
+
+def test_pods_are_refused_and_templates_warned_of_by_pod_security(engine: Engine, api: Api) -> None:
+    labels = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
+    api.patch("namespaces", "default", {"metadata": {"labels": labels}}, user=USER)
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+
+    error = refusal(api, "pods", pod())
+    warned = write(engine, "deployments.apps", {"metadata": {"name": "d"}, "spec": spec})
+    safe = [{"name": "main", "image": "nginx", "securityContext": SAFE}]
+    allowed = write(engine, "pods", pod("safe", containers=safe))
+
+    reasons = (
+        'PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "main" must '
+        "set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "
+        '"main" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or '
+        'container "main" must set securityContext.runAsNonRoot=true), seccompProfile (pod or '
+        'container "main" must set securityContext.seccompProfile.type to "RuntimeDefault" or '
+        '"Localhost")'
+    )
+    assert error.message == f'pods "p" is forbidden: violates {reasons}'
+    assert (warned.code, warned.warnings) == (201, [f"would violate {reasons}"])
+    assert (allowed.code, allowed.warnings) == (201, [])
+
+
+@pytest.mark.parametrize(
+    ("level", "spec", "expected"),
+    [
+        pytest.param("privileged", {"hostNetwork": True}, [], id="privileged-allows-all"),
+        pytest.param("baseline", {}, [], id="baseline-allows-plain-pods"),
+        pytest.param(
+            "baseline",
+            {"hostNetwork": True, "hostPID": True},
+            ["host namespaces (hostNetwork=true, hostPID=true)"],
+            id="host-namespaces",
+        ),
+        pytest.param(
+            "baseline",
+            {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
+            ['hostPath volumes (volume "v")'],
+            id="host-path",
+        ),
+        pytest.param(
+            "baseline",
+            {
+                "containers": [
+                    {
+                        "name": "c",
+                        "securityContext": {
+                            "privileged": True,
+                            "capabilities": {"add": ["NET_ADMIN", "CHOWN"]},
+                        },
+                        "ports": [{"containerPort": 1, "hostPort": 80}],
+                    }
+                ]
+            },
+            [
+                (
+                    'non-default capabilities (container "c" must not include "NET_ADMIN" in '
+                    "securityContext.capabilities.add)"
+                ),
+                'hostPort (container "c" uses hostPort 80)',
+                'privileged (container "c" must not set securityContext.privileged=true)',
+            ],
+            id="privileged-container",
+        ),
+        pytest.param(
+            "baseline",
+            {"securityContext": {"seLinuxOptions": {"type": "spc_t", "user": "u"}}},
+            [
+                (
+                    'seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "spc_t"; '
+                    "user may not be set)"
+                )
+            ],
+            id="selinux",
+        ),
+        pytest.param(
+            "baseline",
+            {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}},
+            ["forbidden sysctls (kernel.msgmax)"],
+            id="sysctls",
+        ),
+        pytest.param(
+            "baseline",
+            {"containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "h"}}}]},
+            ['probe or lifecycle host (container "c" uses probe or lifecycle host "h")'],
+            id="probe-host",
+        ),
+        pytest.param(
+            "restricted",
+            {
+                "containers": [{"name": "c", "securityContext": SAFE | {"runAsUser": 0}}],
+                "volumes": [{"name": "v", "nfs": {"server": "s"}}],
+            },
+            [
+                'restricted volume types (volume "v" uses restricted volume type "nfs")',
+                'runAsUser=0 (container "c" must not set runAsUser=0)',
+            ],
+            id="restricted-volume-and-root",
+        ),
+        pytest.param(
+            "restricted",
+            {
+                "containers": [
+                    {
+                        "name": "c",
+                        "securityContext": SAFE | {"seccompProfile": {"type": "Unconfined"}},
+                    }
+                ]
+            },
+            [
+                (
+                    'seccompProfile (container "c" must not set securityContext.seccompProfile.type to '
+                    '"Unconfined")'
+                )
+            ],
+            id="seccomp",
+        ),
+        pytest.param(
+            "restricted",
+            {"containers": [{"name": "c", "securityContext": SAFE}]},
+            [],
+            id="restricted-allows-safe-pods",
+        ),
+    ],
+)
+def test_a_pod_falls_short_of_a_level(
+    level: str, spec: dict[str, Any], expected: list[str]
+) -> None:
+    assert violations(level, {"containers": [{"name": "c"}], **spec}) == expected
+
+
+def test_a_namespace_cannot_ask_for_a_level_that_does_not_exist(api: Api) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "strict"}
+
+    with pytest.raises(ApiError) as caught:
+        api.patch("namespaces", "default", {"metadata": {"labels": labels}}, user=USER)
+
+    assert 'Unsupported value: "strict"' in caught.value.message
