@@ -42,6 +42,12 @@ class Case:
     is_build: bool = False
 
     @property
+    def title(self) -> str:
+        """The image, and the accelerator it is for where that is what the case is about."""
+        accelerator = self.node_selector["cloud.google.com/gke-accelerator"]
+        return self.image if self.node_selector == L4_SPOT else f"{self.image} for {accelerator}"
+
+    @property
     def streams(self) -> bool:
         """Whether a second node is to stream it."""
         return self.mirror is not None

@@ -227,5 +227,5 @@ def _show(console: Console, results: list[Result]) -> None:
         warmup = result.warmup or {}
         outcome = warmup.get("outcome") or ("Job created" if result.job else "none")
         advice = "; ".join(_faults(result)) or warmup.get("hint") or ""
-        table.add_row(result.case.image, result.job or "-", outcome, advice)
+        table.add_row(result.case.title, result.job or "-", outcome, advice)
     console.print(table)

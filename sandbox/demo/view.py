@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -46,7 +47,7 @@ class View:
 
     def say(self, text: str) -> None:
         """Say what happens next."""
-        self._console.print(f"[dim]{self._elapsed()}[/dim]  [bold]{text}[/bold]")
+        self._console.print(f"[dim]{self._elapsed()}[/dim]  [bold]{text}[/bold]", highlight=False)
 
     def update(self, results: Sequence[Result]) -> None:
         """Show how far each case is."""
@@ -56,7 +57,7 @@ class View:
         for result in results:
             said, _ = _describe(result)
             if result.is_warm:
-                self._say_once(result.case.name, f"{result.case.image}: {said}")
+                self._say_once(result.case.name, f"{result.case.title}: {said}")
 
     def _say_once(self, name: str, text: str) -> None:
         if self._said.get(name) != text:
@@ -68,7 +69,7 @@ class View:
         for result in results:
             said, style = _describe(result)
             mark: RenderableType = Spinner("dots") if style == "dim" else Text("●", style=style)
-            table.add_row(mark, Text(result.case.image), Text(said, style=style))
+            table.add_row(mark, Text(result.case.title), Text(said, style=style))
         return table
 
     def _elapsed(self) -> str:
@@ -80,7 +81,11 @@ def show_results(console: Console, results: Sequence[Result]) -> None:
     # Where there is no terminal nobody can widen it, so that nothing is cut.
     wide = console if console.is_terminal else Console(file=console.file, width=_WIDE)
     table = Table(
-        title=f"What became of each image (mirrors are in {MIRRORS})", title_justify="left"
+        title=f"What became of each image (mirrors are in {MIRRORS})",
+        title_justify="left",
+        title_style="bold",
+        box=box.HORIZONTALS,
+        show_lines=True,
     )
     table.add_column("image", overflow="fold", ratio=4)
     table.add_column("mirror", overflow="fold", ratio=2)
@@ -98,7 +103,7 @@ def _row(result: Result) -> list[RenderableType]:
     warmup, second = result.warmup or {}, result.second_pull or {}
     verdict, style = _verdict(result)
     return [
-        result.case.image,
+        result.case.title,
         _repository(result),
         warmup.get("node") or "-",
         _seconds(warmup.get("pull_seconds")),
