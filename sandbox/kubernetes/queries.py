@@ -67,9 +67,10 @@ def list_page(cluster: Cluster, query: Query) -> Page:
         revision, start = _position(cluster, query)
         objects = cluster.store.at(query.resource.key, revision)
     chosen = sorted(
-        (name, stored) for name, stored in objects.items() if _is_wanted(query, name, start)
+        (name, stored)
+        for name, stored in objects.items()
+        if _is_wanted(query, name, start) and matches(stored.body)
     )
-    chosen = [(name, stored) for name, stored in chosen if matches(stored.body)]
     page = chosen[: query.limit] if query.limit else chosen
     left = len(chosen) - len(page)
     if not left:

@@ -76,6 +76,8 @@ class Store:
         with self.lock:
             objects = dict(self._objects[resource])
             self.check_reach(revision)
+            if revision == self.revision:
+                return objects
             for change in reversed(self._history):
                 if change.revision <= revision:
                     break

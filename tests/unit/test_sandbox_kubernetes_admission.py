@@ -209,8 +209,8 @@ def test_pods_are_refused_and_templates_warned_of_by_pod_security(engine: Engine
             },
             [
                 (
-                    'non-default capabilities (container "c" must not include "NET_ADMIN" in '
-                    "securityContext.capabilities.add)"
+                    'non-default capabilities (container "c" must not include "NET_ADMIN" '
+                    "in securityContext.capabilities.add)"
                 ),
                 'hostPort (container "c" uses hostPort 80)',
                 'privileged (container "c" must not set securityContext.privileged=true)',
@@ -222,8 +222,8 @@ def test_pods_are_refused_and_templates_warned_of_by_pod_security(engine: Engine
             {"securityContext": {"seLinuxOptions": {"type": "spc_t", "user": "u"}}},
             [
                 (
-                    'seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "spc_t"; '
-                    "user may not be set)"
+                    "seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "
+                    '"spc_t"; user may not be set)'
                 )
             ],
             id="selinux",
@@ -264,8 +264,8 @@ def test_pods_are_refused_and_templates_warned_of_by_pod_security(engine: Engine
             },
             [
                 (
-                    'seccompProfile (container "c" must not set securityContext.seccompProfile.type to '
-                    '"Unconfined")'
+                    'seccompProfile (container "c" must not set '
+                    'securityContext.seccompProfile.type to "Unconfined")'
                 )
             ],
             id="seccomp",

@@ -20,10 +20,10 @@ def check_quota(attributes: Attributes, store: Store) -> None:
         return
     for (_, name), quota in sorted(store.scan(QUOTAS, attributes.namespace or "-")):
         if is_in_scope(quota.body, attributes.resource, attributes.body):
-            _check_one(attributes, name, quota.body, store)
+            _check_one(attributes, name, quota.body)
 
 
-def _check_one(attributes: Attributes, name: str, quota: Body, store: Store) -> None:
+def _check_one(attributes: Attributes, name: str, quota: Body) -> None:
     hard = {key: parse_quantity(text) for key, text in mapping(quota, "spec", "hard").items()}
     lacking = list(unspecified(attributes.resource, attributes.body, set(hard)))
     if lacking:
@@ -34,7 +34,7 @@ def _check_one(attributes: Attributes, name: str, quota: Body, store: Store) -> 
     asked = {key: amount for key, amount in usage.items() if key in hard and amount}
     if not asked:
         return
-    used = used_by(quota, attributes.namespace, set(asked), store)
+    used = noted(quota)
     over = [key for key, amount in asked.items() if used[key] + amount > hard[key]]
     if over:
         why = (
@@ -53,21 +53,32 @@ def format_used(name: str, amount: Fraction) -> str:
     return format_quantity(amount, binary="memory" in name or "storage" in name)
 
 
+def noted(quota: Body) -> Usage:
+    """Return what the status of a quota says is used."""
+    listed = mapping(quota, "status", "used")
+    return {name: parse_quantity(text) for name, text in listed.items()}
+
+
 def used_by(quota: Body, namespace: str, names: set[str], store: Store) -> Usage:
-    """Return how much of the named things a namespace holds now."""
+    """Count how much of the named things a namespace holds now."""
     used = dict.fromkeys(names, Fraction(0))
-    for resource in {counted_resource(name) for name in names}:
-        served = _BY_KEY.get(resource) or _custom(resource)
+    for resource in {_counted_resource(name) for name in names}:
         for _, stored in store.scan(resource, namespace):
-            if not is_in_scope(quota, served, stored.body):
-                continue
-            for name, amount in usage_of(served, stored.body).items():
-                if name in used:
-                    used[name] += amount
+            for name, amount in counted(quota, resource, stored.body).items():
+                used[name] += amount
     return used
 
 
-def counted_resource(name: str) -> str:
+def counted(quota: Body, resource: str, body: Body) -> Usage:
+    """Return what an object counts for in a quota, of the things that this limits."""
+    served = _BY_KEY.get(resource) or _custom(resource)
+    if not is_in_scope(quota, served, body):
+        return {}
+    hard = mapping(quota, "spec", "hard")
+    return {name: amount for name, amount in usage_of(served, body).items() if name in hard}
+
+
+def _counted_resource(name: str) -> str:
     """Return the resource whose objects a quota's name counts."""
     if name.startswith("count/"):
         return name.removeprefix("count/")
