@@ -11,6 +11,7 @@ REFERENCES = "prestream-image-references"
 AUDIT = "prestream-audit"
 GKE_EVENTS = "prestream-gke-events"
 BUILDS = "cloud-builds"
+PUSHES = "gcr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Trigger:
 
 TRIGGERS = (
     Trigger(BUILDS, "build_notification"),
+    Trigger(PUSHES, "registry_push"),
     Trigger(AUDIT, "audit_log"),
     Trigger(REFERENCES, "image_reference"),
     Trigger(GKE_EVENTS, "pull_event"),

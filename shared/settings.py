@@ -197,6 +197,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_event_age_hours: kinds.MaxEventAgeHours = 24.0
     """Events published longer ago are ignored; `0` for no limit."""
 
+    @property
+    def mirror_hosts(self) -> Mapping[str, str]:
+        """The upstream registry of each mirror, by the id of its repository."""
+        return {
+            upstream.repository or make_repository_id(host): host
+            for host, upstream in self.upstreams.items()
+        }
+
 
 NOT_IN_FILE = frozenset({"deployment_project"})
 """Fields of the settings that are no keys of the file."""

@@ -78,10 +78,7 @@ class Mirrors:
         self._registry = registry
         self._repositories = repositories
         self._checked: set[RepositoryName] = set()
-        self._hosts = {
-            upstream.repository or make_repository_id(host): host
-            for host, upstream in settings.upstreams.items()
-        }
+        self._hosts = settings.mirror_hosts
 
     def locate(self, reference: ImageReference, cluster_location: str) -> Source:
         """

@@ -24,7 +24,7 @@ from shared.domain.reports import (
     Origin,
     PodUnschedulable,
 )
-from shared.domain.repositories import is_google_registry, make_repository_id
+from shared.domain.repositories import is_google_registry
 from shared.domain.rewriting import trace_upstream
 from shared.domain.verdicts import PullObservation, judge_pull
 from shared.errors import InvalidEventError, TransientError
@@ -74,10 +74,7 @@ class Observing:
         self._connect = connect
         self._facts = facts
         self._reporting = reporting
-        self._hosts = {
-            upstream.repository or make_repository_id(host): host
-            for host, upstream in settings.upstreams.items()
-        }
+        self._hosts = settings.mirror_hosts
 
     def observe(self, event: NodeEvent) -> Outcome:
         """

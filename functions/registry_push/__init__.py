@@ -1,0 +1,1 @@
+"""Artifact Registry pushes: publish a reference to the image that was pushed."""

@@ -1,0 +1,86 @@
+"""
+Artifact Registry's messages: an image was pushed, tagged or deleted.
+
+https://docs.cloud.google.com/artifact-registry/docs/configure-notifications
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from shared.domain.images import WrittenImage
+from shared.domain.references import InvalidReferenceError
+from shared.domain.requests import Cause, ReferenceRequest
+from shared.errors import InvalidEventError
+from shared.events.pubsub import PubsubMessage
+
+INSERT = "INSERT"
+
+# What signing and scanning tools push beside an image: no workload runs from it.
+# https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
+_ATTACHED_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.\w+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryPush:
+    """A change in a Docker repository of Artifact Registry."""
+
+    action: str
+    message_id: str
+    image: WrittenImage | None = None
+    """
+    What was pushed under a tag, at its digest; None for what has no tag.
+
+    Every platform of an index is pushed without one before the index itself, and a workload that
+    names a digest alone is seen when it is deployed.
+    """
+
+    @classmethod
+    def from_message(cls, message: PubsubMessage) -> Self:
+        """
+        Read the change out of a message.
+
+        Raises:
+            InvalidEventError: The data is none, or its names are no references.
+        """
+        try:
+            wire = msgspec.json.decode(message.data, type=_Wire)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+            raise InvalidEventError(f"not a change of a repository: {exc}") from exc
+        if wire.action != INSERT or not wire.tag:
+            return cls(wire.action, message.message_id)
+        digest = (wire.digest or "").partition("@")[2]
+        try:
+            image = WrittenImage.parse(f"{wire.tag}@{digest}" if digest else wire.tag)
+        except InvalidReferenceError as exc:
+            raise InvalidEventError(str(exc)) from exc
+        return cls(wire.action, message.message_id, image)
+
+    @property
+    def is_attachment(self) -> bool:
+        """Whether it is a signature or the like, which belongs to an image and is none."""
+        return self.image is not None and bool(
+            _ATTACHED_TAG.fullmatch(self.image.reference.tag or "")
+        )
+
+    @property
+    def cause(self) -> Cause:
+        """What a request says about where it comes from."""
+        return Cause("push", self.message_id, self.image.text if self.image else None)
+
+    @property
+    def request(self) -> ReferenceRequest | None:
+        """A request for what was pushed, wherever it may be wanted."""
+        if self.image is None:
+            return None
+        return ReferenceRequest(
+            image=self.image.text, reference=self.image.reference, cause=self.cause
+        )
+
+
+class _Wire(msgspec.Struct):
+    action: str
+    digest: str | None = None
+    tag: str | None = None
