@@ -74,15 +74,17 @@ class WarmupKey:
         """
         Return the Job's name: recognisable by the image, unique by the hash behind it.
 
+        The tag is no part of it: two tags of one digest are one warmup.
+
         >>> key = WarmupKey(digest=Digest("sha256:0"), cluster="c", target=Placement(), period=1)
         >>> key.job_name(ImageReference("docker.io", "anyscale/ray-ml", "2.7.0"))
-        'warm-ray-ml-2-7-0-7a5dd73931'
+        'warm-ray-ml-7a5dd73931'
         """
         parts = [self.digest, self.cluster, self.target.canonical, str(self.period)]
         parts += [self.forced_by] if self.forced_by else []
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        words = [image.repository.rpartition("/")[2], image.tag or ""]
-        slug = _NO_NAME.sub("-", "-".join(words).lower()).strip("-")[:_MAX_SLUG].strip("-")
+        name = image.repository.rpartition("/")[2]
+        slug = _NO_NAME.sub("-", name).strip("-")[:_MAX_SLUG].strip("-")
         return JobName(f"warm-{slug}-{digest[:10]}")
 
 
