@@ -12,8 +12,9 @@ from typing import Any, Self
 import msgspec
 
 from shared.domain.clusters import ClusterName, is_watched
+from shared.domain.owners import has_built_in_controller
 from shared.domain.requests import Cause, ReferenceRequest
-from shared.domain.untrusted import field_at, mapping_of, mappings_of, text_of
+from shared.domain.untrusted import mapping_of, text_of
 from shared.domain.workloads import PodSpec
 from shared.errors import InvalidEventError
 from shared.events.operations import Operation
@@ -31,8 +32,6 @@ _DRY_RUN_LABEL = "command.gke.io/dryRun"
 # The API server sets it where it left out the bodies of a large request:
 # https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/plugin/pkg/audit/truncate/truncate.go
 _TRUNCATED_LABEL = "audit.k8s.io/truncated"
-
-_BUILT_IN_CONTROLLERS = frozenset({"apps/v1", "batch/v1"})
 
 # Answers that are not the object that was written.
 _OTHER_ANSWERS = frozenset({"Status", "Table", "PartialObjectMetadata"})
@@ -196,15 +195,7 @@ def _has_seen_owner(entry: LogEntry) -> bool:
     """
     if entry.operation is not None and entry.operation.sub_resource is not None:
         return False
-    return any(
-        owner.get("controller") is True
-        and (
-            text_of(owner.get("apiVersion")) in _BUILT_IN_CONTROLLERS
-            or (owner.get("apiVersion") == "v1" and owner.get("kind") == "ReplicationController")
-        )
-        for body in (entry.response, entry.request)
-        for owner in mappings_of(field_at(body, ("metadata", "ownerReferences")))
-    )
+    return has_built_in_controller(entry.response) or has_built_in_controller(entry.request)
 
 
 # In the order in which they are asked; the first that holds is told.
