@@ -20,7 +20,7 @@ def assemble(clock: Clock) -> Engine:
     engine = Engine(cluster, AuditLog(clock), Authorizer(store))
     for follower in (
         NamespaceLifecycle(engine),
-        DefinitionLifecycle(cluster.resources),
+        DefinitionLifecycle(engine),
         GarbageCollector(engine),
         QuotaStatus(engine),
     ):

@@ -3,7 +3,7 @@
 from sandbox.kubernetes.bodies import Body, items, mapping
 from sandbox.kubernetes.calls import Call, Caller, Deletion
 from sandbox.kubernetes.engine import Engine
-from sandbox.kubernetes.resources import Resource, Resources
+from sandbox.kubernetes.resources import Resource
 from sandbox.kubernetes.store import Change
 
 _AGENT = "kube-controller-manager/v1.36.0 (linux/amd64)"
@@ -90,19 +90,31 @@ class NamespaceLifecycle:
 class DefinitionLifecycle:
     """Serves what CustomResourceDefinitions define, as long as they are there."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._resources = engine.cluster.resources
 
     def follow(self, change: Change) -> None:
         """Serve, or serve no longer, what a definition defines."""
         if change.resource != _DEFINITIONS:
             return
-        if change.before is not None:
-            spec = mapping(change.before.body, "spec")
-            self._resources.remove(spec["group"], spec["names"]["plural"])
-        if change.after is not None:
-            for resource in custom_resources(mapping(change.after.body, "spec")):
-                self._resources.add(resource)
+        before = mapping(change.before.body, "spec") if change.before is not None else None
+        after = mapping(change.after.body, "spec") if change.after is not None else None
+        if before == after:
+            return
+        if before is not None:
+            if after is None:
+                self._delete_all(before)
+            self._resources.remove(before["group"], before["names"]["plural"])
+        for resource in custom_resources(after) if after is not None else ():
+            self._resources.add(resource)
+
+    def _delete_all(self, spec: Body) -> None:
+        """Delete what was defined: nothing serves it any more."""
+        for resource in custom_resources(spec)[:1]:
+            deletion = Deletion("Background")
+            caller = _controller("customresourcedefinition-controller")
+            self._engine.execute(Call("deletecollection", resource, caller, deletion=deletion))
 
 
 def custom_resources(spec: Body) -> list[Resource]:

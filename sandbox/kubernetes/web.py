@@ -14,9 +14,10 @@ from sandbox.kubernetes.cluster import present_raw
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.http_requests import call_of, query_of, verb_of, watching_of
 from sandbox.kubernetes.paths import Target, parse_target
-from sandbox.kubernetes.queries import list_text
+from sandbox.kubernetes.queries import list_page, list_text
 from sandbox.kubernetes.statuses import ApiError, failure, method_not_allowed, unknown_path
 from sandbox.kubernetes.streams import Streams
+from sandbox.kubernetes.tables import TABLE, table_of
 from sandbox.kubernetes.views import VIEWS, read_view
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -50,6 +51,11 @@ def _json(body: Body, code: int = 200, warnings: Iterable[str] = ()) -> flask.Re
         text = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{text}"')
     return response
+
+
+def _accepted() -> str:
+    """Return the first of the types that the client would like."""
+    return flask.request.headers.get("Accept", "").partition(",")[0]
 
 
 class Web:
@@ -118,7 +124,7 @@ class Web:
     def _check_method(self, target: Target, verb: str) -> None:
         resource = target.resource
         named = bool(target.name)
-        if resource.namespaced and not target.namespace and verb != "deletecollection":
+        if resource.namespaced and not target.namespace:
             raise method_not_allowed()
         if not resource.stored and verb != "create":
             raise method_not_allowed()
@@ -135,6 +141,8 @@ class Web:
         resource = target.resource
         if not resource.stored:
             raise method_not_allowed()
+        if verb != "watch" and not target.subresource and TABLE in _accepted():
+            return _json(self._table(target, verb))
         if verb == "list":
             text = list_text(self._cluster, query_of(target))
             return flask.Response(text, content_type=_JSON)
@@ -147,6 +155,15 @@ class Web:
         if target.subresource not in VIEWS:
             raise method_not_allowed()
         return _json(read_view(resource, target.subresource, stored.copy()))
+
+    def _table(self, target: Target, verb: str) -> Body:
+        resource, now = target.resource, self._cluster.clock.now()
+        if verb == "get":
+            stored = self._cluster.fetch(resource, target.namespace, target.name)
+            version = {"resourceVersion": str(stored.revision)}
+            return table_of(resource, [stored.body], version, now)
+        page = list_page(self._cluster, query_of(target))
+        return table_of(resource, (one.body for one in page.listed), page.metadata(), now)
 
     def _answer_path(self, path: str, caller: Caller) -> flask.Response:
         """Answer what is no resource: health, the version, discovery."""

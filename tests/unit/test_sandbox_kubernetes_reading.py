@@ -1,0 +1,231 @@
+"""How the embedded API server reads objects, and how it shows them."""
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from sandbox.clock import Clock
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.assembly import assemble
+from sandbox.kubernetes.quantities import format_quantity, parse_quantity
+from sandbox.kubernetes.resources import Resources
+from sandbox.kubernetes.statuses import ApiError
+from sandbox.kubernetes.tables import table_of
+
+USER = "tester"
+NOW = datetime(2026, 1, 1, 1, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api(assemble(Clock()))
+
+
+def pod(**spec: Any) -> dict[str, Any]:
+    containers = [{"name": "c", "image": "i"}]
+    return {"metadata": {"name": "p"}, "spec": {"containers": containers, **spec}}
+
+
+def test_null_is_the_absence_of_a_value(api: Api) -> None:
+    body = pod(nodeName=None, tolerations=None)
+    body["metadata"]["creationTimestamp"] = None
+
+    made = api.create("pods", body, "default", user=USER)
+
+    assert "nodeName" not in made["spec"]
+    assert made["metadata"]["creationTimestamp"].endswith("Z")
+
+
+def test_times_are_kept_as_finely_as_their_fields_are(api: Api) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "firstTimestamp": "2026-01-01T00:00:00.9Z",
+        "lastTimestamp": "2026-01-01T02:00:00+02:00",
+        "eventTime": "2026-01-01T00:00:00.1234567Z",
+    }
+
+    made = api.create("events", event, "default", user=USER)
+
+    assert made["firstTimestamp"] == "2026-01-01T00:00:00Z"
+    assert made["lastTimestamp"] == "2026-01-01T00:00:00Z"
+    assert made["eventTime"] == "2026-01-01T00:00:00.123456Z"
+
+
+def test_a_text_that_is_no_time_is_refused(api: Api) -> None:
+    event = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"namespace": "default"},
+        "firstTimestamp": "yesterday",
+    }
+
+    with pytest.raises(ApiError) as caught:
+        api.create("events", event, "default", user=USER)
+
+    assert caught.value.code == 400
+    assert 'parsing time "yesterday"' in caught.value.message
+
+
+def test_a_number_too_large_for_its_field_is_refused(api: Api) -> None:
+    with pytest.raises(ApiError) as caught:
+        api.create("pods", pod(priority=2**31), "default", user=USER)
+
+    assert "cannot unmarshal number 2147483648 into Go struct field PodSpec.spec.priority" in (
+        caught.value.message
+    )
+
+
+def test_a_status_shows_the_zeros_that_the_server_always_shows(api: Api) -> None:
+    api.create("pods", pod(), "default", user=USER)
+    status = {"containerStatuses": [{"name": "c"}]}
+
+    written = api.patch("pods", "p", {"status": status}, "default", user=USER, subresource="status")
+
+    assert written["status"]["containerStatuses"] == [
+        {"name": "c", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        pytest.param("nginx", "Always", id="no-tag"),
+        pytest.param("nginx:latest", "Always", id="latest"),
+        pytest.param("nginx:1.27", "IfNotPresent", id="tag"),
+        pytest.param("registry:5000/nginx", "Always", id="port-is-no-tag"),
+        pytest.param(f"nginx@sha256:{'0' * 64}", "IfNotPresent", id="digest"),
+    ],
+)
+def test_the_pull_policy_follows_the_tag(api: Api, image: str, policy: str) -> None:
+    body = pod(containers=[{"name": "c", "image": image}])
+
+    made = api.create("pods", body, "default", user=USER)
+
+    assert made["spec"]["containers"][0]["imagePullPolicy"] == policy
+
+
+def test_requests_follow_limits(api: Api) -> None:
+    resources = {"limits": {"nvidia.com/gpu": 1, "cpu": "2"}, "requests": {"cpu": "1"}}
+
+    made = api.create(
+        "pods",
+        pod(containers=[{"name": "c", "image": "i", "resources": resources}]),
+        "default",
+        user=USER,
+    )
+
+    container = made["spec"]["containers"][0]
+    assert container["resources"]["requests"] == {"cpu": "1", "nvidia.com/gpu": "1"}
+    assert made["status"]["qosClass"] == "Burstable"
+
+
+def test_bodies_that_callers_keep_change_nothing_in_the_store(api: Api) -> None:
+    body = pod()
+    made = api.create("pods", body, "default", user=USER)
+
+    body["spec"]["containers"][0]["image"] = "other"
+    made["spec"]["containers"][0]["image"] = "other"
+    api.read("pods", "p", "default")["spec"]["containers"].clear()
+    api.list("pods")[0]["metadata"]["name"] = "other"
+
+    kept = api.read("pods", "p", "default")
+    assert kept["spec"]["containers"][0]["image"] == "i"
+    assert kept["metadata"]["name"] == "p"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("100m", Fraction(1, 10)),
+        ("1.5Gi", Fraction(3 * 2**29)),
+        ("2e3", Fraction(2000)),
+        ("5G", Fraction(5 * 10**9)),
+        ("-1", Fraction(-1)),
+    ],
+)
+def test_quantities_are_exact(text: str, value: Fraction) -> None:
+    assert parse_quantity(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "1x", "Gi", "1.2.3"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid quantity"):
+        parse_quantity(text)
+
+
+def test_quantities_are_formatted_in_their_shortest_form() -> None:
+    assert format_quantity(Fraction(0)) == "0"
+    assert format_quantity(Fraction(4000)) == "4k"
+    assert format_quantity(Fraction(1, 4)) == "250m"
+    assert format_quantity(Fraction(3 * 2**29), binary=True) == "1536Mi"
+
+
+def test_a_table_counts_ages_by_the_clock_of_the_sandbox() -> None:
+    job = {
+        "metadata": {"name": "warm", "creationTimestamp": "2026-01-01T00:50:00Z"},
+        "spec": {"completions": 1},
+        "status": {
+            "succeeded": 1,
+            "startTime": "2026-01-01T00:50:00Z",
+            "completionTime": "2026-01-01T00:53:20Z",
+            "conditions": [{"type": "Complete", "status": "True"}],
+        },
+    }
+
+    table = table_of(Resources().named("jobs.batch"), [job], {}, NOW)
+
+    assert [column["name"] for column in table["columnDefinitions"]] == [
+        "Name",
+        "Status",
+        "Completions",
+        "Duration",
+        "Age",
+    ]
+    assert table["rows"][0]["cells"] == ["warm", "Complete", "1/1", "3m20s", "10m"]
+
+
+@pytest.mark.parametrize(
+    ("pod_status", "expected"),
+    [
+        pytest.param({"phase": "Pending"}, "Pending", id="phase"),
+        pytest.param(
+            {
+                "phase": "Pending",
+                "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}],
+            },
+            "ImagePullBackOff",
+            id="waiting",
+        ),
+        pytest.param({"phase": "Failed", "reason": "Evicted"}, "Evicted", id="reason"),
+    ],
+)
+def test_a_table_says_what_a_pod_waits_for(pod_status: dict[str, Any], expected: str) -> None:
+    body = pod() | {"status": pod_status}
+
+    table = table_of(Resources().named("pods"), [body], {}, NOW)
+
+    assert table["rows"][0]["cells"][2] == expected
+
+
+def test_what_a_definition_defined_goes_with_it(api: Api) -> None:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    definition = {
+        "metadata": {"name": "gigs.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "gigs", "kind": "Gig"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+    crds = "customresourcedefinitions.apiextensions.k8s.io"
+    api.create(crds, definition, user=USER)
+    gig = {"apiVersion": "example.com/v1", "kind": "Gig", "metadata": {"name": "g"}}
+    api.create("gigs.example.com", gig, "default", user=USER)
+
+    api.delete(crds, "gigs.example.com", user=USER)
+    api.create(crds, definition, user=USER)
+
+    assert api.list("gigs.example.com") == []
