@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 _TOLD: Final = {
     "created": "created Job {}",
-    "waiting": "Job {} waits for its turn",
-    "known": "Job {} was made before",
+    "waiting": "queued Job {}",
+    "known": "found Job {} of this period",
     "too_small": "too small for Job {}",
     "would_create": "would create {}",
     "published": "published {}",
@@ -16,6 +16,7 @@ _TOLD: Final = {
 }
 """What a detail of that name says to a person."""
 
+_SUBJECTS: Final = ("image", "job", "pod", "node")
 _MAX_NAMED = 3
 
 
@@ -42,25 +43,24 @@ class Outcome:
         'pull_failed: it is gone'
         """
         details = self.details
-        told = [
+        results = [_result(each) for each in (details, *(details.get("failures") or ()))]
+        deeds = [
             text.format(_names(details[name])) for name, text in _TOLD.items() if details.get(name)
         ]
-        told += [_result(each) for each in details.get("failures") or ()]
-        result = _result(details)
-        if result:
-            told.insert(0, result)
-        elif details.get("fact"):
-            told.insert(0, str(details["fact"]))
-        text = "; ".join(told)
-        image = str(details.get("image") or "")
-        if image and image not in text:
-            text += f" for {image}" if text else image
-        return text
+        told = [each for each in results if each] + deeds
+        first = told[0] if told else str(details.get("fact") or "")
+        return "; ".join([_with_subject(first, details), *told[1:]])
 
 
 def ignored(reason: str, **details: Any) -> Outcome:
     """Return the outcome of a delivery that asks for nothing, with the reason."""
     return Outcome("ignored", {"reason": reason, **details})
+
+
+def _result(details: Mapping[str, Any]) -> str:
+    """Say how a warmup or a pull ended, and why."""
+    parts = [details.get(name) for name in ("outcome", "streamed", "reason")]
+    return ": ".join(str(part) for part in parts if part)
 
 
 def _names(value: Any) -> str:
@@ -71,7 +71,12 @@ def _names(value: Any) -> str:
     return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _result(details: Mapping[str, Any]) -> str:
-    """Say how a warmup or a pull ended, and why."""
-    parts = [details.get(name) for name in ("outcome", "streamed", "reason")]
-    return ": ".join(str(part) for part in parts if part)
+def _with_subject(text: str, details: Mapping[str, Any]) -> str:
+    """Name what it was about, unless the text does."""
+    subject = str(next((details[name] for name in _SUBJECTS if details.get(name)), ""))
+    if not subject or subject in text:
+        return text
+    if not text:
+        return subject
+    # A reason is a sentence of its own.
+    return f"{text} ({subject})" if details.get("reason") else f"{text} for {subject}"
