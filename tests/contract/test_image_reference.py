@@ -1,0 +1,233 @@
+"""The function image_reference through the real framework: what it takes from a message."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.clock import Clock
+from sandbox.cloud_logging import CloudLogging
+from sandbox.faults import Faults
+from shared.domain.clusters import ClusterName, UnknownClusterError
+from shared.domain.outcomes import Outcome
+from shared.domain.placements import Placement
+from shared.domain.requests import Cause, ReferenceRequest
+from shared.errors import TransientError
+from shared.workflows.warming import Delivery
+from tests.fakes.served_functions import ServedFunction, served
+
+CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
+DOCUMENTED = {
+    "image": "anyscale/ray-ml:2.7.0",
+    "cluster": CLUSTER,
+    "placement": {
+        "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+        "tolerations": [],
+    },
+    "platform": "linux/amd64",
+    "cause": {
+        "kind": "audit_log",
+        "id": "INSERT_ID",
+        "resource": "apps/v1/namespaces/ml/deployments/trainer",
+    },
+    "force": False,
+}
+
+
+class Recorded:
+    """Stands for both workflows, and keeps what they were asked to do."""
+
+    def __init__(self) -> None:
+        self.warmed: list[tuple[Delivery, ClusterName]] = []
+        self.spread_requests: list[ReferenceRequest] = []
+        self.error: Exception | None = None
+
+    def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
+        if self.error is not None:
+            raise self.error
+        self.warmed.append((delivery, cluster))
+        return Outcome("handled", {"created": ["warm-1"], "image": delivery.request.image})
+
+    def spread(self, request: ReferenceRequest) -> Outcome:
+        self.spread_requests.append(request)
+        return Outcome("handled", {"published": [CLUSTER], "image": request.image})
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "prestream.yaml"
+    path.write_text("")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
+    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def function(configure: Path, recorded: Recorded) -> Iterator[ServedFunction]:
+    del configure
+    wiring = {"_warming": lambda: recorded, "_spreading": lambda: recorded}
+    with served("image_reference", **wiring) as function:
+        yield function
+
+
+Line = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    def read() -> dict[str, Any]:
+        (text,) = capsys.readouterr().out.splitlines()
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    return read
+
+
+@pytest.mark.parametrize("form", ["push", "push_cloud_event"])
+def test_the_documented_message_is_understood_whole(
+    function: ServedFunction, recorded: Recorded, line: Line, form: str
+) -> None:
+    published = datetime.now(UTC)
+
+    status = getattr(function, form)(DOCUMENTED, messageId="m-7", publishTime=published.isoformat())
+
+    ((delivery, cluster),) = recorded.warmed
+    request = delivery.request
+    assert status == 200
+    assert (delivery.message_id, delivery.publish_time) == ("m-7", published)
+    assert str(cluster) == CLUSTER
+    assert (request.image, str(request.reference)) == (
+        "anyscale/ray-ml:2.7.0",
+        "docker.io/anyscale/ray-ml:2.7.0",
+    )
+    assert request.placement == Placement.of({"cloud.google.com/gke-accelerator": "nvidia-l4"})
+    assert request.platform == "linux/amd64"
+    assert request.cause == Cause(
+        "audit_log", "INSERT_ID", "apps/v1/namespaces/ml/deployments/trainer"
+    )
+    assert request.force is False
+    assert line()["message"] == "event handled: created Job warm-1 for anyscale/ray-ml:2.7.0"
+
+
+def test_a_person_can_publish_an_image_alone(
+    function: ServedFunction, recorded: Recorded, line: Line
+) -> None:
+    assert function.push({"image": "nginx"}) == 200
+
+    (request,) = recorded.spread_requests
+    assert (request.image, request.cause.kind) == ("nginx", "manual")
+    assert recorded.warmed == []
+    assert line()["message"] == f"event handled: published {CLUSTER} for nginx"
+
+
+@pytest.mark.parametrize(
+    ("clusters", "is_watched"),
+    [("[gpu]", True), (f"[{CLUSTER}]", True), ("[other]", False), ("auto", True)],
+)
+def test_a_cluster_that_is_not_watched_is_left_alone(
+    function: ServedFunction,
+    recorded: Recorded,
+    configure: Path,
+    line: Line,
+    clusters: str,
+    *,
+    is_watched: bool,
+) -> None:
+    configure.write_text(f"clusters: {clusters}")
+
+    assert function.push(DOCUMENTED) == 200
+    assert bool(recorded.warmed) is is_watched
+    assert (line()["disposition"] == "handled") is is_watched
+
+
+@pytest.mark.parametrize(
+    ("hours", "disposition"), [(23, "handled"), (25, "ignored")], ids=["young", "old"]
+)
+def test_a_message_that_is_too_old_is_ignored(
+    function: ServedFunction, recorded: Recorded, line: Line, hours: int, disposition: str
+) -> None:
+    published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+
+    assert function.push(DOCUMENTED, publishTime=published) == 200
+    said = line()
+    assert said["disposition"] == disposition
+    assert DOCUMENTED["image"] in said["message"]
+    assert bool(recorded.warmed) is (disposition == "handled")
+
+
+def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
+    function: ServedFunction, recorded: Recorded, line: Line
+) -> None:
+    recorded.error = UnknownClusterError(f"there is no cluster {CLUSTER}")
+
+    assert function.push(DOCUMENTED) == 200
+    said = line()
+    assert said["message"] == (
+        f"event ignored: there is no cluster {CLUSTER} (anyscale/ray-ml:2.7.0)"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"image": None}, id="no-image"),
+        pytest.param({"image": ""}, id="empty-image"),
+        pytest.param({"image": "Not An Image"}, id="no-reference"),
+        pytest.param({"image": 5}, id="number"),
+        pytest.param({"cluster": "gpu"}, id="short-cluster"),
+        pytest.param({"cluster": "projects/a/locations/b/clusters/../c"}, id="path-for-a-cluster"),
+        pytest.param({"placement": "gpu"}, id="placement-is-text"),
+        pytest.param({"cause": {"kind": "rumour"}}, id="unknown-cause"),
+        pytest.param({"force": "yes"}, id="force-is-text"),
+        pytest.param({"platform": 5}, id="platform-is-a-number"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_poison(
+    function: ServedFunction, recorded: Recorded, line: Line, change: dict[str, Any]
+) -> None:
+    assert function.push(DOCUMENTED | change) == 200
+    assert line()["disposition"] == "rejected"
+    assert (recorded.warmed, recorded.spread_requests) == ([], [])
+
+
+def test_the_same_message_again_is_the_same_delivery(
+    function: ServedFunction, recorded: Recorded, line: Line
+) -> None:
+    published = datetime.now(UTC).isoformat()
+    recorded.error = TransientError("the mirror is being made")
+    first = function.push(DOCUMENTED, publishTime=published)
+    line()
+    recorded.error = None
+
+    again = [function.push(DOCUMENTED, publishTime=published) for _ in range(2)]
+
+    assert (first, again) == (503, [200, 200])
+    assert recorded.warmed[0] == recorded.warmed[1]
+
+
+def test_the_real_wiring_needs_nothing_but_the_environment(
+    configure: Path, monkeypatch: pytest.MonkeyPatch, line: Line
+) -> None:
+    del configure
+    logging = CloudLogging(Clock(), Faults()).start()
+    monkeypatch.setenv("CLOUD_LOGGING_EMULATOR_HOST", logging.address)
+
+    with served("image_reference") as function:
+        status = function.push(DOCUMENTED | {"image": "registry.example/a:1"})
+    logging.stop()
+
+    (entry,) = logging.entries
+    assert status == 200
+    assert entry["jsonPayload"]["outcome"] == "not_allowed"
+    assert entry["severity"] == "WARNING"
+    said = line()
+    assert said["message"].startswith("event handled: not_allowed: registry 'registry.example'")
+    assert said["hint"]

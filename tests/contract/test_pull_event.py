@@ -1,0 +1,290 @@
+"""The function pull_event through the real framework: from a delivery to a fact."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.clusters import ClusterName, UnknownClusterError
+from shared.domain.jobs import REPORTED_ANNOTATION
+from shared.errors import ConfigurationError, TransientError
+from shared.settings import load_settings
+from shared.workflows.observing import Observing
+from shared.workflows.reporting import Reporting
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.facts import FakeFactLog
+from tests.fakes.node_reports import (
+    JOB,
+    MIRROR,
+    NODE,
+    NOT_FOUND,
+    STATEMENT,
+    end,
+    job_event,
+    log_entry,
+    node_event,
+    place_node,
+    place_pod,
+    place_warmup,
+    pod_event,
+    pulled_text,
+    snapshotter_line,
+)
+from tests.fakes.served_functions import ServedFunction, served
+
+PAYLOADS = Path(__file__).parent / "payloads"
+
+
+class Deployment:
+    """What the function meets: one cluster and a log of facts."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.log = FakeFactLog()
+        self.unknown = False
+
+    def observing(self) -> Observing:
+        """Stand for the function's wiring."""
+        settings = load_settings({"GOOGLE_CLOUD_PROJECT": "demo"})
+        return Observing(
+            settings, connect=self.connect, facts=self.log, reporting=Reporting(self.log)
+        )
+
+    def connect(self, name: ClusterName) -> FakeCluster:
+        if self.unknown or name != GPU_CLUSTER:
+            raise UnknownClusterError(f"there is no cluster {name}")
+        return self.cluster
+
+    def warm(self, reason: str = "CompletionsReached") -> None:
+        """Put a warmup that ended into the cluster."""
+        place_node(self.cluster)
+        end(place_warmup(self.cluster), reason)
+        place_pod(self.cluster)
+        self.cluster.place(pod_event("Pulled", pulled_text()))
+
+
+@pytest.fixture
+def deployment() -> Deployment:
+    return Deployment()
+
+
+@pytest.fixture
+def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "prestream.yaml"
+    path.write_text("")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
+    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def function(configure: Path, deployment: Deployment) -> Iterator[ServedFunction]:
+    del configure
+    with served("pull_event", _observing=deployment.observing) as function:
+        yield function
+
+
+Line = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    """Read the one line that was logged since the last look."""
+
+    def read() -> dict[str, Any]:
+        (text,) = capsys.readouterr().out.splitlines()
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    return read
+
+
+@pytest.mark.parametrize("form", ["push", "push_cloud_event"])
+def test_a_warmup_that_ended_becomes_a_fact(
+    function: ServedFunction, deployment: Deployment, line: Line, form: str
+) -> None:
+    deployment.warm()
+
+    assert getattr(function, form)(log_entry(job_event("Completed"))) == 200
+
+    (fact,) = deployment.log.facts
+    assert (fact.event, fact.payload["outcome"]) == ("warmup.finished", "pulled")
+    assert REPORTED_ANNOTATION in deployment.cluster.jobs[JOB]["metadata"]["annotations"]
+    assert line()["message"] == ("event handled: pulled: unknown for anyscale/ray-ml:2.7.0")
+
+
+def test_a_warmup_that_failed_says_why_in_its_line(
+    function: ServedFunction, deployment: Deployment, line: Line
+) -> None:
+    deployment.warm("DeadlineExceeded")
+    deployment.cluster.events[:] = [pod_event("Failed", NOT_FOUND)]
+
+    function.push(log_entry(job_event("DeadlineExceeded")))
+
+    assert line()["message"] == (
+        "event handled: pull_failed: the registry has no such image (anyscale/ray-ml:2.7.0)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "event"),
+    [
+        pytest.param(
+            log_entry(pod_event("Pulled", pulled_text(), namespace="ml")), "pull.observed", id="pod"
+        ),
+        pytest.param(log_entry(node_event(STATEMENT)), "stream.observed", id="node"),
+        pytest.param(snapshotter_line(STATEMENT), "stream.observed", id="line"),
+    ],
+)
+def test_what_is_reported_becomes_a_fact(
+    function: ServedFunction, deployment: Deployment, line: Line, entry: Any, event: str
+) -> None:
+    place_node(deployment.cluster)
+
+    assert function.push(entry) == 200
+
+    (fact,) = deployment.log.facts
+    assert (fact.event, fact.payload["node"]) == (event, NODE)
+    said = line()
+    assert said["fact"] == event
+    assert said["message"].endswith(f" for {MIRROR}")
+
+
+@pytest.mark.parametrize("error", [TransientError("503"), ConfigurationError("403")])
+def test_a_fact_that_cannot_be_written_keeps_the_message(
+    function: ServedFunction, deployment: Deployment, line: Line, error: Exception
+) -> None:
+    deployment.warm()
+    deployment.log.error = error
+
+    assert function.push(log_entry(job_event("Completed"))) == 503
+    assert REPORTED_ANNOTATION not in deployment.cluster.jobs[JOB]["metadata"]["annotations"]
+    line()
+
+    deployment.log.error = None
+    assert function.push(log_entry(job_event("Completed"))) == 200
+    assert len(deployment.log.facts) == 1
+    assert line()["outcome"] == "pulled"
+
+
+def test_a_message_that_comes_again_is_one_fact(
+    function: ServedFunction, deployment: Deployment, line: Line
+) -> None:
+    deployment.warm()
+
+    statuses = [function.push(log_entry(job_event("Completed")))]
+    line()
+    statuses.append(function.push(log_entry(job_event("Completed"))))
+
+    assert statuses == [200, 200]
+    assert len(deployment.log.facts) == 1
+    assert line()["message"] == f"event handled: its fact was written before ({JOB})"
+
+
+def test_an_end_that_the_api_server_does_not_know_yet_is_delivered_again(
+    function: ServedFunction, deployment: Deployment, line: Line
+) -> None:
+    deployment.warm()
+    deployment.cluster.jobs[JOB]["status"] = {}
+
+    assert function.push(log_entry(job_event("Completed"))) == 503
+    assert line()["disposition"] == "deferred"
+
+
+@pytest.mark.parametrize(
+    ("hours", "limit", "disposition"),
+    [
+        pytest.param(23, "", "handled", id="young"),
+        pytest.param(25, "", "ignored", id="old"),
+        pytest.param(400, "max_event_age_hours: 0", "handled", id="no-limit"),
+    ],
+)
+def test_a_message_that_is_too_old_is_ignored(
+    function: ServedFunction,
+    deployment: Deployment,
+    configure: Path,
+    line: Line,
+    hours: int,
+    limit: str,
+    disposition: str,
+) -> None:
+    configure.write_text(limit)
+    published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+
+    assert function.push(log_entry(node_event(STATEMENT)), publishTime=published) == 200
+    assert line()["disposition"] == disposition
+    assert bool(deployment.log.facts) is (disposition == "handled")
+
+
+def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
+    function: ServedFunction, deployment: Deployment, line: Line
+) -> None:
+    deployment.unknown = True
+
+    assert function.push(log_entry(job_event("Completed"))) == 200
+    said = line()
+    assert said["disposition"] == "ignored"
+    assert str(GPU_CLUSTER) in said["message"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"logName": None}, id="no-log"),
+        pytest.param({"jsonPayload": None}, id="no-payload"),
+        pytest.param({"jsonPayload": {"reason": "Pulled"}}, id="no-event"),
+        pytest.param({"resource": {"type": "k8s_pod", "labels": {}}}, id="no-cluster"),
+        pytest.param(
+            {
+                "resource": {
+                    "type": "k8s_pod",
+                    "labels": {
+                        "project_id": "demo",
+                        "location": "us-central1",
+                        "cluster_name": "../../secrets",
+                    },
+                }
+            },
+            id="no-clusters-name",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_be_read_is_poison(
+    function: ServedFunction, deployment: Deployment, line: Line, change: dict[str, Any]
+) -> None:
+    entry = log_entry(job_event("Completed")) | change
+
+    assert function.push(entry) == 200
+    assert line()["disposition"] == "rejected"
+    assert deployment.log.facts == []
+
+
+@pytest.mark.parametrize(
+    "name", ["events-exporter-restarted", "events-other-log", "events-node-ready"]
+)
+def test_what_tells_of_no_pull_is_ignored(
+    function: ServedFunction, deployment: Deployment, line: Line, name: str
+) -> None:
+    assert function.push(json.loads((PAYLOADS / f"{name}.json").read_text())) == 200
+
+    said = line()
+    assert (said["disposition"], said["message"]) == ("ignored", f"event ignored: {said['reason']}")
+    assert deployment.log.facts == []
+
+
+def test_the_real_wiring_needs_nothing_but_the_environment(
+    configure: Path, monkeypatch: pytest.MonkeyPatch, line: Line
+) -> None:
+    del configure
+    kubeconfig = Path(__file__).parent / "no-such-kubeconfig"
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+
+    with served("pull_event") as function:
+        assert function.push(log_entry(job_event("Completed"))) == 503
+
+    said = line()
+    assert said["disposition"] == "blocked"
+    assert str(kubeconfig) in said["message"]
