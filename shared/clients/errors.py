@@ -96,9 +96,9 @@ def _from_api(action: str, error: Exception) -> EventError:
 
     # A conflict (ABORTED among them) is with somebody who changes the same thing just now.
     transient = (api.ServerError, api.Conflict, api.Cancelled, api.RetryError)
-    if isinstance(error, transient) or getattr(error, "code", None) in TRANSIENT_STATUSES:
+    if isinstance(error, transient):
         return TransientError(f"cannot {action}: {error}")
-    return ConfigurationError(f"cannot {action}: {error}")
+    return from_status(getattr(error, "code", None) or 0, f"cannot {action}: {error}")
 
 
 def _from_auth(action: str, error: Exception) -> EventError:

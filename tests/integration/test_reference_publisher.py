@@ -1,0 +1,181 @@
+"""The publisher of image references, against the sandbox's Pub/Sub."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from google.cloud import pubsub_v1
+
+from sandbox.clock import Clock
+from sandbox.faults import Fault, Faults
+from sandbox.pubsub.messages import Message
+from sandbox.pubsub.server import PubsubServer
+from shared.clients import pubsub
+from shared.clients.endpoints import Endpoints
+from shared.clients.pubsub import ReferencePublisher
+from shared.domain.placements import Placement
+from shared.domain.references import parse_reference
+from shared.domain.requests import Cause, ReferenceRequest
+from shared.errors import ConfigurationError, TransientError
+from shared.events.pubsub import PubsubMessage
+from shared.events.references import parse_reference_request
+
+pytestmark = pytest.mark.integration
+
+TOPIC = "projects/demo/topics/prestream-image-references"
+STALL_S = 30.0
+SHORT_S = 0.3
+PLAIN = ReferenceRequest("nginx:1.27", parse_reference("nginx:1.27"))
+FULL = ReferenceRequest(
+    "anyscale/ray-ml:2.7.0",
+    parse_reference("anyscale/ray-ml:2.7.0"),
+    cluster="projects/demo/locations/us-central1/clusters/gpu",
+    placement=Placement.from_json(
+        {
+            "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        }
+    ),
+    platform="linux/amd64",
+    cause=Cause("audit_log", "insert-7", "apps/v1/namespaces/ml/deployments/trainer"),
+    force=True,
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    faults: Faults
+    server: PubsubServer
+    publisher: ReferencePublisher
+
+    def published(self) -> list[Message]:
+        return self.server.messages(TOPIC)
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    faults = Faults()
+    server = PubsubServer(Clock(), faults).start()
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", server.address)
+    with pubsub_v1.PublisherClient() as admin:
+        admin.create_topic(name=TOPIC)
+    endpoints = Endpoints.from_environ({"PUBSUB_EMULATOR_HOST": server.address})
+    yield Service(faults, server, ReferencePublisher("demo", emulator_host=endpoints.pubsub))
+    server.stop()
+
+
+def test_a_reference_is_published_with_all_that_it_says(service: Service) -> None:
+    service.publisher.publish([FULL])
+
+    (message,) = service.published()
+    assert json.loads(message.data) == {
+        "image": "anyscale/ray-ml:2.7.0",
+        "cluster": "projects/demo/locations/us-central1/clusters/gpu",
+        "placement": {
+            "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        },
+        "platform": "linux/amd64",
+        "cause": {
+            "kind": "audit_log",
+            "id": "insert-7",
+            "resource": "apps/v1/namespaces/ml/deployments/trainer",
+        },
+        "force": True,
+    }
+    assert message.attributes == {"image": "anyscale/ray-ml:2.7.0", "cause": "audit_log"}
+
+
+def test_what_a_reference_does_not_say_is_left_out(service: Service) -> None:
+    service.publisher.publish([PLAIN])
+
+    (message,) = service.published()
+    assert json.loads(message.data) == {
+        "image": "nginx:1.27",
+        "cause": {"kind": "manual", "id": None, "resource": None},
+        "force": False,
+    }
+
+
+@pytest.mark.parametrize("request_", [PLAIN, FULL], ids=["plain", "full"])
+def test_what_is_published_is_read_as_it_was(service: Service, request_: ReferenceRequest) -> None:
+    service.publisher.publish([request_])
+
+    (message,) = service.published()
+    arrived = PubsubMessage(message.message_id, message.publish_time, message.data)
+    assert parse_reference_request(arrived) == request_
+
+
+def test_the_references_of_a_message_keep_their_order(service: Service) -> None:
+    texts = [f"team/tool:{number}" for number in range(1_001)]
+
+    service.publisher.publish([ReferenceRequest(text, parse_reference(text)) for text in texts])
+
+    assert [message.attributes["image"] for message in service.published()] == texts
+
+
+def test_nothing_is_published_for_nothing(service: Service) -> None:
+    service.publisher.publish([])
+
+    assert service.published() == []
+
+
+def test_a_topic_that_is_not_there_is_the_deployment_s_fault(service: Service) -> None:
+    publisher = ReferencePublisher("elsewhere", emulator_host=service.server.address)
+
+    with pytest.raises(ConfigurationError, match="projects/elsewhere/topics/prestream"):
+        publisher.publish([PLAIN])
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_refusal_is_the_deployment_s_fault(service: Service, status: int) -> None:
+    service.faults.add(Fault("pubsub", "Publish", status=status))
+
+    with pytest.raises(ConfigurationError, match="cannot publish to projects/demo"):
+        service.publisher.publish([PLAIN])
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 504])
+def test_an_unavailable_service_is_the_world_s_fault_and_asked_once(
+    service: Service, status: int
+) -> None:
+    # A second call would be answered: that it is not made is what ends the delivery soon.
+    service.faults.add(Fault("pubsub", "Publish", status=status, times=1))
+
+    with pytest.raises(TransientError, match="cannot publish to projects/demo"):
+        service.publisher.publish([PLAIN])
+
+    assert service.published() == []
+
+
+def test_a_stalled_service_is_waited_for_no_longer_than_the_time_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pubsub, "RPC_TIMEOUT_S", SHORT_S)
+    service.faults.add(Fault("pubsub", "Publish", stall_s=STALL_S))
+    started = time.monotonic()
+
+    with pytest.raises(TransientError):
+        service.publisher.publish([PLAIN])
+
+    assert time.monotonic() - started < STALL_S / 2
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pubsub, "RPC_TIMEOUT_S", SHORT_S)
+    publisher = ReferencePublisher("demo", emulator_host="127.0.0.1:1")
+
+    with pytest.raises(TransientError):
+        publisher.publish([PLAIN])
+
+
+def test_a_lost_answer_publishes_what_will_be_published_again(service: Service) -> None:
+    service.faults.add(Fault("pubsub", "Publish", applied=True, times=1))
+    with pytest.raises(TransientError):
+        service.publisher.publish([PLAIN])
+
+    service.publisher.publish([PLAIN])
+
+    assert len(service.published()) == 2

@@ -1,0 +1,436 @@
+"""A registry that answers as a test says, and not as a registry should."""
+
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import flask
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from sandbox.http_server import HttpServer
+from shared.clients import registries
+from shared.clients.registries import RegistryClient
+from shared.domain.manifests import (
+    ACCEPT,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    InvalidManifestError,
+    RegistryRefusalError,
+)
+from shared.domain.references import Digest, parse_reference
+from shared.errors import ConfigurationError, TransientError
+from tests.contract.registry_conformance import refused
+
+pytestmark = pytest.mark.integration
+
+STALL_S = 30.0
+SHORT_S = 0.2
+
+
+class Answers:
+    """What a registry answers to each request for a manifest."""
+
+    def __init__(self) -> None:
+        self.body: Any = b""
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        app = flask.Flask(__name__)
+        app.get("/v2/<path:rest>")(self._answer)
+        app.post("/<path:rest>")(self._answer)
+        self.server = HttpServer(app).start()
+
+    def manifest(self, **content: Any) -> bytes:
+        layers = [{"digest": f"sha256:{'1' * 64}", "size": 7}]
+        self.body = json.dumps({"schemaVersion": 2, "layers": layers, **content}).encode()
+        self.headers = {"Content-Type": OCI_MANIFEST}
+        return self.body  # type: ignore[no-any-return]
+
+    def error(self, status: int, code: str, message: str, **headers: str) -> None:
+        self.status = status
+        self.body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def _answer(self, rest: str) -> flask.Response:
+        self.requests.append((rest, dict(flask.request.headers)))
+        return flask.Response(self.body, self.status, self.headers)
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    answers = Answers()
+    yield answers
+    answers.server.stop()
+
+
+@pytest.fixture
+def client(answers: Answers) -> RegistryClient:
+    return RegistryClient(emulator_host=answers.server.address)
+
+
+REFERENCE = parse_reference("us-docker.pkg.dev/demo/apps/tool:1.0")
+
+
+def digest_of(body: bytes, algorithm: str = "sha256") -> Digest:
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
+
+
+def test_a_registry_is_asked_for_indexes_and_manifests_under_the_host_s_name(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.manifest()
+
+    client.fetch_manifest(REFERENCE)
+
+    ((path, headers),) = answers.requests
+    assert path == "demo/apps/tool/manifests/1.0"
+    assert headers["Host"] == "us-docker.pkg.dev"
+    assert headers["Accept"] == ACCEPT
+    assert set(ACCEPT.split(", ")) == {
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    }
+    assert "Authorization" not in headers
+
+
+def test_the_digest_that_the_registry_answers_is_the_image_s(
+    answers: Answers, client: RegistryClient
+) -> None:
+    body = answers.manifest()
+    answers.headers["Docker-Content-Digest"] = digest_of(body, "sha512")
+
+    manifest = client.fetch_manifest(REFERENCE)
+
+    assert manifest.digest == digest_of(body, "sha512")
+
+
+def test_without_a_digest_it_is_computed(answers: Answers, client: RegistryClient) -> None:
+    body = answers.manifest()
+
+    assert client.fetch_manifest(REFERENCE).digest == digest_of(body)
+
+
+def test_a_digest_that_the_content_does_not_have_is_not_trusted(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.manifest()
+    answers.headers["Docker-Content-Digest"] = f"sha256:{'0' * 64}"
+
+    with pytest.raises(InvalidManifestError, match="digest"):
+        client.fetch_manifest(REFERENCE)
+
+
+@pytest.mark.parametrize("says", ["asked", "actual", "nothing"])
+def test_what_is_asked_for_by_digest_must_have_it(
+    answers: Answers, client: RegistryClient, says: str
+) -> None:
+    asked = Digest(f"sha256:{'0' * 64}")
+    body = answers.manifest()
+    if says != "nothing":
+        answers.headers["Docker-Content-Digest"] = asked if says == "asked" else digest_of(body)
+
+    with pytest.raises(InvalidManifestError, match="digest"):
+        client.fetch_manifest(REFERENCE.at(asked))
+
+
+def test_what_is_asked_for_by_digest_is_known_by_it(
+    answers: Answers, client: RegistryClient
+) -> None:
+    asked = digest_of(answers.manifest())
+    answers.headers["Docker-Content-Digest"] = f"sha256:{'0' * 64}"
+
+    assert client.fetch_manifest(REFERENCE.at(asked)).digest == asked
+
+
+def test_a_malformed_digest_is_no_digest(answers: Answers, client: RegistryClient) -> None:
+    answers.manifest()
+    answers.headers["Docker-Content-Digest"] = "sha256:short"
+
+    with pytest.raises(InvalidManifestError, match="digest"):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_a_manifest_of_four_mebibytes_is_read(answers: Answers, client: RegistryClient) -> None:
+    short = len(answers.manifest(annotations={"pad": ""}))
+    answers.manifest(annotations={"pad": "x" * (4 * 1024 * 1024 - short)})
+    assert len(answers.body) == 4 * 1024 * 1024
+
+    assert client.fetch_manifest(REFERENCE).layers == (7,)
+
+
+def test_a_larger_manifest_is_refused(answers: Answers, client: RegistryClient) -> None:
+    # What follows a manifest is white space: cut off at the limit, it would still be one.
+    answers.body = answers.manifest() + b" " * (4 * 1024 * 1024)
+
+    with pytest.raises(InvalidManifestError, match="exceeds 4194304 bytes"):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_a_manifest_that_grows_when_it_is_unpacked_is_refused(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.body = gzip.compress(answers.manifest() + b" " * (64 * 1024 * 1024))
+    answers.headers["Content-Encoding"] = "gzip"
+
+    with pytest.raises(InvalidManifestError, match="exceeds 4194304 bytes"):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_a_packed_manifest_is_read(answers: Answers, client: RegistryClient) -> None:
+    body = answers.manifest()
+    answers.body = gzip.compress(body)
+    answers.headers["Content-Encoding"] = "gzip"
+
+    assert client.fetch_manifest(REFERENCE).digest == digest_of(body)
+
+
+def test_a_body_that_cannot_be_unpacked_may_be_asked_for_again(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.manifest()
+    answers.headers["Content-Encoding"] = "gzip"
+
+    with pytest.raises(TransientError):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_half_a_body_may_be_asked_for_again(answers: Answers, client: RegistryClient) -> None:
+    body = answers.manifest()
+    answers.body = (part for part in [body[:10]])
+    answers.headers["Content-Length"] = str(len(body))
+    answers.headers["Connection"] = "close"
+
+    with pytest.raises(TransientError):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_a_body_that_drips_is_not_waited_for(
+    answers: Answers, client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registries, "RPC_TIMEOUT_S", SHORT_S)
+    started = time.monotonic()
+
+    def drip() -> Iterator[bytes]:
+        while time.monotonic() - started < STALL_S:
+            yield b" "
+            time.sleep(SHORT_S / 10)
+
+    answers.body = drip()
+
+    with pytest.raises(TransientError, match="too slowly"):
+        client.fetch_manifest(REFERENCE)
+
+    assert time.monotonic() - started < STALL_S / 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"<html>Sign in</html>", id="html"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b"{}", id="object"),
+        pytest.param(b"\xff\xfe{", id="bytes"),
+        pytest.param(b"[" * 100_000, id="deep"),
+    ],
+)
+def test_an_answer_that_is_no_manifest_is_invalid(
+    answers: Answers, client: RegistryClient, body: bytes
+) -> None:
+    answers.body = body
+
+    with pytest.raises(InvalidManifestError):
+        client.fetch_manifest(REFERENCE)
+
+
+def test_an_index_is_known_by_its_content_type_alone(
+    answers: Answers, client: RegistryClient
+) -> None:
+    entry = {"digest": f"sha256:{'2' * 64}", "platform": {"os": "linux", "architecture": "arm64"}}
+    answers.body = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    answers.headers["Content-Type"] = f"{OCI_INDEX}; charset=utf-8"
+
+    assert client.fetch_manifest(REFERENCE).digest_for("linux/arm64") == entry["digest"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Received invalid http status code 429 from external repository", id="429"),
+        pytest.param("Received invalid HTTP status code 403 from external repository", id="403"),
+        pytest.param("Received invalid http status code 404 from external repository", id="404"),
+    ],
+)
+def test_what_an_upstream_refused_stands_in_a_bad_gateway(
+    answers: Answers, client: RegistryClient, text: str
+) -> None:
+    answers.error(502, "UNKNOWN", f"{text}; url=https://ghcr.io/v2/")
+
+    with refused() as refusal:
+        client.fetch_manifest(REFERENCE)
+
+    assert str(refusal.status) in text
+    assert refusal.by_upstream
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("Received invalid http status code 503 from external repository", id="503"),
+        pytest.param("Received invalid response from external repository", id="no-status"),
+        pytest.param("Timeout while calling external repository", id="time-out"),
+    ],
+)
+def test_a_bad_gateway_of_a_failing_upstream_may_be_asked_again(
+    answers: Answers, client: RegistryClient, text: str
+) -> None:
+    answers.error(502, "UNKNOWN", f"{text}; url=https://ghcr.io/v2/")
+
+    with pytest.raises(TransientError, match="external repository"):
+        client.fetch_manifest(REFERENCE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b"denied", id="text"),
+        pytest.param(b"[]", id="list"),
+        pytest.param(b'{"errors": []}', id="no-error"),
+        pytest.param(b'{"errors": {"0": 1}}', id="object"),
+        pytest.param(b'{"errors": ["denied"]}', id="error-of-text"),
+        pytest.param(b'{"errors": [{"code": 5, "message": ["a"]}]}', id="other-types"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b'"' + b"x" * 5_000_000, id="long"),
+    ],
+)
+def test_a_refusal_in_any_form_is_a_refusal(
+    answers: Answers, client: RegistryClient, body: bytes
+) -> None:
+    answers.status, answers.body = 403, body
+
+    with refused() as refusal:
+        client.fetch_manifest(REFERENCE)
+
+    assert refusal.status == 403
+    assert len(str(refusal)) < 1_000
+
+
+def test_a_long_message_of_an_upstream_is_shortened(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.error(403, "DENIED" * 100_000, "no " * 1_000_000)
+
+    with refused() as refusal:
+        client.fetch_manifest(REFERENCE)
+
+    assert refusal.message.startswith("no no")
+    assert len(str(refusal)) < 1_000
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "least_s", "most_s"),
+    [
+        pytest.param("120", 60, 120, id="seconds"),
+        pytest.param("0", -60, 0, id="at-once"),
+        pytest.param("9" * 5_000, 604_000, 604_800, id="endless"),
+        pytest.param(
+            format_datetime(NOW + timedelta(hours=2), usegmt=True), 7_000, 7_200, id="date"
+        ),
+        pytest.param(
+            format_datetime(NOW + timedelta(hours=2)).replace("+0000", "-0000"),
+            7_000,
+            7_200,
+            id="date-without-zone",
+        ),
+        pytest.param("Mon, 01 Jan 2001 00:00:00 GMT", -60, 0, id="past"),
+        pytest.param("Fri, 31 Dec 9999 23:59:59 GMT", 604_000, 604_800, id="far-future"),
+    ],
+)
+def test_both_forms_of_retry_after_are_read(
+    answers: Answers, client: RegistryClient, header: str, least_s: float, most_s: float
+) -> None:
+    answers.error(429, "TOOMANYREQUESTS", "rate limit", Retry_After=header)
+
+    with refused() as refusal:
+        client.fetch_manifest(REFERENCE)
+
+    assert refusal.retry_at is not None
+    left_s = (refusal.retry_at - datetime.now(UTC)).total_seconds()
+    assert least_s <= left_s <= most_s
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "soon", "-5", "1.5", "Mon, 99 Jan 2001", "Mon, 01 Jan 99999 00:00:00 GMT"],
+)
+def test_a_retry_after_that_says_nothing_is_none(
+    answers: Answers, client: RegistryClient, header: str
+) -> None:
+    answers.error(429, "TOOMANYREQUESTS", "rate limit", Retry_After=header)
+
+    with pytest.raises(RegistryRefusalError) as caught:
+        client.fetch_manifest(REFERENCE)
+
+    assert caught.value.retry_at is None
+
+
+# Our own identity, which a local cloud does without
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the key of a service account whose tokens ``answers`` gives, and make it our own."""
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    content = {
+        "type": "service_account",
+        "client_email": "prestream@demo.iam.gserviceaccount.com",
+        "private_key": pem.decode(),
+        "token_uri": f"http://{answers.server.address}/token",
+    }
+    path = tmp_path / "key.json"
+    path.write_text(json.dumps(content))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    return path
+
+
+@pytest.mark.usefixtures("key_file")
+def test_a_token_that_is_refused_is_the_deployment_s_fault(answers: Answers) -> None:
+    answers.status = 400
+    answers.body = json.dumps({"error": "invalid_grant", "error_description": "unknown account"})
+
+    with pytest.raises(ConfigurationError, match="unknown account"):
+        RegistryClient().fetch_manifest(REFERENCE)
+
+
+@pytest.mark.usefixtures("key_file")
+def test_a_token_server_that_is_gone_is_the_world_s_fault(answers: Answers) -> None:
+    answers.server.stop()
+
+    with pytest.raises(TransientError, match="us-docker"):
+        RegistryClient().fetch_manifest(REFERENCE)
+
+
+def test_credentials_that_are_not_there_are_the_deployment_s_fault(key_file: Path) -> None:
+    key_file.unlink()
+
+    with pytest.raises(ConfigurationError, match="find the function's credentials"):
+        RegistryClient().fetch_manifest(REFERENCE)

@@ -1,0 +1,33 @@
+"""Where the services are, as the environment says."""
+
+from shared.clients.endpoints import Endpoints
+
+
+def test_without_a_word_the_services_are_google_s() -> None:
+    assert Endpoints.from_environ({}) == Endpoints()
+    assert Endpoints() == Endpoints(None, None, None, None, None)
+
+
+def test_each_service_has_its_variable() -> None:
+    environ = {
+        "PUBSUB_EMULATOR_HOST": "localhost:1",
+        "ARTIFACT_REGISTRY_EMULATOR_HOST": "localhost:2",
+        "GKE_EMULATOR_HOST": "localhost:3",
+        "CLOUD_LOGGING_EMULATOR_HOST": "localhost:4",
+        "KUBECONFIG": "/etc/kubeconfig",
+        "DOCKER_HOST": "localhost:6",
+    }
+
+    assert Endpoints.from_environ(environ) == Endpoints(
+        pubsub="localhost:1",
+        artifact_registry="localhost:2",
+        gke="localhost:3",
+        logging="localhost:4",
+        kubeconfig="/etc/kubeconfig",
+    )
+
+
+def test_an_empty_variable_says_nothing() -> None:
+    environ = {"PUBSUB_EMULATOR_HOST": "", "KUBECONFIG": ""}
+
+    assert Endpoints.from_environ(environ) == Endpoints()
