@@ -1,0 +1,66 @@
+"""The archives, and one cloud in which all functions run from them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra import archives as assembly
+from sandbox.local_cloud import LocalCloud
+from tests.integration.pipelines import Pipeline
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BUILD = ROOT / "build"
+
+SCALE = 400.0
+"""How many times as fast as the world's the sandbox's time passes."""
+
+CONFIG = """
+max_running: 2
+upstreams:
+  docker.io:
+  ghcr.io:
+  absent-host.example:
+  broken.example:
+  delayed.example:
+  limited.example:
+  private.example:
+  quota.example:
+  secured.example:
+  stalled.example:
+  denied.example:
+  taken.example: {repository: taken}
+"""
+"""Upstreams of their own let tests meet a mirror that is not made yet, each its own."""
+
+
+@pytest.fixture(scope="session")
+def archives() -> Path:
+    """The folder of the archives, written anew if a source is younger than one of them."""
+    folder = BUILD / "functions"
+    for name in assembly.function_names():
+        archive = folder / f"{name}.zip"
+        changed = max(file.stat().st_mtime for _, file in assembly.assemble(name))
+        if not archive.exists() or archive.stat().st_mtime < changed:
+            assembly.write_archive(name, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deployed_python() -> Path:
+    """An interpreter that has what requirements.txt names, and nothing else."""
+    python = BUILD / "deployed" / "bin" / "python"
+    assert python.exists(), f"there is no {python}: run make test, which installs it"
+    return python
+
+
+@pytest.fixture(scope="session")
+def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
+    """All functions in one cloud; each test has images, node pools and upstreams of its own."""
+    cloud = LocalCloud(scale=SCALE, config=CONFIG)
+    started = Pipeline(cloud, archives, deployed_python).start()
+    for letter in "ab":
+        started.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")
+    cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
+    yield started
+    started.stop()

@@ -1,0 +1,330 @@
+"""The pipeline in the local cloud, as tests drive it and look at it."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+from google.pubsub_v1.services.publisher import PublisherClient
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber import SubscriberClient
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from sandbox.catalogue.images import Image
+from sandbox.demo.cases import make_deployment
+from sandbox.faults import Fault
+from sandbox.function_process import FunctionProcess, Line
+from sandbox.local_cloud import PROJECT, LocalCloud
+from sandbox.messaging import DEAD_LETTERS, REFERENCES
+from sandbox.pubsub.messages import Message
+
+TIMEOUT_S = 30.0
+"""Real seconds; a wait takes so long only where the test fails."""
+
+BACK_OFF = timedelta(milliseconds=100)
+
+ADMIN = "admin@example.com"
+DEV = "dev@example.com"
+
+BIG = 6_200_000_000
+"""Bytes; 200 of the sandbox's seconds to pull cold."""
+MEDIUM = 310_000_000
+"""Bytes; above ``min_image_bytes``, and pulled in 10 of the sandbox's seconds."""
+
+L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+POOL = "cloud.google.com/gke-nodepool"
+REPORTED = "prestream.dev/reported"
+
+Payload = Mapping[str, Any]
+Job = dict[str, Any]
+
+
+class Pipeline:
+    """
+    A local cloud with functions from their archives, and what tests ask of it.
+
+    Every wait ends with an assertion, so that what did not come is told where it was expected.
+    """
+
+    def __init__(self, cloud: LocalCloud, archives: Path, python: Path) -> None:
+        self.cloud = cloud
+        self.api = cloud.kubernetes.api
+        self._archives = archives
+        self._python = python
+
+    def start(self, *functions: str) -> Self:
+        """Start the cloud with the project's manifests, and these functions; all if none."""
+        self.cloud.start()
+        self._channel = grpc.insecure_channel(self.cloud.environ("x")["PUBSUB_EMULATOR_HOST"])
+        self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
+        self._subscriber = SubscriberClient(
+            transport=SubscriberGrpcTransport(channel=self._channel)
+        )
+        self.cloud.apply_manifests()
+        for namespace in ("ml",):
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            self.api.create("namespaces", body, user=ADMIN)
+        self.cloud.serve(self._archives, self._python, functions or None)
+        return self
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self._channel.close()
+        self.cloud.stop()
+
+    def serve_variant(self, function: str, config: str, topic: str) -> str:
+        """
+        Serve a function a second time, with a configuration of its own, from a topic of its own.
+
+        It acts in the same cloud under the same identity. Returns the name that ``line`` takes.
+        """
+        name = f"{function}-{topic}"
+        folder = Path(tempfile.mkdtemp(dir=self.cloud.folder))
+        settings = folder.with_suffix(".yaml")
+        settings.write_text(config, encoding="utf-8")
+        environ = self.cloud.environ(function) | {"PRESTREAM_CONFIG": str(settings)}
+        process = FunctionProcess(
+            self._archives / f"{function}.zip", folder, python=self._python, environ=environ
+        ).start()
+        self.cloud.functions[name] = process
+        process.wait_until_ready()
+        self.push(topic, process.url)
+        return name
+
+    def push(self, topic: str, url: str, *, attempts: int = 10) -> None:
+        """Make a topic whose messages are pushed to a URL."""
+        path = f"projects/{PROJECT}/topics/{topic}"
+        self._publisher.create_topic(name=path)
+        self._subscriber.create_subscription(
+            request={
+                "name": f"projects/{PROJECT}/subscriptions/{topic}",
+                "topic": path,
+                "push_config": {"push_endpoint": url},
+                "ack_deadline_seconds": 60,
+                "retry_policy": {"minimum_backoff": BACK_OFF, "maximum_backoff": BACK_OFF * 60},
+                "dead_letter_policy": {
+                    "dead_letter_topic": f"projects/{PROJECT}/topics/{DEAD_LETTERS}",
+                    "max_delivery_attempts": attempts,
+                },
+            }
+        )
+
+    def redirect(self, function: str, url: str) -> None:
+        """Push a function's messages elsewhere, as a new revision of it takes over."""
+        name = f"projects/{PROJECT}/subscriptions/prestream-{function.replace('_', '-')}"
+        self._subscriber.modify_push_config(subscription=name, push_config={"push_endpoint": url})
+
+    # What happens in the cloud.
+
+    def add_image(self, name: str, size: int = MEDIUM, *, registry: str = "docker.io") -> str:
+        """Publish an image upstream, and return its reference, as people write it."""
+        image = Image((1_000_000, size - 1_000_000), build=f"{registry}/{name}")
+        self.cloud.catalogue.add(f"{registry}/{name}", "1", image)
+        return f"{registry}/{name}:1"
+
+    def add_gpu_node(self, name: str, pool: str, **fields: Any) -> None:
+        """Add a Spot node with a GPU that streams."""
+        fields = {"accelerator": "nvidia-a100-80gb", "spot": True, **fields}
+        self.cloud.gke.add_node(name, pool=pool, **fields)
+
+    def publish(
+        self, topic: str, data: bytes | Payload, attributes: Mapping[str, str] | None = None
+    ) -> str:
+        """Publish a message, and return its id."""
+        return self.cloud.messaging.publish(topic, data, attributes)
+
+    def ask(
+        self, image: str, *, topic: str = REFERENCES, pool: str | None = None, **fields: Any
+    ) -> str:
+        """Publish an image reference for the cluster, by default for its L4 nodes."""
+        selector = L4 if pool is None else {POOL: pool}
+        message = {
+            "image": image,
+            "cluster": self.cloud.cluster,
+            "placement": {"nodeSelector": selector},
+            **fields,
+        }
+        return self.publish(topic, message)
+
+    def deploy(self, name: str, image: str, selector: Mapping[str, str] = L4, **fields: Any) -> Job:
+        """Create a Deployment that asks for one GPU, as a developer does."""
+        body = make_deployment(name, image, node_selector=selector, **fields)
+        return self.api.create("deployments.apps", body, "ml", user=DEV)
+
+    @contextmanager
+    def fault(
+        self, service: str, call: str = "", status: int = 503, **fields: Any
+    ) -> Iterator[Fault]:
+        """Let a service fail, for as long as the context lasts."""
+        fault = self.cloud.faults.add(Fault(service, call, status, **fields))
+        try:
+            yield fault
+        finally:
+            self.cloud.faults.remove(fault)
+
+    @contextmanager
+    def running_on(self, *parts: str) -> Iterator[None]:
+        """Let the containers of images whose names have these parts run on for ever."""
+        self.cloud.gke.switches.runs_on.update(parts)
+        try:
+            yield
+        finally:
+            self.cloud.gke.switches.runs_on.difference_update(parts)
+
+    def end(self, image: str) -> None:
+        """Wait until an image's warmup runs its container, and end it by its deadline."""
+        job = self.job(image, lambda job: bool(job.get("status", {}).get("ready")))
+        name = job["metadata"]["name"]
+        patch = {"spec": {"activeDeadlineSeconds": 1}}
+        self.api.patch("jobs.batch", name, patch, "prestream", user=ADMIN)
+        self.job(image, is_finished)
+
+    # What came of it.
+
+    def line(
+        self, message_id: str, disposition: str, function: str = "image_reference"
+    ) -> dict[str, Any]:
+        """Wait for the disposition line of a message."""
+        process = self.cloud.functions[function]
+        wanted = (message_id, disposition)
+        found = process.wait_for_line(
+            lambda line: (line.get("event_id"), line.get("disposition")) == wanted, TIMEOUT_S
+        )
+        lines = [line for line in process.lines if line.get("event_id") == message_id]
+        assert found is not None, f"no line says {disposition}, but {lines or process.lines[-3:]}"
+        return found
+
+    def lines(self, message_id: str, function: str = "image_reference") -> list[Line]:
+        """Return all disposition lines of a message so far."""
+        lines = self.cloud.functions[function].lines
+        return [line for line in lines if line.get("event_id") == message_id]
+
+    def wait_for_line(self, function: str, matches: Callable[[Line], bool]) -> Line:
+        """Wait for a function's line that matches."""
+        process = self.cloud.functions[function]
+        found = process.wait_for_line(matches, TIMEOUT_S)
+        assert found is not None, f"no such line of {function}: {process.lines[-3:]}"
+        return found
+
+    def statuses(self, message_id: str) -> list[int | None]:
+        """Wait until a message is acknowledged, and return what each delivery was answered."""
+        pubsub = self.pubsub
+
+        def answered() -> bool:
+            return any(
+                each.message_id == message_id and each.acknowledged for each in pubsub.deliveries
+            )
+
+        assert pubsub.wait_for(answered, TIMEOUT_S), f"message {message_id} is not acknowledged"
+        return [each.status for each in pubsub.deliveries if each.message_id == message_id]
+
+    def fact(self, **fields: Any) -> dict[str, Any]:
+        """Wait for a fact with these fields, and return its entry."""
+        found = self.cloud.wait_for_fact(
+            lambda payload: all(payload.get(name) == value for name, value in fields.items()),
+            TIMEOUT_S,
+        )
+        near = [entry["jsonPayload"] for entry in self.facts(image=fields.get("image"))]
+        assert found is not None, f"no fact has {fields}; of its image there are {near}"
+        return found
+
+    def warmup(self, image: str, **fields: Any) -> dict[str, Any]:
+        """Wait for the end of an image's warmup, and return what its fact says."""
+        entry = self.fact(event="warmup.finished", image=image, **fields)
+        payload: dict[str, Any] = entry["jsonPayload"]
+        return payload
+
+    def facts(self, **fields: Any) -> list[dict[str, Any]]:
+        """Return the facts with these fields, each once, as a query does."""
+        return [
+            entry
+            for entry in self.cloud.facts()
+            if all(entry["jsonPayload"].get(name) == value for name, value in fields.items())
+        ]
+
+    def jobs(self, image: str | None = None) -> list[Job]:
+        """Return the warmup Jobs, of one image or of all, oldest first."""
+        return sorted(
+            (
+                job
+                for job in self.api.list("jobs.batch", "prestream")
+                if image is None or annotation(job, "image") == image
+            ),
+            key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]),
+        )
+
+    def job(self, image: str, holds: Callable[[Job], bool] = lambda job: True) -> Job:
+        """Wait until an image has a Job of which something holds, and return it."""
+        found: list[Job] = []
+
+        def look() -> bool:
+            found[:] = [job for job in self.jobs(image) if holds(job)]
+            return bool(found)
+
+        assert self.cloud.gke.wait_for(look, TIMEOUT_S), (
+            f"no such Job of {image}: {self.jobs(image)}"
+        )
+        return found[0]
+
+    def wait(self, predicate: Callable[[], bool]) -> None:
+        """Wait until something holds of the cluster."""
+        assert self.cloud.gke.wait_for(predicate, TIMEOUT_S)
+
+    def reference_messages(self, image: str) -> list[Message]:
+        """Return what was published about an image to the topic of references."""
+        messages = self.pubsub.messages(f"projects/{PROJECT}/topics/{REFERENCES}")
+        return [message for message in messages if message.attributes.get("image") == image]
+
+    def messages(self, topic: str) -> list[Message]:
+        """Return what was published to a topic."""
+        return self.pubsub.messages(f"projects/{PROJECT}/topics/{topic}")
+
+    def repository(self, repository_id: str, location: str = "us-central1") -> Payload | None:
+        """Return a repository as Artifact Registry describes it; None if there is none."""
+        name = f"projects/{PROJECT}/locations/{location}/repositories/{repository_id}"
+        return self.cloud.artifact_registry.repositories.get(name)
+
+    @property
+    def pubsub(self) -> Any:
+        """The embedded Pub/Sub."""
+        pubsub = self.cloud.pubsub
+        assert pubsub is not None
+        return pubsub
+
+
+def annotation(job: Job, name: str) -> str | None:
+    """Return an annotation of Prestream's."""
+    found: dict[str, str] = job["metadata"].get("annotations") or {}
+    return found.get(f"prestream.dev/{name}")
+
+
+def is_finished(job: Job) -> bool:
+    """Whether a Job has ended, well or not."""
+    conditions = job.get("status", {}).get("conditions") or []
+    return any(
+        each["type"] in {"Complete", "Failed"} and each["status"] == "True" for each in conditions
+    )
+
+
+def is_reported(job: Job) -> bool:
+    """Whether a Job says that its fact is written."""
+    return annotation(job, "reported") is not None
+
+
+def is_running(job: Job) -> bool:
+    """Whether a Job has its turn."""
+    return not job["spec"].get("suspend") and not is_finished(job)
+
+
+def payloads(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what facts say."""
+    return [entry["jsonPayload"] for entry in entries]
+
+
+def dump(content: Any) -> bytes:
+    """Return JSON, as it is published."""
+    return json.dumps(content).encode()
