@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.clients.errors import TIMEOUT, google_errors
 from shared.domain.facts import Fact
+from shared.errors import InvalidEventError
 
 LOG_NAME = "prestream"
 
@@ -28,10 +29,17 @@ class FactLog:
         Raises:
             TransientError: Cloud Logging is unavailable.
             ConfigurationError: It refuses our identity.
+            InvalidEventError: It refuses the fact: an event may carry any time, and entries far
+                from now are not taken.
         """
+        from google.api_core.exceptions import BadRequest
+
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
-            # A Logger would add an entry about the library itself to our log.
-            self._api.write_entries([self._entry(fact)])
+            try:
+                # A Logger would add an entry about the library itself to our log.
+                self._api.write_entries([self._entry(fact)])
+            except BadRequest as exc:
+                raise InvalidEventError(f"Cloud Logging refuses the fact: {exc}") from exc
 
     def _entry(self, fact: Fact) -> dict[str, Any]:
         from google.cloud.logging_v2.entries import StructEntry
