@@ -1,10 +1,74 @@
-"""Rewrite a reference to its mirror, and trace a mirror's reference back to its upstream."""
+"""
+Rewrite an image to its mirror, and trace a mirror's image back to what was written.
 
+Pods are rewritten by the API server, manifests by a person's command. Both follow one rule, which
+stands here and, for the API server, in infra/kubernetes/rewriting/policy.yaml: one table of cases
+(tests/contract/rewriting_cases.py) tests both.
+"""
+
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from shared.domain.references import ImageReference
+from shared.domain.proofs import Proof
+from shared.domain.references import (
+    DEFAULT_NAMESPACE,
+    DOCKER_HUB,
+    DOCKER_HUB_ALIASES,
+    MAX_REPOSITORY_LENGTH,
+    ImageReference,
+    InvalidReferenceError,
+    parse_reference,
+)
 from shared.domain.repositories import ArtifactPath, RepositoryName, is_google_registry
+from shared.domain.untrusted import field_at, mapping_of, text_of
+
+OPT_OUT = ("prestream.dev/rewrite", "disabled")
+"""A label or an annotation of a pod that is left alone."""
+
+ORIGINALS_ANNOTATION = "prestream.dev/original-images"
+"""On a rewritten pod: a JSON object of the images as they were written, by those of the mirrors.
+
+By image, not by container, so that it stays true when somebody changes a container's image later.
+"""
+
+SKIPPED_ANNOTATION = "prestream.dev/rewrite-skipped"
+"""On a pod that was left alone: why."""
+
+NEVER_PULLED = "Never"
+"""The pull policy of an image that lies on the node, under the name that is written."""
+
+
+def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> str | None:
+    """
+    Return the mirror's name for the text of an image field; None if it stays as it is.
+
+    Tag and digest stay as they are written. No reference, no mirror, or one that would make the
+    name too long: each is a reason to leave the text alone, as is that it lies at Google already,
+    so that rewriting twice is rewriting once.
+
+    >>> proofs = {"docker.io": Proof("us-docker.pkg.dev/demo/dockerhub-mirror")}
+    >>> rewrite_image("nginx@sha256:" + "0" * 64, proofs)[:50]
+    'us-docker.pkg.dev/demo/dockerhub-mirror/library/ng'
+    >>> rewrite_image("quay.io/acme/app", proofs)
+    """
+    try:
+        reference = parse_reference(text)
+    except InvalidReferenceError:
+        return None
+    host = reference.registry.lower()
+    host = DOCKER_HUB if host in DOCKER_HUB_ALIASES else host
+    repository = reference.repository
+    if host == DOCKER_HUB and "/" not in repository:
+        repository = f"{DEFAULT_NAMESPACE}/{repository}"
+    proof = proofs.get(host)
+    if proof is None or is_google_registry(host) or not proof.covers(repository):
+        return None
+    name = f"{proof.mirror}/{repository}"
+    last = reference.repository.rpartition("/")[2]
+    version = text.rpartition("/")[2].removeprefix(last)
+    return None if len(name) > MAX_REPOSITORY_LENGTH else f"{name}{version}"
 
 
 def rewrite_reference(reference: ImageReference, mirror: RepositoryName) -> ImageReference:
@@ -46,3 +110,40 @@ def trace_upstream(
     if upstream is None:
         return None
     return replace(reference, registry=upstream, repository=artifact.path)
+
+
+def read_originals(body: Any) -> dict[str, str]:
+    """
+    Return the images of a rewritten pod as they were written, by those of the mirrors.
+
+    Whoever may write a pod may write its annotations. So an entry is only believed if both name
+    the same path and version, which leaves nothing to be forged but the registry.
+
+    >>> mirrored = "us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1"
+    >>> annotations = {ORIGINALS_ANNOTATION: json.dumps({mirrored: "nginx:1"})}
+    >>> read_originals({"metadata": {"annotations": annotations}}) == {mirrored: "nginx:1"}
+    True
+    """
+    text = text_of(field_at(body, ("metadata", "annotations", ORIGINALS_ANNOTATION)))
+    try:
+        entries = mapping_of(json.loads(text or "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return {
+        mirrored: original
+        for mirrored, original in entries.items()
+        if isinstance(original, str) and _is_original(original, mirrored)
+    }
+
+
+def _is_original(original: str, mirrored: str) -> bool:
+    try:
+        upstream, mirror = parse_reference(original), parse_reference(mirrored)
+    except InvalidReferenceError:
+        return False
+    artifact = ArtifactPath.split(mirror.registry, mirror.repository)
+    return (
+        artifact is not None
+        and (upstream.tag, upstream.digest) == (mirror.tag, mirror.digest)
+        and artifact.path in {upstream.repository, f"{DEFAULT_NAMESPACE}/{upstream.repository}"}
+    )

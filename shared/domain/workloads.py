@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.domain.images import WrittenImage, read_images
 from shared.domain.placements import Placement
+from shared.domain.rewriting import read_originals
 from shared.domain.scheduling import Scheduling, requests_accelerator
 from shared.domain.untrusted import field_at, mapping_of, mappings_of
 
@@ -65,16 +66,17 @@ def find_pod_specs(body: Any) -> tuple[PodSpec, ...]:
     Return the pod specs with an image in an object, in the order in which they stand there.
 
     The object is untrusted: what has another type than Kubernetes gives it is passed over, and
-    an image that is no reference is counted.
+    an image that is no reference is counted. The images of a pod that was rewritten to a mirror
+    are those that were written.
     """
+    originals = read_originals(body)
     found = []
     for holder, scheduling in _search(body):
         containers = _containers_of(holder)
+        written = [container.get("image") for container in containers]
         images, invalid_images = read_images(
-            [
-                *(container.get("image") for container in containers),
-                *_image_volumes_of(holder),
-            ]
+            originals.get(image, image) if isinstance(image, str) else image
+            for image in [*written, *_image_volumes_of(holder)]
         )
         if images or invalid_images:
             found.append(
