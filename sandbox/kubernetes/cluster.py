@@ -1,10 +1,9 @@
 """What every part of the server works on."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sandbox.clock import Clock
-from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.resources import Resource, Resources
 from sandbox.kubernetes.statuses import not_found
 from sandbox.kubernetes.store import Name, Store, Stored
@@ -48,7 +47,4 @@ def present_raw(resource: Resource, stored: Stored) -> bytes:
     """Return the text of an object, in the version that was asked for."""
     if not resource.custom or stored.body.get("apiVersion") == resource.api_version:
         return stored.raw
-    from sandbox.kubernetes.bodies import encode
-
-    body: Any = present(resource, stored)
-    return encode(body)
+    return encode(present(resource, stored))

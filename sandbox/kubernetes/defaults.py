@@ -1,5 +1,6 @@
 """The values that the server fills in where an object leaves them out."""
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -233,8 +234,6 @@ def _secret(body: Body) -> None:
     _fill(body, type="Opaque")
     texts = body.pop("stringData", None)
     if texts:
-        import base64
-
         data = body.setdefault("data", {})
         data.update({key: base64.b64encode(text.encode()).decode() for key, text in texts.items()})
 

@@ -5,11 +5,11 @@ import binascii
 import json
 from dataclasses import dataclass
 
-from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.cluster import Cluster, present_raw
 from sandbox.kubernetes.resources import Resource
 from sandbox.kubernetes.selectors import Predicate, select
-from sandbox.kubernetes.statuses import ApiError, bad_request, expired
+from sandbox.kubernetes.statuses import ApiError, bad_request, expired, failure
 from sandbox.kubernetes.store import Name, Stored
 
 _EXPIRED_TOKEN = (
@@ -122,8 +122,6 @@ def check_version(current: int, asked: str) -> None:
             f'Invalid value: "{asked}": strconv.ParseUint: parsing "{asked}": invalid syntax'
         )
     if int(asked) > current:
-        from sandbox.kubernetes.statuses import failure
-
         raise failure(
             504,
             "Timeout",
@@ -139,8 +137,6 @@ def check_version(current: int, asked: str) -> None:
 
 def list_text(cluster: Cluster, query: Query) -> bytes:
     """Return a list as text, without decoding what it holds."""
-    from sandbox.kubernetes.bodies import encode
-
     page = list_page(cluster, query)
     resource = query.resource
     head = encode(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.cluster import Cluster, present_raw
 from sandbox.kubernetes.queries import Query, check_version, list_page, matching
+from sandbox.kubernetes.selectors import Predicate
 from sandbox.kubernetes.store import Change
 from sandbox.kubernetes.watches import ChangeQueue, event_of
 
@@ -65,8 +66,8 @@ class Streams:
                 first.append(self._bookmark(query, page.revision, initial=True))
         for change in past:
             if change.resource == query.resource.key:
-                changes_line = _event_line(query, change, matches)
-                first += [changes_line] if changes_line else []
+                line = _event_line(query, change, matches)
+                first += [line] if line is not None else []
         return self._run(watching, first, changes)
 
     def _run(self, watching: Watching, first: list[bytes], changes: ChangeQueue) -> Iterator[bytes]:
@@ -101,8 +102,8 @@ def _present(query: Query) -> Query:
     return Query(query.resource, query.namespace, query.label_selector, query.field_selector)
 
 
-def _event_line(query: Query, change: Change, matches: object) -> bytes | None:
-    event = event_of(change, matches)  # type: ignore[arg-type]
+def _event_line(query: Query, change: Change, matches: Predicate) -> bytes | None:
+    event = event_of(change, matches)
     return None if event is None else _line(event[0], present_raw(query.resource, event[1]))
 
 

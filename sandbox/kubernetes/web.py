@@ -1,6 +1,6 @@
 """The API over HTTP: who calls, may they, what do they want, and the answer as JSON."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import flask
 
@@ -148,7 +148,7 @@ class Web:
             return flask.Response(text, content_type=_JSON)
         if verb == "watch":
             events = self._streams.open(watching_of(target))
-            return flask.Response(_bytes(events), content_type=_JSON)
+            return flask.Response(events, content_type=_JSON)
         stored = self._cluster.fetch(resource, target.namespace, target.name)
         if not target.subresource:
             return flask.Response(present_raw(resource, stored), content_type=_JSON)
@@ -204,7 +204,3 @@ class Web:
         if text is None:
             raise unknown_path()
         return flask.Response(text, content_type=_JSON)
-
-
-def _bytes(events: Iterator[bytes]) -> Iterator[bytes]:
-    yield from events

@@ -1,7 +1,6 @@
 """What containers ask for: CPU, memory and counted devices."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 
 from sandbox.kubernetes.bodies import Body, mapping
 from sandbox.kubernetes.fields import FieldError, invalid, required
@@ -63,9 +62,3 @@ def _against_limit(name: str, text: str, limit: str | None, path: str) -> Iterat
         yield invalid(
             f"{path}.requests", text, f"must be less than or equal to {name} limit of {limit}"
         )
-
-
-def total(resources: list[Body], field: str, name: str) -> Fraction:
-    """Add up what several containers request, or are limited to."""
-    amounts = [mapping(one, field).get(name) for one in resources]
-    return sum((parse_quantity(text) for text in amounts if text is not None), Fraction(0))

@@ -32,10 +32,9 @@ def validate_security_context(context: Body, path: str) -> Iterator[FieldError]:
 def validate_pod_security_context(context: Body, path: str) -> Iterator[FieldError]:
     """Check the security context of a pod."""
     yield from _identity(context, path)
-    for field, listed in (("supplementalGroups", items(context, "supplementalGroups")),):
-        for index, group in enumerate(listed):
-            if not 0 <= group <= _MAX_ID:
-                yield invalid(f"{path}.{field}[{index}]", group, _between())
+    for index, group in enumerate(items(context, "supplementalGroups")):
+        if not 0 <= group <= _MAX_ID:
+            yield invalid(f"{path}.supplementalGroups[{index}]", group, _between())
 
 
 def _between() -> str:
