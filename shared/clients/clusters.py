@@ -48,6 +48,19 @@ class AccessTokens:
     def __init__(self, credentials: Callable[[], Any]) -> None:
         self._credentials = credentials
 
+    def attach(self, configuration: Any) -> None:
+        """
+        Let a client's requests bear tokens; the first is there already.
+
+        A client without any would take its requests for anonymous ones, and never ask for one.
+
+        Raises:
+            TransientError: There is no answer to the request for a token.
+            ConfigurationError: There are no credentials, or they are refused.
+        """
+        configuration.refresh_api_key_hook = self
+        self(configuration)
+
     def __call__(self, configuration: Any) -> None:
         """
         Set the token, refreshed if need be.
@@ -137,7 +150,7 @@ class ClusterDirectory:
         configuration.host = address.host
         configuration.ca_cert_data = address.authority
         if self._endpoints.gke is None:
-            configuration.refresh_api_key_hook = AccessTokens(lambda: self._credentials)
+            AccessTokens(lambda: self._credentials).attach(configuration)
         return ApiClient(configuration)
 
     def _describe(self, path: str) -> Mapping[str, Any] | None:
