@@ -10,6 +10,8 @@ from sandbox.kubernetes.statuses import ApiError, failure
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+ANONYMOUS = Caller("system:anonymous", ("system:unauthenticated",))
+"""Who shows no credentials; GKE serves them nothing but health and the version."""
 ADMIN_TOKEN = secrets.token_hex(16)
 """Made anew in each process; its user may do everything."""
 

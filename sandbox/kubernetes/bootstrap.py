@@ -74,8 +74,10 @@ def furnish(engine: Engine) -> None:
     reviews = _rule("authorization.k8s.io", ["selfsubjectaccessreviews"], ["create"])
     whoami = _rule("authentication.k8s.io", ["selfsubjectreviews"], ["create"])
     _role(engine, "system:basic-user", [reviews, whoami])
+    _role(engine, "system:public-info-viewer", [_path_rule([*_HEALTH, "/version"], ["get"])])
     _bind(engine, "cluster-admin", "system:masters")
     _bind(engine, "system:discovery", "system:authenticated")
+    _bind(engine, "system:public-info-viewer", "system:authenticated", "system:unauthenticated")
     _bind(engine, "system:basic-user", "system:authenticated")
 
 
@@ -101,10 +103,10 @@ def _role(engine: Engine, name: str, rules: list[Body]) -> None:
     _create(engine, f"clusterroles.{_RBAC}", body)
 
 
-def _bind(engine: Engine, role: str, group: str) -> None:
+def _bind(engine: Engine, role: str, *groups: str) -> None:
     body = {
         "metadata": _metadata(role),
         "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": group}],
+        "subjects": [{"apiGroup": _RBAC, "kind": "Group", "name": name} for name in groups],
     }
     _create(engine, f"clusterrolebindings.{_RBAC}", body)

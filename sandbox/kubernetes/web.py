@@ -6,7 +6,7 @@ import flask
 
 from sandbox.faults import Fault
 from sandbox.kubernetes import discovery, openapi
-from sandbox.kubernetes.authentication import MASTERS, Tokens
+from sandbox.kubernetes.authentication import ANONYMOUS, MASTERS, Tokens
 from sandbox.kubernetes.authorization import Access
 from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.calls import Caller
@@ -23,6 +23,7 @@ from sandbox.kubernetes.views import VIEWS, read_view
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _READS = ("get", "list", "watch")
 _HEALTH = ("healthz", "livez", "readyz")
+_PUBLIC = (*_HEALTH, "version")
 _JSON = "application/json"
 
 
@@ -78,7 +79,7 @@ class Web:
             return _json(error.status, error.code)
 
     def _answer(self, path: str) -> flask.Response:
-        caller = self._caller()
+        caller = self._caller(path)
         target = parse_target(path, self._cluster.resources)
         if target is None:
             return self._answer_path(path, caller)
@@ -96,8 +97,10 @@ class Web:
         answer = self._engine.execute(call)
         return _json(answer.body, answer.code, answer.warnings)
 
-    def _caller(self) -> Caller:
+    def _caller(self, path: str) -> Caller:
         headers = flask.request.headers
+        if path in _PUBLIC and "Authorization" not in headers:
+            return ANONYMOUS
         caller = self._tokens.caller(
             headers.get("Authorization", ""),
             headers.get("User-Agent", ""),

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_who_is_not_known_is_unauthorized(server: KubernetesServer, token: str) 
 
     assert answer.status_code == 401
     assert answer.json()["reason"] == "Unauthorized"
+
+
+def test_health_and_the_version_are_for_everybody(server: KubernetesServer) -> None:
+    url = f"http://{server.address}"
+
+    assert requests.get(f"{url}/readyz", timeout=10).text == "ok"
+    assert requests.get(f"{url}/version", timeout=10).json()["gitVersion"] == "v1.36.0"
+    assert requests.get(f"{url}/apis", timeout=10).status_code == 401
+
+
+def test_a_token_may_be_the_password_in_the_url(server: KubernetesServer) -> None:
+    url = server.kubeconfig("c", BOB)["clusters"][0]["cluster"]["server"]
+
+    known = requests.get(f"{url}/apis", timeout=10)
+    unknown = requests.get(f"{url.replace(BOB, 'other')}/apis", timeout=10)
+
+    assert (known.status_code, unknown.status_code) == (200, 401)
 
 
 def test_what_no_role_allows_is_forbidden(server: KubernetesServer) -> None:
@@ -297,3 +315,19 @@ def test_unknown_fields_are_warned_of_and_dropped(server: KubernetesServer) -> N
         'Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field '
         '"spec.foo"'
     )
+
+
+def test_many_clients_write_at_once_and_every_write_is_in_order(server: KubernetesServer) -> None:
+    def create(number: int) -> int:
+        body = {"metadata": {"name": f"c{number}"}}
+        path = "/api/v1/namespaces/default/configmaps"
+        answer = send(server, "POST", path, body, token=ADMIN_TOKEN)
+        return int(answer.json()["metadata"]["resourceVersion"])
+
+    with server.api.watch("configmaps") as events, ThreadPoolExecutor(8) as pool:
+        revisions = list(pool.map(create, range(40)))
+        seen = [events.get(5) for _ in range(40)]
+
+    watched = [int(event[1]["metadata"]["resourceVersion"]) for event in seen if event]
+    assert watched == sorted(watched)
+    assert sorted(revisions) == watched
