@@ -59,8 +59,8 @@ def ignored(reason: str, **details: Any) -> Outcome:
 
 def _result(details: Mapping[str, Any]) -> str:
     """Say how a warmup or a pull ended, and why."""
-    parts = [details.get(name) for name in ("outcome", "streamed", "reason")]
-    return ": ".join(str(part) for part in parts if part)
+    ended = ", ".join(details[name] for name in ("outcome", "streamed") if details.get(name))
+    return ": ".join(part for part in (ended, str(details.get("reason") or "")) if part)
 
 
 def _names(value: Any) -> str:

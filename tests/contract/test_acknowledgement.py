@@ -328,7 +328,7 @@ class TestStory:
             ),
             pytest.param(
                 {"job": "warm-a-1", "outcome": "pulled", "streamed": "streamed", "image": "a:1"},
-                "event handled: pulled: streamed for a:1",
+                "event handled: pulled, streamed for a:1",
                 id="warmed",
             ),
             pytest.param({"image": "a:1"}, "event handled: a:1", id="an-image-alone"),

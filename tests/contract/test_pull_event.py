@@ -113,7 +113,7 @@ def test_a_warmup_that_ended_becomes_a_fact(
     (fact,) = deployment.log.facts
     assert (fact.event, fact.payload["outcome"]) == ("warmup.finished", "pulled")
     assert REPORTED_ANNOTATION in deployment.cluster.jobs[JOB]["metadata"]["annotations"]
-    assert line()["message"] == ("event handled: pulled: unknown for anyscale/ray-ml:2.7.0")
+    assert line()["message"] == ("event handled: pulled, unknown for anyscale/ray-ml:2.7.0")
 
 
 def test_a_warmup_that_failed_says_why_in_its_line(
