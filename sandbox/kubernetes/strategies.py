@@ -11,7 +11,6 @@ from sandbox.kubernetes.schemas import definition_of, empty_status
 _SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63 - 5
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
-_NAMES = ("name", "namespace", *_KEPT)
 _STATUS_WITH_METADATA = ("pods", "nodes", "jobs.batch", "namespaces", "services")
 """Resources whose status can be written together with labels and annotations."""
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"

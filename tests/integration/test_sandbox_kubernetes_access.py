@@ -266,6 +266,7 @@ def test_a_connection_can_be_cut(server: KubernetesServer, faults: Faults) -> No
         pytest.param("POST", f"{JOBS}/warm", 405, id="create-with-name"),
         pytest.param("POST", "/apis/batch/v1/jobs", 405, id="create-without-namespace"),
         pytest.param("PUT", JOBS, 405, id="update-without-name"),
+        pytest.param("DELETE", "/apis/batch/v1/jobs", 405, id="delete-everywhere"),
         pytest.param("GET", "/apis/batch/v1/namespaces/prestream/gigs", 404, id="no-resource"),
         pytest.param("GET", "/apis/batch/v9/jobs", 404, id="no-version"),
         pytest.param("GET", "/nowhere", 404, id="no-path"),

@@ -8,7 +8,7 @@ from sandbox.clock import Clock
 from sandbox.kubernetes.admission.security_checks import violations
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.assembly import assemble
-from sandbox.kubernetes.calls import Answer, Call, Caller
+from sandbox.kubernetes.calls import Answer, Call, Caller, Options
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.statuses import ApiError
 
@@ -95,6 +95,35 @@ def test_a_quota_counts_objects_and_what_pods_request(api: Api) -> None:
         "requests.cpu": "600m",
         "limits.memory": "512Mi",
     }
+
+
+def test_a_changed_quota_is_counted_anew(api: Api) -> None:
+    api.create("pods", pod("a"), "default", user=USER)
+    quota(api, {"pods": "5", "count/secrets": "5"})
+
+    patch = {"spec": {"hard": {"count/secrets": None, "count/pods": "3"}}}
+    api.patch("resourcequotas", "limit", patch, "default", user=USER)
+    changed = api.read("resourcequotas", "limit", "default")["status"]
+    api.delete("pods", "a", "default", user=USER)
+
+    assert changed == {
+        "hard": {"pods": "5", "count/pods": "3"},
+        "used": {"pods": "1", "count/pods": "1"},
+    }
+    assert used(api) == {"pods": "0", "count/pods": "0"}
+
+
+def test_a_refused_write_and_a_dry_run_use_nothing(engine: Engine, api: Api) -> None:
+    quota(api, {"pods": "1"})
+    served = engine.cluster.resources.named("pods")
+    options = Options(dry_run=True)
+
+    refusal(api, "pods", pod("bad", containers=[]))
+    engine.execute(
+        Call("create", served, Caller(USER), "default", body=pod("dry"), options=options)
+    )
+
+    assert used(api) == {"pods": "0"}
 
 
 def test_a_quota_can_be_for_one_priority_class(api: Api) -> None:

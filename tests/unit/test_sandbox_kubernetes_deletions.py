@@ -217,8 +217,19 @@ def test_a_namespace_goes_when_it_is_empty(api: Api) -> None:
         'configmaps "c" is forbidden: unable to create new content in namespace ml because it is '
         "being terminated"
     )
+    assert caught.value.status["details"]["causes"][0]["reason"] == "NamespaceTerminating"
     assert "ml" not in names(api, "namespaces", "")
     assert names(api, "serviceaccounts", "ml") == []
+
+
+def test_an_evicted_pod_is_deleted(api: Api) -> None:
+    api.create("pods", RUNNING, "default", user=USER)
+    eviction = {"metadata": {"name": "p"}, "deleteOptions": {"gracePeriodSeconds": 0}}
+
+    answer = api.create("pods", eviction, "default", user=USER, subresource="eviction", name="p")
+
+    assert (answer["kind"], answer["status"]) == ("Status", "Success")
+    assert names(api, "pods") == []
 
 
 def test_a_cluster_keeps_its_own_namespaces(api: Api) -> None:

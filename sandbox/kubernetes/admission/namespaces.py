@@ -18,11 +18,20 @@ def check_namespace(attributes: Attributes, store: Store) -> None:
         raise not_found(_NAMESPACE, attributes.namespace)
     if namespace.body["metadata"].get("deletionTimestamp") and not attributes.subresource:
         name = attributes.namespace
-        raise forbidden(
+        error = forbidden(
             attributes.resource,
             attributes.name,
             f"unable to create new content in namespace {name} because it is being terminated",
         )
+        # Controllers tell by this cause that trying again is of no use.
+        error.status["details"]["causes"] = [
+            {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {name} is being terminated",
+                "field": "metadata.namespace",
+            }
+        ]
+        raise error
 
 
 def check_namespace_deletion(resource: Resource, name: str) -> None:
