@@ -8,10 +8,11 @@ stands here and, for the API server, in infra/kubernetes/rewriting/policy.yaml: 
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.domain.proofs import Proof
+from shared.domain.image_fields import ImageField
+from shared.domain.proofs import Proof, PullSecrets
 from shared.domain.references import (
     DEFAULT_NAMESPACE,
     DOCKER_HUB,
@@ -40,35 +41,77 @@ NEVER_PULLED = "Never"
 """The pull policy of an image that lies on the node, under the name that is written."""
 
 
-def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What becomes of an image: another name, or a reason why it keeps its own."""
+
+    image: str
+    """As it is written."""
+    mirror: str | None
+    """What is pulled in its stead."""
+    reason: str | None = None
+
+
+def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
     """
-    Return the mirror's name for the text of an image field; None if it stays as it is.
+    Tell what becomes of the text of an image field.
 
     Tag and digest stay as they are written. No reference, no mirror, or one that would make the
     name too long: each is a reason to leave the text alone, as is that it lies at Google already,
     so that rewriting twice is rewriting once.
 
     >>> proofs = {"docker.io": Proof("us-docker.pkg.dev/demo/dockerhub-mirror")}
-    >>> rewrite_image("nginx@sha256:" + "0" * 64, proofs)[:50]
-    'us-docker.pkg.dev/demo/dockerhub-mirror/library/ng'
-    >>> rewrite_image("quay.io/acme/app", proofs)
+    >>> rewrite_image("nginx:1.27", proofs).mirror
+    'us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1.27'
+    >>> rewrite_image("quay.io/acme/app", proofs).reason
+    'quay.io has no proven mirror'
     """
     try:
         reference = parse_reference(text)
-    except InvalidReferenceError:
-        return None
-    host = reference.registry.lower()
-    host = DOCKER_HUB if host in DOCKER_HUB_ALIASES else host
-    repository = reference.repository
-    if host == DOCKER_HUB and "/" not in repository:
-        repository = f"{DEFAULT_NAMESPACE}/{repository}"
+    except InvalidReferenceError as exc:
+        return Rewrite(text, None, str(exc))
+    host, repository = _full_name(reference)
     proof = proofs.get(host)
-    if proof is None or is_google_registry(host) or not proof.covers(repository):
-        return None
+    if is_google_registry(host):
+        return Rewrite(text, None, "it lies at Google already")
+    if proof is None or proof.pin == "off":
+        return Rewrite(text, None, f"{host} has no proven mirror")
+    if not proof.covers(repository):
+        return Rewrite(text, None, f"{repository} is not among the proven paths of {host}")
     name = f"{proof.mirror}/{repository}"
+    if len(name) > MAX_REPOSITORY_LENGTH:
+        return Rewrite(text, None, f"its name would have more than {MAX_REPOSITORY_LENGTH} letters")
     last = reference.repository.rpartition("/")[2]
-    version = text.rpartition("/")[2].removeprefix(last)
-    return None if len(name) > MAX_REPOSITORY_LENGTH else f"{name}{version}"
+    return Rewrite(text, f"{name}{text.rpartition('/')[2].removeprefix(last)}")
+
+
+def rewrite_field(field: ImageField, proofs: Mapping[str, Proof], secrets: PullSecrets) -> Rewrite:
+    """
+    Tell what becomes of an image field of a pod, or of a pod's template.
+
+    Args:
+        field: The field; its image must be a text.
+        proofs: What is proven, by the upstream's host.
+        secrets: Whether a pod with imagePullSecrets is left alone.
+    """
+    key, value = OPT_OUT
+    marks = (mapping_of(field.metadata.get(name)) for name in ("labels", "annotations"))
+    if any(mark.get(key) == value for mark in marks):
+        return Rewrite(field.image, None, f"the pod opts out with {key}: {value}")
+    if field.pull_policy == NEVER_PULLED:
+        return Rewrite(field.image, None, "it is never pulled")
+    if secrets == "skip" and field.holder.get("imagePullSecrets"):
+        return Rewrite(field.image, None, "the pod has imagePullSecrets")
+    return rewrite_image(field.image, proofs)
+
+
+def _full_name(reference: ImageReference) -> tuple[str, str]:
+    """Return the registry and the repository, whatever the letters of a host's name."""
+    host = reference.registry.lower()
+    if host not in {DOCKER_HUB, *DOCKER_HUB_ALIASES}:
+        return host, reference.repository
+    path = reference.repository
+    return DOCKER_HUB, path if "/" in path else f"{DEFAULT_NAMESPACE}/{path}"
 
 
 def rewrite_reference(reference: ImageReference, mirror: RepositoryName) -> ImageReference:
