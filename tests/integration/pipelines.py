@@ -2,7 +2,10 @@
 
 import json
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +58,7 @@ class Pipeline:
         self.api = cloud.kubernetes.api
         self._archives = archives
         self._python = python
+        self._pause = threading.Event()
 
     def start(self, *functions: str) -> Self:
         """Start the cloud with the project's manifests, and these functions; all if none."""
@@ -72,7 +76,9 @@ class Pipeline:
         return self
 
     def stop(self) -> None:
-        """Stop everything."""
+        """Stop everything; the functions at once, since each takes a moment."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(FunctionProcess.stop, self.cloud.functions.values()))
         self._channel.close()
         self.cloud.stop()
 
@@ -183,6 +189,13 @@ class Pipeline:
         self.api.patch("jobs.batch", name, patch, "prestream", user=ADMIN)
         self.job(image, is_finished)
 
+    def wait_until_hit(self, fault: Fault) -> None:
+        """Wait until a fault has hit as often as it was to."""
+        due = time.monotonic() + TIMEOUT_S
+        while fault.times and time.monotonic() < due:
+            self._pause.wait(0.01)
+        assert not fault.times, f"{fault} was not hit"
+
     # What came of it.
 
     def line(
@@ -203,11 +216,21 @@ class Pipeline:
         lines = self.cloud.functions[function].lines
         return [line for line in lines if line.get("event_id") == message_id]
 
-    def wait_for_line(self, function: str, matches: Callable[[Line], bool]) -> Line:
-        """Wait for a function's line that matches."""
+    def count_lines(self, function: str) -> int:
+        """Return how many lines a function has written, as ``next_line`` takes it."""
+        return len(self.cloud.functions[function].lines)
+
+    def next_line(self, function: str, disposition: str, since: int) -> Line:
+        """Wait for a function's next line of a disposition, after so many lines."""
         process = self.cloud.functions[function]
-        found = process.wait_for_line(matches, TIMEOUT_S)
-        assert found is not None, f"no such line of {function}: {process.lines[-3:]}"
+
+        def find() -> Line | None:
+            lines = process.lines[since:]
+            return next((line for line in lines if line.get("disposition") == disposition), None)
+
+        process.wait_for_line(lambda _: find() is not None, TIMEOUT_S)
+        found = find()
+        assert found is not None, f"no {disposition} line of {function}: {process.lines[since:]}"
         return found
 
     def statuses(self, message_id: str) -> list[int | None]:
@@ -287,6 +310,11 @@ class Pipeline:
         """Return a repository as Artifact Registry describes it; None if there is none."""
         name = f"projects/{PROJECT}/locations/{location}/repositories/{repository_id}"
         return self.cloud.artifact_registry.repositories.get(name)
+
+    def mirrors(self) -> list[str]:
+        """Return the names of all mirrors."""
+        repositories = self.cloud.artifact_registry.repositories
+        return [name for name, each in repositories.items() if each["mode"] == "REMOTE_REPOSITORY"]
 
     @property
     def pubsub(self) -> Any:
