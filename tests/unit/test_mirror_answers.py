@@ -9,7 +9,7 @@ import pytest
 from sandbox.catalogue.images import Image
 from shared.domain.manifests import InvalidManifestError, RegistryRefusalError
 from shared.errors import ConfigurationError, TransientError
-from tests.fakes.mirrors import OUR_403, PAIR, UNKNOWN, Deployment, fails
+from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, UNKNOWN, Deployment, fails
 
 
 @pytest.fixture
@@ -62,6 +62,20 @@ def test_an_upstream_that_refuses_is_the_image_s_fault_whatever_it_says(
         deployment.answer(error)()
 
     assert "credentials" in caught.value.hint
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_upstream_that_refuses_through_a_new_mirror_is_the_image_s_fault(
+    deployment: Deployment, status: int
+) -> None:
+    deployment.registry.refusals["docker.io"] = refusal(status, by_upstream=True)
+
+    with fails("pull_failed", "refused"):
+        deployment.resolve()
+
+    assert deployment.repositories.created == [HUB]
+    # Before the creation and after it: that the upstream refuses says nothing about the mirror.
+    assert deployment.repositories.fetched == [HUB_NAME, HUB_NAME]
 
 
 @pytest.mark.parametrize("status", [400, 403, 410, 451])

@@ -13,7 +13,7 @@ from shared.domain.repositories import (
 )
 from shared.errors import ConfigurationError, TransientError
 from shared.workflows.mirroring import MissingMirrorError
-from tests.fakes.mirrors import HUB, HUB_NAME, PAIR, TOOL, UNKNOWN, Deployment, fails
+from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, TOOL, UNKNOWN, Deployment, fails
 from tests.fakes.registries import state_of
 
 GHCR_NAME = RepositoryName("demo", "us-central1", "ghcr-io-mirror")
@@ -224,8 +224,11 @@ def test_a_mirror_in_the_making_is_waited_for_by_trying_again(deployment: Deploy
     assert deployment.repositories.created == [HUB]
 
 
-def test_a_mirror_that_was_just_made_may_not_answer_yet(deployment: Deployment) -> None:
-    deployment.registry.error = UNKNOWN
+@pytest.mark.parametrize("error", [UNKNOWN, OUR_403], ids=["unknown", "hidden"])
+def test_a_mirror_that_was_just_made_may_not_answer_yet(
+    deployment: Deployment, error: Exception
+) -> None:
+    deployment.registry.error = error
 
     with pytest.raises(TransientError, match="does not answer yet"):
         deployment.resolve()
