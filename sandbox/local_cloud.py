@@ -26,7 +26,7 @@ from sandbox.pubsub.server import PubsubServer
 from sandbox.streaming_cache import StreamingCache
 
 ROOT = Path(__file__).resolve().parent.parent
-MANIFESTS = ROOT / "infra" / "kubernetes"
+MANIFESTS = ROOT / "infra" / "kubernetes" / "base"
 FILTERS = ROOT / "infra" / "filters"
 SCHEMA = ROOT / "docs" / "prestream.schema.json"
 

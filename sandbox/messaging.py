@@ -12,6 +12,7 @@ AUDIT = "prestream-audit"
 GKE_EVENTS = "prestream-gke-events"
 BUILDS = "cloud-builds"
 PUSHES = "gcr"
+SCHEDULE = "prestream-schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ TRIGGERS = (
     Trigger(AUDIT, "audit_log"),
     Trigger(REFERENCES, "image_reference"),
     Trigger(GKE_EVENTS, "pull_event"),
+    Trigger(SCHEDULE, "scheduled_sweep"),
 )
 
 _ACK_DEADLINE_S = 60

@@ -19,7 +19,7 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
 _INVALID = frozenset({400, 413, 422})
-_PAGE = 500
+_PAGE = 250
 
 _MERGE_PATCH = "application/merge-patch+json"
 
@@ -108,6 +108,18 @@ class KubernetesCluster:
         """List the events of a namespace (ours if none is named), page by page."""
         path = f"/api/v1/namespaces/{namespace or self._namespace}/events"
         return self._list(path, {"fieldSelector": field_selector})
+
+    def list_objects(self, api_version: str, plural: str) -> Iterator[dict[str, Any]]:
+        """
+        List the objects of a kind in all namespaces, page by page.
+
+        A kind that the cluster does not define has none.
+        """
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        try:
+            yield from self._list(f"{root}/{plural}", {})
+        except _NotFoundError:
+            return
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""

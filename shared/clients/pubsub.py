@@ -1,32 +1,40 @@
-"""Publish image references."""
+"""Publish image references, and ticks of the schedule."""
 
 import functools
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from shared.clients.errors import RPC_TIMEOUT_S, google_errors
-from shared.domain.requests import ReferenceRequest
 
 REFERENCES_TOPIC = "prestream-image-references"
+SCHEDULE_TOPIC = "prestream-schedule"
 _MAX_BATCH = 1_000
 
 
-class ReferencePublisher:
-    """
-    Publishes to ``prestream-image-references`` and returns once Pub/Sub has it.
+class Message(Protocol):
+    """What is published."""
 
-    One request carries all references of a message, so they are published together or not at
-    all; the client's background batching would outlive the delivery.
+    def as_json(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def attributes(self) -> Mapping[str, str]: ...  # noqa: D102
+
+
+class TopicPublisher:
+    """
+    Publishes to a topic, and returns once Pub/Sub has it.
+
+    One request carries all messages, so they are published together or not at all; the client's
+    background batching would outlive the delivery.
     """
 
-    def __init__(self, project: str, *, emulator_host: str | None = None) -> None:
-        self._topic = f"projects/{project}/topics/{REFERENCES_TOPIC}"
+    def __init__(self, project: str, topic: str, *, emulator_host: str | None = None) -> None:
+        self._topic = f"projects/{project}/topics/{topic}"
         self._emulator_host = emulator_host
 
-    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+    def publish(self, requests: Sequence[Message]) -> None:
         """
-        Publish a message for each reference.
+        Publish a message for each request.
 
         Raises:
             TransientError: Pub/Sub is unavailable.
@@ -58,3 +66,17 @@ class ReferencePublisher:
 
         channel = grpc.insecure_channel(self._emulator_host)
         return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+
+
+class ReferencePublisher(TopicPublisher):
+    """Publishes to ``prestream-image-references``."""
+
+    def __init__(self, project: str, *, emulator_host: str | None = None) -> None:
+        super().__init__(project, REFERENCES_TOPIC, emulator_host=emulator_host)
+
+
+class TickPublisher(TopicPublisher):
+    """Publishes to ``prestream-schedule``: a sweep of all clusters is one sweep of each."""
+
+    def __init__(self, project: str, *, emulator_host: str | None = None) -> None:
+        super().__init__(project, SCHEDULE_TOPIC, emulator_host=emulator_host)

@@ -96,7 +96,7 @@ class Launcher:
             TransientError: A service that is needed is unavailable.
             ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
         """
-        job = self._key(cluster, order, target).job_name(order.source.image)
+        job = self.job_name(cluster.name, order, target)
         body = cluster.fetch_job(job)
         standing = None if body is None else JobState.from_body(body)
         if standing is not None and not standing.is_failed:
@@ -150,15 +150,17 @@ class Launcher:
         """Whether the image starts fast anyway, and nobody insists."""
         return not order.request.overrides_rules and image_bytes < self._settings.min_image_bytes
 
-    def _key(self, cluster: Cluster, order: Order, target: Target) -> WarmupKey:
+    def job_name(self, cluster: ClusterName, order: Order, target: Target) -> JobName:
+        """Return the name that the warmup of this period has, whether it stands or not."""
         digest = order.manifest.digest
-        return WarmupKey(
+        key = WarmupKey(
             digest=digest,
-            cluster=str(cluster.name),
+            cluster=str(cluster),
             target=with_platform(target.placement, order.request.platform),
             period=period_of(order.publish_time, digest, self._period_s),
             forced_by=order.message_id if order.request.force else None,
         )
+        return key.job_name(order.source.image)
 
     def _choose_strategy(
         self, cluster: Cluster, order: Order, target: Placement, platform: str | None
@@ -188,7 +190,7 @@ class Launcher:
     ) -> Warmup:
         settings = self._settings
         return Warmup(
-            name=self._key(cluster, order, target).job_name(order.source.image),
+            name=self.job_name(cluster.name, order, target),
             namespace=settings.namespace,
             image=order.request.image,
             mirror=order.pulled,

@@ -105,6 +105,10 @@ class Reporting:
         self._facts = facts
         self._marks = marks
 
+    def write(self, fact: Fact) -> None:
+        """Write a fact of another kind to the same log."""
+        self._facts.write(fact)
+
     def report_job(self, cluster: Cluster, body: Mapping[str, Any]) -> Fact | None:
         """
         Write the fact of a Job; None if it has not ended, is marked, or is none of ours.

@@ -49,7 +49,7 @@ class Spreading:
         )
 
     def _choose(self, request: ReferenceRequest) -> list[ClusterName]:
-        names = sorted(self._watched(), key=str)
+        names = sorted(find_watched(self._settings, self._directory), key=str)
         if self._settings.spread == "cluster":
             return names
         regions: dict[str, list[ClusterName]] = defaultdict(list)
@@ -59,13 +59,20 @@ class Spreading:
         number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
         return [members[number % len(members)] for members in regions.values()]
 
-    def _watched(self) -> list[ClusterName]:
-        settings = self._settings
-        if settings.clusters != "auto" and all("/" in name for name in settings.clusters):
-            return [ClusterName.parse(name) for name in settings.clusters]
-        found = self._directory.list_clusters(settings.deployment_project)
-        if settings.clusters == "auto":
-            return [each.name for each in found if each.has_accelerators or each.is_autopilot]
-        named = [ClusterName.parse(name) for name in settings.clusters if "/" in name]
-        listed = [each.name for each in found if is_watched(str(each.name), settings.clusters)]
-        return [*{*named, *listed}]
+
+def find_watched(settings: Settings, directory: Directory) -> list[ClusterName]:
+    """
+    Return the clusters that the configuration watches; the Container API finds what it must.
+
+    Raises:
+        TransientError: The Container API is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    if settings.clusters != "auto" and all("/" in name for name in settings.clusters):
+        return [ClusterName.parse(name) for name in settings.clusters]
+    found = directory.list_clusters(settings.deployment_project)
+    if settings.clusters == "auto":
+        return [each.name for each in found if each.has_accelerators or each.is_autopilot]
+    named = [ClusterName.parse(name) for name in settings.clusters if "/" in name]
+    listed = [each.name for each in found if is_watched(str(each.name), settings.clusters)]
+    return [*{*named, *listed}]

@@ -15,9 +15,11 @@ from shared.clients.kubernetes import KubernetesCluster
 from shared.domain.jobs import SERVICE_ACCOUNT
 from shared.domain.ladder import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
 from shared.settings import Settings
+from shared.workflows.inventory import KINDS, PODS
 
-FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
-EXAMPLE = FOLDER / "overlays" / "example" / "kustomization.yaml"
+KUSTOMIZATIONS = Path(__file__).parents[2] / "infra" / "kubernetes"
+FOLDER = KUSTOMIZATIONS / "base"
+EXAMPLE = KUSTOMIZATIONS / "overlays" / "example" / "kustomization.yaml"
 DEFAULTS = Settings(project="demo", deployment_project="demo")
 
 Right = tuple[str, str, str]
@@ -37,11 +39,16 @@ CALLS: dict[str, set[Right]] = {
     "list_events": {(PRESTREAM, "/events", "list"), (DEFAULT, "/events", "list")},
     "fetch_node": {("", "/nodes", "get")},
     "list_nodes": {("", "/nodes", "list")},
+    "list_objects": {
+        ("", f"{api_version.rpartition('/')[0]}/{plural}", "list")
+        for api_version, plural in (*KINDS, PODS)
+    },
 }
 
 NEEDED = {
-    "image-reference": set(CALLS),
-    "pull-event": set(CALLS) - {"create_job", "delete_job", "list_nodes"},
+    "image-reference": set(CALLS) - {"list_objects"},
+    "pull-event": set(CALLS) - {"create_job", "delete_job", "list_nodes", "list_objects"},
+    "scheduled-sweep": set(CALLS) - {"fetch_job", "create_job", "list_nodes"},
 }
 
 

@@ -1,0 +1,101 @@
+"""The schedule: keep warm what is in use, and heal what a lost event left behind."""
+
+import functools
+import os
+from datetime import UTC, datetime, timedelta
+
+from cloudevents.http import CloudEvent
+
+from shared.clients.clusters import ClusterDirectory
+from shared.clients.endpoints import Endpoints
+from shared.domain.ages import TOO_OLD, is_too_old
+from shared.domain.clusters import ClusterName, UnknownClusterError
+from shared.domain.outcomes import Outcome, ignored
+from shared.domain.ticks import Tick
+from shared.events.pubsub import PubsubMessage
+from shared.events.ticks import parse_tick
+from shared.runtime.handlers import event_handler
+from shared.runtime.logs import configure_logs
+from shared.settings import Settings, load_settings
+from shared.workflows.spreading import find_watched
+from shared.workflows.sweeping import Sweeping
+
+configure_logs(os.environ)
+
+
+@event_handler
+def handle_scheduled_sweep(event: CloudEvent) -> Outcome:
+    """Sweep the cluster that the tick names, or send a tick for each that is watched."""
+    message = PubsubMessage.from_cloud_event(event)
+    tick = parse_tick(message)
+    settings = _settings()
+    max_age = timedelta(hours=settings.max_event_age_hours)
+    if is_too_old(message.publish_time, datetime.now(UTC), max_age):
+        return ignored(TOO_OLD)
+    if tick.cluster is None:
+        return _spread()
+    try:
+        cluster = _directory().connect(ClusterName.parse(tick.cluster))
+        return _sweeping().sweep(cluster, message.message_id, message.publish_time)
+    except UnknownClusterError as exc:
+        return ignored(str(exc), cluster=tick.cluster)
+
+
+def _spread() -> Outcome:
+    """Send one tick for each cluster, so that one that does not answer blocks no other."""
+    from shared.clients.pubsub import TickPublisher
+
+    names = [str(name) for name in find_watched(_settings(), _directory())]
+    if not names:
+        return ignored("no cluster is watched")
+    publisher = TickPublisher(_settings().deployment_project, emulator_host=_endpoints().pubsub)
+    publisher.publish([Tick(name) for name in names])
+    return Outcome("handled", {"published": names})
+
+
+@functools.cache
+def _settings() -> Settings:
+    return load_settings(os.environ)
+
+
+@functools.cache
+def _endpoints() -> Endpoints:
+    return Endpoints.from_environ(os.environ)
+
+
+@functools.cache
+def _directory() -> ClusterDirectory:
+    return ClusterDirectory(_endpoints(), namespace=_settings().namespace)
+
+
+@functools.cache
+def _sweeping() -> Sweeping:
+    """Wire the clients, once per instance; each connects when it is first used."""
+    from shared.clients.artifact_registry import ArtifactRegistry
+    from shared.clients.cloud_logging import FactLog
+    from shared.clients.pubsub import ReferencePublisher
+    from shared.clients.registries import RegistryClient
+    from shared.workflows.launching import Launcher
+    from shared.workflows.mirroring import Mirrors
+    from shared.workflows.reporting import Reporting
+
+    settings, endpoints = _settings(), _endpoints()
+    reporting = Reporting(
+        FactLog(settings.deployment_project, emulator_host=endpoints.logging),
+        marks=not settings.dry_run,
+    )
+    repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
+    mirrors = Mirrors(
+        settings,
+        registry=RegistryClient(emulator_host=endpoints.artifact_registry),
+        repositories=lambda: repositories,
+    )
+    return Sweeping(
+        settings,
+        mirrors=mirrors,
+        launcher=Launcher(settings, mirrors=mirrors, report=reporting.report_job),
+        reporting=reporting,
+        publisher=lambda: ReferencePublisher(
+            settings.deployment_project, emulator_host=endpoints.pubsub
+        ),
+    )

@@ -1,0 +1,34 @@
+"""
+The message of ``prestream-schedule``: Cloud Scheduler's own, or one that a sweep sent on.
+
+https://docs.cloud.google.com/scheduler/docs/tut-gcf-pub-sub
+"""
+
+import msgspec
+
+from shared.domain.clusters import ClusterName
+from shared.domain.ticks import Tick
+from shared.errors import InvalidEventError
+from shared.events.pubsub import PubsubMessage
+
+
+class _Wire(msgspec.Struct):
+    cluster: str | None = None
+
+
+def parse_tick(message: PubsubMessage) -> Tick:
+    """
+    Read a tick out of a message; what Cloud Scheduler sends may be empty or any text.
+
+    Raises:
+        InvalidEventError: It names a cluster in another form than the full one.
+    """
+    if not message.data.lstrip().startswith(b"{"):
+        return Tick()
+    try:
+        wire = msgspec.json.decode(message.data, type=_Wire)
+        if wire.cluster is not None:
+            ClusterName.parse(wire.cluster)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        raise InvalidEventError(f"not a tick of the schedule: {exc}") from exc
+    return Tick(wire.cluster)
