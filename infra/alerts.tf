@@ -1,0 +1,104 @@
+# docs/operations.md has a row for each: what it means, and what to do. They are written in PromQL
+# where a metric is ours: unlike the other conditions, those may name one whose first point is still
+# to come, so that the first apply does not fail.
+
+locals {
+  _failed_outcomes = "misconfigured|no_node|pull_failed|timed_out"
+  _quota           = "monitored_resource=\"consumer_quota\",service=\"containerfilesystem.googleapis.com\""
+
+  _alerts = {
+    container_file_system_quota = {
+      title    = "image streaming has used half of its quota"
+      severity = "WARNING"
+      query    = <<-EOT
+        sum by (quota_metric, location) (increase(serviceruntime_googleapis_com:quota_rate_net_usage{${local._quota}}[1m]))
+        / min by (quota_metric, location) (last_over_time(serviceruntime_googleapis_com:quota_limit{${local._quota}}[1d]) > 0)
+        > 0.5
+      EOT
+      text     = "Nodes ask the Container File System API for layers. Where its quota is spent, pulls fail and pods may crash."
+    }
+    dead_letters = {
+      title    = "messages became dead letters"
+      severity = "ERROR"
+      query    = "max by (subscription_id) (max_over_time(pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letters.name}\"}[5m])) > 0"
+      text     = "Their deliveries failed until Pub/Sub gave up. It stays open until they are pulled."
+    }
+    failed_warmups = {
+      title    = "warmups fail"
+      severity = "WARNING"
+      query    = "sum(increase(logging_googleapis_com:user_prestream_warmups{monitored_resource=\"global\",outcome=~\"${local._failed_outcomes}\"}[1h])) > ${var.alerts.failed_warmups_an_hour}"
+      text     = "More warmups than usual ended without their image in the cache, within an hour. The facts say why."
+    }
+    no_facts = {
+      title    = "no fact for a day"
+      severity = "WARNING"
+      query    = "absent_over_time(logging_googleapis_com:user_prestream_facts{monitored_resource=\"global\"}[1d])"
+      text     = "Nothing was warmed and no pull was seen. Either nothing was deployed, or something is broken on the way. It is open from the start until the first fact."
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "metrics" {
+  for_each = var.alerts.enabled ? local._alerts : {}
+
+  display_name          = "Prestream: ${each.value.title}"
+  combiner              = "OR"
+  severity              = each.value.severity
+  notification_channels = var.alerts.notification_channels
+
+  conditions {
+    display_name = each.value.title
+    condition_prometheus_query_language {
+      query                     = trimspace(each.value.query)
+      duration                  = "300s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    content   = each.value.text
+    mime_type = "text/markdown"
+  }
+
+  user_labels = merge({ app = "prestream" }, var.labels)
+
+  depends_on = [google_logging_metric.counts]
+}
+
+# Any one is too many, so this looks at the lines themselves, and shows one.
+resource "google_monitoring_alert_policy" "dispositions" {
+  count = var.alerts.enabled ? 1 : 0
+
+  display_name          = "Prestream: a delivery was rejected, blocked or failed"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = var.alerts.notification_channels
+
+  conditions {
+    display_name = "a delivery was rejected, blocked or failed"
+    condition_matched_log {
+      filter = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^prestream-\" jsonPayload.disposition=(\"rejected\" OR \"blocked\" OR \"failed\")"
+      label_extractors = {
+        disposition = "EXTRACT(jsonPayload.disposition)"
+        function    = "EXTRACT(resource.labels.service_name)"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content   = "Rejected: the message cannot be understood. Blocked: settings or rights are wrong, act now. Failed: a bug, with a traceback. The reason is in the line."
+    mime_type = "text/markdown"
+  }
+
+  user_labels = merge({ app = "prestream" }, var.labels)
+
+  depends_on = [google_project_service.main]
+}

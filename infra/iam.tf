@@ -1,0 +1,83 @@
+# What a function may do at Google. What it may do in a cluster is in infra/kubernetes/: the roles
+# here let it in, and no further. Detectors have none of these; they only publish.
+
+locals {
+  roles = {
+    cluster_access = {
+      title       = "Prestream: cluster access"
+      description = "Finds the address of a cluster, and is let in; what it may do there is for RBAC to say."
+      permissions = ["container.clusters.connect", "container.clusters.get"]
+      projects    = local.cluster_projects
+    }
+    cluster_list = {
+      title       = "Prestream: cluster list"
+      description = "Finds the clusters that are watched."
+      permissions = ["container.clusters.list"]
+      projects    = toset([var.project_id])
+    }
+    facts = {
+      title       = "Prestream: facts"
+      description = "Writes facts."
+      permissions = ["logging.logEntries.create"]
+      projects    = toset([var.project_id])
+    }
+    images = {
+      title       = "Prestream: images"
+      description = "Reads manifests, from mirrors and from what was pushed."
+      permissions = ["artifactregistry.repositories.downloadArtifacts"]
+      projects    = setunion([local.mirrors_project, var.project_id], var.image_projects)
+    }
+    mirrors = {
+      title       = "Prestream: mirrors"
+      description = "Looks at mirrors, and makes those that are missing."
+      permissions = concat(
+        ["artifactregistry.repositories.get"],
+        var.mirrors.on_demand ? ["artifactregistry.repositories.create", "artifactregistry.repositories.update"] : [],
+      )
+      projects = toset([local.mirrors_project])
+    }
+  }
+
+  _project_roles = merge([
+    for name, role in local.roles : {
+      for project in role.projects : "${project}/${name}" => { project = project, role = name }
+    }
+  ]...)
+
+  _grants = merge([
+    for function, spec in local.functions : merge([
+      for role in spec.roles : {
+        for project in local.roles[role].projects :
+        "${project}/${role}/${function}" => { function = function, project_role = "${project}/${role}" }
+      }
+    ]...)
+  ]...)
+}
+
+resource "google_project_iam_custom_role" "main" {
+  for_each = local._project_roles
+
+  project     = each.value.project
+  role_id     = "prestream_${each.value.role}"
+  title       = local.roles[each.value.role].title
+  description = local.roles[each.value.role].description
+  permissions = local.roles[each.value.role].permissions
+
+  depends_on = [google_project_service.main]
+}
+
+resource "google_project_iam_member" "functions" {
+  for_each = local._grants
+
+  project = google_project_iam_custom_role.main[each.value.project_role].project
+  role    = google_project_iam_custom_role.main[each.value.project_role].id
+  member  = module.functions[each.value.function].service_account.member
+}
+
+resource "google_pubsub_topic_iam_member" "references" {
+  for_each = { for name, function in local.functions : name => function if function.publishes }
+
+  topic  = google_pubsub_topic.main[local.references].id
+  role   = "roles/pubsub.publisher"
+  member = module.functions[each.key].service_account.member
+}

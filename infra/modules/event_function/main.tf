@@ -1,0 +1,128 @@
+# A function with an identity of its own, woken by the messages of a topic. The push subscription is
+# written out, not left to Eventarc: filter, back-off, retention and dead letters stand beside the
+# topic, and a delivery that fails is tried again.
+
+resource "google_service_account" "main" {
+  project      = var.project_id
+  account_id   = var.name
+  display_name = "Prestream: function ${var.name}"
+}
+
+# Whoever deploys a function must be able to act as its identity.
+resource "google_service_account_iam_member" "deployer" {
+  for_each = var.deployer == null ? {} : { main = var.deployer }
+
+  service_account_id = google_service_account.main.name
+  role               = "roles/iam.serviceAccountUser"
+  member             = each.value
+}
+
+resource "google_storage_bucket_object" "archive" {
+  bucket = var.archive.bucket
+  # By its content, so that a function is built anew if and only if its archive changed.
+  name   = "${var.name}-${try(filemd5(var.archive.path), "missing")}.zip"
+  source = var.archive.path
+
+  lifecycle {
+    precondition {
+      condition     = fileexists(var.archive.path)
+      error_message = "There is no archive ${var.archive.path}: run make archives first."
+    }
+  }
+}
+
+resource "google_cloudfunctions2_function" "main" {
+  project      = var.project_id
+  location     = var.location
+  name         = var.name
+  description  = var.description
+  kms_key_name = var.kms_key
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = var.entry_point
+    docker_repository = var.build.docker_repository
+    service_account   = var.build.service_account
+    source {
+      storage_source {
+        bucket = google_storage_bucket_object.archive.bucket
+        object = google_storage_bucket_object.archive.name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email = google_service_account.main.email
+    environment_variables = var.environment
+
+    available_cpu                    = var.limits.cpu
+    available_memory                 = var.limits.memory
+    max_instance_count               = var.limits.max_instances
+    max_instance_request_concurrency = var.limits.concurrency
+    min_instance_count               = 0
+    timeout_seconds                  = var.limits.timeout_s
+
+    # Pub/Sub of the same project counts as internal at the default run.app address; nothing else
+    # has any business here. https://docs.cloud.google.com/run/docs/securing/ingress
+    ingress_settings = "ALLOW_INTERNAL_ONLY"
+
+    vpc_connector                 = var.vpc_connector
+    vpc_connector_egress_settings = var.vpc_connector == null ? null : "PRIVATE_RANGES_ONLY"
+  }
+
+  depends_on = [google_service_account_iam_member.deployer]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "invoker" {
+  project  = var.project_id
+  location = var.location
+  name     = google_cloudfunctions2_function.main.name
+  role     = "roles/run.invoker"
+  member   = "serviceAccount:${var.trigger.invoker_email}"
+}
+
+resource "google_pubsub_subscription" "main" {
+  project = var.project_id
+  name    = var.name
+  topic   = var.trigger.topic
+  filter  = var.trigger.filter
+
+  # For a push this is also how long Pub/Sub waits for the answer.
+  ack_deadline_seconds       = var.limits.timeout_s
+  message_retention_duration = var.trigger.retention
+  # What a parser's bug rejected is acknowledged, and can be replayed once it is mended.
+  retain_acked_messages = true
+
+  push_config {
+    push_endpoint = google_cloudfunctions2_function.main.service_config[0].uri
+    oidc_token {
+      service_account_email = var.trigger.invoker_email
+      audience              = google_cloudfunctions2_function.main.service_config[0].uri
+    }
+  }
+
+  retry_policy {
+    minimum_backoff = "10s"
+    maximum_backoff = "600s"
+  }
+
+  dead_letter_policy {
+    dead_letter_topic     = var.trigger.dead_letter_topic
+    max_delivery_attempts = var.trigger.max_delivery_attempts
+  }
+
+  # Weeks without a message are no reason to go.
+  expiration_policy {
+    ttl = ""
+  }
+
+  depends_on = [google_cloud_run_v2_service_iam_member.invoker]
+}
+
+# Pub/Sub acknowledges a message here once it lies among the dead letters.
+resource "google_pubsub_subscription_iam_member" "dead_letters" {
+  project      = var.project_id
+  subscription = google_pubsub_subscription.main.name
+  role         = "roles/pubsub.subscriber"
+  member       = var.trigger.pubsub_agent
+}

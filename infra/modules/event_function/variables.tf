@@ -1,0 +1,110 @@
+variable "archive" {
+  description = "The bucket that holds the source, and the archive on this machine that is put there."
+  type        = object({ bucket = string, path = string })
+}
+
+variable "build" {
+  description = "The repository for the function's image, and the service account that builds it, by their full names."
+  type        = object({ docker_repository = string, service_account = string })
+}
+
+variable "deployer" {
+  description = "A further identity that deploys, as a member of a policy; null where only a person with the right to do so does."
+  type        = string
+  default     = null
+}
+
+variable "description" {
+  description = "What the function does, in one sentence."
+  type        = string
+}
+
+variable "entry_point" {
+  description = "Name of the Python function that handles a message."
+  type        = string
+}
+
+variable "environment" {
+  description = "Environment variables of the function."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "kms_key" {
+  description = "Customer-managed key for source and image; null for Google's own."
+  type        = string
+  default     = null
+}
+
+variable "limits" {
+  description = "What the function may use: more than one request at once takes a whole CPU, and the framework serves four per CPU."
+  type = object({
+    concurrency   = optional(number, 4)
+    cpu           = optional(string, "1")
+    max_instances = number
+    memory        = optional(string, "512Mi")
+    timeout_s     = optional(number, 60)
+  })
+
+  validation {
+    condition     = var.limits.timeout_s >= 10 && var.limits.timeout_s <= 540
+    error_message = "Pub/Sub waits for 10 to 600 seconds, and a function of its messages runs for 540 at most."
+  }
+}
+
+variable "location" {
+  description = "Region of the function."
+  type        = string
+}
+
+variable "name" {
+  description = "Name of the function, its service account and its subscription."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.name))
+    error_message = "A service account's name has 6 to 30 lower-case letters, digits and hyphens, a letter first."
+  }
+}
+
+variable "project_id" {
+  description = "Project of the function."
+  type        = string
+}
+
+variable "runtime" {
+  description = "Runtime of Cloud Functions; the project is tested on Python 3.11."
+  type        = string
+  default     = "python311"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^python3(1[1-9]|[2-9][0-9])$", var.runtime))
+    error_message = "The functions need Python 3.11 or newer."
+  }
+}
+
+variable "trigger" {
+  description = "The topic, which of its messages, and what becomes of them: who delivers, how often, how long they are kept."
+  type = object({
+    topic                 = string
+    filter                = optional(string)
+    dead_letter_topic     = string
+    invoker_email         = string
+    max_delivery_attempts = optional(number, 10)
+    pubsub_agent          = string
+    retention             = string
+  })
+
+  validation {
+    condition     = var.trigger.max_delivery_attempts >= 5 && var.trigger.max_delivery_attempts <= 100
+    error_message = "Pub/Sub accepts 5 to 100 delivery attempts."
+  }
+}
+
+variable "vpc_connector" {
+  description = "Connector through which private addresses are reached; null for none."
+  type        = string
+  default     = null
+}
