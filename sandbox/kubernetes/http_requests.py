@@ -11,6 +11,7 @@ from sandbox.kubernetes.paths import Target
 from sandbox.kubernetes.queries import Query
 from sandbox.kubernetes.statuses import bad_request, unsupported_media_type
 from sandbox.kubernetes.streams import Watching
+from sandbox.kubernetes.tables import TABLE
 
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 _JSON = ("", "application/json", *_YAML)
@@ -32,6 +33,11 @@ def verb_of(target: Target) -> str:
 def is_watch() -> bool:
     """Whether changes are asked for rather than a state."""
     return flask.request.args.get("watch") in ("true", "1")
+
+
+def wants_table() -> bool:
+    """Whether a table is the first of the types that the client would like."""
+    return TABLE in flask.request.headers.get("Accept", "").partition(",")[0]
 
 
 def call_of(target: Target, verb: str, caller: Caller) -> Call:
@@ -168,6 +174,7 @@ def watching_of(target: Target) -> Watching:
     flags = {
         "bookmarks": arguments.get("allowWatchBookmarks") in ("true", "1"),
         "initial_events": arguments.get("sendInitialEvents") == "true",
+        "as_tables": wants_table(),
     }
     if timeout.isdigit() and int(timeout):
         return Watching(query, float(timeout), **flags)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.cluster import Cluster, present_raw
 from sandbox.kubernetes.queries import Query, check_version, list_page, matching
-from sandbox.kubernetes.selectors import Predicate
-from sandbox.kubernetes.store import Change
-from sandbox.kubernetes.watches import ChangeQueue, event_of
+from sandbox.kubernetes.tables import table_of
+from sandbox.kubernetes.watches import ChangeQueue, StoredEvent, event_of
 
 _POLL_S = 5.0
 """How often a stream looks whether a bookmark is due."""
@@ -26,6 +25,8 @@ class Watching:
     bookmarks: bool = False
     initial_events: bool = False
     """Whether the present state is sent first, and a bookmark at its end."""
+    as_tables: bool = False
+    """Whether each object is to come as a table of one row."""
 
 
 class Streams:
@@ -61,13 +62,13 @@ class Streams:
             self._open.add(changes)
         first: list[bytes] = []
         if page is not None:
-            first = [_line("ADDED", present_raw(query.resource, one)) for one in page.listed]
+            first = [self._line(watching, ("ADDED", one)) for one in page.listed]
             if watching.initial_events:
                 first.append(self._bookmark(query, page.revision, initial=True))
         for change in past:
             if change.resource == query.resource.key:
-                line = _event_line(query, change, matches)
-                first += [line] if line is not None else []
+                event = event_of(change, matches)
+                first += [self._line(watching, event)] if event is not None else []
         return self._run(watching, first, changes)
 
     def _run(self, watching: Watching, first: list[bytes], changes: ChangeQueue) -> Iterator[bytes]:
@@ -79,9 +80,9 @@ class Streams:
             yield from first
             while not self._stopped and (left := end - time.monotonic()) > 0:
                 change = changes.get(min(left, _POLL_S))
-                line = None if change is None else _event_line(query, change, matches)
-                if line is not None:
-                    yield line
+                event = None if change is None else event_of(change, matches)
+                if event is not None:
+                    yield self._line(watching, event)
                 elif watching.bookmarks and time.monotonic() - marked > _BOOKMARK_S:
                     marked = time.monotonic()
                     yield self._bookmark(query, self._cluster.store.revision)
@@ -89,23 +90,26 @@ class Streams:
             self._open.discard(changes)
             changes.close()
 
+    def _line(self, watching: Watching, event: StoredEvent) -> bytes:
+        resource, (kind, stored) = watching.query.resource, event
+        if not watching.as_tables:
+            return _joined(kind, present_raw(resource, stored))
+        version = {"resourceVersion": str(stored.revision)}
+        table = table_of(resource, [stored.body], version, self._cluster.clock.now())
+        return _joined(kind, encode(table))
+
     def _bookmark(self, query: Query, revision: int, *, initial: bool = False) -> bytes:
         metadata: Body = {"resourceVersion": str(revision), "creationTimestamp": None}
         if initial:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         resource = query.resource
         body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        return _line("BOOKMARK", encode(body))
+        return _joined("BOOKMARK", encode(body))
 
 
 def _present(query: Query) -> Query:
     return Query(query.resource, query.namespace, query.label_selector, query.field_selector)
 
 
-def _event_line(query: Query, change: Change, matches: Predicate) -> bytes | None:
-    event = event_of(change, matches)
-    return None if event is None else _line(event[0], present_raw(query.resource, event[1]))
-
-
-def _line(kind: str, raw: bytes) -> bytes:
+def _joined(kind: str, raw: bytes) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (kind.encode(), raw)

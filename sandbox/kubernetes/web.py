@@ -12,12 +12,18 @@ from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.calls import Caller
 from sandbox.kubernetes.cluster import present_raw
 from sandbox.kubernetes.engine import Engine
-from sandbox.kubernetes.http_requests import call_of, query_of, verb_of, watching_of
+from sandbox.kubernetes.http_requests import (
+    call_of,
+    query_of,
+    verb_of,
+    wants_table,
+    watching_of,
+)
 from sandbox.kubernetes.paths import Target, parse_target
 from sandbox.kubernetes.queries import list_page, list_text
 from sandbox.kubernetes.statuses import ApiError, failure, method_not_allowed, unknown_path
 from sandbox.kubernetes.streams import Streams
-from sandbox.kubernetes.tables import TABLE, table_of
+from sandbox.kubernetes.tables import table_of
 from sandbox.kubernetes.views import VIEWS, read_view
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
@@ -52,11 +58,6 @@ def _json(body: Body, code: int = 200, warnings: Iterable[str] = ()) -> flask.Re
         text = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{text}"')
     return response
-
-
-def _accepted() -> str:
-    """Return the first of the types that the client would like."""
-    return flask.request.headers.get("Accept", "").partition(",")[0]
 
 
 class Web:
@@ -144,7 +145,7 @@ class Web:
         resource = target.resource
         if not resource.stored:
             raise method_not_allowed()
-        if verb != "watch" and not target.subresource and TABLE in _accepted():
+        if verb != "watch" and not target.subresource and wants_table():
             return _json(self._table(target, verb))
         if verb == "list":
             text = list_text(self._cluster, query_of(target))

@@ -123,6 +123,23 @@ def test_a_watch_list_ends_its_beginning_with_a_bookmark(server: KubernetesServe
     assert body["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
+def test_lists_and_watches_come_as_tables_to_who_asks_for_them(server: KubernetesServer) -> None:
+    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
+    url = f"http://{server.address}/api/v1/namespaces"
+    query = {"fieldSelector": "metadata.name=default", "timeoutSeconds": "1"}
+
+    listed = requests.get(url, params=query, headers=HEADERS | accept, timeout=10).json()
+    with requests.get(
+        url, params=query | {"watch": "1"}, headers=HEADERS | accept, stream=True, timeout=10
+    ) as response:
+        kind, watched = next(events_of(response))
+
+    assert listed["kind"] == "Table"
+    assert listed["rows"][0]["cells"][:2] == ["default", "Active"]
+    assert (kind, watched["kind"]) == ("ADDED", "Table")
+    assert watched["rows"][0]["object"]["metadata"]["name"] == "default"
+
+
 def test_a_version_that_is_forgotten_is_gone(server: KubernetesServer) -> None:
     server.api.create("configmaps", config_map("a"), "default", user=USER)
     made = server.api.create("configmaps", config_map("b"), "default", user=USER)
