@@ -1,0 +1,183 @@
+"""Where a reference goes that names no cluster."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from shared.domain.clusters import Cluster, ClusterName
+from shared.domain.outcomes import Outcome
+from shared.domain.placements import Placement
+from shared.domain.references import parse_reference
+from shared.domain.requests import Cause, ReferenceRequest
+from shared.errors import TransientError
+from shared.settings import Settings
+from shared.workflows.spreading import Spreading
+
+
+def name(location: str, cluster: str) -> ClusterName:
+    return ClusterName("demo", location, cluster)
+
+
+CLUSTERS = [
+    Cluster(name("us-central1", "gpu"), has_accelerators=True),
+    Cluster(name("us-central1-a", "gpu"), has_accelerators=True),
+    Cluster(name("us-central1-b", "train"), has_accelerators=True),
+    Cluster(name("europe-west4", "pilot"), is_autopilot=True),
+    Cluster(name("us-central1", "web")),
+]
+WATCHED = {each.name for each in CLUSTERS} - {name("us-central1", "web")}
+
+
+class Directory:
+    def __init__(self, clusters: Sequence[Cluster] = CLUSTERS) -> None:
+        self.clusters = list(clusters)
+        self.asked: list[str] = []
+
+    def list_clusters(self, project: str) -> list[Cluster]:
+        self.asked.append(project)
+        return self.clusters
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.batches: list[list[ReferenceRequest]] = []
+
+    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+        self.batches.append(list(requests))
+
+
+def request(image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> ReferenceRequest:
+    return ReferenceRequest(image=image, reference=parse_reference(image), **fields)
+
+
+def spread(
+    asked: ReferenceRequest, directory: Directory | None = None, **settings: Any
+) -> tuple[Outcome, list[ReferenceRequest]]:
+    publisher = Publisher()
+    configured = Settings(project="mirrors", deployment_project="demo", **settings)
+    outcome = Spreading(configured, directory=directory or Directory(), publisher=publisher).spread(
+        asked
+    )
+    assert len(publisher.batches) <= 1
+    return outcome, [each for batch in publisher.batches for each in batch]
+
+
+def clusters_of(requests: Sequence[ReferenceRequest]) -> list[ClusterName]:
+    return [ClusterName.parse(each.cluster or "") for each in requests]
+
+
+def test_one_cluster_of_each_region_is_chosen() -> None:
+    outcome, published = spread(request())
+
+    chosen = clusters_of(published)
+    assert sorted(each.region for each in chosen) == ["europe-west4", "us-central1"]
+    assert set(chosen) <= WATCHED
+    assert outcome.disposition == "handled"
+    assert outcome.details["published"] == [str(each) for each in chosen]
+
+
+def test_all_else_of_the_request_stays_as_it_was() -> None:
+    asked = request(
+        placement=Placement.of({"a": "b"}),
+        platform="linux/arm64",
+        cause=Cause("build", "b-1"),
+        force=True,
+    )
+
+    _, published = spread(asked)
+
+    for each in published:
+        assert each.as_json() == asked.as_json() | {"cluster": each.cluster}
+
+
+def test_the_choice_is_the_same_each_time_and_in_any_order() -> None:
+    _, first = spread(request())
+    _, second = spread(request(), Directory(CLUSTERS[::-1]))
+
+    assert clusters_of(first) == clusters_of(second)
+
+
+def test_all_spellings_of_a_reference_go_to_the_same_cluster() -> None:
+    spellings = ["nginx", "docker.io/nginx", "index.docker.io/library/nginx:latest"]
+    chosen = {tuple(clusters_of(spread(request(each))[1])) for each in spellings}
+
+    assert len(chosen) == 1
+
+
+def test_different_references_go_to_different_clusters() -> None:
+    chosen = {
+        each
+        for number in range(50)
+        for each in clusters_of(spread(request(f"org/app:{number}"))[1])
+    }
+
+    assert chosen == WATCHED
+
+
+def test_each_cluster_gets_one_if_the_configuration_says_so() -> None:
+    _, published = spread(request(), spread="cluster")
+
+    assert set(clusters_of(published)) == WATCHED
+    assert len(published) == len(WATCHED)
+
+
+def test_the_clusters_of_the_functions_own_project_are_looked_at() -> None:
+    directory = Directory()
+
+    spread(request(), directory)
+
+    assert directory.asked == ["demo"]
+
+
+def test_clusters_that_are_named_in_full_are_not_looked_for() -> None:
+    directory = Directory()
+    names = ("projects/other/locations/us-east1/clusters/a", str(name("us-central1", "web")))
+
+    _, published = spread(request(), directory, clusters=names, spread="cluster")
+
+    assert sorted(each.cluster or "" for each in published) == sorted(names)
+    assert directory.asked == []
+
+
+def test_a_bare_name_means_every_cluster_of_that_name() -> None:
+    _, published = spread(request(), clusters=("gpu",), spread="cluster")
+
+    assert set(clusters_of(published)) == {name("us-central1", "gpu"), name("us-central1-a", "gpu")}
+
+
+def test_a_cluster_is_watched_that_is_named_although_it_has_no_accelerator() -> None:
+    _, published = spread(request(), clusters=("web",))
+
+    assert clusters_of(published) == [name("us-central1", "web")]
+
+
+def test_bare_and_full_names_may_stand_side_by_side() -> None:
+    elsewhere = "projects/other/locations/us-east1/clusters/a"
+    full = str(name("us-central1", "gpu"))
+
+    _, published = spread(request(), clusters=("gpu", full, elsewhere), spread="cluster")
+
+    assert sorted(each.cluster or "" for each in published) == sorted(
+        [elsewhere, full, str(name("us-central1-a", "gpu"))]
+    )
+
+
+@pytest.mark.parametrize("clusters", ["auto", ("gpu",)])
+def test_a_reference_that_no_cluster_wants_is_ignored(clusters: Any) -> None:
+    outcome, published = spread(request(), Directory([CLUSTERS[-1]]), clusters=clusters)
+
+    assert outcome.disposition == "ignored"
+    assert outcome.details["reason"] == "no cluster is watched"
+    assert published == []
+
+
+def test_what_cannot_be_published_is_not_said_to_be() -> None:
+    class Broken:
+        def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+            raise TransientError(f"cannot publish {len(requests)} messages")
+
+    settings = Settings(project="demo", deployment_project="demo")
+
+    with pytest.raises(TransientError):
+        Spreading(settings, directory=Directory(), publisher=Broken()).spread(request())
