@@ -1,0 +1,136 @@
+"""The rule in Python, held to the one table that the policy is held to."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.image_fields import find_image_fields
+from shared.domain.proofs import InvalidProofError, Proof, ProvenMirrors
+from shared.domain.references import InvalidReferenceError, parse_reference
+from shared.domain.rewriting import (
+    ORIGINALS_ANNOTATION,
+    read_originals,
+    rewrite_field,
+    rewrite_image,
+)
+from tests.contract.rewriting_cases import HUB, IMAGES, NVCR, PODS, PROVEN, ImageCase, PodCase
+
+MIRRORS = ProvenMirrors.from_data(PROVEN)
+
+
+@pytest.mark.parametrize("case", IMAGES, ids=lambda case: case.id)
+def test_an_image_becomes_what_the_table_says(case: ImageCase) -> None:
+    rewrite = rewrite_image(case.image, MIRRORS.proofs)
+
+    assert rewrite.mirror == case.mirror
+    assert (rewrite.reason is None) == (case.mirror is not None)
+
+
+@pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
+def test_the_images_of_a_pod_become_what_the_table_says(case: PodCase) -> None:
+    mirrors = ProvenMirrors.from_data(case.data or {})
+
+    rewrites = {
+        "/" + "/".join(map(str, field.path)): rewrite_field(
+            field, mirrors.proofs, mirrors.pull_secrets
+        )
+        for field in find_image_fields(case.pod)
+        if isinstance(field.image, str)
+    }
+
+    mirrored = {path: each.mirror for path, each in rewrites.items() if each.mirror}
+    assert mirrored == case.images
+
+
+@given(st.text(alphabet="abcAZ019.:/@_-[] \n", max_size=40))
+def test_what_is_rewritten_is_a_reference_and_stays_one(text: str) -> None:
+    rewrite = rewrite_image(text, MIRRORS.proofs)
+
+    if rewrite.mirror is None:
+        return
+    assert parse_reference(rewrite.mirror).version == parse_reference(text).version
+    assert rewrite_image(rewrite.mirror, MIRRORS.proofs).mirror is None
+
+
+def test_a_text_that_is_no_reference_is_told_with_its_fault() -> None:
+    with pytest.raises(InvalidReferenceError) as refusal:
+        parse_reference("nginx:")
+
+    assert rewrite_image("nginx:", MIRRORS.proofs).reason == str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NVCR,
+        f"{NVCR} nvidia/* acme/app !nvidia/secret-*",
+        f"on {NVCR} nvidia/*",
+        f"off {NVCR}",
+        "off",
+    ],
+)
+def test_an_entry_is_written_as_it_was_read(text: str) -> None:
+    assert str(Proof.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param("", "not LOCATION-docker.pkg.dev/PROJECT/REPOSITORY: ''", id="empty"),
+        pytest.param("on", "not LOCATION-docker.pkg.dev/PROJECT/REPOSITORY: ''", id="only-on"),
+        pytest.param(f"https://{NVCR}", f"'https://{NVCR}'", id="scheme"),
+        pytest.param(f"{NVCR} acme/[ab]", "not a pattern over repositories: 'acme/[ab]'", id="set"),
+        pytest.param(f"{NVCR} !!acme", "'!!acme'", id="twice-off"),
+        pytest.param(f"{NVCR}, acme/*", f"'{NVCR},'", id="comma"),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(InvalidProofError) as refusal:
+        Proof.parse(text)
+
+    assert fault in str(refusal.value)
+
+
+def test_a_broken_entry_does_not_spoil_the_others() -> None:
+    mirrors = ProvenMirrors.from_data({"docker.io": HUB, "ghcr.io": "{", "pullSecrets": "ignore"})
+
+    assert mirrors.proofs == {"docker.io": Proof(HUB)}
+    assert list(mirrors.broken) == ["ghcr.io"]
+    assert mirrors.pull_secrets == "ignore"
+
+
+def test_the_parameter_is_written_as_it_was_read() -> None:
+    data = {
+        "pullSecrets": "skip",
+        "docker.io": HUB,
+        "registry.example.com_5000": f"on {NVCR} acme/*",
+    }
+
+    mirrors = ProvenMirrors.from_data(data)
+
+    assert set(mirrors.proofs) == {"docker.io", "registry.example.com:5000"}
+    assert mirrors.to_data() == data
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "original"),
+    [
+        pytest.param(f"{HUB}/library/nginx:1", "nginx:2", id="other-tag"),
+        pytest.param(f"{HUB}/library/nginx:1", "acme/nginx:1", id="other-path"),
+        pytest.param("ghcr.io/acme/app:1", "acme/app:1", id="no-mirror"),
+        pytest.param(f"{HUB}/library/nginx:1", "no image", id="no-reference"),
+        pytest.param(f"{HUB}/library/nginx:1", 5, id="no-text"),
+    ],
+)
+def test_an_original_that_cannot_be_one_is_not_believed(mirrored: str, original: Any) -> None:
+    annotations = {ORIGINALS_ANNOTATION: json.dumps({mirrored: original})}
+
+    assert read_originals({"metadata": {"annotations": annotations}}) == {}
+
+
+@pytest.mark.parametrize("text", ["", "nginx", "[]", "5", '{"', '{"a":{"b":1}}', "[" * 100_000])
+def test_an_annotation_that_is_not_ours_tells_no_original(text: str) -> None:
+    assert read_originals({"metadata": {"annotations": {ORIGINALS_ANNOTATION: text}}}) == {}
