@@ -1,5 +1,5 @@
 # A function is an entry of this map: its folder under functions/, the topic that wakes it, and what
-# it may do. iam.tf gives it the roles that it names, and the publisher's right where it publishes.
+# it may do. iam.tf gives it the roles that are named here, and the right to publish to the topics.
 
 locals {
   functions = {
@@ -7,33 +7,56 @@ locals {
       description   = "Finds the images of workloads in GKE's audit log, and publishes references to them."
       topic         = "prestream-audit"
       filter        = null
-      publishes     = true
+      publishes_to  = ["prestream-image-references"]
       roles         = []
       max_instances = 10
+      timeout_s     = 60
     }
     build_notification = {
       description   = "Publishes references to the images that a build of Cloud Build pushed."
       topic         = "cloud-builds"
       filter        = "attributes.status = \"SUCCESS\""
-      publishes     = true
+      publishes_to  = ["prestream-image-references"]
       roles         = []
       max_instances = 3
+      timeout_s     = 60
     }
     image_reference = {
       description   = "Turns a reference into a mirror, a digest and a warmup."
       topic         = "prestream-image-references"
       filter        = null
-      publishes     = true
+      publishes_to  = ["prestream-image-references"]
       roles         = ["cluster_access", "cluster_list", "facts", "images", "mirrors"]
       max_instances = 5
+      timeout_s     = 60
     }
     pull_event = {
       description   = "Turns what nodes and Jobs report into facts."
       topic         = "prestream-gke-events"
       filter        = null
-      publishes     = false
+      publishes_to  = []
       roles         = ["cluster_access", "facts"]
       max_instances = 10
+      timeout_s     = 60
+    }
+    registry_push = {
+      description   = "Publishes a reference to an image that was pushed to Artifact Registry."
+      topic         = "gcr"
+      filter        = null
+      publishes_to  = ["prestream-image-references"]
+      roles         = []
+      max_instances = 3
+      timeout_s     = 60
+    }
+    scheduled_sweep = {
+      description   = "Keeps warm what is in use, and heals what a lost event left behind."
+      topic         = "prestream-schedule"
+      filter        = null
+      publishes_to  = ["prestream-image-references", "prestream-schedule"]
+      roles         = ["cluster_access", "cluster_list", "facts", "images", "mirrors"]
+      max_instances = 3
+      # A whole cluster is read, page by page.
+      timeout_s = 540
     }
   }
 
@@ -64,6 +87,7 @@ module "functions" {
   kms_key = var.kms_key
   limits = {
     max_instances = each.value.max_instances
+    timeout_s     = each.value.timeout_s
   }
   trigger = {
     topic             = local.topic_ids[each.value.topic]

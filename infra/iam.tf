@@ -74,10 +74,14 @@ resource "google_project_iam_member" "functions" {
   member  = module.functions[each.value.function].service_account.member
 }
 
-resource "google_pubsub_topic_iam_member" "references" {
-  for_each = { for name, function in local.functions : name => function if function.publishes }
+resource "google_pubsub_topic_iam_member" "functions" {
+  for_each = merge([
+    for name, function in local.functions : {
+      for topic in function.publishes_to : "${topic}/${name}" => { topic = topic, function = name }
+    }
+  ]...)
 
-  topic  = google_pubsub_topic.main[local.references].id
+  topic  = google_pubsub_topic.main[each.value.topic].id
   role   = "roles/pubsub.publisher"
-  member = module.functions[each.key].service_account.member
+  member = module.functions[each.value.function].service_account.member
 }

@@ -2,19 +2,18 @@ locals {
   # Written out here, since the clients and the sandbox have these names as well.
   dead_letters = "prestream-dead-letters"
   references   = "prestream-image-references"
-  builds       = "cloud-builds"
 
   _topics = setunion([for function in local.functions : function.topic], [local.dead_letters])
   topic_ids = merge(
     { for name, topic in google_pubsub_topic.main : name => topic.id },
-    var.create_builds_topic ? {} : { (local.builds) = "projects/${var.project_id}/topics/${local.builds}" },
+    { for name in var.existing_topics : name => "projects/${var.project_id}/topics/${name}" },
   )
 
   message_retention = "${var.message_retention_days * 24 * 60 * 60}s"
 }
 
 resource "google_pubsub_topic" "main" {
-  for_each = setsubtract(local._topics, var.create_builds_topic ? [] : [local.builds])
+  for_each = setsubtract(local._topics, var.existing_topics)
 
   name         = each.value
   kms_key_name = var.kms_key

@@ -7,6 +7,7 @@ locals {
   _pipeline_roles = [
     "roles/artifactregistry.admin",
     "roles/cloudfunctions.developer",
+    "roles/cloudscheduler.admin",
     "roles/iam.roleAdmin",
     "roles/iam.serviceAccountAdmin",
     "roles/logging.configWriter",

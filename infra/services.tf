@@ -5,6 +5,7 @@ resource "google_project_service" "main" {
     "cloudbuild.googleapis.com",
     "cloudfunctions.googleapis.com",
     "cloudresourcemanager.googleapis.com",
+    "cloudscheduler.googleapis.com",
     "container.googleapis.com",
     "containerfilesystem.googleapis.com",
     "iam.googleapis.com",

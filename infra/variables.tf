@@ -33,11 +33,16 @@ variable "config_file" {
   default     = null
 }
 
-variable "create_builds_topic" {
-  description = "Whether the topic cloud-builds is made here; false where the project has it already."
-  type        = bool
-  default     = true
+variable "existing_topics" {
+  description = "Those of Google's topics, cloud-builds and gcr, that the project has already, and that are not made here."
+  type        = set(string)
+  default     = []
   nullable    = false
+
+  validation {
+    condition     = length(setsubtract(var.existing_topics, ["cloud-builds", "gcr"])) == 0
+    error_message = "Only cloud-builds and gcr may be there already; all others are Prestream's own."
+  }
 }
 
 variable "facts" {
@@ -152,6 +157,17 @@ variable "sink_scope" {
     condition     = var.sink_scope.folder == null || var.sink_scope.organization == null
     error_message = "The logs are read of a folder or of an organisation, not of both."
   }
+}
+
+variable "sweep" {
+  description = "When a sweep begins, in cron's form, and in which time zone; paused to stop it for a while."
+  type = object({
+    paused    = optional(bool, false)
+    schedule  = optional(string, "7 * * * *")
+    time_zone = optional(string, "Etc/UTC")
+  })
+  default  = {}
+  nullable = false
 }
 
 variable "vpc_connector" {
