@@ -101,6 +101,7 @@ class Launcher:
         standing = None if body is None else JobState.from_body(body)
         if standing is not None and not standing.is_failed:
             return Launch("waiting" if standing.is_waiting else "known", job)
+        self._mirrors.confirm(order.source)
         prepared = self._prepare(cluster, order, target)
         if prepared is None:
             return Launch("too_small", job)
@@ -217,7 +218,9 @@ class Launcher:
         try:
             # Also where the digest is known: its mirror may have to be made.
             source = self._mirrors.locate(parse_reference(text), cluster.location)
-            return source.mirror.at(self._mirrors.resolve(source).digest)
+            digest = self._mirrors.resolve(source).digest
+            self._mirrors.confirm(source)
+            return source.mirror.at(digest)
         except ImageError as exc:
             message = f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
             if exc.outcome == "postponed":

@@ -123,17 +123,32 @@ class Mirrors:
         repository = source.repository
         if repository is None:
             return self._fetch_known(source)
-        # Also a repository that is no mirror of the upstream may answer, with another image; nor
-        # does the registry miss credentials that came into the configuration later.
-        was_changed = self._ensure_once(repository)
+        # The registry does not miss credentials that came into the configuration later.
+        was_changed = repository.credentials is not None and self._ensure_once(repository)
         try:
             return self._fetch(source.mirror)
         except RegistryRefusalError as refusal:
             if not _may_lack_repository(refusal):
+                self.confirm(source)
                 raise _judge(source, refusal) from refusal
         # Another delivery may have made the mirror meanwhile: the refusal is out of date then.
         was_changed |= self._ensure(repository)
         return self._fetch_again(source, repository, was_changed=was_changed)
+
+    def confirm(self, source: Source) -> None:
+        """
+        Make sure that what answers for a mirror is one; asked once in an instance's life.
+
+        A repository of that name that pulls from elsewhere answers as well, with another image.
+        So nothing is made of an answer before, but what is known costs no look.
+
+        Raises:
+            ImageError: It is another repository (``misconfigured``).
+            TransientError: Artifact Registry is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        if source.repository is not None:
+            self._ensure_once(source.repository)
 
     def fetch_platform(self, source: Source, index: Manifest, platform: str) -> Manifest:
         """

@@ -62,6 +62,12 @@ class Deployment:
     def resolve(self, text: str = "team/tool:1.0") -> str:
         return self.mirrors.resolve(self.locate(text)).digest
 
+    def use(self, text: str = "team/tool:1.0") -> str:
+        """Resolve a reference, and confirm its mirror, as whoever launches a warmup does."""
+        digest = self.resolve(text)
+        self.mirrors.confirm(self.locate(text))
+        return digest
+
 
 @contextmanager
 def fails(

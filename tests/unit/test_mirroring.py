@@ -174,10 +174,17 @@ def test_a_missing_mirror_is_made(deployment: Deployment, *, hides_unknown: bool
     assert deployment.repositories.created == [HUB]
 
 
+def test_what_a_mirror_answers_costs_no_look_at_its_repository(deployment: Deployment) -> None:
+    deployment.repositories.states[HUB_NAME] = state_of(HUB)
+
+    assert deployment.resolve() == TOOL.digest
+    assert deployment.repositories.fetched == []
+
+
 def test_a_mirror_that_is_there_is_used_and_looked_at_once(deployment: Deployment) -> None:
     deployment.repositories.states[HUB_NAME] = state_of(HUB)
 
-    digests = {deployment.resolve(), deployment.resolve(), deployment.resolve("team/tool:1.0")}
+    digests = {deployment.use(), deployment.use(), deployment.use("team/tool:1.0")}
 
     assert digests == {TOOL.digest}
     assert deployment.repositories.fetched == [HUB_NAME]
@@ -269,9 +276,9 @@ def test_an_unrelated_repository_is_never_pulled_from(
         deployment.registry.add(name, "1.0", PAIR)
 
     with fails("misconfigured", "no mirror of docker.io"):
-        deployment.resolve(f"team/tool:{tag}")
+        deployment.use(f"team/tool:{tag}")
     with fails("misconfigured", "no mirror of docker.io") as caught:
-        deployment.resolve(f"team/tool:{tag}")
+        deployment.use(f"team/tool:{tag}")
 
     assert "upstreams.docker.io.repository" in caught.value.hint
     assert deployment.registry.asked == []
