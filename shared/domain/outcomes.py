@@ -11,12 +11,15 @@ _TOLD: Final = {
     "too_small": "too small for Job {}",
     "would_create": "would create {}",
     "published": "published {}",
+    "due": "warmups due: {}",
+    "reported": "warmups reported late: {}",
+    "removed": "Jobs removed: {}",
     "ended": "ended Job {}",
     "resumed": "resumed Job {}",
 }
 """What a detail of that name says to a person."""
 
-_SUBJECTS: Final = ("image", "job", "pod", "node")
+_SUBJECTS: Final = ("image", "job", "pod", "node", "cluster")
 _MAX_NAMED = 3
 
 

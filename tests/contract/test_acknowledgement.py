@@ -37,6 +37,14 @@ class Wired:
         """Stand for the workflow of image_reference."""
         return self.outcome if delivery else ignored("nothing was delivered")
 
+    def connect(self, cluster: Any) -> Any:
+        """Stand for the directory of clusters."""
+        return cluster
+
+    def sweep(self, *cluster: Any) -> Outcome:
+        """Stand for the workflow of scheduled_sweep."""
+        return self.outcome if cluster else ignored("no cluster was named")
+
     def observe(self, event: Any) -> Outcome:
         """Stand for the workflow of pull_event."""
         return self.outcome if event else ignored("nothing was delivered")
@@ -53,14 +61,16 @@ PUSHED = {
     "tag": "us-central1-docker.pkg.dev/demo/apps/a:1",
 }
 STREAMED = log_entry(node_event("Image gcr.io/a/b:1 is backed by image streaming."))
-WIRING: dict[str, tuple[str, Any]] = {
-    "audit_log": ("_publisher", payload("audit-deployment-create")),
-    "build_notification": ("_publisher", payload("build-success")),
-    "image_reference": ("_warming", REFERENCE),
-    "pull_event": ("_observing", STREAMED),
-    "registry_push": ("_publisher", PUSHED),
+TICK = {"cluster": "projects/demo/locations/us-central1/clusters/gpu"}
+WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
+    "audit_log": (("_publisher",), payload("audit-deployment-create")),
+    "build_notification": (("_publisher",), payload("build-success")),
+    "image_reference": (("_warming",), REFERENCE),
+    "pull_event": (("_observing",), STREAMED),
+    "registry_push": (("_publisher",), PUSHED),
+    "scheduled_sweep": (("_sweeping", "_directory"), TICK),
 }
-"""The wiring function of each, and a message that makes it do something."""
+"""The wiring functions of each, and a message that makes it do something."""
 
 FORMS = ["push", "push_cloud_event"]
 
@@ -87,7 +97,9 @@ Lines = Callable[[], list[dict[str, Any]]]
 def serve(configure: Callable[[str], None], wired: Wired) -> Iterator[Serve]:
     del configure
     with ExitStack() as stack:
-        yield lambda name: stack.enter_context(served(name, **{WIRING[name][0]: wired}))
+        yield lambda name: stack.enter_context(
+            served(name, **dict.fromkeys(WIRING[name][0], wired))
+        )
 
 
 @pytest.fixture
@@ -177,19 +189,32 @@ def test_what_asks_for_nothing_is_acknowledged_with_its_reason(
     assert line["message"].startswith(f"event ignored: {line['reason']}")
 
 
-POISON: list[Any] = [
-    pytest.param(b"", id="empty"),
-    pytest.param(b"text", id="text"),
-    pytest.param(b"\x00\xff", id="binary"),
-    pytest.param([], id="list"),
-    pytest.param({}, id="no-fields"),
-    pytest.param(b"[" * 100_000, id="nested-without-end"),
-]
+POISON: dict[str, Any] = {
+    "empty": b"",
+    "text": b"text",
+    "binary": b"\x00\xff",
+    "list": [],
+    "no-fields": {},
+    "nested-without-end": b"[" * 100_000,
+}
+# Cloud Scheduler sends whatever somebody wrote into it, and each such message is a tick.
+POISON_TICKS: dict[str, Any] = {
+    "cut-off": b'{"cluster": "proj',
+    "short-cluster": {"cluster": "gpu"},
+    "wrong-type": {"cluster": 5},
+    "nested-without-end": b'{"cluster": ' * 100_000,
+}
 
 
-@every_function
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        pytest.param(name, data, id=f"{name}-{kind}")
+        for name in sorted(WIRING)
+        for kind, data in (POISON_TICKS if name == "scheduled_sweep" else POISON).items()
+    ],
+)
 @both_forms
-@pytest.mark.parametrize("data", POISON)
 def test_poison_is_acknowledged_and_never_handled(
     serve: Serve, wired: Wired, lines: Lines, name: str, form: str, data: Any
 ) -> None:
@@ -330,6 +355,11 @@ class TestStory:
                 {"job": "warm-a-1", "outcome": "pulled", "streamed": "streamed", "image": "a:1"},
                 "event handled: pulled, streamed for a:1",
                 id="warmed",
+            ),
+            pytest.param(
+                {"due": 3, "reported": 1, "removed": 0, "cluster": "gpu"},
+                "event handled: warmups due: 3 for gpu; warmups reported late: 1",
+                id="swept",
             ),
             pytest.param({"image": "a:1"}, "event handled: a:1", id="an-image-alone"),
             pytest.param({}, "event handled", id="nothing-to-tell"),

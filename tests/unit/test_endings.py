@@ -235,6 +235,13 @@ CASES = [
         "no_node",
         id="the-node-refused-the-pod",
     ),
+    pytest.param(
+        BACKOFF,
+        None,
+        [failed(1, UNAVAILABLE), pulling(90)],
+        "pull_failed",
+        id="failed-before-the-deadline",
+    ),
     pytest.param(BACKOFF, None, [], "pull_failed", id="failed-and-nothing-is-left"),
     pytest.param(
         BACKOFF, None, [pulled(1, **HELPER)], "pull_failed", id="only-the-helper-was-pulled"
@@ -275,6 +282,20 @@ def test_each_failure_is_proven(reports: list[NodeEvent], kind: str, text: str) 
     ending = tell_ending(DEADLINE, None, reports)
 
     assert [(each.kind, each.text) for each in ending.evidence] == [(kind, text)]
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        pytest.param(NOT_FOUND, "Check `helper_image`", id="absent"),
+        pytest.param(UNAVAILABLE, "check Private Google Access", id="unavailable"),
+    ],
+)
+def test_of_the_helper_the_hint_says_what_can_be_done(message: str, hint: str) -> None:
+    ending = tell_ending(DEADLINE, None, [failed(1, message, **HELPER)])
+
+    assert (ending.outcome, ending.hint is not None) == ("misconfigured", True)
+    assert hint in str(ending.hint)
 
 
 def test_a_rate_limit_says_until_when_and_no_other_failure_does() -> None:

@@ -592,6 +592,7 @@ class TestPulls:
 
         (fact,) = observed.facts
         assert (fact["node"], fact["node_pool"], fact["accelerator"]) == (NODE, None, None)
+        assert (fact["streamed"], fact["hint"]) == ("unknown", None)
 
     def test_a_pull_that_cannot_be_written_is_tried_again(self, observed: Observed) -> None:
         observed.log.error = TransientError("503")

@@ -379,7 +379,9 @@ class TestEndings:
         old = place_pod(cluster, f"{JOB}-old00")
         old["metadata"]["ownerReferences"][0]["uid"] = "of-the-earlier"
 
-        assert report()["outcome"] == "timed_out"
+        payload = report()
+
+        assert (payload["outcome"], payload["node"]) == ("timed_out", None)
 
     def test_a_clock_that_is_behind_hides_nothing_of_a_pod_that_is_there(
         self, cluster: FakeCluster, report: Report
@@ -409,6 +411,21 @@ class TestEndings:
 
         assert (payload["outcome"], payload["node"]) == ("pulled", "gke-gpu-l4-2")
         assert payload["pull_seconds"] == 30.0
+
+    def test_a_second_pod_without_a_node_is_no_pull_on_the_first_ones(
+        self, cluster: FakeCluster, report: Report
+    ) -> None:
+        warm(
+            cluster,
+            pod_event("Pulling", f'Pulling image "{MIRROR}"', 20),
+            reason="DeadlineExceeded",
+        )
+        place_pod(cluster, f"{JOB}-second", seconds=40, node=None)
+        cluster.pods.reverse()
+
+        payload = report()
+
+        assert (payload["outcome"], payload["node"]) == ("no_node", None)
 
     def test_an_odd_event_hides_no_other(self, cluster: FakeCluster, report: Report) -> None:
         odd = pod_event("Failed", NOT_FOUND, 59)
