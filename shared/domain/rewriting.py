@@ -9,6 +9,7 @@ stands here and, for the API server, in infra/kubernetes/rewriting/policy.yaml: 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from shared.domain.image_fields import ImageField
@@ -37,8 +38,24 @@ By image, not by container, so that it stays true when somebody changes a contai
 SKIPPED_ANNOTATION = "prestream.dev/rewrite-skipped"
 """On a pod that was left alone: why."""
 
-NEVER_PULLED = "Never"
-"""The pull policy of an image that lies on the node, under the name that is written."""
+
+class Left(StrEnum):
+    """Why an image keeps its name."""
+
+    INVALID = "invalid"
+    """It is no reference."""
+    AT_GOOGLE = "at_google"
+    """It needs no mirror, or it is one."""
+    NO_MIRROR = "no_mirror"
+    """Its registry, or its path there, has none that is proven."""
+    TOO_LONG = "too_long"
+    """The mirror's name for it would be longer than a reference may be."""
+    OPTED_OUT = "opted_out"
+    """The pod says so, by a label or an annotation."""
+    NEVER_PULLED = "never_pulled"
+    """It lies on the node, under the name that is written."""
+    PULL_SECRETS = "pull_secrets"
+    """The pod has imagePullSecrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +64,41 @@ class Rewrite:
 
     image: str
     """As it is written."""
-    mirror: str | None
+    mirror: str | None = None
     """What is pulled in its stead."""
-    reason: str | None = None
+    left: Left | None = None
+    sentence: str | None = None
+    """The reason, for a person."""
 
 
 def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
     """
     Tell what becomes of the text of an image field.
 
-    Tag and digest stay as they are written. No reference, no mirror, or one that would make the
-    name too long: each is a reason to leave the text alone, as is that it lies at Google already,
-    so that rewriting twice is rewriting once.
+    Tag and digest stay as they are written. What lies at Google is left alone, so that rewriting
+    twice is rewriting once.
 
     >>> proofs = {"docker.io": Proof("us-docker.pkg.dev/demo/dockerhub-mirror")}
     >>> rewrite_image("nginx:1.27", proofs).mirror
     'us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1.27'
-    >>> rewrite_image("quay.io/acme/app", proofs).reason
-    'quay.io has no proven mirror'
+    >>> rewrite_image("quay.io/acme/app", proofs).sentence
+    'no mirror of quay.io is proven'
     """
     try:
         reference = parse_reference(text)
     except InvalidReferenceError as exc:
-        return Rewrite(text, None, str(exc))
+        return Rewrite(text, left=Left.INVALID, sentence=str(exc))
     host, repository = _full_name(reference)
-    proof = proofs.get(host)
     if is_google_registry(host):
-        return Rewrite(text, None, "it lies at Google already")
-    if proof is None or proof.pin == "off":
-        return Rewrite(text, None, f"{host} has no proven mirror")
-    if not proof.covers(repository):
-        return Rewrite(text, None, f"{repository} is not among the proven paths of {host}")
+        return Rewrite(text, left=Left.AT_GOOGLE, sentence="it lies at Google already")
+    proof = proofs.get(host)
+    if proof is None or not proof.covers(repository):
+        what = f"{repository} from {host}" if proof and proof.pin != "off" else host
+        return Rewrite(text, left=Left.NO_MIRROR, sentence=f"no mirror of {what} is proven")
     name = f"{proof.mirror}/{repository}"
     if len(name) > MAX_REPOSITORY_LENGTH:
-        return Rewrite(text, None, f"its name would have more than {MAX_REPOSITORY_LENGTH} letters")
+        sentence = f"the mirror's name would have more than {MAX_REPOSITORY_LENGTH} characters"
+        return Rewrite(text, left=Left.TOO_LONG, sentence=sentence)
     last = reference.repository.rpartition("/")[2]
     return Rewrite(text, f"{name}{text.rpartition('/')[2].removeprefix(last)}")
 
@@ -94,15 +112,20 @@ def rewrite_field(field: ImageField, proofs: Mapping[str, Proof], secrets: PullS
         proofs: What is proven, by the upstream's host.
         secrets: Whether a pod with imagePullSecrets is left alone.
     """
+    rewrite = rewrite_image(field.image, proofs)
+    if rewrite.mirror is None:
+        return rewrite
     key, value = OPT_OUT
     marks = (mapping_of(field.metadata.get(name)) for name in ("labels", "annotations"))
     if any(mark.get(key) == value for mark in marks):
-        return Rewrite(field.image, None, f"the pod opts out with {key}: {value}")
-    if field.pull_policy == NEVER_PULLED:
-        return Rewrite(field.image, None, "it is never pulled")
+        sentence = f"the pod opts out with {key}: {value}"
+        return Rewrite(field.image, left=Left.OPTED_OUT, sentence=sentence)
+    if field.pull_policy == "Never":
+        return Rewrite(field.image, left=Left.NEVER_PULLED, sentence="it is never pulled")
     if secrets == "skip" and field.holder.get("imagePullSecrets"):
-        return Rewrite(field.image, None, "the pod has imagePullSecrets")
-    return rewrite_image(field.image, proofs)
+        sentence = "the pod has imagePullSecrets"
+        return Rewrite(field.image, left=Left.PULL_SECRETS, sentence=sentence)
+    return rewrite
 
 
 def _full_name(reference: ImageReference) -> tuple[str, str]:

@@ -26,7 +26,7 @@ def test_an_image_becomes_what_the_table_says(case: ImageCase) -> None:
     rewrite = rewrite_image(case.image, MIRRORS.proofs)
 
     assert rewrite.mirror == case.mirror
-    assert (rewrite.reason is None) == (case.mirror is not None)
+    assert (rewrite.left is None) == (case.mirror is not None)
 
 
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
@@ -59,7 +59,7 @@ def test_a_text_that_is_no_reference_is_told_with_its_fault() -> None:
     with pytest.raises(InvalidReferenceError) as refusal:
         parse_reference("nginx:")
 
-    assert rewrite_image("nginx:", MIRRORS.proofs).reason == str(refusal.value)
+    assert rewrite_image("nginx:", MIRRORS.proofs).sentence == str(refusal.value)
 
 
 @pytest.mark.parametrize(
