@@ -1,0 +1,161 @@
+"""What Terraform gives each function is what its code asks for, and what the sandbox gives it."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox import messaging
+from sandbox.pubsub.subscription_filters import parse_subscription_filter
+from shared.clients import pubsub
+from shared.clients.endpoints import Endpoints
+from shared.events.builds import BuildNotification
+from shared.events.pubsub import PubsubMessage
+from shared.runtime.logs import configure_logs
+from shared.settings import load_settings
+from tests.contract.terraform_files import INFRA, MODULE, find_block, read_local
+
+ROOT = INFRA.parent
+FUNCTIONS: dict[str, dict[str, Any]] = read_local("functions")
+MODULE_CALL = find_block("module", "functions")
+TRIGGERS = {trigger.function: trigger for trigger in messaging.TRIGGERS}
+
+EACH_FUNCTION = pytest.mark.parametrize("name", sorted(FUNCTIONS))
+
+
+class RecordingEnviron(Mapping[str, str]):
+    """An environment that remembers which variables were asked for."""
+
+    def __init__(self, **variables: str) -> None:
+        self._variables = variables
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+def test_every_function_is_deployed_and_nothing_else() -> None:
+    folders = {path.parent.name for path in ROOT.glob("functions/*/main.py")}
+
+    assert set(FUNCTIONS) == folders == set(TRIGGERS)
+
+
+def test_functions_get_the_variables_that_settings_read_at_google_and_no_others() -> None:
+    environ = RecordingEnviron(GOOGLE_CLOUD_PROJECT="demo")
+    load_settings(environ)
+    configure_logs(environ)
+    local = RecordingEnviron()
+    Endpoints.from_environ(local)
+    # The archive has the file where it is looked for without the variable.
+    optional = {"PRESTREAM_CONFIG"}
+
+    assert set(MODULE_CALL["environment"]) == environ.asked - optional
+    assert not set(MODULE_CALL["environment"]) & local.asked
+
+
+@EACH_FUNCTION
+def test_the_entry_point_exists(name: str) -> None:
+    source = ast.parse((ROOT / "functions" / name / "main.py").read_text("utf-8"))
+    defined = {node.name for node in source.body if isinstance(node, ast.FunctionDef)}
+
+    assert MODULE_CALL["entry_point"].replace("${each.key}", name) in defined
+
+
+def test_the_archives_are_those_that_make_archives_writes() -> None:
+    assert MODULE_CALL["archive"]["path"] == "${local.archives_folder}/${each.key}.zip"
+    assert '"${path.module}/../build/functions"' in read_local("archives_folder")
+
+
+@EACH_FUNCTION
+def test_the_topic_is_that_of_the_sandbox(name: str) -> None:
+    assert FUNCTIONS[name]["topic"] == TRIGGERS[name].topic
+
+
+def test_the_topics_that_functions_publish_to_are_those_of_the_clients() -> None:
+    published = {topic for function in FUNCTIONS.values() for topic in function["publishes_to"]}
+
+    assert published == {pubsub.REFERENCES_TOPIC, pubsub.SCHEDULE_TOPIC}
+    assert read_local("references") == pubsub.REFERENCES_TOPIC
+    assert read_local("dead_letters") == messaging.DEAD_LETTERS
+
+
+@EACH_FUNCTION
+@pytest.mark.parametrize(
+    "status", ["SUCCESS", "FAILURE", "QUEUED", "WORKING", "TIMEOUT", "CANCELLED", "PENDING"]
+)
+def test_a_filter_keeps_back_only_what_its_function_would_ignore(name: str, status: str) -> None:
+    # The sandbox has no filter, so that there a function must bear every message.
+    accepts = parse_subscription_filter(FUNCTIONS[name]["filter"] or "")
+    attributes = {"buildId": "b-1", "status": status}
+
+    if name != "build_notification":
+        assert accepts({})
+        return
+    data = b'{"id": "b-1", "status": "%s"}' % status.encode()
+    message = PubsubMessage("1", datetime.now(UTC), data, attributes)
+    notification = BuildNotification.from_message(message)
+    assert accepts(attributes) == (notification.status == "SUCCESS")
+
+
+def test_the_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> None:
+    subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
+
+    [retry] = subscription["retry_policy"]
+    [dead_letters] = subscription["dead_letter_policy"]
+    [expiration] = subscription["expiration_policy"]
+    assert (retry["minimum_backoff"], retry["maximum_backoff"]) == ("10s", "600s")
+    assert dead_letters["dead_letter_topic"] == "${var.trigger.dead_letter_topic}"
+    assert subscription["retain_acked_messages"] is True
+    assert expiration["ttl"] == ""
+    # Pub/Sub takes for lost what is not answered in this time; the function must end before.
+    assert subscription["ack_deadline_seconds"] == "${var.limits.timeout_s}"
+    assert all(10 <= function["timeout_s"] <= 540 for function in FUNCTIONS.values())
+
+
+def test_pushes_are_signed_for_the_address_that_they_go_to() -> None:
+    subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
+
+    [push] = subscription["push_config"]
+    [token] = push["oidc_token"]
+    assert push["push_endpoint"] == token["audience"]
+    assert push["push_endpoint"].endswith(".service_config[0].uri}")
+    assert token["service_account_email"] == "${var.trigger.invoker_email}"
+
+
+def test_the_runtime_is_one_that_the_tests_run_on() -> None:
+    runtime = find_block("variable", "runtime", MODULE)["default"]
+
+    assert int(runtime.removeprefix("python3")) >= 11
+
+
+@EACH_FUNCTION
+def test_clusters_know_a_function_by_the_name_that_terraform_gives_it(name: str) -> None:
+    account = MODULE_CALL["name"].replace('${replace(each.key, "_", "-")}', name.replace("_", "-"))
+    subjects = set(re.findall(r"name: (prestream-[a-z-]+)@PROJECT_ID", _read_manifests()))
+
+    assert (account in subjects) == ("cluster_access" in FUNCTIONS[name]["roles"])
+
+
+def _read_manifests() -> str:
+    kustomization = INFRA / "kubernetes" / "kustomization.yaml"
+    return "".join(
+        path.read_text("utf-8")
+        for resource in yaml.safe_load(kustomization.read_text("utf-8"))["resources"]
+        for path in _list_files(INFRA / "kubernetes" / resource)
+    )
+
+
+def _list_files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.yaml")) if path.is_dir() else [path]

@@ -1,0 +1,161 @@
+"""What the deployment may do: each function what its calls need, and nobody everything."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.contract.terraform_files import FILES, INFRA, MODULE, find_block, read_blocks, read_local
+
+FUNCTIONS: dict[str, dict[str, Any]] = read_local("functions")
+ROLES: dict[str, dict[str, Any]] = read_local("roles")
+TEXT = "\n".join(path.read_text("utf-8") for path in FILES)
+GRANTS = [block for block in read_blocks("resource") if "_iam_" in block.labels[0]]
+
+# What a call of a client asks for, as the API's reference says it.
+NEEDED = {
+    # ClusterDirectory: clusters.get, and the endpoint's own gate
+    "cluster_access": {"container.clusters.connect", "container.clusters.get"},
+    # ClusterDirectory.list_clusters
+    "cluster_list": {"container.clusters.list"},
+    # FactLog writes entries
+    "facts": {"logging.logEntries.create"},
+    # RegistryClient: manifests under /v2/
+    "images": {"artifactregistry.repositories.downloadArtifacts"},
+    # ArtifactRegistry: get, create, and update for credentials
+    "mirrors": {
+        "artifactregistry.repositories.create",
+        "artifactregistry.repositories.get",
+        "artifactregistry.repositories.update",
+    },
+}
+
+
+def permissions_of(role: str) -> set[str]:
+    """Return the permissions of a role, those that depend on a variable included."""
+    text = str(ROLES[role]["permissions"])
+    return set(re.findall(r"""['"]([a-z]+\.[a-zA-Z]+\.[a-zA-Z]+)['"]""", text))
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_role_has_what_the_clients_call_and_no_more(role: str) -> None:
+    assert permissions_of(role) == NEEDED[role]
+
+
+def test_detectors_may_only_publish_references() -> None:
+    detectors = ("audit_log", "build_notification", "registry_push")
+
+    for name in detectors:
+        assert FUNCTIONS[name]["roles"] == []
+        assert FUNCTIONS[name]["publishes_to"] == ["prestream-image-references"]
+
+
+def test_only_functions_that_resolve_images_touch_mirrors() -> None:
+    users = {name for name, function in FUNCTIONS.items() if "mirrors" in function["roles"]}
+
+    assert users == {"image_reference", "scheduled_sweep"}
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        "roles/owner",
+        "roles/editor",
+        "roles/viewer",
+        "roles/container.admin",
+        "roles/iam.serviceAccountTokenCreator",
+        "allUsers",
+        "allAuthenticatedUsers",
+        "google_service_account_key",
+        "google_secret_manager_secret_version",
+        "secretmanager.versions.access",
+    ],
+)
+def test_nothing_grants_everything_or_to_everybody(forbidden: str) -> None:
+    assert forbidden not in TEXT
+
+
+def test_no_permission_has_a_wildcard() -> None:
+    literals = re.findall(r'"((?:[a-z]+\.)+[a-zA-Z.*]*\*)"', TEXT)
+
+    assert literals == []
+
+
+def test_grants_add_to_policies_and_never_replace_them() -> None:
+    kinds = {block.labels[0].rpartition("_iam_")[2] for block in GRANTS}
+
+    assert kinds == {"member", "custom_role"}
+
+
+def test_project_wide_roles_of_functions_are_our_own() -> None:
+    grant = find_block("resource", "google_project_iam_member.functions")
+
+    assert grant["role"].startswith("${google_project_iam_custom_role.main[")
+
+
+def test_secrets_are_for_artifact_registry_alone() -> None:
+    readers = [block for block in GRANTS if "secretAccessor" in str(block.body.get("role"))]
+
+    assert [block.body["member"] for block in readers] == ["${local.artifact_registry_agent}"]
+    assert "gcp-sa-artifactregistry" in read_local("artifact_registry_agent")
+
+
+def test_functions_are_reached_by_pubsub_alone() -> None:
+    function = find_block("resource", "google_cloudfunctions2_function.main", MODULE)
+    invokers = [block for block in GRANTS if block.body.get("role") == "roles/run.invoker"]
+
+    [service] = function["service_config"]
+    assert service["ingress_settings"] == "ALLOW_INTERNAL_ONLY"
+    assert [block.body["member"] for block in invokers] == [
+        "serviceAccount:${var.trigger.invoker_email}"
+    ]
+
+
+def test_each_function_has_an_identity_of_its_own() -> None:
+    function = find_block("resource", "google_cloudfunctions2_function.main", MODULE)
+
+    [service] = function["service_config"]
+    assert service["service_account_email"] == "${google_service_account.main.email}"
+
+
+def test_apis_stay_on_when_prestream_goes() -> None:
+    assert find_block("resource", "google_project_service.main")["disable_on_destroy"] is False
+
+
+def test_the_pipeline_cannot_grant_its_own_roles() -> None:
+    own = set(read_local("_pipeline_roles"))
+    grantable = set(re.findall(r'"(roles/[a-zA-Z.]+)"', str(read_local("_pipeline_grantable"))))
+    condition = find_block("resource", "google_project_iam_member.pipeline_grants")["condition"][0]
+
+    # hasOnly takes at most ten roles; the custom ones come to these.
+    assert len(grantable) + len(ROLES) <= 10
+    # It holds this one, and may give it to the builder.
+    assert own & grantable == {"roles/logging.logWriter"}
+    assert "modifiedGrantsByRole" in condition["expression"]
+
+
+@pytest.mark.parametrize("kind", ["variable", "output"])
+def test_variables_and_outputs_are_described_in_one_sentence_and_in_order(kind: str) -> None:
+    for folder in (INFRA, MODULE):
+        blocks = list(read_blocks(kind, folder))
+
+        assert [block.name for block in blocks] == sorted(block.name for block in blocks)
+        for block in blocks:
+            assert block.body["description"].endswith("."), block.name
+            assert kind == "output" or "type" in block.body, block.name
+
+
+def test_both_generations_of_the_provider_are_accepted() -> None:
+    for folder in (INFRA, MODULE):
+        [terraform] = [
+            entry
+            for path in FILES
+            if path == folder / "versions.tf"
+            for entry in find_terraform(path.read_text("utf-8"))
+        ]
+
+        assert terraform == ">= 6.50, < 8"
+
+
+def find_terraform(text: str) -> list[str]:
+    return re.findall(r'source  = "hashicorp/google"\n\s+version = "([^"]+)"', text)

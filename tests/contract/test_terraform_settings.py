@@ -1,0 +1,77 @@
+"""Terraform reads the configuration file as the functions do, with the same defaults."""
+
+import json
+import re
+from collections.abc import Mapping
+
+import pytest
+
+from shared.domain import repositories
+from shared.domain.references import DOCKER_HUB
+from shared.domain.upstreams import Upstream
+from shared.settings import Settings
+from tests.contract.terraform_files import FILES, INFRA, find_block
+
+SCHEMA = json.loads((INFRA.parent / "docs" / "prestream.schema.json").read_text("utf-8"))
+TEXT = {path.name: path.read_text("utf-8") for path in FILES if path.parent == INFRA}
+KEYS = sorted(
+    {key for text in TEXT.values() for key in re.findall(r"local\.settings\.(\w+)", text)}
+)
+CLIENT = (INFRA.parent / "shared" / "clients" / "artifact_registry.py").read_text("utf-8")
+WITHOUT_DEFAULT = {"project"}
+"""Its default is another variable; Terraform asks whether the file has it."""
+
+
+def test_terraform_reads_some_of_the_settings() -> None:
+    assert {"clusters", "namespace", "system_namespaces", "upstreams"} <= set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_terraform_reads_exists(key: str) -> None:
+    assert key in SCHEMA["properties"]
+
+
+@pytest.mark.parametrize("key", sorted(set(KEYS) - WITHOUT_DEFAULT))
+def test_a_default_is_that_of_the_settings(key: str) -> None:
+    # Terraform has no defaults of its own: it takes those of the schema.
+    default = getattr(Settings(project="p", deployment_project="p"), key)
+    documented = SCHEMA["properties"][key]["default"]
+
+    if isinstance(default, Mapping):
+        assert documented == dict.fromkeys(default)
+        assert set(default.values()) == {Upstream()}
+    elif isinstance(default, frozenset):
+        assert set(documented) == default
+    else:
+        assert documented == default
+
+
+def test_the_project_of_mirrors_is_that_of_the_functions_unless_the_file_says_otherwise() -> None:
+    assert "mirrors_project = try(local.settings.project, var.project_id)" in TEXT["settings.tf"]
+
+
+def test_a_mirror_made_in_advance_is_the_one_that_a_function_would_make() -> None:
+    mirror = find_block("resource", "google_artifact_registry_repository.mirrors")
+    host = "${each.value.host}"
+    wanted = repositories.RemoteRepository(
+        repositories.RepositoryName("p", "us", repositories.make_repository_id("quay.io")),
+        upstream=host,
+        uri=None,
+    )
+    key, value = repositories.OWNER_LABEL
+
+    [policy] = mirror["cleanup_policies"]
+    [remote] = mirror["remote_repository_config"]
+    assert mirror["description"] == remote["description"] == wanted.description
+    assert mirror["labels"] == {key: value}
+    assert (mirror["format"], mirror["mode"]) == ("DOCKER", "REMOTE_REPOSITORY")
+    assert f'_CLEANUP_ID = "{policy["id"]}"' in CLIENT
+    assert policy["condition"][0]["tag_state"] == "ANY"
+
+
+def test_mirrors_have_the_names_that_the_functions_know() -> None:
+    hub = repositories.make_repository_id(DOCKER_HUB)
+    suffix = repositories.make_repository_id("quay.io").removeprefix("quay-io")
+
+    assert f'host == "{DOCKER_HUB}" ? "{hub}"' in TEXT["settings.tf"]
+    assert f'"${{local._repository_ids[host]}}{suffix}"' in TEXT["settings.tf"]
