@@ -1,0 +1,161 @@
+# What the variables and the configuration change.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = {
+      number = "123456789012"
+    }
+  }
+}
+
+variables {
+  project_id = "my-project"
+  location   = "us-central1"
+}
+
+run "configuration_in_other_projects" {
+  command = plan
+
+  variables {
+    config_file = "tests/configurations/several-projects.yaml"
+  }
+
+  assert {
+    condition     = local.cluster_projects == toset(["my-project", "team-a"])
+    error_message = "Projects of clusters that are listed by their full name must be read."
+  }
+  assert {
+    condition     = contains(keys(google_logging_project_sink.main), "team-a/prestream-audit")
+    error_message = "The logs of a watched cluster's project must be read."
+  }
+  assert {
+    condition     = contains(keys(google_project_iam_custom_role.main), "images-1/mirrors") && !contains(keys(google_project_iam_custom_role.main), "my-project/mirrors")
+    error_message = "Mirrors are made in their own project only."
+  }
+  assert {
+    condition     = toset(keys(google_secret_manager_secret_iam_member.upstreams)) == toset(["projects/secrets-1/secrets/ngc"])
+    error_message = "Artifact Registry must be able to read the password of an upstream."
+  }
+  assert {
+    condition     = output.watched_clusters == "gpu projects/team-a/locations/us-east1/clusters/training"
+    error_message = "The pipeline must learn which clusters are watched."
+  }
+}
+
+run "empty_configuration" {
+  command = plan
+
+  variables {
+    config_file = "tests/configurations/empty.yaml"
+  }
+
+  assert {
+    condition     = local.settings.namespace == "prestream" && !output.dry_run
+    error_message = "An empty file means all defaults."
+  }
+}
+
+run "unknown_keys_are_refused" {
+  command = plan
+
+  variables {
+    config_file = "tests/configurations/misspelt.yaml"
+  }
+
+  expect_failures = [output.references_topic]
+}
+
+run "mirrors_in_advance" {
+  command = plan
+
+  variables {
+    mirrors = { locations = ["us"], on_demand = false }
+  }
+
+  assert {
+    condition     = google_artifact_registry_repository.mirrors["us/docker.io"].repository_id == "dockerhub-mirror"
+    error_message = "Docker Hub's mirror must have the name that the functions know."
+  }
+  assert {
+    condition     = google_artifact_registry_repository.mirrors["us/docker.io"].remote_repository_config[0].docker_repository[0].public_repository == "DOCKER_HUB"
+    error_message = "Docker Hub is mirrored by its preset."
+  }
+  assert {
+    condition     = google_artifact_registry_repository.mirrors["us/registry.k8s.io"].remote_repository_config[0].common_repository[0].uri == "https://registry.k8s.io"
+    error_message = "Other upstreams are mirrored by their address."
+  }
+  assert {
+    condition     = join(",", local.roles.mirrors.permissions) == "artifactregistry.repositories.get"
+    error_message = "Where all mirrors are there, nothing of ours needs to make one."
+  }
+}
+
+run "folder_instead_of_projects" {
+  command = plan
+
+  variables {
+    sink_scope = { folder = "123456" }
+  }
+
+  assert {
+    condition     = length(google_logging_project_sink.main) == 0 && length(google_logging_folder_sink.main) == 2
+    error_message = "One sink of a kind reads the whole folder."
+  }
+  assert {
+    condition     = alltrue([for sink in google_logging_folder_sink.main : sink.include_children])
+    error_message = "The logs lie in the folder's projects."
+  }
+}
+
+run "folder_and_organisation_are_refused" {
+  command = plan
+
+  variables {
+    sink_scope = { folder = "123456", organization = "654321" }
+  }
+
+  expect_failures = [var.sink_scope]
+}
+
+run "topics_that_are_there_already" {
+  command = plan
+
+  variables {
+    existing_topics = ["cloud-builds"]
+  }
+
+  assert {
+    condition     = !contains(keys(google_pubsub_topic.main), "cloud-builds") && contains(keys(google_pubsub_topic.main), "gcr")
+    error_message = "A topic of somebody else's is used, and not made."
+  }
+}
+
+run "warm_pool" {
+  command = plan
+
+  variables {
+    warm_pool = { cluster = "projects/my-project/locations/us-central1/clusters/gpu" }
+  }
+
+  assert {
+    condition     = google_container_node_pool.warm_pool["main"].node_config[0].gcfs_config[0].enabled && google_container_node_pool.warm_pool["main"].node_config[0].spot
+    error_message = "The pool must stream, and be cheap."
+  }
+  assert {
+    condition     = google_container_node_pool.warm_pool["main"].autoscaling[0].total_min_node_count == 0
+    error_message = "The pool starts from zero."
+  }
+}
+
+run "pipeline" {
+  command = apply
+
+  variables {
+    pipeline = { state_bucket = "my-project-prestream-state" }
+  }
+
+  assert {
+    condition     = !strcontains(google_project_iam_member.pipeline_grants["main"].condition[0].expression, "projectIamAdmin")
+    error_message = "The pipeline must not be able to grant its own rights."
+  }
+}
