@@ -92,13 +92,12 @@ def parse_log_entry(data: bytes) -> NodeEvent:
     log = entry.log_name.rpartition("/")[2]
     if log not in {EVENTS_LOG, SNAPSHOTTER_LOG}:
         return Irrelevant(f"the entry is of another log: {log}")
-    if entry.json_payload is None:
-        text = entry.text_payload
-        if text is None:
-            raise InvalidEventError(f"the entry of the log {log} has no payload")
-        return Irrelevant(f"the entry is a text: {text}")
+    if entry.json_payload is None and entry.text_payload is None:
+        raise InvalidEventError(f"the entry of the log {log} has no payload")
     if log == SNAPSHOTTER_LOG:
         return _parse_line(entry)
+    if entry.json_payload is None:
+        return Irrelevant(f"the entry is a text: {entry.text_payload}")
     return parse_event(entry.json_payload, cluster=entry.cluster, record=entry.record)
 
 
@@ -218,7 +217,9 @@ def _read_streaming(component: str, origin: Origin) -> NodeEvent:
 
 def _parse_line(entry: "_Entry") -> NodeEvent:
     """Read a line of the snapshotter: bare, or in the frame that its logger puts around it."""
-    line = (entry.json_payload or {}).get("MESSAGE")
+    # Which field it is depends on the logging agent of the node.
+    payload = entry.json_payload or {}
+    line = payload.get("MESSAGE") or payload.get("message") or entry.text_payload
     node = entry.resource.labels.get("node_name")
     if not isinstance(line, str) or not node:
         return Irrelevant("a line of the snapshotter without a text or a node")

@@ -338,6 +338,17 @@ class TestStreaming:
 
         assert isinstance(report, Irrelevant)
 
+    @pytest.mark.parametrize("form", ["message", "textPayload"])
+    def test_a_line_is_read_from_whichever_field_the_nodes_agent_used(self, form: str) -> None:
+        def change(entry: dict[str, Any]) -> None:
+            text = entry.pop("jsonPayload")["MESSAGE"]
+            entry |= {form: text} if form == "textPayload" else {"jsonPayload": {form: text}}
+
+        report = read("line-bare", change)
+
+        assert isinstance(report, ImageStreamed)
+        assert report == read("line-bare")
+
     @pytest.mark.parametrize("text", [None, 5, ["I", "m"]])
     def test_a_line_without_a_text_is_ignored(self, text: object) -> None:
         report = read("line-bare", lambda entry: entry["jsonPayload"].update(MESSAGE=text))
