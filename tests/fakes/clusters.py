@@ -33,6 +33,8 @@ class FakeCluster:
         self.events: list[Body] = []
         self.nodes: dict[str, Body] = {}
         self.calls: list[str] = []
+        self.node_selectors: list[str] = []
+        """By which labels nodes were asked for."""
         self.refuses_deletion = False
         """Whether a Job that is deleted stays, as one with a finalizer does."""
         self._failures: dict[str, Exception] = {}
@@ -117,6 +119,7 @@ class FakeCluster:
 
     def list_nodes(self, label_selector: str = "") -> Iterator[Body]:
         self._called("list_nodes")
+        self.node_selectors.append(label_selector)
         return _select(list(self.nodes.values()), _by_label(label_selector))
 
     def _called(self, call: str) -> None:
