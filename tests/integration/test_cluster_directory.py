@@ -545,6 +545,16 @@ def test_each_request_bears_a_token_that_is_fetched_once_while_it_is_valid(
         assert len(google.asked) == 2
 
 
+def test_without_credentials_no_cluster_can_be_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    directory = ClusterDirectory(Endpoints(), namespace="prestream")
+
+    with pytest.raises(ConfigurationError, match="credentials"):
+        directory.connect(GPU_CLUSTER)
+
+
 def test_no_answer_to_the_request_for_a_token_is_a_transient_failure(private_key: str) -> None:
     with serve() as api:
         credentials = make_credentials(private_key, "http://127.0.0.1:1/token")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.catalogue.images import Image
+from shared.domain.manifests import RegistryRefusalError
 from shared.domain.placements import Placement, Toleration
 from shared.domain.repositories import RepositoryName
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
@@ -458,6 +460,17 @@ def test_a_single_manifest_is_taken_as_it_is(scene: Scene) -> None:
     assert annotations["prestream.dev/image-bytes"] == str(expected)
 
 
+def test_the_size_that_counts_is_that_of_the_nodes_platform() -> None:
+    scene = Scene()
+    scene.registry.add(
+        "docker.io/team/tiny", "1", Image((1000,), ("linux/arm64",), index=True, build="tiny")
+    )
+    scene.cluster.place(make_node("arm-1", arch="arm64"))
+
+    assert scene.warm("team/tiny:1").disposition == "ignored"
+    assert scene.cluster.jobs == {}
+
+
 # The helper image.
 
 
@@ -509,6 +522,17 @@ def test_a_helper_that_cannot_be_had_is_a_fault_of_the_deployment(
     scene.cluster.place(make_node())
 
     with pytest.raises(ConfigurationError, match=rf"helper_image '{helper}'.*{problem}"):
+        scene.warm()
+
+    assert scene.cluster.jobs == {}
+
+
+def test_an_upstream_that_limits_the_helper_is_waited_for() -> None:
+    scene = Scene(helper_image="quay.io/tools/busybox:1")
+    scene.registry.refusals["quay.io"] = RegistryRefusalError(429, "TOOMANYREQUESTS", "slow down")
+    scene.cluster.place(make_node())
+
+    with pytest.raises(TransientError, match="helper_image"):
         scene.warm()
 
     assert scene.cluster.jobs == {}
