@@ -82,7 +82,7 @@ def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
     >>> rewrite_image("nginx:1.27", proofs).mirror
     'us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1.27'
     >>> rewrite_image("quay.io/acme/app", proofs).sentence
-    'no mirror of quay.io is proven'
+    'no mirror of quay.io is known'
     """
     try:
         reference = parse_reference(text)
@@ -94,7 +94,7 @@ def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
     proof = proofs.get(host)
     if proof is None or not proof.covers(repository):
         what = f"{repository} from {host}" if proof and proof.pin != "off" else host
-        return Rewrite(text, left=Left.NO_MIRROR, sentence=f"no mirror of {what} is proven")
+        return Rewrite(text, left=Left.NO_MIRROR, sentence=f"no mirror of {what} is known")
     name = f"{proof.mirror}/{repository}"
     if len(name) > MAX_REPOSITORY_LENGTH:
         sentence = f"the mirror's name would have more than {MAX_REPOSITORY_LENGTH} characters"

@@ -1,0 +1,23 @@
+"""The prestream command: what it is called, and its commands, one module each."""
+
+import typer
+
+from cli.policy import policy
+from cli.rewrite import rewrite
+
+app = typer.Typer(
+    name="prestream",
+    help="Big container images start in seconds on GKE.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback()
+def prestream() -> None:
+    """Big container images start in seconds on GKE."""
+
+
+app.command()(policy)
+app.command()(rewrite)

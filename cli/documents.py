@@ -1,0 +1,212 @@
+"""
+Read YAML and JSON with the place of every text, so that one can be replaced and nothing else moves.
+
+A text is replaced in the file as it stands: comments, order, quotes, indentation and line endings
+are nobody's to change but the author's.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from shared.domain.image_fields import Path
+
+# The parser in C is some thirty times as fast, and takes JSON that is indented with tabs.
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_STRING = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
+_BYTE_ORDER_MARK = "\ufeff"
+
+_MAX_NODES = 1_000_000
+"""Values of one document, each counted as often as it is referred to."""
+
+_MAX_DEPTH = 200
+"""Levels of one document."""
+
+# Half a character beyond the first 65 536, as JSON escapes it and YAML does not know it.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+class DocumentError(Exception):
+    """A text is neither YAML nor JSON; says where."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem)
+        self.line = line
+        """Counted from 1; None where the whole text is at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text stands in a file."""
+
+    line: int
+    column: int
+    """Both counted from 1."""
+    start: int
+    end: int
+    """As it stands there, with quotes and all."""
+    value: str
+
+
+class Document:
+    """One object of a file."""
+
+    def __init__(self, root: yaml.Node) -> None:
+        self._root = root
+        self._values: dict[int, Any] = {}
+        self.body: Any = self._read(root)
+        """Mappings, lists and texts; everything else, which names no image, is None."""
+        self._count(root)
+
+    def find(self, path: Path) -> Place:
+        """Return the place of the text at a path of the body."""
+        node = self._node_at(path)
+        mark = node.start_mark
+        return Place(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index, node.value)
+
+    def count_ways(self, path: Path) -> int:
+        """Count the paths that lead to the same text: more than one where an anchor is used."""
+        return self._ways[id(self._node_at(path))]
+
+    def _node_at(self, path: Path) -> yaml.Node:
+        node = self._root
+        for name in path:
+            node = _fields_of(node)[name] if isinstance(name, str) else node.value[name]
+        return node
+
+    def _read(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            return node.value if node.tag == _STRING else None
+        if id(node) in self._values:
+            return self._values[id(node)]
+        value: Any = {} if isinstance(node, yaml.MappingNode) else []
+        self._values[id(node)] = value
+        if isinstance(node, yaml.MappingNode):
+            value.update({name: self._read(each) for name, each in _fields_of(node).items()})
+        else:
+            value.extend(self._read(each) for each in node.value)
+        return value
+
+    def _count(self, root: yaml.Node) -> None:
+        """
+        Count the ways to each text: as many as there are to what holds it.
+
+        Raises:
+            DocumentError: An alias stands within what it refers to, or aliases of aliases make
+                more of the file than anybody means.
+        """
+        ways: Counter[int] = Counter({id(root): 1})
+        for node in reversed(_sort_inner_first(root)):
+            for each in _nodes_in(node):
+                ways[id(each)] += ways[id(node)]
+        if ways.total() > _MAX_NODES:
+            raise DocumentError(f"its aliases stand for more than {_MAX_NODES} values")
+        self._ways = ways
+
+
+def read_documents(text: str) -> list[Document]:
+    """
+    Read the objects of a YAML or JSON file.
+
+    Raises:
+        DocumentError: It is neither.
+    """
+    text = _SURROGATE.sub(r"\\u0020", text.removeprefix(_BYTE_ORDER_MARK))
+    loader = _Loader(text)
+    try:
+        _check_depth(text)
+        documents = []
+        while loader.check_node():
+            documents.append(Document(loader.get_node()))
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        # The end of the file is told as a line of its own.
+        line = min(mark.line + 1, len(text.splitlines())) if mark else None
+        raise DocumentError(exc.problem or "not YAML", line) from exc
+    except yaml.YAMLError as exc:
+        raise DocumentError(" ".join(str(exc).split())) from exc
+    except RecursionError as exc:
+        raise DocumentError("a mapping merges itself in") from exc
+    finally:
+        loader.dispose()
+    return documents
+
+
+def replace_texts(text: str, replacements: Iterable[tuple[Place, str]]) -> str:
+    """Return the file with the texts at some places replaced, and all else as it was."""
+    offset = len(text) - len(text.removeprefix(_BYTE_ORDER_MARK))
+    for place, value in sorted(replacements, key=lambda each: each[0].start, reverse=True):
+        start, end = place.start + offset, place.end + offset
+        text = text[:start] + _replace_scalar(text[start:end], place.value, value) + text[end:]
+    return text
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested so deeply that the parser in C would run out of its stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                mark = event.start_mark
+                raise DocumentError("it is nested too deeply", mark.line + 1 if mark else None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _replace_scalar(source: str, old: str, new: str) -> str:
+    """Replace the value of a scalar; an anchor or a tag may stand before it."""
+    before, found, after = source.rpartition(old)
+    if found:
+        return before + new + after
+    quote = source[-1]  # a text that is not found as it reads has escapes, and so quotes
+    return source[: source.index(quote)] + quote + new + quote
+
+
+def _fields_of(node: yaml.Node) -> Mapping[str, yaml.Node]:
+    """Return the fields of a mapping by their names, with those that it merges in."""
+    merged: dict[str, yaml.Node] = {}
+    own: dict[str, yaml.Node] = {}
+    for key, value in node.value:
+        if key.tag == _MERGE:
+            bases = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            for base in bases:
+                if isinstance(base, yaml.MappingNode):
+                    merged = {**_fields_of(base), **merged}
+        elif isinstance(key, yaml.ScalarNode):
+            own[key.value] = value
+    return {**merged, **own}
+
+
+def _sort_inner_first(root: yaml.Node) -> list[yaml.Node]:
+    """Return every node once, after all that it holds."""
+    done: dict[int, yaml.Node] = {}
+    open_nodes: set[int] = set()
+    pending = [root]
+    while pending:
+        node = pending[-1]
+        inner = [each for each in _nodes_in(node) if id(each) not in done]
+        if id(node) in done or not inner:
+            done.setdefault(id(node), node)
+            open_nodes.discard(id(node))
+            pending.pop()
+            continue
+        open_nodes.add(id(node))
+        if any(id(each) in open_nodes for each in inner):
+            line = node.start_mark.line + 1
+            raise DocumentError("an alias stands within what it refers to", line)
+        pending.extend(inner)
+    return list(done.values())
+
+
+def _nodes_in(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        yield from _fields_of(node).values()
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value

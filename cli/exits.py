@@ -1,0 +1,41 @@
+"""How a command ends: its exit code, and what it says on standard error."""
+
+from enum import IntEnum
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+
+class ExitCode(IntEnum):
+    """The exit codes, which are a promise to scripts."""
+
+    DONE = 0
+    """Done, or nothing to do."""
+    DIFFERENT = 1
+    """A check found what would be changed."""
+    MISUSED = 2
+    """Options or arguments that make no sense."""
+    UNREADABLE = 3
+    """A file cannot be read or written, or holds what is not understood."""
+    MISCONFIGURED = 4
+    """The configuration is invalid, or says too little."""
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a check found what would be changed; 2 options that make no sense;"
+    " 3 a file that cannot be read or written, or is not understood; 4 an invalid configuration."
+)
+"""For the help of the commands."""
+
+
+def say(text: str) -> None:
+    """Say something to a person, beside the output."""
+    Console(stderr=True, soft_wrap=True).print(Text(text))
+
+
+def fail(code: ExitCode, text: str) -> NoReturn:
+    """End the command with an error."""
+    say(f"error: {text}")
+    raise typer.Exit(code)
