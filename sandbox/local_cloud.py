@@ -43,7 +43,10 @@ _CLUSTER_BODY: Mapping[str, Any] = {
     "nodePools": [
         {
             "name": "l4-spot",
-            "config": {"accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]},
+            "config": {
+                "accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}],
+                "gcfsConfig": {"enabled": True},
+            },
         }
     ],
 }

@@ -21,6 +21,10 @@ _OK = 200
 _ABSENT = frozenset({400, 404})
 """There is no such cluster; 400 says so of a location that does not exist."""
 
+_ABSENT_STATES = frozenset({"PROVISIONING", "STOPPING"})
+
+_TPU_MACHINES = ("ct", "tpu")
+
 _MAX_AGE_S = 300.0
 """How long a cluster's description is kept; an endpoint hardly ever changes."""
 
@@ -128,7 +132,12 @@ class ClusterDirectory:
         answer = self._describe(f"projects/{project}/locations/-/clusters")
         if answer is None:
             raise ConfigurationError(f"there is no project {project!r}, or it has no clusters API")
-        return [_parse_cluster(project, body) for body in answer.get("clusters") or []]
+        return [
+            _parse_cluster(project, body)
+            for body in answer.get("clusters") or []
+            # One that is being made or removed has no API server to ask.
+            if body.get("status") not in _ABSENT_STATES
+        ]
 
     def _locate(self, name: ClusterName) -> _Address:
         body = self._describe(str(name))
@@ -206,12 +215,43 @@ class ClusterDirectory:
 
 
 def _parse_cluster(project: str, body: Mapping[str, Any]) -> Cluster:
-    pools = body.get("nodePools") or []
+    is_autopilot = _is_autopilot(body)
+    pools = [pool for pool in body.get("nodePools") or [] if _has_accelerators(pool)]
+    cold = tuple(str(pool.get("name")) for pool in pools if not _streams(pool, body))
     return Cluster(
         ClusterName(project, str(body.get("location")), str(body.get("name"))),
-        is_autopilot=_is_autopilot(body),
-        has_accelerators=any((pool.get("config") or {}).get("accelerators") for pool in pools),
+        is_autopilot=is_autopilot,
+        has_accelerators=bool(pools),
+        # Every node of Autopilot streams.
+        cold_pools=() if is_autopilot else cold,
+        streams=is_autopilot or not pools or len(cold) < len(pools),
     )
+
+
+def _has_accelerators(pool: Mapping[str, Any]) -> bool:
+    """
+    Whether the nodes of a pool have GPUs or TPUs; the latter follow from the machine's type.
+
+    https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus#availability
+    """
+    config = pool.get("config") or {}
+    return bool(
+        config.get("accelerators")
+        or (pool.get("placementPolicy") or {}).get("tpuTopology")
+        or str(config.get("machineType") or "").startswith(_TPU_MACHINES)
+    )
+
+
+def _streams(pool: Mapping[str, Any], cluster: Mapping[str, Any]) -> bool:
+    """
+    Whether image streaming is on in a pool: by its own word, or else by the cluster's.
+
+    https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
+    """
+    own = (pool.get("config") or {}).get("gcfsConfig")
+    defaults = (cluster.get("nodePoolDefaults") or {}).get("nodeConfigDefaults") or {}
+    said = own if own is not None else defaults.get("gcfsConfig")
+    return bool((said or {}).get("enabled"))
 
 
 def _is_autopilot(body: Mapping[str, Any]) -> bool:

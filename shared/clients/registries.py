@@ -10,10 +10,12 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.domain.allowances import Allowance
 from shared.domain.manifests import (
     ACCEPT,
     InvalidManifestError,
@@ -77,12 +79,14 @@ class RegistryClient:
             raise _refusal(answer.status_code, answer.headers, body, str(reference))
         if len(body) > _MAX_MANIFEST_BYTES:
             raise InvalidManifestError(f"the manifest exceeds {_MAX_MANIFEST_BYTES} bytes")
-        return parse_manifest(
+        manifest = parse_manifest(
             body,
             answer.headers.get("Content-Type", ""),
             # What was asked for by digest must have that digest, whatever the registry says.
             reference.digest or answer.headers.get("Docker-Content-Digest"),
         )
+        figures = (answer.headers.get(f"ratelimit-{name}") for name in ("limit", "remaining"))
+        return replace(manifest, allowance=Allowance.from_headers(*figures))
 
     @functools.cached_property
     def _session(self) -> Any:

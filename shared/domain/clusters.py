@@ -59,6 +59,10 @@ class Cluster:
     name: ClusterName
     is_autopilot: bool = False
     has_accelerators: bool = False
+    cold_pools: tuple[str, ...] = ()
+    """Pools with accelerators on which image streaming is off."""
+    streams: bool = True
+    """False if image streaming is off on every pool with accelerators: none uses the cache."""
 
 
 def is_watched(name: str, watched: str | tuple[str, ...]) -> bool:

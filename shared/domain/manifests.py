@@ -8,10 +8,11 @@ https://github.com/opencontainers/image-spec/blob/main/image-index.md
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from shared.domain.allowances import Allowance
 from shared.domain.references import Digest, InvalidReferenceError, parse_digest
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -86,6 +87,8 @@ class Manifest:
     layers: tuple[int, ...] = ()
     """Compressed sizes in bytes."""
     config_bytes: int = 0
+    allowance: Allowance | None = field(default=None, compare=False)
+    """What the registry said beside it: how much more it gives; None if it said nothing."""
 
     @property
     def is_index(self) -> bool:

@@ -469,17 +469,20 @@ def test_autopilot_is_known(container: ContainerApi, directory: ClusterDirectory
     assert directory.connect(OTHER).is_autopilot is False
 
 
+GPU = {"accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]}
+STREAMING = {"gcfsConfig": {"enabled": True}}
+
+
+def add_pools(container: ContainerApi, *pools: Any, name: str = "gpu", **fields: Any) -> None:
+    container.add_cluster(
+        {"name": name, "location": "us-central1", "nodePools": list(pools), **fields}
+    )
+
+
 def test_the_clusters_of_a_project_are_listed_with_what_makes_them_worth_watching(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
-    gpu = {"accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]}
-    container.add_cluster(
-        {
-            "name": "gpu",
-            "location": "us-central1",
-            "nodePools": [{"name": "cpu"}, {"name": "l4", "config": gpu}],
-        }
-    )
+    add_pools(container, {"name": "cpu"}, {"name": "l4", "config": GPU | STREAMING})
     container.add_cluster({"name": "pilot", "location": "us-east1", "autopilot": {"enabled": True}})
     container.add_cluster({"name": "batch", "location": "europe-west4-b"})
     container.add_cluster({"name": "theirs", "location": "us-central1"}, project="other")
@@ -490,6 +493,79 @@ def test_the_clusters_of_a_project_are_listed_with_what_makes_them_worth_watchin
         Cluster(OTHER),
     }
     assert directory.list_clusters("empty") == []
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        pytest.param({"config": {"machineType": "ct5lp-hightpu-4t"}}, id="tpu"),
+        pytest.param({"config": {"machineType": "tpu7x-standard-4t"}}, id="newer-tpu"),
+        pytest.param({"placementPolicy": {"tpuTopology": "2x4"}}, id="tpu-slice"),
+        pytest.param({"config": GPU}, id="gpu"),
+    ],
+)
+def test_a_pool_with_accelerators_makes_a_cluster_worth_watching(
+    container: ContainerApi, directory: ClusterDirectory, pool: Any
+) -> None:
+    add_pools(container, {"name": "cpu"}, {"name": "fast", **pool})
+
+    (cluster,) = directory.list_clusters("demo")
+
+    assert cluster.has_accelerators
+    assert cluster.cold_pools == ("fast",)
+
+
+def test_a_pool_streams_by_its_own_word_or_by_the_clusters(
+    container: ContainerApi, directory: ClusterDirectory
+) -> None:
+    pools = [
+        {"name": "own", "config": GPU | STREAMING},
+        {"name": "off", "config": GPU | {"gcfsConfig": {"enabled": False}}},
+        {"name": "inherits", "config": GPU},
+        {"name": "cpu", "config": {"gcfsConfig": {"enabled": False}}},
+    ]
+    default: dict[str, Any] = {"nodePoolDefaults": {"nodeConfigDefaults": STREAMING}}
+    add_pools(container, *pools, **default)
+    add_pools(container, *pools, name="cold")
+    add_pools(container, {"name": "off", "config": GPU}, name="colder")
+
+    by_name = {each.name.name: each for each in directory.list_clusters("demo")}
+
+    assert by_name["gpu"].cold_pools == ("off",)
+    assert by_name["cold"].cold_pools == ("off", "inherits")
+    assert by_name["colder"].cold_pools == ("off",)
+    assert [by_name[each].streams for each in ("gpu", "cold", "colder")] == [True, True, False]
+
+
+def test_every_node_of_autopilot_streams(
+    container: ContainerApi, directory: ClusterDirectory
+) -> None:
+    add_pools(container, {"name": "pool-1", "config": GPU}, autopilot={"enabled": True})
+
+    (cluster,) = directory.list_clusters("demo")
+
+    assert cluster.streams
+    assert cluster.cold_pools == ()
+
+
+@pytest.mark.parametrize("status", ["PROVISIONING", "STOPPING"])
+def test_a_cluster_that_is_being_made_or_removed_is_not_listed(
+    container: ContainerApi, directory: ClusterDirectory, status: str
+) -> None:
+    add_pools(container, {"name": "l4", "config": GPU}, status=status)
+    add_pools(container, {"name": "l4", "config": GPU}, name="upgrading", status="RECONCILING")
+
+    assert [each.name.name for each in directory.list_clusters("demo")] == ["upgrading"]
+
+
+def test_a_list_of_clusters_is_kept_for_minutes(
+    container: ContainerApi, directory: ClusterDirectory
+) -> None:
+    add_pools(container, {"name": "l4", "config": GPU})
+    first = directory.list_clusters("demo")
+    container.remove_cluster(str(GPU_CLUSTER))
+
+    assert directory.list_clusters("demo") == first
 
 
 def test_a_project_that_does_not_exist_is_a_fault_of_the_deployment(
