@@ -53,7 +53,7 @@ locals {
       topic         = "prestream-schedule"
       filter        = null
       publishes_to  = ["prestream-image-references", "prestream-schedule"]
-      roles         = ["cluster_access", "cluster_list", "facts", "images", "mirrors"]
+      roles         = ["cluster_access", "cluster_list", "facts", "images", "mirror_states"]
       max_instances = 3
       # A whole cluster is read, page by page.
       timeout_s = 540

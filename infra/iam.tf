@@ -13,7 +13,7 @@ locals {
       title       = "Prestream: cluster list"
       description = "Finds the clusters that are watched."
       permissions = ["container.clusters.list"]
-      projects    = toset([var.project_id])
+      projects    = setunion([var.project_id], local.settings.projects)
     }
     facts = {
       title       = "Prestream: facts"
@@ -26,6 +26,12 @@ locals {
       description = "Reads manifests, from mirrors and from what was pushed."
       permissions = ["artifactregistry.repositories.downloadArtifacts"]
       projects    = setunion([local.mirrors_project, var.project_id], var.image_projects)
+    }
+    mirror_states = {
+      title       = "Prestream: states of mirrors"
+      description = "Looks at mirrors."
+      permissions = ["artifactregistry.repositories.get"]
+      projects    = toset([local.mirrors_project])
     }
     mirrors = {
       title       = "Prestream: mirrors"

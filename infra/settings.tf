@@ -19,11 +19,13 @@ locals {
   # Mirrors lie in the project of the functions, unless the file says otherwise.
   mirrors_project = try(local.settings.project, var.project_id)
 
-  # "auto" means the clusters of the functions' project; a list may name others by their full name.
+  # "auto" means the clusters of the functions' project and of those in `projects`; a list may name
+  # others by their full name.
   _listed_clusters = try(tolist(local.settings.clusters), [])
   cluster_projects = setunion(
     [var.project_id],
     var.cluster_projects,
+    local.settings.projects,
     [for name in local._listed_clusters : split("/", name)[1] if startswith(name, "projects/")],
   )
 

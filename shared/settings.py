@@ -120,6 +120,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Clusters that are kept warm: `auto` (all of the project with an accelerator pool or on
     Autopilot), or a list of names, alone or as `projects/P/locations/L/clusters/C`."""
 
+    projects: Annotated[
+        tuple[kinds.Project, ...], allowed("a list of ids of projects, which may be empty")
+    ] = ()
+    """Further projects whose clusters are looked for; the project of the functions always is."""
+
     targets: Annotated[
         Literal["auto"] | Annotated[Mapping[kinds.Target, Placement], Meta(min_length=1)],
         allowed("auto, or at least one name with a nodeSelector and tolerations"),
@@ -184,6 +189,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     period_hours: kinds.PeriodHours = 48.0
     """Hours after which an image in use is warmed again."""
+
+    sweep_share: kinds.Share = 0.5
+    """Of what a registry gives within a window of time, the share that keeping warm may spend;
+    the rest is left to workloads. It takes effect where answers say how much is left
+    (`ratelimit-limit` and `ratelimit-remaining`)."""
 
     deadline_minutes: kinds.DeadlineMinutes = 60.0
     """Minutes after which a warmup that runs is given up."""

@@ -45,12 +45,15 @@ def _spread() -> Outcome:
     """Send one tick for each cluster, so that one that does not answer blocks no other."""
     from shared.clients.pubsub import TickPublisher
 
-    names = [str(name) for name in find_watched(_settings(), _directory())]
+    clusters = find_watched(_settings(), _directory())
+    names = [str(each.name) for each in clusters]
     if not names:
         return ignored("no cluster is watched")
     publisher = TickPublisher(_settings().deployment_project, emulator_host=_endpoints().pubsub)
     publisher.publish([Tick(name) for name in names])
-    return Outcome("handled", {"published": names})
+    # Nodes there pull as ever: whoever looks for the reason finds it here.
+    cold = [f"{each.name}/nodePools/{pool}" for each in clusters for pool in each.cold_pools]
+    return Outcome("handled", {"published": names, "without_streaming": cold})
 
 
 @functools.cache

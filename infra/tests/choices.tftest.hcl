@@ -21,8 +21,12 @@ run "configuration_in_other_projects" {
   }
 
   assert {
-    condition     = local.cluster_projects == toset(["my-project", "team-a"])
-    error_message = "Projects of clusters that are listed by their full name must be read."
+    condition     = local.cluster_projects == toset(["my-project", "team-a", "team-b"])
+    error_message = "Projects of clusters that are listed by their full name, and those that are looked through, must be read."
+  }
+  assert {
+    condition     = local.roles.cluster_list.projects == toset(["my-project", "team-b"])
+    error_message = "Clusters are looked for in the projects that the configuration names."
   }
   assert {
     condition     = contains(keys(google_logging_project_sink.main), "team-a/prestream-audit")

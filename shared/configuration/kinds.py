@@ -126,6 +126,8 @@ MaxRunning = Annotated[int, Meta(ge=1, le=100), allowed("a whole number from 1 t
 
 PeriodHours = Annotated[float, Meta(gt=0, le=8760), allowed("more than 0 and up to 8760 hours")]
 
+Share = Annotated[float, Meta(ge=0, le=1), allowed("from 0 (nothing) to 1 (all of it)")]
+
 DeadlineMinutes = Annotated[
     float, Meta(gt=0, le=1440), allowed("more than 0 and up to 1440 minutes")
 ]

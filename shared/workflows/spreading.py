@@ -49,30 +49,44 @@ class Spreading:
         )
 
     def _choose(self, request: ReferenceRequest) -> list[ClusterName]:
-        names = sorted(find_watched(self._settings, self._directory), key=str)
+        clusters = sorted(
+            find_watched(self._settings, self._directory), key=lambda each: str(each.name)
+        )
         if self._settings.spread == "cluster":
-            return names
-        regions: dict[str, list[ClusterName]] = defaultdict(list)
-        for name in names:
-            regions[name.region].append(name)
+            return [each.name for each in clusters]
+        regions: dict[str, list[Cluster]] = defaultdict(list)
+        for each in clusters:
+            regions[each.name.region].append(each)
         # By a hash of the reference, so that it is the same cluster each time.
         number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
-        return [members[number % len(members)] for members in regions.values()]
+        members = [_that_stream(each) for each in regions.values()]
+        return [each[number % len(each)].name for each in members]
 
 
-def find_watched(settings: Settings, directory: Directory) -> list[ClusterName]:
+def _that_stream(clusters: list[Cluster]) -> list[Cluster]:
+    """Leave out clusters whose nodes do not fill the region's cache, unless there are no others."""
+    return [each for each in clusters if each.streams] or clusters
+
+
+def find_watched(settings: Settings, directory: Directory) -> list[Cluster]:
     """
     Return the clusters that the configuration watches; the Container API finds what it must.
+
+    Of a cluster that is listed by its full name no more is known than that.
 
     Raises:
         TransientError: The Container API is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    if settings.clusters != "auto" and all("/" in name for name in settings.clusters):
-        return [ClusterName.parse(name) for name in settings.clusters]
-    found = directory.list_clusters(settings.deployment_project)
-    if settings.clusters == "auto":
-        return [each.name for each in found if each.has_accelerators or each.is_autopilot]
-    named = [ClusterName.parse(name) for name in settings.clusters if "/" in name]
-    listed = [each.name for each in found if is_watched(str(each.name), settings.clusters)]
-    return [*{*named, *listed}]
+    listed = () if settings.clusters == "auto" else settings.clusters
+    named = {ClusterName.parse(name) for name in listed if "/" in name}
+    if listed and len(named) == len(listed):
+        return [Cluster(name) for name in named]
+    # The functions' own project first, each project once.
+    projects = dict.fromkeys((settings.deployment_project, *settings.projects))
+    found = [each for project in projects for each in directory.list_clusters(project)]
+    if not listed:
+        return [each for each in found if each.has_accelerators or each.is_autopilot]
+    known = {each.name for each in found}
+    watched = [each for each in found if is_watched(str(each.name), listed)]
+    return [*watched, *(Cluster(name) for name in named - known)]

@@ -22,6 +22,8 @@ NEEDED = {
     "facts": {"logging.logEntries.create"},
     # RegistryClient: manifests under /v2/
     "images": {"artifactregistry.repositories.downloadArtifacts"},
+    # ArtifactRegistry: get
+    "mirror_states": {"artifactregistry.repositories.get"},
     # ArtifactRegistry: get, create, and update for credentials
     "mirrors": {
         "artifactregistry.repositories.create",
@@ -50,10 +52,13 @@ def test_detectors_may_only_publish_references() -> None:
         assert FUNCTIONS[name]["publishes_to"] == ["prestream-image-references"]
 
 
-def test_only_functions_that_resolve_images_touch_mirrors() -> None:
-    users = {name for name, function in FUNCTIONS.items() if "mirrors" in function["roles"]}
+def test_only_one_function_makes_mirrors_and_one_more_looks_at_them() -> None:
+    users = {
+        role: {name for name, function in FUNCTIONS.items() if role in function["roles"]}
+        for role in ("mirrors", "mirror_states")
+    }
 
-    assert users == {"image_reference", "scheduled_sweep"}
+    assert users == {"mirrors": {"image_reference"}, "mirror_states": {"scheduled_sweep"}}
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_every_key_is_read(load: Load) -> None:
             nodeSelector: {{cloud.google.com/gke-accelerator: nvidia-l4}}
             tolerations: [{{key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}}]
           anywhere:
+        projects: [team-a]
         spread: cluster
         ladder: [prewarm-api, new-gpu-node]
         accelerators_only: false
@@ -126,6 +127,7 @@ def test_every_key_is_read(load: Load) -> None:
         namespace: warmups
         max_running: 100
         period_hours: 0.5
+        sweep_share: 0
         deadline_minutes: 1440
         helper_image: busybox:1.36-musl
         cleanup_days: 1
@@ -146,6 +148,7 @@ def test_every_key_is_read(load: Load) -> None:
             ),
             "anywhere": Placement(),
         },
+        projects=("team-a",),
         spread="cluster",
         ladder=("prewarm-api", "new-gpu-node"),
         accelerators_only=False,
@@ -165,6 +168,7 @@ def test_every_key_is_read(load: Load) -> None:
         namespace="warmups",
         max_running=100,
         period_hours=0.5,
+        sweep_share=0.0,
         deadline_minutes=1440.0,
         helper_image="busybox:1.36-musl",
         cleanup_days=1,
@@ -383,6 +387,8 @@ def test_every_problem_is_named_at_once(refuse: Refuse) -> None:
         ),
         pytest.param("namespace: Pre_Stream", "namespace", "namespace", id="namespace"),
         pytest.param("max_running: 0", "max_running", "from 1 to 100", id="none-running"),
+        pytest.param("sweep_share: 50", "sweep_share", "from 0 (nothing) to 1", id="percentage"),
+        pytest.param("projects: [Demo]", "projects[0]", "id of a project", id="no-project"),
         pytest.param("max_running: 101", "max_running", "from 1 to 100", id="too-many-running"),
         pytest.param("max_running: true", "max_running", "whole number", id="bool-for-number"),
         pytest.param("period_hours: 0", "period_hours", "more than 0", id="no-period"),

@@ -36,7 +36,7 @@ class Directory:
 
     def list_clusters(self, project: str) -> list[Cluster]:
         self.asked.append(project)
-        return self.clusters
+        return [each for each in self.clusters if each.name.project == project]
 
 
 class Publisher:
@@ -181,3 +181,41 @@ def test_what_cannot_be_published_is_not_said_to_be() -> None:
 
     with pytest.raises(TransientError):
         Spreading(settings, directory=Directory(), publisher=Broken()).spread(request())
+
+
+def test_of_a_region_a_cluster_is_chosen_whose_nodes_stream() -> None:
+    cold = [
+        Cluster(name("us-central1", letter), has_accelerators=True, streams=False)
+        for letter in "abcdefgh"
+    ]
+    warm = Cluster(name("us-central1", "warm"), has_accelerators=True)
+
+    _, published = spread(request(), Directory([*cold, warm]))
+
+    assert clusters_of(published) == [warm.name]
+
+
+def test_where_no_node_streams_a_cluster_is_chosen_all_the_same() -> None:
+    cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
+
+    _, published = spread(request(), Directory([cold]))
+
+    assert clusters_of(published) == [cold.name]
+
+
+def test_clusters_of_further_projects_are_watched_if_the_configuration_says_so() -> None:
+    theirs = ClusterName("team-a", "us-east1", "train")
+    directory = Directory([*CLUSTERS, Cluster(theirs, has_accelerators=True)])
+
+    _, published = spread(request(), directory, projects=("team-a", "demo"), spread="cluster")
+
+    assert set(clusters_of(published)) == WATCHED | {theirs}
+    assert directory.asked == ["demo", "team-a"]
+
+
+def test_a_cluster_that_is_named_both_ways_is_watched_once() -> None:
+    full = name("us-central1", "gpu")
+
+    _, published = spread(request(), clusters=("gpu", str(full)), spread="cluster")
+
+    assert clusters_of(published) == [full, name("us-central1-a", "gpu")]
