@@ -22,7 +22,7 @@ NEEDED = {
     "facts": {"logging.logEntries.create"},
     # RegistryClient: manifests under /v2/
     "images": {"artifactregistry.repositories.downloadArtifacts"},
-    # ArtifactRegistry: get
+    # ArtifactRegistry looks at a mirror
     "mirror_states": {"artifactregistry.repositories.get"},
     # ArtifactRegistry: get, create, and update for credentials
     "mirrors": {

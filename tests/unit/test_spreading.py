@@ -218,4 +218,4 @@ def test_a_cluster_that_is_named_both_ways_is_watched_once() -> None:
 
     _, published = spread(request(), clusters=("gpu", str(full)), spread="cluster")
 
-    assert clusters_of(published) == [full, name("us-central1-a", "gpu")]
+    assert clusters_of(published) == [name("us-central1-a", "gpu"), full]
