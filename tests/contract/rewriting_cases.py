@@ -31,7 +31,7 @@ PROVEN: Mapping[str, str] = {
     "us-docker.pkg.dev": f"{MIRRORS}/us-docker-pkg-dev-mirror",
     "index.docker.io": f"{MIRRORS}/alias-mirror",
     "empty.example.com": "",
-    "spaces.example.com": f"  {MIRRORS}/spaces\n\tacme/*  ",
+    "spaces.example.com": f"  {MIRRORS}/spaces\r\n\tacme/*  ",
     "words.example.com": "use the mirror",
     "slash.example.com": f"{MIRRORS}/slash/",
     "scheme.example.com": f"https://{MIRRORS}/scheme",

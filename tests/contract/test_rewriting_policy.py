@@ -2,14 +2,18 @@
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
+import yaml
 
+from shared.domain.proofs import PARAMETER_NAME, ProvenMirrors
 from shared.domain.references import parse_reference
 from shared.domain.rewriting import ORIGINALS_ANNOTATION, SKIPPED_ANNOTATION, read_originals
 from shared.domain.workloads import find_pod_specs
-from tests.contract.policy_engine import BINDING, POLICY, Policy
+from shared.settings import Settings
+from tests.contract.policy_engine import BINDING, FILE, POLICY, Policy
 from tests.contract.rewriting_cases import (
     DIGEST,
     GHCR,
@@ -217,11 +221,41 @@ def test_the_policy_looks_again_when_a_webhook_changed_the_pod() -> None:
 
 
 def test_the_binding_names_the_policy_and_the_parameter_that_is_maintained() -> None:
-    from shared.domain.proofs import PARAMETER_NAME
-    from shared.settings import Settings
-
     defaults = Settings(project="demo", deployment_project="demo")
 
     assert BINDING["spec"]["policyName"] == POLICY["metadata"]["name"]
     assert BINDING["spec"]["paramRef"]["name"] == PARAMETER_NAME
     assert BINDING["spec"]["paramRef"]["namespace"] == defaults.namespace
+
+
+def test_the_folder_is_applied_as_a_whole() -> None:
+    kustomization = yaml.safe_load((FILE.parent / "kustomization.yaml").read_text("utf-8"))
+    (parameter,) = yaml.safe_load_all((FILE.parent / "proven-mirrors.yaml").read_text("utf-8"))
+
+    assert set(kustomization["resources"]) == {
+        each.name for each in FILE.parent.glob("*.yaml") if each.name != "kustomization.yaml"
+    }
+    assert parameter["metadata"]["name"] == PARAMETER_NAME
+    assert ProvenMirrors.from_data(parameter["data"]) == ProvenMirrors()
+
+
+# https://kubernetes.io/docs/reference/using-api/cel/ for the libraries of an API server. The
+# engine of the tests has more functions, and in part other ones under the same names.
+OF_KUBERNETES = {
+    *("contains", "endsWith", "matches", "size", "startsWith"),
+    *("all", "exists", "filter", "has", "map", "transformList"),
+    *("hasValue", "orValue"),
+    *("indexOf", "join", "lowerAscii", "replace", "split", "substring", "trim"),
+    *("bytes", "string"),
+}
+
+
+def test_the_expressions_call_only_what_an_api_server_has() -> None:
+    spec = POLICY["spec"]
+    texts = [each["expression"] for each in [*spec["matchConditions"], *spec["variables"]]]
+    texts += [each["jsonPatch"]["expression"] for each in spec["mutations"]]
+
+    without_strings = [re.sub(r"'(?:[^'\\]|\\.)*'", "''", text) for text in texts]
+    called = {name for text in without_strings for name in re.findall(r"(\w+)\(", text)}
+
+    assert called <= OF_KUBERNETES

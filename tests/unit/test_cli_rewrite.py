@@ -215,11 +215,11 @@ def test_rewriting_twice_changes_nothing_more(text: str) -> None:
 
 
 def test_an_anchor_whose_uses_are_all_images_is_rewritten_once() -> None:
-    text = "containers:\n- image: &app nginx\n- image: *app\n- &base {image: redis}\n- *base\n"
+    text = "containers:\n- image: &nginx nginx\n- image: *nginx\n- &b {image: redis}\n- *b\n"
 
     assert rewritten(text) == (
-        f"containers:\n- image: &app {HUB}/library/nginx\n- image: *app\n"
-        f"- &base {{image: {HUB}/library/redis}}\n- *base\n"
+        f"containers:\n- image: &nginx {HUB}/library/nginx\n- image: *nginx\n"
+        f"- &b {{image: {HUB}/library/redis}}\n- *b\n"
     )
 
 

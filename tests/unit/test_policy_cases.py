@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.configured import configured_mirrors
 from shared.domain.image_fields import find_image_fields
 from shared.domain.proofs import InvalidProofError, Proof, ProvenMirrors
 from shared.domain.references import InvalidReferenceError, parse_reference
@@ -16,7 +17,10 @@ from shared.domain.rewriting import (
     rewrite_field,
     rewrite_image,
 )
+from shared.settings import Settings
+from shared.workflows.mirroring import Mirrors
 from tests.contract.rewriting_cases import HUB, IMAGES, NVCR, PODS, PROVEN, ImageCase, PodCase
+from tests.fakes.registries import FakeRegistry, FakeRepositories
 
 MIRRORS = ProvenMirrors.from_data(PROVEN)
 
@@ -134,3 +138,21 @@ def test_an_original_that_cannot_be_one_is_not_believed(mirrored: str, original:
 @pytest.mark.parametrize("text", ["", "nginx", "[]", "5", '{"', '{"a":{"b":1}}', "[" * 100_000])
 def test_an_annotation_that_is_not_ours_tells_no_original(text: str) -> None:
     assert read_originals({"metadata": {"annotations": {ORIGINALS_ANNOTATION: text}}}) == {}
+
+
+def test_pods_pull_what_is_warmed() -> None:
+    settings = Settings(project="demo", deployment_project="demo")
+    proofs = configured_mirrors(settings, "us-central1")
+    mirrors = Mirrors(settings, registry=FakeRegistry(), repositories=FakeRepositories)
+    # No node can pull from Docker.IO, and so nobody asks for it: the capitals make it a host.
+    images = [case.image for case in IMAGES if case.id != "hub-upper-case"]
+
+    pulled = {image: rewrite_image(image, proofs).mirror for image in images}
+
+    warmed = {
+        image: mirrors.locate(parse_reference(image), "us-central1-a").mirror
+        for image, mirror in pulled.items()
+        if mirror
+    }
+    assert len(warmed) > 20
+    assert warmed == {image: parse_reference(name) for image, name in pulled.items() if name}
