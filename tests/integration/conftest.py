@@ -1,6 +1,6 @@
 """The archives, and one cloud in which all functions run from them."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,3 +64,15 @@ def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
     yield started
     started.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Clear the cloud after a test that failed, so that it fails alone."""
+    report = yield
+    used = getattr(item, "funcargs", {}).get("pipeline")
+    if report.failed and isinstance(used, Pipeline):
+        used.clear()
+    return report

@@ -2,12 +2,13 @@
 
 import http.client
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sandbox.messaging import AUDIT, BUILDS, DEAD_LETTERS, GKE_EVENTS, REFERENCES
-from tests.integration.pipelines import Pipeline, dump
+from tests.integration.pipelines import TIMEOUT_S, Pipeline, dump
 
 FUNCTIONS = {
     BUILDS: "build_notification",
@@ -162,10 +163,10 @@ def test_a_message_without_data_becomes_a_dead_letter(pipeline: Pipeline, topic:
     function = pipeline.cloud.functions[FUNCTIONS[topic]]
     own = f"empty-{topic}"
     # The framework refuses it before our code, so that only the dead-letter policy bounds it.
-    pipeline.push(own, function.url, attempts=5)
+    pipeline.push(own, function.url, attempts=5, back_off=timedelta(milliseconds=5))
 
     message = pipeline.publish(own, b"", {"odd": topic})
-    pipeline.pubsub.wait_for(lambda: bool(dead_letters(pipeline, topic)), 30.0)
+    assert pipeline.pubsub.wait_for(lambda: bool(dead_letters(pipeline, topic)), TIMEOUT_S)
 
     assert len(dead_letters(pipeline, topic)) == 1
     assert pipeline.lines(message, FUNCTIONS[topic]) == []
@@ -195,7 +196,9 @@ def test_a_body_that_is_no_event_is_refused_and_the_next_message_served(
     pipeline: Pipeline, topic: str, body: bytes, content_type: str
 ) -> None:
     url = pipeline.cloud.functions[FUNCTIONS[topic]].url
-    connection = http.client.HTTPConnection(url.removeprefix("http://").strip("/"), timeout=30)
+    connection = http.client.HTTPConnection(
+        url.removeprefix("http://").strip("/"), timeout=TIMEOUT_S
+    )
 
     connection.request("POST", "/", body, {"Content-Type": content_type})
     answer = connection.getresponse()
@@ -213,7 +216,7 @@ def test_data_that_is_no_base64_is_rejected(pipeline: Pipeline, topic: str) -> N
     message = {"data": "§", "messageId": number, "publishTime": "2024-05-17T09:31:04Z"}
     body = json.dumps({"message": message, "subscription": "s"})
     connection = http.client.HTTPConnection(
-        function.url.removeprefix("http://").strip("/"), timeout=30
+        function.url.removeprefix("http://").strip("/"), timeout=TIMEOUT_S
     )
 
     connection.request("POST", "/", body, {"Content-Type": "application/json"})
