@@ -79,7 +79,7 @@ module "functions" {
     docker_repository = google_artifact_registry_repository.functions.id
     service_account   = google_service_account.builder.id
   }
-  deployer    = one([for account in google_service_account.pipeline : account.member])
+  deployers   = { for key, account in google_service_account.pipeline : key => account.member }
   entry_point = "handle_${each.key}"
   environment = {
     GOOGLE_CLOUD_PROJECT = var.project_id

@@ -44,6 +44,8 @@ resource "google_container_node_pool" "warm_pool" {
   cluster  = each.value.cluster
   name     = "prestream-warm"
 
+  initial_node_count = each.value.min_nodes
+
   # Total counts are for the pool as a whole; the plain ones would be for each of its zones.
   autoscaling {
     total_min_node_count = each.value.min_nodes

@@ -151,6 +151,59 @@ run "warm_pool" {
   }
 }
 
+run "keys_of_ones_own" {
+  command = plan
+
+  variables {
+    kms_key = "projects/my-project/locations/us-central1/keyRings/ring/cryptoKeys/key"
+  }
+
+  assert {
+    condition     = alltrue([for topic in google_pubsub_topic.main : topic.kms_key_name == var.kms_key])
+    error_message = "Messages must be encrypted by the key."
+  }
+  assert {
+    condition     = google_logging_project_bucket_config.facts.location == "us-central1" && google_logging_project_bucket_config.facts.cmek_settings[0].kms_key_name == var.kms_key
+    error_message = "Facts must be encrypted by the key, and so lie where it lies."
+  }
+}
+
+run "key_of_another_place_is_refused" {
+  command = plan
+
+  variables {
+    kms_key = "projects/my-project/locations/europe-west4/keyRings/ring/cryptoKeys/key"
+  }
+
+  expect_failures = [var.kms_key]
+}
+
+run "no_alerts" {
+  command = plan
+
+  variables {
+    alerts = { enabled = false }
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.metrics) == 0 && length(google_monitoring_alert_policy.dispositions) == 0
+    error_message = "Alert policies must be gone where they are turned off."
+  }
+}
+
+run "nodes_with_an_account_of_their_own" {
+  command = plan
+
+  variables {
+    node_service_accounts = ["nodes@my-project.iam.gserviceaccount.com"]
+  }
+
+  assert {
+    condition     = toset([for grant in google_project_iam_member.nodes : grant.role]) == toset(["roles/artifactregistry.reader", "roles/serviceusage.serviceUsageConsumer"])
+    error_message = "Nodes must be able to pull, and to stream."
+  }
+}
+
 run "pipeline" {
   command = apply
 

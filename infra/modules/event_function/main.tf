@@ -9,8 +9,8 @@ resource "google_service_account" "main" {
 }
 
 # Whoever deploys a function must be able to act as its identity.
-resource "google_service_account_iam_member" "deployer" {
-  for_each = var.deployer == null ? {} : { main = var.deployer }
+resource "google_service_account_iam_member" "deployers" {
+  for_each = var.deployers
 
   service_account_id = google_service_account.main.name
   role               = "roles/iam.serviceAccountUser"
@@ -70,7 +70,7 @@ resource "google_cloudfunctions2_function" "main" {
     vpc_connector_egress_settings = var.vpc_connector == null ? null : "PRIVATE_RANGES_ONLY"
   }
 
-  depends_on = [google_service_account_iam_member.deployer]
+  depends_on = [google_service_account_iam_member.deployers]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "invoker" {

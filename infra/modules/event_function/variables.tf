@@ -8,10 +8,11 @@ variable "build" {
   type        = object({ docker_repository = string, service_account = string })
 }
 
-variable "deployer" {
-  description = "A further identity that deploys, as a member of a policy; null where only a person with the right to do so does."
-  type        = string
-  default     = null
+variable "deployers" {
+  description = "Identities that deploy, as members of a policy by any key; who may act as all service accounts of the project need not be among them."
+  type        = map(string)
+  default     = {}
+  nullable    = false
 }
 
 variable "description" {
