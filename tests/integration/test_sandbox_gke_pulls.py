@@ -117,6 +117,7 @@ def attach(lab: Lab, *sinks: Sink) -> LogRouter:
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
+    before = set(threading.enumerate())
     clock, faults, catalogue = Clock(1000), Faults(), demo_catalogue()
     catalogue.add("ghcr.io/team/tool", "1", TOOL)
     cache = StreamingCache(clock)
@@ -146,7 +147,8 @@ def lab() -> Iterator[Lab]:
     cluster.stop()
     server.stop()
     registry.stop()
-    assert not {"log-router", "pod-worker"} & {thread.name for thread in threading.enumerate()}
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not left & {"log-router", "pod-worker"}
 
 
 def test_the_first_pull_is_cold_and_lets_the_next_node_stream(lab: Lab) -> None:
@@ -484,11 +486,12 @@ def test_a_router_that_cannot_publish_can_be_stopped() -> None:
         tried.set()
         raise ConnectionError("gone")
 
-    tried = threading.Event()
+    tried, before = threading.Event(), set(threading.enumerate())
     router = LogRouter("demo", "us", "gpu", Clock(), publish, [Sink("all", "", "all")]).start()
     router.route({"insertId": "1", "timestamp": "2024-10-03T01:02:03Z"})
     assert tried.wait(TIMEOUT_S)
 
     router.stop()
 
-    assert "log-router" not in {thread.name for thread in threading.enumerate()}
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert "log-router" not in left

@@ -88,6 +88,7 @@ def workload(name: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def lab() -> Iterator[Lab]:
+    before = set(threading.enumerate())
     clock, faults, catalogue = Clock(500), Faults(), Catalogue()
     catalogue.add("ghcr.io/team/tool", "1", Image((3_000_000,), build="tool"))
     cache = StreamingCache(clock)
@@ -108,7 +109,8 @@ def lab() -> Iterator[Lab]:
     cluster.stop()
     server.stop()
     registry.stop()
-    assert {thread.name for thread in threading.enumerate()} & {"pod-worker", "gke-watch"} == set()
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not left & {"pod-worker", "gke-watch"}
 
 
 def test_a_deployment_runs_pods_through_a_replica_set(lab: Lab) -> None:
