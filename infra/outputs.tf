@@ -18,6 +18,11 @@ output "references_topic" {
   }
 }
 
+output "searched_projects" {
+  description = "The projects whose clusters are looked for, separated by spaces."
+  value       = join(" ", local.roles.cluster_list.projects)
+}
+
 output "service_accounts" {
   description = "E-mail addresses of the functions' identities, for the overlays of infra/kubernetes."
   value       = { for name, function in module.functions : name => function.service_account.email }

@@ -94,7 +94,7 @@ def test_what_later_steps_read_is_an_output_of_terraform() -> None:
     outputs = {block.name for block in read_blocks("output")}
 
     read = outputs_read(STEPS["apply"]["script"])
-    assert read == {"dry_run", "watched_clusters"}
+    assert read == {"dry_run", "searched_projects", "watched_clusters"}
     assert read <= outputs
 
 
