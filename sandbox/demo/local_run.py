@@ -4,13 +4,21 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from sandbox.demo.cases import APPS, CASES, L4_SPOT, NAMESPACE, TRAINER, make_deployment
+from sandbox.demo.cases import (
+    APPS,
+    CASES,
+    L4_SPOT,
+    NAMESPACE,
+    TRAINER,
+    Case,
+    make_deployment,
+)
 from sandbox.demo.facts_file import write_facts
 from sandbox.demo.outcomes import Result, caused_by, read_results
 from sandbox.demo.view import View, show_results
@@ -25,10 +33,10 @@ _SECOND_NODES = 3
 """A node's snapshotter has few events to spend; spread, each image has its own."""
 
 
-def run_locally(console: Console, build: Path) -> int:
+def run_locally(console: Console, build: Path, cases: Sequence[Case] = CASES) -> int:
     """Run the demo, show what came of it, and return the exit status."""
     cloud = LocalCloud(scale=_SCALE)
-    demo = _LocalDemo(cloud, View(console))
+    demo = _LocalDemo(cloud, View(console), cases)
     try:
         results = demo.run(build)
     finally:
@@ -46,8 +54,9 @@ def run_locally(console: Console, build: Path) -> int:
 
 
 class _LocalDemo:
-    def __init__(self, cloud: LocalCloud, view: View) -> None:
+    def __init__(self, cloud: LocalCloud, view: View, cases: Sequence[Case]) -> None:
         self.facts: list[dict[str, Any]] = []
+        self._cases = cases
         self._cloud = cloud
         self._view = view
 
@@ -80,7 +89,7 @@ class _LocalDemo:
         api = self._cloud.kubernetes.api
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         api.create("namespaces", namespace, user=_USER)
-        for case in CASES:
+        for case in self._cases:
             if case.is_build:
                 digest = self._cloud.artifact_registry.push(f"{APPS}/{case.name}", "v1", TRAINER)
                 attributes = {"buildId": f"build-of-{case.name}", "status": "SUCCESS"}
@@ -107,7 +116,7 @@ class _LocalDemo:
         due = time.monotonic() + _TIMEOUT_S
         pause = threading.Event()
         while True:
-            results = read_results(CASES, self._cloud.facts(), self._find_jobs())
+            results = read_results(self._cases, self._cloud.facts(), self._find_jobs())
             self._view.update(results)
             if all(is_done(result) for result in results) or time.monotonic() > due:
                 return results

@@ -133,10 +133,23 @@ class Pipeline:
             }
         )
 
-    def redirect(self, function: str, url: str) -> None:
-        """Push a function's messages elsewhere, as a new revision of it takes over."""
-        name = f"projects/{PROJECT}/subscriptions/prestream-{function.replace('_', '-')}"
-        self._subscriber.modify_push_config(subscription=name, push_config={"push_endpoint": url})
+    def redeploy(self) -> None:
+        """Let a new revision of each function take over, which reads its settings anew."""
+        for function, before in list(self.cloud.functions.items()):
+            after = FunctionProcess(
+                self._archives / f"{function}.zip",
+                Path(tempfile.mkdtemp(dir=self.cloud.folder)),
+                python=self._python,
+                environ=self.cloud.environ(function),
+            ).start()
+            self.cloud.functions[function] = after
+            after.wait_until_ready()
+            self._subscriber.modify_push_config(
+                subscription=f"projects/{PROJECT}/subscriptions/prestream-"
+                + function.replace("_", "-"),
+                push_config={"push_endpoint": after.url},
+            )
+            before.stop()
 
     # What happens in the cloud.
 
@@ -202,6 +215,9 @@ class Pipeline:
         patch = {"spec": {"activeDeadlineSeconds": 1}}
         self.api.patch("jobs.batch", name, patch, "prestream", user=ADMIN)
         self.job(image, is_finished)
+        # The end is told by an event after it has come, which may be lost on its way from here.
+        uid = job["metadata"]["uid"]
+        assert self.cloud.logging.wait_for(lambda entry: is_end_of(entry, uid), TIMEOUT_S)
 
     def wait_until_hit(self, fault: Fault) -> None:
         """Wait until a fault has hit as often as it was to."""
@@ -274,6 +290,13 @@ class Pipeline:
         entry = self.fact(event="warmup.finished", image=image, **fields)
         payload: dict[str, Any] = entry["jsonPayload"]
         return payload
+
+    def warmup_of(self, image: str) -> dict[str, Any]:
+        """Warm an image, if it was not, and return what its fact says."""
+        self.ask(image)
+        fact = self.warmup(image)
+        self.job(image, is_reported)
+        return fact
 
     def facts(self, **fields: Any) -> list[dict[str, Any]]:
         """Return the facts with these fields, each once, as a query does."""
@@ -352,6 +375,13 @@ def is_finished(job: Job) -> bool:
     )
 
 
+def is_end_of(entry: Payload, uid: str) -> bool:
+    """Whether a log entry reports that the Job of a uid has ended."""
+    event = entry.get("jsonPayload", {})
+    ends = {"Completed", "DeadlineExceeded", "BackoffLimitExceeded"}
+    return event.get("reason") in ends and event["involvedObject"].get("uid") == uid
+
+
 def is_reported(job: Job) -> bool:
     """Whether a Job says that its fact is written."""
     return annotation(job, "reported") is not None
@@ -360,11 +390,6 @@ def is_reported(job: Job) -> bool:
 def is_running(job: Job) -> bool:
     """Whether a Job has its turn."""
     return not job["spec"].get("suspend") and not is_finished(job)
-
-
-def payloads(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what facts say."""
-    return [entry["jsonPayload"] for entry in entries]
 
 
 def dump(content: Any) -> bytes:

@@ -9,6 +9,7 @@ from tests.integration.pipelines import (
     TIMEOUT_S,
     Pipeline,
     annotation,
+    is_end_of,
     is_finished,
     is_reported,
     is_running,
@@ -74,7 +75,8 @@ def test_a_failed_warmup_whose_end_was_lost_is_told_before_it_is_replaced(
         patch = {"spec": {"activeDeadlineSeconds": 1}}
         name = job["metadata"]["name"]
         pipeline.api.patch("jobs.batch", name, patch, "prestream", user=ADMIN)
-        pipeline.job(image, is_finished)
+        uid = pipeline.job(image, is_finished)["metadata"]["uid"]
+        assert pipeline.cloud.logging.wait_for(lambda entry: is_end_of(entry, uid), TIMEOUT_S)
     assert pipeline.cloud.router.flush(TIMEOUT_S)
     pipeline.cloud.router.lose = None
     assert pipeline.facts(image=image) == []

@@ -1,0 +1,63 @@
+"""``make demo``: its exit status, and the facts that it leaves."""
+
+import io
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from infra.archives import ROOT
+from sandbox.demo import local_run
+from sandbox.demo.cases import CASES, Case
+
+TIMEOUT_S = 120.0
+
+
+@pytest.mark.usefixtures("archives", "deployed_python")
+def test_the_demo_shows_every_outcome_as_expected() -> None:
+    results = ROOT / "build" / "demo" / "results.jsonl"
+    results.unlink(missing_ok=True)
+
+    demo = subprocess.run(
+        [sys.executable, "-m", "sandbox.demo"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert f"{len(CASES)} of {len(CASES)} outcomes as expected" in demo.stdout
+    facts = [json.loads(line) for line in results.read_text("utf-8").splitlines()]
+    assert all(fact["insertId"].startswith(fact["event"]) for fact in facts)
+    assert all(datetime.fromisoformat(fact["timestamp"]).tzinfo for fact in facts)
+    assert len({fact["insertId"] for fact in facts}) == len(facts)
+    warmups = [fact for fact in facts if fact["event"] == "warmup.finished"]
+    assert sorted(fact["outcome"] for fact in warmups) == sorted(case.outcome for case in CASES)
+    streamed = [fact for fact in facts if fact["event"] == "pull.observed"]
+    assert {fact["mirror"] for fact in streamed} >= {case.mirror for case in CASES if case.streams}
+
+
+def test_the_demo_fails_where_an_outcome_is_not_the_expected_one(
+    archives: Path, deployed_python: Path, tmp_path: Path
+) -> None:
+    # No such host is on the list, so nothing of it is ever pulled.
+    wrong = Case("elsewhere", "registry.example.com/team/model:1", "pulled")
+    right = Case("misspelt", "anyscale/ray-ml:no-such-tag", "pull_failed", None)
+    build = tmp_path / "build"
+    build.mkdir()
+    (build / "functions").symlink_to(archives)
+    (build / "deployed").symlink_to(deployed_python.parent.parent)
+    said = io.StringIO()
+
+    status = local_run.run_locally(Console(file=said), build, cases=(wrong, right))
+
+    assert status == 1
+    assert "1 of 2 outcomes as expected" in said.getvalue()
+    assert "outcome is not_allowed, not pulled" in " ".join(said.getvalue().split())
