@@ -4,6 +4,7 @@ prestream rewrite: let manifests name the mirrors, before they are applied.
 For clusters whose API server cannot do it, and for whoever wants to see it in the files.
 """
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,7 +121,8 @@ def _write_changed(files: Sequence[RewrittenFile]) -> None:
             draft.chmod(path.stat().st_mode)
             draft.replace(path)
         except OSError as exc:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                draft.unlink()
             fail(ExitCode.UNREADABLE, f"{file.name}: {exc.strerror}")
 
 

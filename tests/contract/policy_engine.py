@@ -23,29 +23,28 @@ POLICY, BINDING = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
 _LIBRARIES = cel.NewEnvConfigFromYaml(
     "name: policy\nextensions:\n  - name: two-var-comprehensions\n"
 )
-_VARIABLES = ("object", "oldObject", "params", "request", "variables")
+_INPUTS = ("object", "oldObject", "params", "request")
 _STRINGS_OF_KUBERNETES = 2
 
 
 class Policy:
-    """The policy, compiled once."""
+    """The policy, compiled once. A variable has the type of its expression, as it has there."""
 
     def __init__(self) -> None:
-        self._env = cel.NewEnv(
-            config=_LIBRARIES,
-            variables=dict.fromkeys(_VARIABLES, cel.Type.DYN),
-            extensions=[
-                ext_strings.ExtStrings(_STRINGS_OF_KUBERNETES),
-                ext_optional.ExtOptional(),
-            ],
-        )
+        self.types: dict[str, str] = {}
+        """Of the variables and, under ``patch``, of the mutation."""
+        self._declared = dict.fromkeys(_INPUTS, cel.Type.DYN)
         spec = POLICY["spec"]
         (mutation,) = spec["mutations"]
         self._conditions = [self._compile(each["expression"]) for each in spec["matchConditions"]]
-        self._variables = {
-            each["name"]: self._compile(each["expression"]) for each in spec["variables"]
-        }
+        self._variables = {}
+        for each in spec["variables"]:
+            name, expression = f"variables.{each['name']}", self._compile(each["expression"])
+            self._variables[name] = expression
+            self._declared[name] = expression.return_type()
+            self.types[each["name"]] = expression.return_type().name()
         self._patch = self._compile(_without_types(mutation["jsonPatch"]["expression"]))
+        self.types["patch"] = self._patch.return_type().name()
 
     def admit(
         self,
@@ -68,16 +67,23 @@ class Policy:
             "params": {"metadata": {"name": "proven-mirrors"}}
             | ({} if data is None else {"data": data}),
             "request": {"operation": "CREATE" if old is None else "UPDATE"},
-            "variables": {},
         }
         if not all(_evaluate(each, inputs) is True for each in self._conditions):
             return pod
         for name, expression in self._variables.items():
-            inputs["variables"][name] = _evaluate(expression, inputs)
+            inputs[name] = _evaluate(expression, inputs)
         return jsonpatch.apply_patch(pod, _evaluate(self._patch, inputs))
 
     def _compile(self, expression: str) -> cel.Expression:
-        return self._env.compile(expression)
+        env = cel.NewEnv(
+            config=_LIBRARIES,
+            variables=self._declared,
+            extensions=[
+                ext_strings.ExtStrings(_STRINGS_OF_KUBERNETES),
+                ext_optional.ExtOptional(),
+            ],
+        )
+        return env.compile(expression)
 
 
 def _evaluate(expression: cel.Expression, inputs: Mapping[str, Any]) -> Any:

@@ -239,6 +239,25 @@ def test_the_folder_is_applied_as_a_whole() -> None:
     assert ProvenMirrors.from_data(parameter["data"]) == ProvenMirrors()
 
 
+# An API server refuses lists whose items differ in type, and a patch that is none.
+TYPES = {
+    **dict.fromkeys(("isSkipped", "fits"), "BOOL"),
+    **dict.fromkeys(("originals", "allOriginals"), "STRING"),
+    **dict.fromkeys(
+        ("entries", "proven", "written", "named", "rewritten", "replacements"),
+        "LIST<LIST<STRING>>",
+    ),
+    "addedOriginals": "LIST<STRING>",
+    "annotations": "DYN",
+    "notes": "MAP<STRING, STRING>",
+    "patch": "LIST<MAP<STRING, DYN>>",
+}
+
+
+def test_the_expressions_have_the_types_that_an_api_server_wants() -> None:
+    assert ENGINE.types == TYPES
+
+
 # https://kubernetes.io/docs/reference/using-api/cel/ for the libraries of an API server. The
 # engine of the tests has more functions, and in part other ones under the same names.
 OF_KUBERNETES = {

@@ -245,6 +245,43 @@ def test_what_is_merged_in_counts_as_written_there() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "kind: Deployment\nspec:\n  template:\n    metadata: {MARK}\n"
+            "    spec: {containers: [{image: nginx}]}\n",
+            id="template",
+        ),
+        pytest.param(
+            "kind: List\nitems:\n- metadata: {MARK}\n  spec: {containers: [{image: nginx}]}\n",
+            id="list",
+        ),
+        pytest.param(
+            "kind: Workflow\nspec:\n  templates:\n  - metadata: {MARK}\n"
+            "    container: {image: nginx}\n",
+            id="argo",
+        ),
+    ],
+)
+@pytest.mark.parametrize("field", ["labels", "annotations"])
+def test_a_template_that_opts_out_is_left_alone(text: str, field: str) -> None:
+    opted_out = text.replace("MARK", f"{field}: {{prestream.dev/rewrite: disabled}}")
+    another = text.replace("MARK", f"{field}: {{prestream.dev/rewrite: enabled}}")
+
+    assert rewritten(opted_out) == opted_out
+    assert rewritten(another) == another.replace("nginx", f"{HUB}/library/nginx")
+
+
+def test_a_deployment_that_is_marked_does_not_mark_its_pods() -> None:
+    text = (
+        "kind: Deployment\nmetadata: {labels: {prestream.dev/rewrite: disabled}}\n"
+        "spec: {template: {spec: {containers: [{image: nginx}]}}}\n"
+    )
+
+    assert rewritten(text) == text.replace("nginx", f"{HUB}/library/nginx")
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         pytest.param("a: 1\nimage: {{ .Values.image }}\nb: [", 3, id="template-of-helm"),
@@ -351,6 +388,20 @@ def test_no_file_is_written_if_one_cannot_be_read(environ: dict[str, str], tmp_p
     assert result.exit_code == 3
     assert re.search(rf"{bad}:\d: neither YAML nor JSON", result.stderr)
     assert good.read_text(encoding="utf-8") == POD
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "app.yaml"
+    file.write_text(POD, encoding="utf-8")
+    (tmp_path / ".app.yaml.prestream").mkdir()
+
+    result = run(environ, "rewrite", *WHERE, "--in-place", file)
+
+    assert result.exit_code == 3
+    assert result.stderr == f"error: {file}: Is a directory\n"
+    assert file.read_text(encoding="utf-8") == POD
 
 
 def test_the_report_tells_each_image_and_why_it_was_left(environ: dict[str, str]) -> None:
