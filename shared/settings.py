@@ -145,6 +145,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `any-node` (a ready node that streams), `new-gpu-node` (one that is added for it),
     `prewarm-api` (none at all)."""
 
+    warm_pool: kinds.Flag = False
+    """Whether the watched clusters have the warm pool that Terraform can make: `any-node` then
+    has a node added there when no ready one streams."""
+
     accelerators_only: kinds.Flag = True
     """Of what is deployed, look only at workloads that ask for an accelerator."""
 
@@ -206,6 +210,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     max_event_age_hours: kinds.MaxEventAgeHours = 24.0
     """Events published longer ago are ignored; `0` for no limit."""
+
+    def without_changes(self) -> "Settings":
+        """Return the same for a part that only looks, whatever the configuration allows."""
+        return msgspec.structs.replace(self, dry_run=True)
 
     @property
     def mirror_hosts(self) -> Mapping[str, str]:

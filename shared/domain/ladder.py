@@ -169,6 +169,19 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
     )
 
 
+def plan_warm_pool(platform: str | None) -> Rung:
+    """
+    Tell how ``any-node`` is served by the warm pool, whose nodes come only when one is wanted.
+
+    Raises:
+        RungUnavailableError: Its machines are of another platform.
+    """
+    if platform not in {None, DEFAULT_PLATFORM}:
+        raise RungUnavailableError(f"the warm pool has no nodes of {platform}")
+    selector = {**_platform_selector(DEFAULT_PLATFORM), WARM_POOL_TAINT: "true"}
+    return Rung("any-node", selector, (_WARM_POOL_TOLERATION,), needs_node=False, may_add_node=True)
+
+
 def serve_rung(
     rung: Rung, nodes: Iterable[Node], digest: Digest, *, platform: str | None
 ) -> Strategy:

@@ -1,17 +1,20 @@
 """Launch the warmup of one image on one target: exactly one Job for each period."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import JobName, JobState, Warmup, WarmupKey, period_of, time_to_live_s
 from shared.domain.ladder import (
     Node,
+    Rung,
     RungUnavailableError,
     Strategy,
     plan_rung,
+    plan_warm_pool,
     platform_of,
     serve_rung,
     with_platform,
@@ -167,9 +170,9 @@ class Launcher:
         self, cluster: Cluster, order: Order, target: Placement, platform: str | None
     ) -> Strategy:
         reasons = []
-        for name in self._settings.ladder:
+        for name, plan in self._plans(target, platform, is_autopilot=cluster.is_autopilot):
             try:
-                rung = plan_rung(name, target, platform, is_autopilot=cluster.is_autopilot)
+                rung = plan()
                 selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
                 return serve_rung(
                     rung,
@@ -180,6 +183,15 @@ class Launcher:
             except RungUnavailableError as exc:
                 reasons.append(f"{name}: {exc}")
         raise ImageError("no_node", "; ".join(reasons), hint=_no_node_hint(target))
+
+    def _plans(
+        self, target: Placement, platform: str | None, *, is_autopilot: bool
+    ) -> Iterator[tuple[str, Callable[[], Rung]]]:
+        """Yield the rungs in order; a warm pool serves where any-node finds no ready node."""
+        for name in self._settings.ladder:
+            yield name, partial(plan_rung, name, target, platform, is_autopilot=is_autopilot)
+            if name == "any-node" and self._settings.warm_pool and not is_autopilot:
+                yield "the warm pool", partial(plan_warm_pool, platform)
 
     def _make_warmup(
         self,
