@@ -89,7 +89,8 @@ def _sweeping() -> Sweeping:
     )
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
     mirrors = Mirrors(
-        settings,
+        # Making them is for image_reference alone.
+        settings.without_changes(),
         registry=RegistryClient(emulator_host=endpoints.artifact_registry),
         repositories=lambda: repositories,
     )

@@ -85,9 +85,10 @@ class KubernetesCluster:
             return False
         return True
 
-    def delete_job(self, name: str, uid: str) -> None:
-        """Delete a Job and its pods, if it is still the one with that uid."""
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+    def delete_job(self, name: str, uid: str, version: str | None = None) -> None:
+        """Delete a Job and its pods, if it is still the one with that uid, or of that version."""
+        still = {"uid": uid} | ({} if version is None else {"resourceVersion": version})
+        options = {"propagationPolicy": "Background", "preconditions": still}
         try:
             self._call("DELETE", self._job(name), body=options)
         except (_ConflictError, _NotFoundError):
@@ -120,6 +121,19 @@ class KubernetesCluster:
             yield from self._list(f"{root}/{plural}", {})
         except _NotFoundError:
             return
+
+    def fetch_group_versions(self) -> dict[str, tuple[str, ...]]:
+        """Fetch the API groups that the cluster serves, each with its versions, best first."""
+        groups = self._call("GET", "/apis").get("groups") or []
+        return {
+            group["name"]: tuple(each["version"] for each in group.get("versions") or [])
+            for group in groups
+        }
+
+    def fetch_config_map(self, name: str) -> dict[str, str]:
+        """Fetch what a ConfigMap of our namespace holds; nothing if there is none of that name."""
+        body = self._read(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")
+        return (body or {}).get("data") or {}
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""

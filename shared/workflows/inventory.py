@@ -5,14 +5,22 @@ Pages are read one after the other and only what is distinct is kept, so that me
 with the number of workloads.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from shared.domain.image_fields import find_image_fields
 from shared.domain.images import WrittenImage
-from shared.domain.owners import has_built_in_controller
+from shared.domain.owners import (
+    find_controller,
+    find_workload,
+    has_built_in_controller,
+    resource_name,
+)
 from shared.domain.placements import Placement
+from shared.domain.proofs import PARAMETER_NAME, ProvenMirrors
 from shared.domain.references import Digest, InvalidReferenceError, parse_digest
+from shared.domain.rewriting import read_originals, rewrite_field
 from shared.domain.selection import Selection
 from shared.domain.untrusted import field_at, mappings_of, text_of
 from shared.domain.workloads import find_pod_specs
@@ -42,16 +50,28 @@ KINDS: Final = (
 PODS: Final = ("v1", "pods")
 """Read last: what runs is compared with what is used."""
 
-_FINISHED_CONDITIONS = frozenset({"Complete", "Failed", "Completed"})
-_FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
+_NAME = ("namespace", "name")
+
+_STATES = (("containers", "containerStatuses"), ("initContainers", "initContainerStatuses"))
+
+_FINISHED_CONDITIONS = frozenset({"Complete", "Completed", "Failed", "Succeeded"})
+_FINISHED_STATES = frozenset({"Complete", "Error", "Failed", "Succeeded"})
+_STATE_FIELDS = ("phase", "jobDeploymentStatus")
+"""Where pods and Argo Workflows, and where RayJobs say that they are done."""
+
+_HISTORY_KEEPERS = frozenset({"Rollout", "Revision"})
+"""Controllers that keep what they ran before, scaled to zero: Argo's, and Knative's."""
+
 _MAX_WORKLOADS = 20
-"""How many workloads a fact names; a thousand replicas make the same statement."""
+"""How many workloads a fact names; a thousand of them make the same statement."""
 
 
 class Cluster(Protocol):
     """A cluster's API, as far as reading what it uses needs it."""
 
     def list_objects(self, api_version: str, plural: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
+    def fetch_config_map(self, name: str) -> Mapping[str, str]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +92,9 @@ class Inventory:
     uses: dict[tuple[str, str, str | None], Use] = field(default_factory=dict)
     """Each image, placement and platform once."""
     running: dict[str, dict[Digest, list[str]]] = field(default_factory=dict)
-    """Of each image as it is written, the digests that run, and some of the pods."""
+    """Of each image as it is written, the digests that run, and some of the workloads."""
+    bypassing: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Of each image that runs from its upstream, and its proven mirror, some of the workloads."""
     workloads: int = 0
 
 
@@ -84,78 +106,123 @@ def read_inventory(cluster: Cluster, settings: Settings) -> Inventory:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    inventory = Inventory()
-    reader = _Reader(inventory, settings)
-    for api_version, plural in KINDS:
+    proven = ProvenMirrors.from_data(cluster.fetch_config_map(PARAMETER_NAME))
+    reader = _Reader(settings, proven)
+    for api_version, plural in _served_kinds(cluster):
         for body in cluster.list_objects(api_version, plural):
             reader.read(body, api_version, plural)
     for body in cluster.list_objects(*PODS):
         reader.read(body, *PODS)
         reader.read_running(body)
-    return inventory
+    return reader.inventory
+
+
+def _served_kinds(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Leave out kinds whose group nobody defined, and take the version that the cluster serves."""
+    groups = cluster.fetch_group_versions()
+    for api_version, plural in KINDS:
+        group, _, version = api_version.rpartition("/")
+        served = groups.get(group, ()) if group else (version,)
+        if served:
+            best = version if version in served else served[0]
+            yield (f"{group}/{best}" if group else best), plural
 
 
 class _Reader:
-    def __init__(self, inventory: Inventory, settings: Settings) -> None:
-        self._inventory = inventory
-        self._settings = settings
+    def __init__(self, settings: Settings, proven: ProvenMirrors) -> None:
+        self.inventory = Inventory()
+        self._proven = proven
+        self._keys = settings.placement_keys
         self._selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
         self._hidden = {settings.namespace, *settings.system_namespaces}
         self._used: set[str] = set()
 
     def read(self, body: Mapping[str, Any], api_version: str, plural: str) -> None:
         """Take up the images that an object names, unless it is done or not to be looked at."""
-        namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
-        if namespace in self._hidden or has_built_in_controller(body) or _is_finished(body):
+        namespace, name = (text_of(field_at(body, ("metadata", key))) or "" for key in _NAME)
+        if namespace in self._hidden or has_built_in_controller(body) or _is_past(body):
             return
-        self._inventory.workloads += 1
-        name = text_of(field_at(body, ("metadata", "name"))) or ""
-        group = api_version if "/" in api_version else f"core/{api_version}"
-        workload = f"{group}/namespaces/{namespace}/{plural}/{name}"
+        self.inventory.workloads += 1
+        workload = resource_name(api_version, plural, namespace, name)
         for pod in find_pod_specs(body):
             if not self._selection.wants(pod):
                 continue
-            placement = pod.placement.reduced_to(self._settings.placement_keys)
+            placement = pod.placement.reduced_to(self._keys)
             for image in pod.images:
                 if self._selection.admits(image.reference):
                     key = (image.text, placement.canonical, pod.platform)
-                    use = Use(image, placement, pod.platform, workload)
-                    self._inventory.uses.setdefault(key, use)
+                    if key not in self.inventory.uses:
+                        use = Use(image, placement, pod.platform, workload)
+                        self.inventory.uses[key] = use
                     self._used.add(image.text)
 
-    def read_running(self, body: Mapping[str, Any]) -> None:
-        """Take up the digests that a pod runs, of images that are in use."""
-        namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
-        if namespace in self._hidden or _is_finished(body):
+    def read_running(self, pod: Mapping[str, Any]) -> None:
+        """Take up the digests that a pod runs, and what it runs past a mirror, of what is used."""
+        namespace = text_of(field_at(pod, ("metadata", "namespace"))) or ""
+        is_leaving = field_at(pod, ("metadata", "deletionTimestamp")) is not None
+        if namespace in self._hidden or is_leaving or _is_past(pod):
             return
-        name = text_of(field_at(body, ("metadata", "name"))) or ""
+        originals = read_originals(pod)
+        workload = find_workload(pod)
+        running = {
+            (originals.get(image, image), digest)
+            for image, digest in _find_running(pod)
+            if originals.get(image, image) in self._used
+        }
+        for image, digest in running:
+            _name(self.inventory.running.setdefault(image, {}).setdefault(digest, []), workload)
+        if self._proven.proofs and running:
+            self._read_bypasses(pod, {image for image, _ in running}, workload)
+
+    def _read_bypasses(self, pod: Mapping[str, Any], running: set[str], workload: str) -> None:
+        """Take up the images that new pods would pull from a mirror, and this one does not."""
+        for each in find_image_fields(pod):
+            if each.image not in running:
+                continue
+            mirror = rewrite_field(each, self._proven.proofs, self._proven.pull_secrets).mirror
+            if mirror is not None:
+                _name(self.inventory.bypassing.setdefault((each.image, mirror), []), workload)
+
+
+def _find_running(pod: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
+    """Yield the images of a pod's containers that run, as the pod names them, with their digest."""
+    for containers, statuses in _STATES:
         written = {
             text_of(container.get("name")): text_of(container.get("image"))
-            for container in mappings_of(field_at(body, ("spec", "containers")))
+            for container in mappings_of(field_at(pod, ("spec", containers)))
         }
-        for status in mappings_of(field_at(body, ("status", "containerStatuses"))):
+        for status in mappings_of(field_at(pod, ("status", statuses))):
             image = written.get(text_of(status.get("name")))
             digest = _digest_of(text_of(status.get("imageID")))
-            if image is None or digest is None or image not in self._used:
-                continue
-            pods = self._inventory.running.setdefault(image, {}).setdefault(digest, [])
-            if len(pods) < _MAX_WORKLOADS:
-                pods.append(f"core/v1/namespaces/{namespace}/pods/{name}")
+            if image and digest and field_at(status, ("state", "running")) is not None:
+                yield image, digest
 
 
 def _digest_of(image_id: str | None) -> Digest | None:
-    """Return the digest by which a runtime pulled an image; older ones prefix a scheme."""
+    """
+    Return the digest by which a runtime pulled an image.
+
+    One that was not pulled by any has the digest of its configuration, without a name before it.
+    """
+    _, at, digest = (image_id or "").rpartition("@")
     try:
-        return parse_digest((image_id or "").rpartition("@")[2])
+        return parse_digest(digest) if at else None
     except InvalidReferenceError:
         return None
 
 
-def _is_finished(body: Mapping[str, Any]) -> bool:
-    """Whether a Job, a workflow or a pod is done, so that its image is no longer used."""
-    if text_of(field_at(body, ("status", "phase"))) in _FINISHED_PHASES:
+def _is_past(body: Mapping[str, Any]) -> bool:
+    """Whether an object is done, or is kept as history: its image is no longer used."""
+    if any(field_at(body, ("status", each)) in _FINISHED_STATES for each in _STATE_FIELDS):
         return True
+    if field_at(body, ("spec", "replicas")) == 0:
+        return find_controller(body).get("kind") in _HISTORY_KEEPERS
     return any(
         condition.get("type") in _FINISHED_CONDITIONS and condition.get("status") == "True"
         for condition in mappings_of(field_at(body, ("status", "conditions")))
     )
+
+
+def _name(workloads: list[str], workload: str) -> None:
+    if len(workloads) < _MAX_WORKLOADS and workload not in workloads:
+        workloads.append(workload)

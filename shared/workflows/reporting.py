@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from shared.domain import jobs
 from shared.domain.clusters import ClusterName
 from shared.domain.endings import Ending, FinishedJob, tell_ending
-from shared.domain.facts import Fact, Place, Subject, WarmupFinished
+from shared.domain.facts import TIMED_OUT, Fact, Place, Subject, WarmupFinished
 from shared.domain.ladder import Node
 from shared.domain.placements import ACCELERATOR_KEY
 from shared.domain.pod_states import Pod, belongs_to, uid_of
@@ -44,6 +44,10 @@ class Cluster(Protocol):
         self, field_selector: str, namespace: str | None = None
     ) -> Iterable[dict[str, Any]]: ...
     def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+
+
+class JobChangedError(TransientError):
+    """A Job changed before it could be marked; its fact is written, and marking it can wait."""
 
 
 class FactLog(Protocol):
@@ -118,7 +122,7 @@ class Reporting:
 
         Raises:
             TransientError: The cluster or Cloud Logging is unavailable, or the Job changed
-                before it was marked.
+                before it was marked (``JobChangedError``).
             ConfigurationError: One of them refuses our identity.
         """
         state = jobs.JobState.from_body(body)
@@ -129,6 +133,34 @@ class Reporting:
         self._facts.write(fact)
         if self._marks:
             _mark(cluster, state, fact)
+        return fact
+
+    def report_lapsed(self, cluster: Cluster, body: Mapping[str, Any], at: datetime) -> Fact | None:
+        """
+        Write the fact of a Job whose turn did not come until ``at``; None if it is none of ours.
+
+        Raises:
+            TransientError: Cloud Logging is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        if not is_warmup(body):
+            return None
+        state = jobs.JobState.from_body(body)
+        annotations = body["metadata"]["annotations"]
+        fact = WarmupFinished(
+            subject=_subject(cluster, annotations),
+            outcome=TIMED_OUT,
+            at=at,
+            job=state.name,
+            job_uid=state.uid,
+            strategy=annotations.get(jobs.STRATEGY_ANNOTATION),
+            target=(body["metadata"].get("labels") or {}).get(jobs.TARGET_LABEL),
+            total_seconds=(at - parse_time(state.created)).total_seconds(),
+            image_bytes=_image_bytes(None, annotations),
+            reason="the warmup's turn did not come within a period",
+            hint="Raise `max_running` or `period_hours` in prestream.yaml if this happens often.",
+        ).as_fact()
+        self._facts.write(fact)
         return fact
 
     def _describe(
@@ -177,14 +209,14 @@ class Reporting:
 
 def _mark(cluster: Cluster, state: jobs.JobState, fact: Fact) -> None:
     """Mark a Job on that version only: a new one of the same name has not been reported."""
+    annotations = {jobs.REPORTED_ANNOTATION: fact.insert_id}
+    if fact.payload["not_before"]:
+        annotations[jobs.NOT_BEFORE_ANNOTATION] = fact.payload["not_before"]
     mark = {
-        "metadata": {
-            "resourceVersion": state.resource_version,
-            "annotations": {jobs.REPORTED_ANNOTATION: fact.insert_id},
-        }
+        "metadata": {"resourceVersion": state.resource_version, "annotations": annotations},
     }
     if not cluster.patch_job(state.name, mark):
-        raise TransientError(f"Job {state.name} changed before it could be marked as reported")
+        raise JobChangedError(f"Job {state.name} changed before it could be marked as reported")
 
 
 def is_warmup(body: Mapping[str, Any]) -> bool:

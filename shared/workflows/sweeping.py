@@ -1,40 +1,41 @@
 """Keep warm what a cluster uses, and heal what a lost event left behind."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime
+from itertools import islice
+from typing import Protocol
 
-from shared.domain.endings import FinishedJob
-from shared.domain.facts import Subject, TagMoved
-from shared.domain.jobs import SELECTOR, JobName, JobState
+from shared.domain.facts import MirrorBypassed, Subject, TagMoved
+from shared.domain.jobs import JobName
 from shared.domain.manifests import Manifest
 from shared.domain.outcomes import Outcome
-from shared.domain.placements import DEFAULT_PLATFORM
-from shared.domain.references import Digest
+from shared.domain.references import Digest, ImageReference
 from shared.domain.requests import Cause, ReferenceRequest
-from shared.domain.times import parse_time
+from shared.domain.selection import Selection
 from shared.errors import ImageError
 from shared.settings import Settings
+from shared.workflows.inquiries import Inquiry
 from shared.workflows.inventory import Cluster as UsedCluster
 from shared.workflows.inventory import Inventory, Use, read_inventory
 from shared.workflows.launching import Launcher, Order, Target
+from shared.workflows.mending import Cluster as MendedCluster
+from shared.workflows.mending import Queue, mend_queue
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
-from shared.workflows.reporting import Cluster as ReportedCluster
 from shared.workflows.reporting import Reporting
-from shared.workflows.turns import Jobs, resume_next
-
-_RETRIES_A_PERIOD = 8
-"""How often in a period a warmup that failed is tried again: its reason may have passed."""
+from shared.workflows.turns import resume_next
 
 _BATCH = 500
 """References that are published at once, so that a sweep that dies has done a part of it."""
 
+_BYPASS_HINT = (
+    "Label the namespace prestream.dev/rewrite=enabled, and let the workload make new pods."
+)
 
-class Cluster(ReportedCluster, UsedCluster, Jobs, Protocol):
+
+class Cluster(MendedCluster, UsedCluster, Protocol):
     """A cluster's API, as far as a sweep needs it."""
-
-    def delete_job(self, name: str, uid: str) -> None: ...  # noqa: D102
 
 
 class Publisher(Protocol):
@@ -43,48 +44,43 @@ class Publisher(Protocol):
     def publish(self, requests: Sequence[ReferenceRequest]) -> None: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """A warmup Job that stands in the cluster, as far as what is due depends on it."""
+@dataclass(slots=True)
+class _Image:
+    """An image in use, under all names that are written for it."""
 
-    state: JobState
-    ended: datetime | None
+    source: Source
+    uses: list[Use] = field(default_factory=list)
 
-    def serves(self, now: datetime, pause: timedelta) -> bool:
-        """Whether nothing is due while it stands: it warms, has warmed, or failed just now."""
-        return not self.state.is_failed or (self.ended is not None and now < self.ended + pause)
+    @property
+    def names(self) -> set[str]:
+        """What users wrote."""
+        return {use.image.text for use in self.uses}
 
 
 @dataclass(slots=True)
 class _Sweep:
-    """One sweep of one cluster: what was found and done."""
+    """One sweep of one cluster: what it knows, and what it did."""
 
     cluster: Cluster
     message_id: str
     now: datetime
-    standing: dict[JobName, _Standing] = field(default_factory=dict)
-    reported: int = 0
-    removed: int = 0
+    """When the tick was published: what is due is counted from it."""
+    queue: Queue
+    inquiry: Inquiry
+    asked: set[JobName | tuple[str, ...]] = field(default_factory=set)
+    """Warmups that are asked for: two tags of one digest are one."""
     moved: int = 0
-    due: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
+    bypassed: int = 0
 
-    def skip(self, reason: str) -> None:
-        """Count an image that is left alone."""
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+    @property
+    def day(self) -> datetime:
+        """Begin of the day: what lasts is said once in each, in the same words."""
+        return self.now.replace(hour=0, minute=0, second=0, microsecond=0)
 
-    def as_details(self, inventory: Inventory) -> dict[str, Any]:
-        """Return what the log line of the delivery says."""
-        return {
-            "cluster": str(self.cluster.name),
-            "workloads": inventory.workloads,
-            "images": len({image for image, _, _ in inventory.uses}),
-            "due": self.due,
-            "reported": self.reported,
-            "removed": self.removed,
-            "moved": self.moved,
-            "skipped": self.skipped,
-        }
+    @property
+    def cause(self) -> Cause:
+        """Why facts are written."""
+        return Cause("schedule", self.message_id)
 
 
 class Sweeping:
@@ -99,11 +95,22 @@ class Sweeping:
         reporting: Reporting,
         publisher: Callable[[], Publisher],
     ) -> None:
+        """
+        Wire the parts.
+
+        Args:
+            settings: The configuration.
+            mirrors: Those of the deployment; made so that they only look.
+            launcher: Knows the names of warmups.
+            reporting: Writes facts.
+            publisher: Makes the publisher, once there is something to publish.
+        """
         self._settings = settings
         self._mirrors = mirrors
         self._launcher = launcher
         self._reporting = reporting
         self._publisher = publisher
+        self._selection = Selection(settings.include, settings.exclude)
 
     def sweep(self, cluster: Cluster, message_id: str, now: datetime) -> Outcome:
         """
@@ -118,163 +125,177 @@ class Sweeping:
             TransientError: A service that is needed is unavailable.
             ConfigurationError: One of them refuses our identity.
         """
-        sweep = _Sweep(cluster, message_id, now)
-        self._mend_jobs(sweep)
-        inventory = read_inventory(cluster, self._settings)
-        batch: list[ReferenceRequest] = []
-        for request in self._find_due(sweep, inventory):
-            batch.append(request)
-            if len(batch) == _BATCH:
-                self._publish(batch)
-                batch = []
-        self._publish(batch)
-        self._remove_outdated(sweep)
-        details = sweep.as_details(inventory)
-        if self._settings.dry_run:
-            return Outcome("handled", details | {"dry_run": True})
-        return Outcome(
-            "handled", details | {"resumed": resume_next(cluster, self._settings.max_running)}
-        )
+        settings = self._settings
+        queue = mend_queue(cluster, settings, self._reporting, now)
+        # First, so that nothing that goes wrong later keeps a warmup from its turn.
+        resumed = [] if settings.dry_run else resume_next(cluster, settings.max_running)
+        inventory = read_inventory(cluster, settings)
+        inquiry = Inquiry(self._mirrors, settings.sweep_share)
+        sweep = _Sweep(cluster, message_id, now, queue, inquiry)
+        images = self._group(sweep, inventory)
+        due = self._publish(self._find_due(sweep, images, inventory.running))
+        self._report_bypasses(sweep, inventory)
+        if inquiry.failure is not None and not inquiry.was_answered:
+            raise inquiry.failure
+        details = {
+            "cluster": str(cluster.name),
+            "workloads": inventory.workloads,
+            "images": len(images),
+            "due": due,
+            "reported": queue.reported,
+            "removed": queue.removed,
+            "resumed": resumed,
+            "moved": sweep.moved,
+            "bypassed": sweep.bypassed,
+            **inquiry.as_details(),
+        }
+        return Outcome("handled", details | ({"dry_run": True} if settings.dry_run else {}))
 
-    def _mend_jobs(self, sweep: _Sweep) -> None:
-        """Write the facts that a lost event kept from being written; remember what stands."""
-        for body in sweep.cluster.list_jobs(SELECTOR):
-            if self._reporting.report_job(sweep.cluster, body) is not None:
-                sweep.reported += 1
-            finished = FinishedJob.from_body(body)
-            state = JobState.from_body(body)
-            sweep.standing[state.name] = _Standing(state, finished.at if finished else None)
+    def _group(self, sweep: _Sweep, inventory: Inventory) -> list[_Image]:
+        """
+        Return each image once, whatever its spellings, in the order in which they are asked for.
 
-    def _find_due(self, sweep: _Sweep, inventory: Inventory) -> Iterator[ReferenceRequest]:
-        """Yield a request for each image, target and platform that is due."""
-        uses: dict[str, list[Use]] = {}
+        What was never warmed comes first. Beyond that the order is another one in each sweep, so
+        that a registry that does not answer all of it answers everything in the course of time.
+        """
+        images: dict[ImageReference, _Image] = {}
+        located: dict[str, Source | None] = {}
         for use in inventory.uses.values():
-            uses.setdefault(use.image.text, []).append(use)
-        limited: set[str] = set()
-        for image, same in uses.items():
-            found = self._find(sweep, same[0], limited)
-            if found is None:
-                continue
-            source, manifest = found
-            self._report_move(sweep, source, manifest, inventory.running.get(image, {}))
-            yield from self._requests_due(sweep, source, manifest, same)
+            text = use.image.text
+            if text not in located:
+                located[text] = self._locate(sweep, use)
+            source = located[text]
+            if source is not None:
+                images.setdefault(source.image, _Image(source)).uses.append(use)
 
-    def _find(self, sweep: _Sweep, use: Use, limited: set[str]) -> tuple[Source, Manifest] | None:
-        """Find what an image means now; None, and counted, for one that is left alone."""
+        def turn(image: _Image) -> tuple[bool, str]:
+            key = f"{sweep.message_id} {image.source.image}"
+            is_known = not sweep.queue.images.isdisjoint(image.names)
+            return is_known, hashlib.sha256(key.encode()).hexdigest()
+
+        return sorted(images.values(), key=turn)
+
+    def _locate(self, sweep: _Sweep, use: Use) -> Source | None:
         try:
             source = self._mirrors.locate(use.image.reference, sweep.cluster.name.location)
         except ImageError as exc:
-            sweep.skip(exc.outcome)
+            sweep.inquiry.skipped[exc.outcome] += 1
             return None
-        if source.image.registry in limited:
-            sweep.skip("postponed")
+        if not self._selection.admits(source.image):
+            # Its name in our mirror was written, which the patterns do not mean.
+            sweep.inquiry.skipped["excluded"] += 1
             return None
-        try:
-            return source, self._resolve(source)
-        except MissingMirrorError:
-            sweep.skip("mirror missing in a dry run")
-        except ImageError as exc:
-            if exc.outcome == "postponed":
-                # One refusal says it for all: what is left belongs to the workloads.
-                limited.add(source.image.registry)
-            sweep.skip(exc.outcome)
-        return None
+        return source
 
-    def _resolve(self, source: Source) -> Manifest:
-        """Ask the mirror what a tag means; a digest means itself, which costs no request."""
-        if source.mirror.digest is not None:
-            return Manifest(source.mirror.digest)
-        return self._mirrors.resolve(source)
-
-    def _requests_due(
-        self, sweep: _Sweep, source: Source, manifest: Manifest, uses: Iterable[Use]
-    ) -> Iterator[ReferenceRequest]:
-        for use in uses:
-            request = ReferenceRequest(
-                image=use.image.text,
-                reference=use.image.reference,
-                cluster=str(sweep.cluster.name),
-                placement=use.placement,
-                platform=use.platform,
-                cause=Cause("schedule", sweep.message_id, use.workload),
-            )
-            order = Order(request, sweep.message_id, sweep.now, source, manifest)
-            name = self._launcher.job_name(
-                sweep.cluster.name, order, Target(use.placement.name, use.placement)
-            )
-            standing = sweep.standing.get(name)
-            if standing is not None and standing.serves(sweep.now, self._pause):
-                continue
-            try:
-                is_small = self._is_small(source, manifest, use.platform)
-            except ImageError as exc:
-                sweep.skip(exc.outcome)
-                continue
-            if is_small:
-                sweep.skip("too_small")
-                continue
-            sweep.due += 1
-            yield request
-
-    def _is_small(self, source: Source, manifest: Manifest, platform: str | None) -> bool:
-        """Whether the image starts fast anyway; asked only of what is due."""
-        known = manifest if manifest.is_index or manifest.layers else self._mirrors.resolve(source)
-        wanted = platform or DEFAULT_PLATFORM
-        if platform is None and known.is_index and not known.digest_for(DEFAULT_PLATFORM):
-            return False
-        found = self._mirrors.fetch_platform(source, known, wanted)
-        return found.image_bytes < self._settings.min_image_bytes
-
-    def _report_move(
+    def _find_due(
         self,
         sweep: _Sweep,
-        source: Source,
+        images: Iterable[_Image],
+        running: Mapping[str, Mapping[Digest, Sequence[str]]],
+    ) -> Iterator[ReferenceRequest]:
+        """Yield a request for each image, target and platform that is due."""
+        for image in images:
+            try:
+                manifest = sweep.inquiry.resolve(image.source)
+                if manifest is not None:
+                    self._report_moves(sweep, image, manifest, running)
+                    yield from self._requests_due(sweep, image, manifest)
+            except MissingMirrorError:
+                # Nothing was ever warmed through it; who warms makes it.
+                yield from self._requests_all(sweep, image)
+
+    def _requests_due(
+        self, sweep: _Sweep, image: _Image, manifest: Manifest
+    ) -> Iterator[ReferenceRequest]:
+        for use in image.uses:
+            request = _request(sweep, use)
+            order = Order(request, sweep.message_id, sweep.now, image.source, manifest)
+            target = Target(use.placement.name, use.placement)
+            name = self._launcher.job_name(sweep.cluster.name, order, target)
+            if name in sweep.asked or sweep.queue.is_served(name, sweep.now):
+                continue
+            min_bytes = self._settings.min_image_bytes
+            is_small = sweep.inquiry.is_small(image.source, manifest, use.platform, min_bytes)
+            if is_small is None:
+                continue
+            if is_small:
+                sweep.inquiry.skipped["too_small"] += 1
+                continue
+            sweep.asked.add(name)
+            yield request
+
+    def _requests_all(self, sweep: _Sweep, image: _Image) -> Iterator[ReferenceRequest]:
+        """Yield a request for each target and platform of an image of which nothing is known."""
+        for use in image.uses:
+            key = (str(image.source.image), use.placement.canonical, use.platform or "")
+            if key not in sweep.asked:
+                sweep.asked.add(key)
+                yield _request(sweep, use)
+
+    def _report_moves(
+        self,
+        sweep: _Sweep,
+        image: _Image,
         manifest: Manifest,
-        running: Mapping[Digest, Sequence[str]],
+        running: Mapping[str, Mapping[Digest, Sequence[str]]],
     ) -> None:
         """Say of a tag that it points elsewhere than what runs under it."""
-        if source.image.digest is not None:
+        if image.source.image.digest is not None:
             return
         current = {manifest.digest, *(entry.digest for entry in manifest.platforms)}
-        for digest, workloads in running.items():
-            if digest in current:
-                continue
-            moved = TagMoved(
-                subject=Subject(
-                    image=str(source.image),
-                    mirror=str(source.mirror),
-                    digest=manifest.digest,
-                    cluster=str(sweep.cluster.name),
-                    cause=Cause("schedule", sweep.message_id),
-                ),
-                # Said once a day, and the same that day: nobody knows when the tag was moved.
-                at=sweep.now.replace(hour=0, minute=0, second=0, microsecond=0),
-                old_digest=digest,
-                workloads=tuple(workloads),
-            )
-            sweep.moved += 1
-            if not self._settings.dry_run:
+        for name in sorted(image.names):
+            for digest, workloads in running.get(name, {}).items():
+                if digest in current:
+                    continue
+                moved = TagMoved(
+                    subject=Subject(
+                        image=name,
+                        mirror=str(image.source.mirror),
+                        digest=manifest.digest,
+                        cluster=str(sweep.cluster.name),
+                        cause=sweep.cause,
+                    ),
+                    at=sweep.day,
+                    old_digest=digest,
+                    workloads=tuple(workloads),
+                )
+                sweep.moved += 1
                 self._reporting.write(moved.as_fact())
 
-    def _publish(self, requests: Sequence[ReferenceRequest]) -> None:
+    def _report_bypasses(self, sweep: _Sweep, inventory: Inventory) -> None:
+        """Say of an image that it runs from its upstream, though its mirror is proven here."""
+        for (name, mirror), workloads in inventory.bypassing.items():
+            bypassed = MirrorBypassed(
+                subject=Subject(
+                    image=name,
+                    mirror=mirror,
+                    cluster=str(sweep.cluster.name),
+                    cause=sweep.cause,
+                ),
+                at=sweep.day,
+                period=sweep.day.date().isoformat(),
+                workloads=tuple(workloads),
+                hint=_BYPASS_HINT,
+            )
+            sweep.bypassed += 1
+            self._reporting.write(bypassed.as_fact())
+
+    def _publish(self, requests: Iterator[ReferenceRequest]) -> int:
+        """Publish requests as they are found, and return how many there were."""
         # A dry run publishes as well: what reads it decides and logs, and changes nothing.
-        if requests:
-            self._publisher().publish(requests)
+        count = 0
+        while batch := list(islice(requests, _BATCH)):
+            self._publisher().publish(batch)
+            count += len(batch)
+        return count
 
-    def _remove_outdated(self, sweep: _Sweep) -> None:
-        """Remove what still waits though its period is over: what is in use has a new one."""
-        for standing in sweep.standing.values():
-            state = standing.state
-            if not state.is_waiting or parse_time(state.created) + self._period > sweep.now:
-                continue
-            sweep.removed += 1
-            if not self._settings.dry_run:
-                sweep.cluster.delete_job(state.name, state.uid)
 
-    @property
-    def _period(self) -> timedelta:
-        return timedelta(hours=self._settings.period_hours)
-
-    @property
-    def _pause(self) -> timedelta:
-        return self._period / _RETRIES_A_PERIOD
+def _request(sweep: _Sweep, use: Use) -> ReferenceRequest:
+    return ReferenceRequest(
+        image=use.image.text,
+        reference=use.image.reference,
+        cluster=str(sweep.cluster.name),
+        placement=use.placement,
+        platform=use.platform,
+        cause=Cause("schedule", sweep.message_id, use.workload),
+    )

@@ -122,6 +122,10 @@ class Warming:
     ) -> dict[str, Any]:
         """Write the fact of an image that cannot be warmed; return what the log line says."""
         request = delivery.request
+        at, key = delivery.publish_time, delivery.message_id
+        if request.cause.kind == "schedule":
+            # Each sweep asks again for what cannot be warmed; one fact a day says so.
+            at, key = at.replace(hour=0, minute=0, second=0, microsecond=0), error.outcome
         finished = WarmupFinished(
             subject=Subject(
                 image=request.image,
@@ -131,8 +135,8 @@ class Warming:
                 cause=request.cause,
             ),
             outcome=error.outcome,
-            at=delivery.publish_time,
-            message_id=delivery.message_id,
+            at=at,
+            message_id=key,
             target=target,
             reason=str(error),
             hint=error.hint,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import SELECTOR
-from shared.workflows import launching, reporting
+from shared.workflows import inventory, launching, reporting
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
 
@@ -17,11 +17,12 @@ Body = dict[str, Any]
 NAME = "warm-ray-ml-2-7-0-0123456789"
 
 
-class Cluster(launching.Cluster, reporting.Cluster, Protocol):
+class Cluster(launching.Cluster, reporting.Cluster, inventory.Cluster, Protocol):
     """All that the workflows ask of a cluster."""
 
     @property
     def name(self) -> ClusterName: ...
+    def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...
 
 
 class World(Protocol):
@@ -62,6 +63,21 @@ def make_event(name: str, kind: str, about: str, reason: str) -> Body:
         "source": {"component": "kubelet"},
         "firstTimestamp": "2026-11-24T08:00:00Z",
         "lastTimestamp": "2026-11-24T08:00:00Z",
+    }
+
+
+def make_deployment(name: str) -> Body:
+    labels = {"app": name}
+    container = {"name": "main", "image": "team/tool:1.0"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "prestream"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        },
     }
 
 
@@ -146,6 +162,45 @@ class ClusterConformance:
         version = {"resourceVersion": job["metadata"]["resourceVersion"]}
 
         assert world.cluster.patch_job(NAME, {"metadata": version, "spec": {"suspend": False}})
+
+    def test_a_job_is_deleted_on_a_version_only_if_one_is_named(self, world: World) -> None:
+        world.cluster.create_job(make_warmup(NAME).body())
+        old = world.cluster.fetch_job(NAME)
+        assert old is not None
+        uid, version = (old["metadata"][key] for key in ("uid", "resourceVersion"))
+        world.cluster.patch_job(NAME, {"spec": {"suspend": False}})
+
+        world.cluster.delete_job(NAME, uid, version)
+        assert world.cluster.fetch_job(NAME) is not None
+
+        world.cluster.delete_job(NAME, uid)
+        assert world.cluster.fetch_job(NAME) is None
+
+    def test_objects_of_all_namespaces_are_listed_by_their_kind(self, world: World) -> None:
+        world.place(make_deployment("trainer"))
+
+        listed = list(world.cluster.list_objects("apps/v1", "deployments"))
+
+        assert names_of(listed) == ["trainer"]
+        assert listed[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "team/tool:1.0"
+
+    def test_of_a_kind_that_is_not_defined_there_is_nothing(self, world: World) -> None:
+        assert list(world.cluster.list_objects("ray.io/v1", "rayclusters")) == []
+
+    def test_the_groups_that_are_served_are_known_with_their_versions(self, world: World) -> None:
+        groups = world.cluster.fetch_group_versions()
+
+        assert groups["batch"] == ("v1",)
+        assert "ray.io" not in groups
+
+    def test_a_config_map_of_our_namespace_is_read(self, world: World) -> None:
+        metadata = {"name": "proven-mirrors", "namespace": "prestream"}
+        data = {"docker.io": "a"}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        world.place(body)
+
+        assert world.cluster.fetch_config_map("proven-mirrors") == data
+        assert world.cluster.fetch_config_map("other") == {}
 
     def test_a_job_that_is_gone_cannot_be_patched(self, world: World) -> None:
         assert world.cluster.patch_job(NAME, {"spec": {"suspend": False}}) is False

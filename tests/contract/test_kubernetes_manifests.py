@@ -14,6 +14,7 @@ from kubernetes_validate.utils import validate
 from shared.clients.kubernetes import KubernetesCluster
 from shared.domain.jobs import SERVICE_ACCOUNT
 from shared.domain.ladder import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
+from shared.domain.proofs import PARAMETER_NAME
 from shared.settings import Settings
 from shared.workflows.inventory import KINDS, PODS
 
@@ -23,7 +24,7 @@ EXAMPLE = KUSTOMIZATIONS / "overlays" / "example" / "kustomization.yaml"
 DEFAULTS = Settings(project="demo", deployment_project="demo")
 
 Right = tuple[str, str, str]
-"""A namespace (empty for the cluster), a resource with its group, and a verb."""
+"""A namespace (empty for the cluster), a resource with its group (and name), and a verb."""
 
 PRESTREAM, DEFAULT = "prestream", "default"
 
@@ -43,11 +44,15 @@ CALLS: dict[str, set[Right]] = {
         ("", f"{api_version.rpartition('/')[0]}/{plural}", "list")
         for api_version, plural in (*KINDS, PODS)
     },
+    # Everybody who is known to the API server may ask what it serves.
+    "fetch_group_versions": set(),
+    "fetch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "get")},
 }
+INVENTORY = {"list_objects", "fetch_group_versions", "fetch_config_map"}
 
 NEEDED = {
-    "image-reference": set(CALLS) - {"list_objects"},
-    "pull-event": set(CALLS) - {"create_job", "delete_job", "list_nodes", "list_objects"},
+    "image-reference": set(CALLS) - INVENTORY,
+    "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job", "list_nodes"},
     "scheduled-sweep": set(CALLS) - {"fetch_job", "create_job", "list_nodes"},
 }
 
@@ -84,11 +89,12 @@ def list_rights(name: str) -> set[Right]:
         if each["kind"] in {"Role", "ClusterRole"} and each["metadata"]["name"] == name
     ]
     return {
-        (role["metadata"].get("namespace", ""), f"{group}/{resource}", verb)
+        (role["metadata"].get("namespace", ""), f"{group}/{resource}{name}", verb)
         for role in roles
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
+        for name in [f"/{each}" for each in rule.get("resourceNames", [])] or [""]
         for verb in rule["verbs"]
     }
 
@@ -196,7 +202,7 @@ def test_no_right_is_a_wildcard() -> None:
 
     assert rules
     for rule in rules:
-        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 
 

@@ -32,6 +32,9 @@ class FakeCluster:
         self.pods: list[Body] = []
         self.events: list[Body] = []
         self.nodes: dict[str, Body] = {}
+        self.objects: dict[tuple[str, str], list[Body]] = {}
+        """Of other kinds, by API version and plural."""
+        self.config_maps: dict[str, dict[str, str]] = {}
         self.calls: list[str] = []
         self.node_selectors: list[str] = []
         """By which labels nodes were asked for."""
@@ -57,8 +60,13 @@ class FakeCluster:
             self._stamp(stored)
         elif kind == "Node":
             self.nodes[stored["metadata"]["name"]] = stored
-        else:
+        elif kind == "ConfigMap":
+            self.config_maps[stored["metadata"]["name"]] = stored.get("data") or {}
+        elif kind in {"Pod", "Event"}:
             (self.pods if kind == "Pod" else self.events).append(stored)
+        else:
+            key = (stored["apiVersion"], f"{kind.lower()}s")
+            self.objects.setdefault(key, []).append(stored)
         return stored
 
     def end_job(self, name: str, condition: str) -> None:
@@ -90,10 +98,12 @@ class FakeCluster:
         job["metadata"]["resourceVersion"] = str(self._versions)
         return True
 
-    def delete_job(self, name: str, uid: str) -> None:
+    def delete_job(self, name: str, uid: str, version: str | None = None) -> None:
         self._called("delete_job")
         job = self.jobs.get(name)
-        if job is not None and job["metadata"]["uid"] == uid and not self.refuses_deletion:
+        if job is None or job["metadata"]["uid"] != uid or self.refuses_deletion:
+            return
+        if version in {None, job["metadata"]["resourceVersion"]}:
             del self.jobs[name]
 
     def list_jobs(self, label_selector: str) -> Iterator[Body]:
@@ -112,6 +122,28 @@ class FakeCluster:
             self.events,
             lambda event: event["metadata"]["namespace"] == wanted and matches(event),
         )
+
+    def list_objects(self, api_version: str, plural: str) -> Iterator[Body]:
+        self._called(f"list_objects {api_version}/{plural}")
+        found = list(self.objects.get((api_version, plural), []))
+        if (api_version, plural) == ("v1", "pods"):
+            found += self.pods
+        if (api_version, plural) == ("batch/v1", "jobs"):
+            found += self.jobs.values()
+        return _select(found, lambda _: True)
+
+    def fetch_group_versions(self) -> dict[str, tuple[str, ...]]:
+        self._called("fetch_group_versions")
+        groups: dict[str, tuple[str, ...]] = {"apps": ("v1",), "batch": ("v1",)}
+        for api_version, _ in self.objects:
+            group, _, version = api_version.rpartition("/")
+            if group and version not in groups.get(group, ()):
+                groups[group] = (*groups.get(group, ()), version)
+        return groups
+
+    def fetch_config_map(self, name: str) -> dict[str, str]:
+        self._called("fetch_config_map")
+        return dict(self.config_maps.get(name, {}))
 
     def fetch_node(self, name: str) -> Body | None:
         self._called("fetch_node")
