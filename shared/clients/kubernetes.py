@@ -130,10 +130,21 @@ class KubernetesCluster:
             for group in groups
         }
 
-    def fetch_config_map(self, name: str) -> dict[str, str]:
-        """Fetch what a ConfigMap of our namespace holds; nothing if there is none of that name."""
-        body = self._read(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")
-        return (body or {}).get("data") or {}
+    def fetch_config_map(self, name: str) -> dict[str, Any] | None:
+        """Fetch a ConfigMap of our namespace; None if there is none of that name."""
+        return self._read(self._config_map(name))
+
+    def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool:
+        """
+        Merge a patch into a ConfigMap; return False if it is gone or changed meanwhile.
+
+        A patch that names ``metadata.resourceVersion`` takes effect on that version only.
+        """
+        try:
+            self._call("PATCH", self._config_map(name), body=patch)
+        except (_ConflictError, _NotFoundError):
+            return False
+        return True
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""
@@ -146,6 +157,9 @@ class KubernetesCluster:
     @property
     def _jobs(self) -> str:
         return f"/apis/batch/v1/namespaces/{self._namespace}/jobs"
+
+    def _config_map(self, name: str) -> str:
+        return f"/api/v1/namespaces/{self._namespace}/configmaps/{name}"
 
     def _job(self, name: str) -> str:
         # Names come from events, which tenants may write: none may lead to another path.

@@ -13,6 +13,7 @@ pull.observed       cluster, uid of the pod, container, uid of the event, time
 stream.observed     cluster, node, image, text, time
 tag.moved           cluster, image, old and new digest
 mirror.bypassed     cluster, image, period
+mirror.distrusted   cluster, upstream, image, time
 ==================  ======================================================================
 
 A fact is a WARNING where a person has something to do that was not expected: a warmup that ended
@@ -32,7 +33,12 @@ from shared.domain.times import format_time
 from shared.domain.verdicts import Evidence, Verdict
 
 EventName = Literal[
-    "warmup.finished", "pull.observed", "stream.observed", "tag.moved", "mirror.bypassed"
+    "warmup.finished",
+    "pull.observed",
+    "stream.observed",
+    "tag.moved",
+    "mirror.bypassed",
+    "mirror.distrusted",
 ]
 Severity = Literal["INFO", "WARNING"]
 WarmupOutcome = Literal[
@@ -271,6 +277,34 @@ class MirrorBypassed:
         key = [self.subject.cluster, self.subject.image, self.period]
         fields = {**self.subject.as_json(), "workloads": list(self.workloads), "hint": self.hint}
         return _fact("mirror.bypassed", key, fields, self.at, "WARNING")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorDistrusted:
+    """Pulls from a mirror failed for several pods, so no pod is rewritten to it any more."""
+
+    subject: Subject
+    """Of the last pull that failed."""
+    at: datetime
+    upstream: str
+    pods: int
+    """How many failed within minutes."""
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+    def as_fact(self) -> Fact:
+        """Return the fact."""
+        key = [self.subject.cluster, self.upstream, self.subject.image, format_time(self.at)]
+        fields = {
+            **self.subject.as_json(),
+            "upstream": self.upstream,
+            "pods": self.pods,
+            "reason": self.reason,
+            "evidence": [each.as_json() for each in self.evidence],
+            "hint": f"Mend what keeps nodes from pulling {self.upstream}'s mirror; the next warmup"
+            " through it proves it again.",
+        }
+        return _fact("mirror.distrusted", key, fields, self.at, "WARNING")
 
 
 def make_insert_id(event: EventName, key: Sequence[str | None]) -> str:

@@ -71,7 +71,7 @@ class Cluster(Protocol):
 
     def list_objects(self, api_version: str, plural: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
     def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
-    def fetch_config_map(self, name: str) -> Mapping[str, str]: ...  # noqa: D102
+    def fetch_config_map(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def read_inventory(cluster: Cluster, settings: Settings) -> Inventory:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    proven = ProvenMirrors.from_data(cluster.fetch_config_map(PARAMETER_NAME))
+    parameter = cluster.fetch_config_map(PARAMETER_NAME) or {}
+    proven = ProvenMirrors.from_data(parameter.get("data") or {})
     reader = _Reader(settings, proven)
     for api_version, plural in _served_kinds(cluster):
         for body in cluster.list_objects(api_version, plural):

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName, is_watched
 from shared.domain.facts import PullObserved, StreamObserved, Subject
-from shared.domain.jobs import JobState
+from shared.domain.jobs import MIRROR_ANNOTATION, JobState
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.pod_states import holds_image, uid_of
 from shared.domain.references import ImageReference, InvalidReferenceError, parse_reference
@@ -29,6 +29,8 @@ from shared.domain.rewriting import trace_upstream
 from shared.domain.verdicts import PullObservation, judge_pull
 from shared.errors import InvalidEventError, TransientError
 from shared.settings import Settings
+from shared.workflows.proving import Cluster as ProvenCluster
+from shared.workflows.proving import Proving
 from shared.workflows.reporting import (
     Cluster,
     FactLog,
@@ -53,7 +55,7 @@ _SYSTEM_REGISTRIES = ("-artifactregistry.gcr.io", "gke.gcr.io")
 """Where GKE pulls its own images from; some of them run in pods of users, as sidecars."""
 
 
-class WatchedCluster(Cluster, Jobs, Protocol):
+class WatchedCluster(Cluster, Jobs, ProvenCluster, Protocol):
     """A cluster's API, as far as observing it needs it."""
 
     def fetch_job(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
@@ -74,6 +76,7 @@ class Observing:
         self._connect = connect
         self._facts = facts
         self._reporting = reporting
+        self._proving = Proving(settings, facts=facts)
         self._hosts = settings.mirror_hosts
 
     def observe(self, event: NodeEvent) -> Outcome:
@@ -105,11 +108,28 @@ class Observing:
         return self._observe_pod(event)
 
     def _observe_pod(self, event: PodEvent) -> Outcome:
+        if isinstance(event, ImagePullFailed):
+            return self._observe_failure(event)
         if event.origin.namespace == self._settings.namespace:
             return self._observe_warmup_pod(event)
         if isinstance(event, ImagePulled):
             return self._observe_pull(event)
         return ignored("only pulls that ended are written of", pod=event.origin.name)
+
+    def _observe_failure(self, event: ImagePullFailed) -> Outcome:
+        """Count a failed pull against its mirror; a warmup that cannot succeed ends by it."""
+        reference = _parse(event.image)
+        distrusted = None
+        if reference is not None and self._proving.concerns(event, reference):
+            cluster = self._connect_to(event.origin)
+            distrusted = self._proving.count_failure(cluster, event, reference)
+        if event.origin.namespace == self._settings.namespace:
+            outcome = self._observe_warmup_pod(event)
+        else:
+            outcome = ignored("only pulls that ended well are written of", pod=event.origin.name)
+        if distrusted is None:
+            return outcome
+        return Outcome("handled", {**outcome.details, "distrusted": distrusted})
 
     def _observe_stream(self, event: ImageStreamed) -> Outcome:
         statement, origin = event.statement, event.origin
@@ -184,17 +204,28 @@ class Observing:
         state = JobState.from_body(body)
         if not state.is_finished:
             raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
+        proven = self._prove(cluster, state, body)
         # First, so that no warmup waits for Cloud Logging to take the fact.
         dry_run = self._settings.dry_run
         resumed = [] if dry_run else resume_next(cluster, self._settings.max_running)
         fact = self._reporting.report_job(cluster, body)
         details: dict[str, Any] = {"job": state.name, "resumed": resumed}
+        details |= {"proven": proven} if proven else {}
         if fact is None:
             return Outcome("handled", details | {"reason": "its fact was written before"})
         told = {name: fact.payload[name] for name in ("image", "outcome", "streamed")}
         return Outcome(
             "handled", details | told | {"fact": fact.event, "reason": fact.payload["reason"]}
         )
+
+    def _prove(
+        self, cluster: WatchedCluster, state: JobState, body: Mapping[str, Any]
+    ) -> str | None:
+        """Take up the mirror of a warmup whose container ran: its image was pulled from there."""
+        pulled = _parse(body["metadata"]["annotations"].get(MIRROR_ANNOTATION) or "")
+        if pulled is None or not state.is_complete:
+            return None
+        return self._proving.prove(cluster, pulled)
 
     def _observe_warmup_pod(self, event: PodEvent) -> Outcome:
         """

@@ -23,6 +23,7 @@ class Cluster(launching.Cluster, reporting.Cluster, inventory.Cluster, Protocol)
     @property
     def name(self) -> ClusterName: ...
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...
+    def patch_config_map(self, name: str, patch: Body) -> bool: ...
 
 
 class World(Protocol):
@@ -199,8 +200,26 @@ class ClusterConformance:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
         world.place(body)
 
-        assert world.cluster.fetch_config_map("proven-mirrors") == data
-        assert world.cluster.fetch_config_map("other") == {}
+        found = world.cluster.fetch_config_map("proven-mirrors")
+        assert found is not None
+        assert found["data"] == data
+        assert world.cluster.fetch_config_map("other") is None
+
+    def test_a_config_map_is_patched_on_the_version_that_was_read(self, world: World) -> None:
+        metadata = {"name": "proven-mirrors", "namespace": "prestream"}
+        data = {"docker.io": "a", "quay.io": "b"}
+        world.place({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
+        found = world.cluster.fetch_config_map("proven-mirrors")
+        assert found is not None
+        version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+        patch = {"metadata": version, "data": {"docker.io": None, "ghcr.io": "c"}}
+
+        assert world.cluster.patch_config_map("proven-mirrors", patch) is True
+        assert world.cluster.patch_config_map("proven-mirrors", patch) is False
+        assert world.cluster.patch_config_map("other", {"data": {}}) is False
+        changed = world.cluster.fetch_config_map("proven-mirrors")
+        assert changed is not None
+        assert changed["data"] == {"quay.io": "b", "ghcr.io": "c"}
 
     def test_a_job_that_is_gone_cannot_be_patched(self, world: World) -> None:
         assert world.cluster.patch_job(NAME, {"spec": {"suspend": False}}) is False

@@ -47,13 +47,15 @@ CALLS: dict[str, set[Right]] = {
     # Everybody who is known to the API server may ask what it serves.
     "fetch_group_versions": set(),
     "fetch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "get")},
+    "patch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "patch")},
 }
-INVENTORY = {"list_objects", "fetch_group_versions", "fetch_config_map"}
+INVENTORY = {"list_objects", "fetch_group_versions"}
+PROOFS = {"fetch_config_map", "patch_config_map"}
 
 NEEDED = {
-    "image-reference": set(CALLS) - INVENTORY,
+    "image-reference": set(CALLS) - INVENTORY - PROOFS,
     "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job", "list_nodes"},
-    "scheduled-sweep": set(CALLS) - {"fetch_job", "create_job", "list_nodes"},
+    "scheduled-sweep": set(CALLS) - {"fetch_job", "create_job", "list_nodes", "patch_config_map"},
 }
 
 

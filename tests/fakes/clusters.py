@@ -34,7 +34,7 @@ class FakeCluster:
         self.nodes: dict[str, Body] = {}
         self.objects: dict[tuple[str, str], list[Body]] = {}
         """Of other kinds, by API version and plural."""
-        self.config_maps: dict[str, dict[str, str]] = {}
+        self.config_maps: dict[str, Body] = {}
         self.calls: list[str] = []
         self.node_selectors: list[str] = []
         """By which labels nodes were asked for."""
@@ -61,7 +61,8 @@ class FakeCluster:
         elif kind == "Node":
             self.nodes[stored["metadata"]["name"]] = stored
         elif kind == "ConfigMap":
-            self.config_maps[stored["metadata"]["name"]] = stored.get("data") or {}
+            self.config_maps[stored["metadata"]["name"]] = stored
+            self._stamp(stored)
         elif kind in {"Pod", "Event"}:
             (self.pods if kind == "Pod" else self.events).append(stored)
         else:
@@ -141,9 +142,20 @@ class FakeCluster:
                 groups[group] = (*groups.get(group, ()), version)
         return groups
 
-    def fetch_config_map(self, name: str) -> dict[str, str]:
+    def fetch_config_map(self, name: str) -> Body | None:
         self._called("fetch_config_map")
-        return dict(self.config_maps.get(name, {}))
+        return copy.deepcopy(self.config_maps.get(name))
+
+    def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool:
+        self._called("patch_config_map")
+        standing = self.config_maps.get(name)
+        version = patch.get("metadata", {}).get("resourceVersion")
+        if standing is None or version not in {None, standing["metadata"]["resourceVersion"]}:
+            return False
+        _merge(standing, patch)
+        self._versions += 1
+        standing["metadata"]["resourceVersion"] = str(self._versions)
+        return True
 
     def fetch_node(self, name: str) -> Body | None:
         self._called("fetch_node")
