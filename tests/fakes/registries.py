@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sandbox.catalogue.images import Image
 from sandbox.catalogue.images import Manifest as StoredManifest
+from shared.domain.allowances import Allowance
 from shared.domain.manifests import Manifest, RegistryRefusalError, parse_manifest
 from shared.domain.references import DOCKER_HUB, ImageReference
 from shared.domain.repositories import (
@@ -104,6 +105,10 @@ class FakeRegistry:
     asked: list[ImageReference] = field(default_factory=list)
     refusals: dict[str, RegistryRefusalError] = field(default_factory=dict)
     """By upstream registry, or by registry where there is none."""
+    allowances: dict[str, Allowance] = field(default_factory=dict)
+    """What registries say that is left, by upstream; each manifest takes one."""
+    errors: dict[str, Exception] = field(default_factory=dict)
+    """What calls fail with that get through to an upstream, by its registry."""
     error: Exception | None = None
     """What every call fails with."""
     hides_unknown: bool = False
@@ -119,14 +124,20 @@ class FakeRegistry:
         if self.error is not None:
             raise self.error
         name = self._upstream_name(reference)
-        refusal = self.refusals.get(name.partition("/")[0])
+        registry = name.partition("/")[0]
+        refusal = self.refusals.get(registry) or self.errors.get(registry)
         if refusal is not None:
             raise refusal
         found = self._find(name, reference)
         if not found:
             message = f'Failed to fetch "{reference.version}"'
             raise RegistryRefusalError(404, "MANIFEST_UNKNOWN", message)
-        return parse_manifest(found[0].body, found[0].media_type, found[0].digest)
+        manifest = parse_manifest(found[0].body, found[0].media_type, found[0].digest)
+        allowance = self.allowances.get(registry)
+        if allowance is not None:
+            allowance = replace(allowance, remaining=allowance.remaining - 1)
+            self.allowances[registry] = allowance
+        return replace(manifest, allowance=allowance)
 
     def _find(self, name: str, reference: ImageReference) -> Sequence[StoredManifest]:
         tagged = self.images.get(name, {})
