@@ -2,20 +2,17 @@
 
 import functools
 import os
-from datetime import UTC, datetime, timedelta
 
 from cloudevents.http import CloudEvent
 
-from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.outcomes import Outcome, ignored
-from shared.domain.selection import Selection
-from shared.domain.workloads import find_pod_specs
-from shared.events.audit_logs import LogEntry, Scope
+from shared.domain.outcomes import Outcome
+from shared.events.audit_logs import LogEntry
 from shared.events.pubsub import PubsubMessage
 from shared.runtime.handlers import event_handler
 from shared.runtime.logs import configure_logs
 from shared.settings import Settings, load_settings
-from shared.workflows.announcing import Announcer, Publisher
+from shared.workflows.announcing import Publisher
+from shared.workflows.detecting import Detecting
 
 configure_logs(os.environ)
 
@@ -25,36 +22,12 @@ def handle_audit_log(event: CloudEvent) -> Outcome:
     """Publish the images of a workload that was created or changed."""
     message = PubsubMessage.from_cloud_event(event)
     entry = LogEntry.from_message(message)
-    details = {"cause": entry.cause.as_json()}
-    settings = _settings()
-    max_age = timedelta(hours=settings.max_event_age_hours)
-    if is_too_old(message.publish_time, datetime.now(UTC), max_age):
-        return ignored(TOO_OLD, **details)
-    scope = Scope(settings.namespace, settings.system_namespaces, settings.clusters)
-    if reason := entry.reason_to_ignore(scope):
-        return ignored(reason, **details)
-    pods = find_pod_specs(entry.body)
-    wanted = [pod for pod in pods if _selection().wants(pod)]
-    if not wanted:
-        reason = "no pod asks for an accelerator" if pods else "the object names no image"
-        return ignored(reason, **details)
-    return Announcer(_publisher, _selection()).announce(
-        entry.requests(wanted, settings.placement_keys),
-        invalid_images=sum(pod.invalid_images for pod in wanted),
-        cluster=entry.cluster,
-        **details,
-    )
+    return Detecting(_settings, _publisher).detect_write(entry, message.publish_time)
 
 
 @functools.cache
 def _settings() -> Settings:
     return load_settings(os.environ)
-
-
-@functools.cache
-def _selection() -> Selection:
-    settings = _settings()
-    return Selection(settings.include, settings.exclude, settings.accelerators_only)
 
 
 @functools.cache

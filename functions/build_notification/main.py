@@ -2,19 +2,17 @@
 
 import functools
 import os
-from datetime import UTC, datetime, timedelta
 
 from cloudevents.http import CloudEvent
 
-from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.outcomes import Outcome, ignored
-from shared.domain.selection import Selection
-from shared.events.builds import SUCCESS, BuildNotification
+from shared.domain.outcomes import Outcome
+from shared.events.builds import BuildNotification
 from shared.events.pubsub import PubsubMessage
 from shared.runtime.handlers import event_handler
 from shared.runtime.logs import configure_logs
 from shared.settings import Settings, load_settings
-from shared.workflows.announcing import Announcer, Publisher
+from shared.workflows.announcing import Publisher
+from shared.workflows.detecting import Detecting
 
 configure_logs(os.environ)
 
@@ -24,26 +22,12 @@ def handle_build_notification(event: CloudEvent) -> Outcome:
     """Publish the images of a successful build; ignore every other state."""
     message = PubsubMessage.from_cloud_event(event)
     build = BuildNotification.from_message(message)
-    details = {"cause": build.cause.as_json(), "status": build.status}
-    if build.status != SUCCESS:
-        return ignored("the build has not succeeded", **details)
-    if not build.pushed and not build.invalid_images:
-        return ignored("the build pushed no image", **details)
-    max_age = timedelta(hours=_settings().max_event_age_hours)
-    if is_too_old(message.publish_time, datetime.now(UTC), max_age):
-        return ignored(TOO_OLD, **details)
-    return _announcer().announce(build.requests, invalid_images=build.invalid_images, **details)
+    return Detecting(_settings, _publisher).detect_build(build, message.publish_time)
 
 
 @functools.cache
 def _settings() -> Settings:
     return load_settings(os.environ)
-
-
-@functools.cache
-def _announcer() -> Announcer:
-    settings = _settings()
-    return Announcer(_publisher, Selection(settings.include, settings.exclude))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Which images are warmed, of all that are seen."""
+"""Where workloads are looked at, and which images are warmed of all that are seen."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,16 @@ from fnmatch import fnmatchcase
 
 from shared.domain.references import ImageReference
 from shared.domain.workloads import PodSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where workloads are looked at, and where not."""
+
+    namespace: str
+    """Our own, whose Jobs must not wake us again."""
+    system_namespaces: frozenset[str]
+    clusters: str | tuple[str, ...] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import msgspec
 from shared.domain.clusters import ClusterName, is_watched
 from shared.domain.owners import has_built_in_controller
 from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.selection import Scope
 from shared.domain.untrusted import mapping_of, text_of
 from shared.domain.workloads import PodSpec
 from shared.errors import InvalidEventError
@@ -35,16 +36,6 @@ _TRUNCATED_LABEL = "audit.k8s.io/truncated"
 
 # Answers that are not the object that was written.
 _OTHER_ANSWERS = frozenset({"Status", "Table", "PartialObjectMetadata"})
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where workloads are looked at, and where not."""
-
-    namespace: str
-    """Our own, whose Jobs must not wake us again."""
-    system_namespaces: frozenset[str]
-    clusters: str | tuple[str, ...] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

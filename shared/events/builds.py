@@ -57,6 +57,11 @@ class BuildNotification:
         return cls(build_id, wire.status, wire.name, pushed, invalid_images)
 
     @property
+    def has_succeeded(self) -> bool:
+        """Whether the build ended well, so that what it pushed can be relied on."""
+        return self.status == SUCCESS
+
+    @property
     def cause(self) -> Cause:
         """What a request says about where it comes from."""
         return Cause("build", self.build_id, self.name)

@@ -59,6 +59,11 @@ class RegistryPush:
         return cls(wire.action, message.message_id, image)
 
     @property
+    def is_insertion(self) -> bool:
+        """Whether something was pushed, rather than removed."""
+        return self.action == INSERT
+
+    @property
     def is_attachment(self) -> bool:
         """Whether it is a signature or the like, which belongs to an image and is none."""
         return self.image is not None and bool(

@@ -9,9 +9,10 @@ import pytest
 
 from shared.domain.placements import Placement
 from shared.domain.requests import Cause
+from shared.domain.selection import Scope
 from shared.domain.workloads import find_pod_specs
 from shared.errors import InvalidEventError
-from shared.events.audit_logs import LogEntry, Scope
+from shared.events.audit_logs import LogEntry
 from shared.events.operations import Operation
 from shared.events.pubsub import PubsubMessage
 
