@@ -1,0 +1,156 @@
+"""The function registry_push through the real framework: which pushes become references."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.requests import ReferenceRequest
+from shared.errors import TransientError
+from tests.fakes.served_functions import ServedFunction, served
+
+PAYLOADS = Path(__file__).parent / "payloads"
+TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
+DIGEST = "sha256:" + "6ec1" * 16
+
+
+class Publisher:
+    def __init__(self) -> None:
+        self.published: list[ReferenceRequest] = []
+        self.error: Exception | None = None
+
+    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.published += requests
+
+
+@pytest.fixture
+def publisher() -> Publisher:
+    return Publisher()
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "prestream.yaml"
+    path.write_text("")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "starling-lab")
+    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def function(config: Path, publisher: Publisher) -> Iterator[ServedFunction]:
+    del config
+    with served("registry_push", _publisher=lambda: publisher) as function:
+        yield function
+
+
+Line = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    def read() -> dict[str, Any]:
+        (text,) = capsys.readouterr().out.splitlines()
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    return read
+
+
+def payload(name: str) -> Any:
+    return json.loads((PAYLOADS / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("form", ["push", "push_cloud_event"])
+def test_what_is_pushed_under_a_tag_is_published_at_its_digest(
+    function: ServedFunction, publisher: Publisher, line: Line, form: str
+) -> None:
+    status = getattr(function, form)(payload("push-insert-tagged"), messageId="m-7")
+
+    (request,) = publisher.published
+    image = f"{TRAINER}:2026-11@{DIGEST}"
+    assert status == 200
+    assert request.as_json() == {
+        "image": image,
+        "cause": {"kind": "push", "id": "m-7", "resource": image},
+        "force": False,
+    }
+    assert (said := line())["disposition"] == "handled"
+    assert said["published"] == [image]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("push-insert-untagged", "what was pushed has no tag"),
+        ("push-delete-tag", "nothing was pushed"),
+        ("push-delete-digest", "nothing was pushed"),
+        ("push-signature", "what was pushed is a signature or the like"),
+        ("push-into-mirror", "our own mirror fetched it, because somebody pulls it"),
+    ],
+)
+def test_all_else_is_ignored_with_a_reason(
+    function: ServedFunction, publisher: Publisher, line: Line, name: str, reason: str
+) -> None:
+    assert function.push(payload(name)) == 200
+
+    assert publisher.published == []
+    assert (said := line())["disposition"] == "ignored"
+    assert said["reason"] == reason
+
+
+def test_the_patterns_of_the_configuration_hold(
+    config: Path, function: ServedFunction, publisher: Publisher, line: Line
+) -> None:
+    config.write_text("exclude: ['*/vision/*']")
+
+    assert function.push(payload("push-insert-tagged")) == 200
+
+    assert publisher.published == []
+    assert "excluded" in line()["reason"]
+
+
+def test_a_push_of_yesterday_is_too_old(
+    function: ServedFunction, publisher: Publisher, line: Line
+) -> None:
+    old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+
+    assert function.push(payload("push-insert-tagged"), publishTime=old) == 200
+
+    assert publisher.published == []
+    assert line()["disposition"] == "ignored"
+
+
+@pytest.mark.parametrize("data", [b"", b"no JSON", b"{}", {"action": "INSERT", "tag": "A:B:C"}])
+def test_poison_is_acknowledged(
+    function: ServedFunction, publisher: Publisher, line: Line, data: Any
+) -> None:
+    assert function.push(data) == 200
+
+    assert publisher.published == []
+    assert line()["disposition"] == "rejected"
+
+
+def test_what_cannot_be_published_comes_again(
+    function: ServedFunction, publisher: Publisher, line: Line
+) -> None:
+    publisher.error = TransientError("no answer")
+
+    assert function.push(payload("push-insert-tagged")) == 503
+
+    assert line()["disposition"] == "deferred"
+
+
+def test_settings_that_are_wrong_keep_the_message(
+    config: Path, function: ServedFunction, line: Line
+) -> None:
+    config.write_text("excludes: []")
+
+    assert function.push(payload("push-insert-tagged")) == 503
+
+    assert line()["disposition"] == "blocked"

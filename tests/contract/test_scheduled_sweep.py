@@ -1,0 +1,204 @@
+"""The function scheduled_sweep through the real framework: from Cloud Scheduler's message on."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.clients import pubsub
+from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
+from shared.domain.outcomes import Outcome
+from shared.domain.ticks import Tick
+from shared.errors import ConfigurationError, TransientError
+from tests.fakes.served_functions import ServedFunction, served
+
+PAYLOADS = Path(__file__).parent / "payloads"
+GPU = ClusterName("starling-lab", "europe-west4", "tern")
+PILOT = ClusterName("starling-lab", "us-central1", "pilot")
+CLUSTERS = [
+    Cluster(GPU, has_accelerators=True, cold_pools=("l4",)),
+    Cluster(PILOT, is_autopilot=True),
+    Cluster(ClusterName("starling-lab", "us-central1", "web")),
+]
+
+
+class World:
+    """Stands for the directory, the sweep and the publisher, and keeps what reached them."""
+
+    def __init__(self) -> None:
+        self.clusters = CLUSTERS
+        self.swept: list[tuple[ClusterName, str, datetime]] = []
+        self.published: list[str | None] = []
+        self.unreachable: dict[ClusterName, Exception] = {}
+
+    def list_clusters(self, project: str) -> list[Cluster]:
+        return [each for each in self.clusters if each.name.project == project]
+
+    def connect(self, name: ClusterName) -> ClusterName:
+        if name in self.unreachable:
+            raise self.unreachable[name]
+        return name
+
+    def sweep(self, cluster: ClusterName, message_id: str, now: datetime) -> Outcome:
+        self.swept.append((cluster, message_id, now))
+        return Outcome("handled", {"cluster": str(cluster), "due": 0})
+
+    def publish(self, ticks: Sequence[Tick]) -> None:
+        self.published += [tick.cluster for tick in ticks]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World()
+    # The publisher is made where it is used; all else about it is tested with a real server.
+    monkeypatch.setattr(pubsub, "TickPublisher", lambda *_, **__: world)
+    return world
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "prestream.yaml"
+    path.write_text("")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "starling-lab")
+    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
+    return path
+
+
+@pytest.fixture
+def function(config: Path, world: World) -> Iterator[ServedFunction]:
+    del config
+    wiring = {"_directory": lambda: world, "_sweeping": lambda: world}
+    with served("scheduled_sweep", **wiring) as function:
+        yield function
+
+
+Line = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def line(capsys: pytest.CaptureFixture[str]) -> Line:
+    def read() -> dict[str, Any]:
+        (text,) = capsys.readouterr().out.splitlines()
+        parsed: dict[str, Any] = json.loads(text)
+        return parsed
+
+    return read
+
+
+def envelope(**fields: Any) -> dict[str, Any]:
+    """Return Cloud Scheduler's message as it is delivered, published just now."""
+    body: dict[str, Any] = json.loads((PAYLOADS / "schedule-envelope.json").read_text())
+    now = datetime.now(UTC).isoformat()
+    body["message"] |= {"publishTime": now, "publish_time": now, **fields}
+    return body
+
+
+def test_cloud_schedulers_message_becomes_a_tick_for_each_watched_cluster(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    assert function.post(envelope()) == 200
+
+    assert world.published == [str(GPU), str(PILOT)]
+    assert world.swept == []
+    said = line()
+    assert said["disposition"] == "handled"
+    assert said["published"] == [str(GPU), str(PILOT)]
+
+
+def test_pools_on_which_nothing_streams_are_named(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    del world
+    function.post(envelope())
+
+    assert line()["without_streaming"] == [f"{GPU}/nodePools/l4"]
+
+
+def test_attributes_instead_of_data_are_a_tick_as_well(
+    function: ServedFunction, world: World
+) -> None:
+    # A job may be configured so: Pub/Sub takes a message with either of both.
+    assert function.post(envelope(data="", attributes={"by": "hand"})) == 200
+
+    assert world.published == [str(GPU), str(PILOT)]
+
+
+@pytest.mark.parametrize("form", ["push", "push_cloud_event"])
+def test_a_tick_of_a_cluster_sweeps_it_as_of_when_it_was_published(
+    function: ServedFunction, world: World, line: Line, form: str
+) -> None:
+    published = datetime.now(UTC) - timedelta(minutes=5)
+    tick = {"cluster": str(GPU)}
+
+    status = getattr(function, form)(tick, messageId="m-7", publishTime=published.isoformat())
+
+    assert status == 200
+    assert world.swept == [(GPU, "m-7", published)]
+    assert world.published == []
+    assert line()["disposition"] == "handled"
+
+
+def test_a_cluster_that_does_not_answer_is_reported_and_blocks_no_other(
+    function: ServedFunction, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.unreachable[GPU] = TransientError("cannot GET /apis: timed out")
+    function.post(envelope())
+
+    statuses = {name: function.push({"cluster": name}) for name in world.published}
+
+    assert statuses == {str(GPU): 503, str(PILOT): 200}
+    assert [name for name, _, _ in world.swept] == [PILOT]
+    lines = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert [each["disposition"] for each in lines] == ["handled", "deferred", "handled"]
+    assert "timed out" in lines[1]["reason"]
+
+
+def test_a_cluster_that_refuses_us_is_an_alarm(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    world.unreachable[GPU] = ConfigurationError("403 forbidden")
+
+    assert function.push({"cluster": str(GPU)}) == 503
+
+    assert line()["disposition"] == "blocked"
+
+
+def test_a_cluster_that_is_gone_is_ignored(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    world.unreachable[GPU] = UnknownClusterError(f"there is no cluster {GPU}")
+
+    assert function.push({"cluster": str(GPU)}) == 200
+
+    assert (said := line())["disposition"] == "ignored"
+    assert said["reason"] == f"there is no cluster {GPU}"
+
+
+def test_without_a_watched_cluster_there_is_nothing_to_do(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    world.clusters = CLUSTERS[2:]
+
+    assert function.post(envelope()) == 200
+
+    assert world.published == []
+    assert line()["reason"] == "no cluster is watched"
+
+
+def test_a_tick_of_yesterday_is_too_old(function: ServedFunction, world: World, line: Line) -> None:
+    old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
+
+    assert function.push({"cluster": str(GPU)}, publishTime=old) == 200
+
+    assert world.swept == []
+    assert line()["disposition"] == "ignored"
+
+
+def test_poison_is_acknowledged(function: ServedFunction, world: World, line: Line) -> None:
+    assert function.push({"cluster": "gpu"}) == 200
+
+    assert world.swept == []
+    assert line()["disposition"] == "rejected"
