@@ -183,10 +183,12 @@ def plan_warm_pool(platform: str | None) -> Rung:
 
 
 def serve_rung(
-    rung: Rung, nodes: Iterable[Node], digest: Digest, *, platform: str | None
+    rung: Rung, nodes: Iterable[Node], digest: Digest | None, *, platform: str | None
 ) -> Strategy:
     """
     Return how a rung warms an image, given the nodes that match its selector.
+
+    Without a digest, nothing is said of the nodes that hold the image.
 
     Raises:
         RungUnavailableError: It needs a ready node, and there is none.
@@ -205,8 +207,8 @@ def serve_rung(
         node_selector=selector,
         tolerations=rung.tolerations,
         priority_class=SCALING_PRIORITY_CLASS if adds_node else PRIORITY_CLASS,
-        avoided_nodes=_names(node for node in fitting if node.holds(digest)),
-        lacking_nodes=_names(node for node in fitting if node.lacks(digest)),
+        avoided_nodes=_names(node for node in fitting if digest and node.holds(digest)),
+        lacking_nodes=_names(node for node in fitting if digest and node.lacks(digest)),
         is_autopilot=rung.is_autopilot,
     )
 

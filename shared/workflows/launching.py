@@ -7,12 +7,22 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
-from shared.domain.jobs import JobName, JobState, Warmup, WarmupKey, period_of, time_to_live_s
+from shared.domain.jobs import (
+    SIZE_ANNOTATION,
+    STRATEGY_ANNOTATION,
+    JobName,
+    JobState,
+    Warmup,
+    WarmupKey,
+    period_of,
+    time_to_live_s,
+)
 from shared.domain.ladder import (
     Node,
     Rung,
     RungUnavailableError,
     Strategy,
+    find_targets,
     plan_rung,
     plan_warm_pool,
     platform_of,
@@ -21,7 +31,7 @@ from shared.domain.ladder import (
 )
 from shared.domain.manifests import Manifest
 from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
-from shared.domain.references import ImageReference, parse_reference
+from shared.domain.references import Digest, ImageReference, parse_reference
 from shared.domain.requests import ReferenceRequest
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
@@ -79,6 +89,10 @@ class Launch:
 
     result: Literal["created", "waiting", "known", "too_small", "would_create"]
     job: JobName
+    rung: str | None = None
+    """How the image is warmed; None where it is not, or where that is not known."""
+    image_bytes: int | None = None
+    """Compressed size, on the platform of the node; None where that is not known."""
 
 
 class Launcher:
@@ -103,45 +117,51 @@ class Launcher:
         body = cluster.fetch_job(job)
         standing = None if body is None else JobState.from_body(body)
         if standing is not None and not standing.is_failed:
-            return Launch("waiting" if standing.is_waiting else "known", job)
+            return Launch("waiting" if standing.is_waiting else "known", job, *_told(body or {}))
         self._mirrors.confirm(order.source)
-        prepared = self._prepare(cluster, order, target)
-        if prepared is None:
-            return Launch("too_small", job)
+        strategy, image_bytes = self._prepare(cluster, order, target)
+        if strategy is None:
+            return Launch("too_small", job, image_bytes=image_bytes)
         if self._settings.dry_run:
-            return Launch("would_create", job)
-        warmup = self._make_warmup(cluster, order, target, *prepared)
+            return Launch("would_create", job, strategy.rung, image_bytes)
+        warmup = self._make_warmup(cluster, order, target, strategy, image_bytes)
         if body is not None and standing is not None:
             # Its fact first: with the Job goes what is known of its end.
             self._report(cluster, body)
             cluster.delete_job(standing.name, standing.uid)
         if cluster.create_job(warmup.body()):
-            return Launch("created", job)
+            return Launch("created", job, strategy.rung, image_bytes)
         if standing is not None and not _was_replaced(standing, cluster.fetch_job(job)):
             raise TransientError(f"failed Job {job} is still being deleted")
-        return Launch("waiting", job)
+        return Launch("waiting", job, strategy.rung, image_bytes)
 
     def _prepare(
         self, cluster: Cluster, order: Order, target: Target
-    ) -> tuple[Strategy, int] | None:
-        """Return how to warm, and the compressed size; None for an image that starts fast."""
-        platform = order.request.platform or platform_of(target.placement)
-        image_bytes = self._measure(order, platform)
-        if image_bytes is not None and self._is_too_small(order, image_bytes):
-            return None
-        strategy = self._choose_strategy(cluster, order, target.placement, platform)
+    ) -> tuple[Strategy | None, int]:
+        """Return how to warm, None for an image that starts fast; and the compressed size."""
+        platform = wanted_platform(order.request, target)
+        image_bytes = self.measure(order, target)
+        if image_bytes is not None and self.is_too_small(order.request, image_bytes):
+            return None, image_bytes
+        strategy = self.choose_strategy(cluster, target.placement, platform, order.manifest.digest)
         if image_bytes is None or strategy.platform != (platform or DEFAULT_PLATFORM):
             image_bytes = self._fetch_platform(order, strategy.platform).image_bytes
-            if self._is_too_small(order, image_bytes):
-                return None
+            if self.is_too_small(order.request, image_bytes):
+                return None, image_bytes
         return strategy, image_bytes
 
-    def _measure(self, order: Order, platform: str | None) -> int | None:
+    def measure(self, order: Order, target: Target) -> int | None:
         """
         Return the compressed size of the image, as far as it can be told before the node is known.
 
         None where no platform is asked for and the image has none for the usual one.
+
+        Raises:
+            ImageError: The image has nothing for the platform that is asked for.
+            TransientError: The registry is unavailable.
+            ConfigurationError: It refuses our identity.
         """
+        platform = wanted_platform(order.request, target)
         manifest = order.manifest
         if platform is None and manifest.is_index and not manifest.digest_for(DEFAULT_PLATFORM):
             return None
@@ -150,9 +170,9 @@ class Launcher:
     def _fetch_platform(self, order: Order, platform: str) -> Manifest:
         return self._mirrors.fetch_platform(order.source, order.manifest, platform)
 
-    def _is_too_small(self, order: Order, image_bytes: int) -> bool:
+    def is_too_small(self, request: ReferenceRequest, image_bytes: int) -> bool:
         """Whether the image starts fast anyway, and nobody insists."""
-        return not order.request.overrides_rules and image_bytes < self._settings.min_image_bytes
+        return not request.overrides_rules and image_bytes < self._settings.min_image_bytes
 
     def job_name(self, cluster: ClusterName, order: Order, target: Target) -> JobName:
         """Return the name that the warmup of this period has, whether it stands or not."""
@@ -166,9 +186,23 @@ class Launcher:
         )
         return key.job_name(order.source.image)
 
-    def _choose_strategy(
-        self, cluster: Cluster, order: Order, target: Placement, platform: str | None
+    def choose_strategy(
+        self, cluster: Cluster, target: Placement, platform: str | None, digest: Digest | None
     ) -> Strategy:
+        """
+        Return the first rung of the ladder that can serve.
+
+        Args:
+            cluster: A connection to it.
+            target: Where the image shall be warm.
+            platform: ``os/architecture`` that is asked for; None where that is left open.
+            digest: The image's; None where it is not known, and no node is said to hold it.
+
+        Raises:
+            ImageError: None can serve (``no_node``).
+            TransientError: The cluster is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
         reasons = []
         for name, plan in self._plans(target, platform, is_autopilot=cluster.is_autopilot):
             try:
@@ -177,7 +211,7 @@ class Launcher:
                 return serve_rung(
                     rung,
                     [Node.from_body(body) for body in cluster.list_nodes(selector)],
-                    order.manifest.digest,
+                    digest,
                     platform=platform,
                 )
             except RungUnavailableError as exc:
@@ -242,6 +276,44 @@ class Launcher:
     @property
     def _period_s(self) -> float:
         return self._settings.period_hours * _SECONDS_AN_HOUR
+
+
+def choose_targets(settings: Settings, request: ReferenceRequest, cluster: Cluster) -> list[Target]:
+    """
+    Return where to warm: what the message says, or what the configuration does.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    given = given_targets(settings, request)
+    if given is not None:
+        return given
+    nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
+    return [Target(placement.name, placement) for placement in find_targets(nodes)]
+
+
+def given_targets(settings: Settings, request: ReferenceRequest) -> list[Target] | None:
+    """Return where to warm, as far as no cluster need be asked; None where the nodes decide."""
+    if request.placement is not None:
+        # Anybody may publish a message, so what it says is reduced here once more.
+        placement = request.placement.reduced_to(settings.placement_keys)
+        return [Target(placement.name, placement)]
+    if settings.targets != "auto":
+        return [Target(name, placement) for name, placement in settings.targets.items()]
+    return None
+
+
+def wanted_platform(request: ReferenceRequest, target: Target) -> str | None:
+    """Return the platform that is asked for; None where the node decides."""
+    return request.platform or platform_of(target.placement)
+
+
+def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """Return what a warmup Job says of itself: the rung, and the image's size."""
+    annotations = (body.get("metadata") or {}).get("annotations") or {}
+    size = str(annotations.get(SIZE_ANNOTATION) or "")
+    return annotations.get(STRATEGY_ANNOTATION), int(size) if size.isdecimal() else None
 
 
 def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:

@@ -7,14 +7,12 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.facts import Fact, Subject, WarmupFinished
-from shared.domain.ladder import Node, find_targets
 from shared.domain.outcomes import Outcome, ignored
-from shared.domain.placements import ACCELERATOR_KEY
 from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import ImageError
 from shared.settings import Settings
-from shared.workflows.launching import Cluster, Launch, Launcher, Order, Target
+from shared.workflows.launching import Cluster, Launch, Launcher, Order, choose_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError
 from shared.workflows.turns import resume_next
 
@@ -87,7 +85,7 @@ class Warming:
         launches: list[Launch] = []
         failures: list[dict[str, Any]] = []
         details = details | {"mirror": str(order.pulled)}
-        for target in self._find_targets(order.request, cluster):
+        for target in choose_targets(self._settings, order.request, cluster):
             try:
                 launches.append(self._launcher.launch(cluster, order, target))
             except ImageError as exc:
@@ -105,17 +103,6 @@ class Warming:
         # One target is the usual case: its outcome stands in the line itself.
         failed = {"failures": failures} if len(failures) > 1 else dict(*failures)
         return Outcome("handled", details | failed)
-
-    def _find_targets(self, request: ReferenceRequest, cluster: Cluster) -> list[Target]:
-        """Return where to warm: what the message says, or what the configuration does."""
-        if request.placement is not None:
-            # Anybody may publish a message, so what it says is reduced here once more.
-            placement = request.placement.reduced_to(self._settings.placement_keys)
-            return [Target(placement.name, placement)]
-        if self._settings.targets != "auto":
-            return [Target(name, placement) for name, placement in self._settings.targets.items()]
-        nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
-        return [Target(placement.name, placement) for placement in find_targets(nodes)]
 
     def _settle(
         self, error: ImageError, delivery: Delivery, details: dict[str, Any], *, target: str | None
