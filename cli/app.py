@@ -3,6 +3,7 @@
 import typer
 
 from cli.policy import policy
+from cli.replay import replay
 from cli.rewrite import rewrite
 
 app = typer.Typer(
@@ -20,4 +21,5 @@ def prestream() -> None:
 
 
 app.command()(policy)
+app.command()(replay)
 app.command()(rewrite)

@@ -21,11 +21,14 @@ class ExitCode(IntEnum):
     """A file cannot be read or written, or holds what is not understood."""
     MISCONFIGURED = 4
     """The configuration is invalid, or says too little."""
+    UNAVAILABLE = 5
+    """A cluster or a service does not answer, or refuses."""
 
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a check found what would be changed; 2 options that make no sense;"
-    " 3 a file that cannot be read or written, or is not understood; 4 an invalid configuration."
+    " 3 a file that cannot be read or written, or is not understood; 4 an invalid configuration;"
+    " 5 a cluster or a service that does not answer, or refuses."
 )
 """For the help of the commands."""
 
