@@ -5,7 +5,7 @@ Pages are read one after the other and only what is distinct is kept, so that me
 with the number of workloads.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -108,7 +108,7 @@ def read_inventory(cluster: Cluster, settings: Settings) -> Inventory:
     """
     parameter = cluster.fetch_config_map(PARAMETER_NAME) or {}
     proven = ProvenMirrors.from_data(parameter.get("data") or {})
-    reader = _Reader(settings, proven)
+    reader = Reader(settings, proven)
     for api_version, plural in _served_kinds(cluster):
         for body in cluster.list_objects(api_version, plural):
             reader.read(body, api_version, plural)
@@ -129,20 +129,37 @@ def _served_kinds(cluster: Cluster) -> Iterator[tuple[str, str]]:
             yield (f"{group}/{best}" if group else best), plural
 
 
-class _Reader:
+def hidden_namespaces(settings: Settings) -> frozenset[str]:
+    """Return the namespaces that are never looked at: the system's, and our own."""
+    return settings.system_namespaces | {settings.namespace}
+
+
+def is_in_use(body: Mapping[str, Any], hidden: Collection[str]) -> bool:
+    """
+    Whether the images of an object are used because of it.
+
+    Not if it is done, if another object that was seen made it, or in a hidden namespace.
+    """
+    namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
+    return not (namespace in hidden or has_built_in_controller(body) or _is_past(body))
+
+
+class Reader:
+    """Reads objects one by one, whatever it is that lists them."""
+
     def __init__(self, settings: Settings, proven: ProvenMirrors) -> None:
         self.inventory = Inventory()
         self._proven = proven
         self._keys = settings.placement_keys
         self._selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
-        self._hidden = {settings.namespace, *settings.system_namespaces}
+        self._hidden = hidden_namespaces(settings)
         self._used: set[str] = set()
 
     def read(self, body: Mapping[str, Any], api_version: str, plural: str) -> None:
         """Take up the images that an object names, unless it is done or not to be looked at."""
-        namespace, name = (text_of(field_at(body, ("metadata", key))) or "" for key in _NAME)
-        if namespace in self._hidden or has_built_in_controller(body) or _is_past(body):
+        if not is_in_use(body, self._hidden):
             return
+        namespace, name = (text_of(field_at(body, ("metadata", key))) or "" for key in _NAME)
         self.inventory.workloads += 1
         workload = resource_name(api_version, plural, namespace, name)
         for pod in find_pod_specs(body):
