@@ -8,6 +8,7 @@ import functools
 from typing import Any
 
 from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.clients.vendors import IMPORTING
 from shared.domain.repositories import (
     OWNER_LABEL,
     RemoteRepository,
@@ -38,7 +39,8 @@ class ArtifactRegistry:
             TransientError: Artifact Registry is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        from google.api_core.exceptions import NotFound
+        with IMPORTING:
+            from google.api_core.exceptions import NotFound
 
         with google_errors(f"read repository {name}"):
             try:
@@ -59,7 +61,8 @@ class ArtifactRegistry:
             TransientError: It is unavailable.
             ConfigurationError: It refuses our identity, or the repository.
         """
-        from google.api_core.exceptions import BadRequest, Conflict
+        with IMPORTING:
+            from google.api_core.exceptions import BadRequest, Conflict
 
         with google_errors(f"create repository {repository.name}"):
             try:
@@ -84,7 +87,8 @@ class ArtifactRegistry:
             TransientError: It is unavailable.
             ConfigurationError: It refuses our identity, or the credentials.
         """
-        from google.api_core.exceptions import BadRequest
+        with IMPORTING:
+            from google.api_core.exceptions import BadRequest
 
         with google_errors(f"update repository {repository.name}"):
             try:
@@ -98,16 +102,18 @@ class ArtifactRegistry:
 
     @functools.cached_property
     def _client(self) -> Any:
-        from google.cloud.artifactregistry_v1.services.artifact_registry import (
-            ArtifactRegistryClient,
-        )
-        from google.cloud.artifactregistry_v1.services.artifact_registry.transports import (
-            ArtifactRegistryRestTransport,
-        )
+        with IMPORTING:
+            from google.cloud.artifactregistry_v1.services.artifact_registry import (
+                ArtifactRegistryClient,
+            )
+            from google.cloud.artifactregistry_v1.services.artifact_registry.transports import (
+                ArtifactRegistryRestTransport,
+            )
 
         if self._emulator_host is None:
             return ArtifactRegistryClient(transport="rest")
-        from google.auth.credentials import AnonymousCredentials
+        with IMPORTING:
+            from google.auth.credentials import AnonymousCredentials
 
         return ArtifactRegistryClient(
             transport=ArtifactRegistryRestTransport(
@@ -116,7 +122,8 @@ class ArtifactRegistry:
         )
 
     def _body(self, repository: RemoteRepository) -> Any:
-        from google.cloud.artifactregistry_v1 import types
+        with IMPORTING:
+            from google.cloud.artifactregistry_v1 import types
 
         config: dict[str, Any] = {"description": repository.description}
         if repository.uri is None:
@@ -151,7 +158,8 @@ class ArtifactRegistry:
         )
 
     def _state(self, found: Any) -> RepositoryState:
-        from google.cloud.artifactregistry_v1 import types
+        with IMPORTING:
+            from google.cloud.artifactregistry_v1 import types
 
         config = found.remote_repository_config
         login = config.upstream_credentials.username_password_credentials
@@ -173,7 +181,8 @@ class ArtifactRegistry:
 
 def _raise_failure(operation: Any) -> None:
     """Raise the error of an operation that ended with one."""
-    from google.api_core.exceptions import from_grpc_status
+    with IMPORTING:
+        from google.api_core.exceptions import from_grpc_status
 
     if operation.done and operation.HasField("error"):
         raise from_grpc_status(operation.error.code, operation.error.message)

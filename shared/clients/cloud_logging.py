@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from shared.clients.errors import TIMEOUT, google_errors
+from shared.clients.vendors import IMPORTING
 from shared.domain.facts import Fact
 from shared.errors import InvalidEventError
 
@@ -32,7 +33,8 @@ class FactLog:
             InvalidEventError: It refuses the fact: an event may carry any time, and entries far
                 from now are not taken.
         """
-        from google.api_core.exceptions import BadRequest
+        with IMPORTING:
+            from google.api_core.exceptions import BadRequest
 
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
             try:
@@ -42,7 +44,8 @@ class FactLog:
                 raise InvalidEventError(f"Cloud Logging refuses the fact: {exc}") from exc
 
     def _entry(self, fact: Fact) -> dict[str, Any]:
-        from google.cloud.logging_v2.entries import StructEntry
+        with IMPORTING:
+            from google.cloud.logging_v2.entries import StructEntry
 
         entry: Any = StructEntry
         known: dict[str, Any] = entry(
@@ -63,11 +66,13 @@ class FactLog:
 
     @functools.cached_property
     def _client(self) -> Any:
-        from google.cloud.logging_v2.client import Client
+        with IMPORTING:
+            from google.cloud.logging_v2.client import Client
 
         if self._emulator_host is None:
             return Client(project=self._project, _use_grpc=False)
-        from google.auth.credentials import AnonymousCredentials
+        with IMPORTING:
+            from google.auth.credentials import AnonymousCredentials
 
         return Client(
             project=self._project,

@@ -14,6 +14,7 @@ from shared.clients.endpoints import Endpoints
 from shared.clients.errors import TIMEOUT, from_status, request_errors
 from shared.clients.kubeconfigs import connect_by_kubeconfig
 from shared.clients.kubernetes import KubernetesCluster, make_configuration
+from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
 from shared.errors import ConfigurationError, TransientError
 
@@ -73,7 +74,8 @@ class AccessTokens:
             TransientError: There is no answer to the request for a token.
             ConfigurationError: There are no credentials, or they are refused.
         """
-        from google.auth.transport.requests import Request
+        with IMPORTING:
+            from google.auth.transport.requests import Request
 
         credentials = self._credentials()
         if not credentials.valid:
@@ -153,7 +155,8 @@ class ClusterDirectory:
         raise ConfigurationError(f"cluster {name} has no endpoint that can be reached")
 
     def _open(self, address: _Address) -> Any:
-        from kubernetes.client import ApiClient
+        with IMPORTING:
+            from kubernetes.client import ApiClient
 
         configuration = make_configuration()
         configuration.host = address.host
@@ -197,17 +200,20 @@ class ClusterDirectory:
 
     @functools.cached_property
     def _session(self) -> Any:
-        import requests
+        with IMPORTING:
+            import requests
 
         if self._endpoints.gke is not None:
             return requests.Session()
-        from google.auth.transport.requests import AuthorizedSession
+        with IMPORTING:
+            from google.auth.transport.requests import AuthorizedSession
 
         return AuthorizedSession(self._credentials)
 
     @functools.cached_property
     def _credentials(self) -> Any:
-        import google.auth
+        with IMPORTING:
+            import google.auth
 
         with request_errors("find the function's credentials"):
             credentials, _ = google.auth.default(scopes=_SCOPES)

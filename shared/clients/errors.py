@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.clients.vendors import IMPORTING
 from shared.errors import ConfigurationError, EventError, TransientError
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -35,8 +36,9 @@ def google_errors(action: str) -> Iterator[None]:
         TransientError: The service is unavailable or slow, or our quota of it is spent.
         ConfigurationError: It refuses our identity, or what we ask for.
     """
-    from google.api_core import exceptions as api
-    from google.auth import exceptions as auth
+    with IMPORTING:
+        from google.api_core import exceptions as api
+        from google.auth import exceptions as auth
 
     try:
         yield
@@ -58,8 +60,9 @@ def request_errors(action: str) -> Iterator[None]:
         TransientError: No connection, no answer in time, or half of one.
         ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
-    import urllib3
-    from google.auth import exceptions as auth
+    with IMPORTING:
+        import urllib3
+        from google.auth import exceptions as auth
 
     try:
         yield
@@ -79,8 +82,9 @@ def kubernetes_errors(action: str) -> Iterator[None]:
         TransientError: No connection, no answer in time, or half of one.
         ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
-    import urllib3
-    from google.auth import exceptions as auth
+    with IMPORTING:
+        import urllib3
+        from google.auth import exceptions as auth
 
     try:
         yield
@@ -92,7 +96,8 @@ def kubernetes_errors(action: str) -> Iterator[None]:
 
 def _from_api(action: str, error: Exception) -> EventError:
     """Return the class of an API's refusal, by its status where it has one."""
-    from google.api_core import exceptions as api
+    with IMPORTING:
+        from google.api_core import exceptions as api
 
     # A conflict (ABORTED among them) is with somebody who changes the same thing just now.
     transient = (api.ServerError, api.Conflict, api.Cancelled, api.RetryError)
@@ -103,7 +108,8 @@ def _from_api(action: str, error: Exception) -> EventError:
 
 def _from_auth(action: str, error: Exception) -> EventError:
     """Return the class of a failure to get a token: google-auth says whether to try again."""
-    from google.auth import exceptions as auth
+    with IMPORTING:
+        from google.auth import exceptions as auth
 
     transient = (auth.TransportError, auth.ResponseError, auth.TimeoutError)
     if isinstance(error, transient) or getattr(error, "retryable", False):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared.clients.kubernetes import make_configuration
+from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import ClusterName
 from shared.errors import ConfigurationError
 
@@ -21,10 +22,11 @@ def connect_by_kubeconfig(path: str, name: ClusterName) -> Any:
     Raises:
         ConfigurationError: The file cannot be read, or has no context for the cluster.
     """
-    import yaml
-    from kubernetes import config
-    from kubernetes.client import ApiClient
-    from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
+    with IMPORTING:
+        import yaml
+        from kubernetes import config
+        from kubernetes.client import ApiClient
+        from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
     try:
         # The public functions insist on a current context, which says nothing here.

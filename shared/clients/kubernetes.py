@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, kubernetes_errors
+from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import ClusterName
 from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
 
@@ -32,8 +33,9 @@ def make_configuration() -> Any:
     client would send it three times more, and sleep for as long as a ``Retry-After`` says; but
     waiting is Pub/Sub's business, and each delivery ends within seconds.
     """
-    import urllib3
-    from kubernetes.client import Configuration
+    with IMPORTING:
+        import urllib3
+        from kubernetes.client import Configuration
 
     configuration = Configuration()
     configuration.retries = urllib3.Retry(total=1, respect_retry_after_header=False)

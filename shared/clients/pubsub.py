@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.clients.vendors import IMPORTING
 
 REFERENCES_TOPIC = "prestream-image-references"
 SCHEDULE_TOPIC = "prestream-schedule"
@@ -57,12 +58,14 @@ class TopicPublisher:
 
     @functools.cached_property
     def _client(self) -> Any:
-        from google.pubsub_v1.services.publisher import PublisherClient
+        with IMPORTING:
+            from google.pubsub_v1.services.publisher import PublisherClient
 
         if self._emulator_host is None:
             return PublisherClient()
-        import grpc
-        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+        with IMPORTING:
+            import grpc
+            from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
         channel = grpc.insecure_channel(self._emulator_host)
         return PublisherClient(transport=PublisherGrpcTransport(channel=channel))

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.clients.vendors import IMPORTING
 from shared.domain.allowances import Allowance
 from shared.domain.manifests import (
     ACCEPT,
@@ -90,12 +91,14 @@ class RegistryClient:
 
     @functools.cached_property
     def _session(self) -> Any:
-        import requests
+        with IMPORTING:
+            import requests
 
         if self._emulator_host is not None:
             return requests.Session()
-        import google.auth
-        from google.auth.transport.requests import AuthorizedSession
+        with IMPORTING:
+            import google.auth
+            from google.auth.transport.requests import AuthorizedSession
 
         with request_errors("find the function's credentials"):
             credentials, _ = google.auth.default(scopes=[_SCOPE])

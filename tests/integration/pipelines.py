@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
+from google.pubsub_v1 import PushConfig
 from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber import SubscriberClient
@@ -24,6 +25,7 @@ from sandbox.function_process import FunctionProcess, Line
 from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import DEAD_LETTERS, REFERENCES
 from sandbox.pubsub.messages import Message
+from sandbox.pubsub.server import PubsubServer
 
 TIMEOUT_S = 6.0
 """Real seconds; a wait takes so long only where the test fails."""
@@ -147,7 +149,7 @@ class Pipeline:
             self._subscriber.modify_push_config(
                 subscription=f"projects/{PROJECT}/subscriptions/prestream-"
                 + function.replace("_", "-"),
-                push_config={"push_endpoint": after.url},
+                push_config=PushConfig(push_endpoint=after.url),
             )
             before.stop()
 
@@ -282,8 +284,18 @@ class Pipeline:
             TIMEOUT_S,
         )
         near = [entry["jsonPayload"] for entry in self.facts(image=fields.get("image"))]
-        assert found is not None, f"no fact has {fields}; of its image there are {near}"
+        assert found is not None, f"no fact has {fields}, but {near}; {self.troubles()}"
         return found
+
+    def troubles(self) -> list[Any]:
+        """Return the last reasons of what the functions did not handle."""
+        lines = [
+            line for function in self.cloud.functions.values() for line in function.lines[-50:]
+        ]
+        fine = {"handled", "ignored"}
+        return [
+            line.get("reason") or line["message"][-700:] for line in lines if line.get("disposition") not in fine
+        ][-5:]
 
     def warmup(self, image: str, **fields: Any) -> dict[str, Any]:
         """Wait for the end of an image's warmup, and return what its fact says."""
@@ -317,7 +329,7 @@ class Pipeline:
             key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]),
         )
 
-    def job(self, image: str, holds: Callable[[Job], bool] = lambda job: True) -> Job:
+    def job(self, image: str, holds: Callable[[Job], bool] = bool) -> Job:
         """Wait until an image has a Job of which something holds, and return it."""
         found: list[Job] = []
 
@@ -354,7 +366,7 @@ class Pipeline:
         return [name for name, each in repositories.items() if each["mode"] == "REMOTE_REPOSITORY"]
 
     @property
-    def pubsub(self) -> Any:
+    def pubsub(self) -> PubsubServer:
         """The embedded Pub/Sub."""
         pubsub = self.cloud.pubsub
         assert pubsub is not None

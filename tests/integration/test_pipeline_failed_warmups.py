@@ -1,12 +1,14 @@
 """Warmups that do not end well, and such as only look as if they did not."""
 
 import json
+from typing import Any
 
 from sandbox.messaging import GKE_EVENTS
 from tests.integration.pipelines import (
     ADMIN,
     BIG,
     TIMEOUT_S,
+    Job,
     Pipeline,
     annotation,
     is_end_of,
@@ -87,9 +89,9 @@ def test_a_failed_warmup_whose_end_was_lost_is_told_before_it_is_replaced(
     assert pipeline.warmup(image, outcome="pulled")["job"] == name
 
 
-def said(pipeline: Pipeline, job: dict[str, object], reason: str) -> bool:
+def said(pipeline: Pipeline, job: Job, reason: str) -> bool:
     """Whether a Job's pod has an event for a reason."""
-    name: str = job["metadata"]["name"]  # type: ignore[index]
+    name = job["metadata"]["name"]
     return any(
         event["reason"] == reason and event["involvedObject"]["name"].startswith(f"{name}-")
         for event in pipeline.api.list("events", "prestream")
@@ -151,9 +153,9 @@ def test_a_preempted_node_is_no_failure_of_the_image(pipeline: Pipeline) -> None
     assert pipeline.job(image, is_reported)["metadata"]["uid"] == job["metadata"]["uid"]
 
 
-def is_pulling(pipeline: Pipeline, job: dict[str, object]) -> bool:
+def is_pulling(pipeline: Pipeline, job: Job) -> bool:
     """Whether a Job's pod pulls the image itself, after the helper's."""
-    name: str = job["metadata"]["name"]  # type: ignore[index]
+    name = job["metadata"]["name"]
     return any(
         event["reason"] == "Pulling"
         and event["involvedObject"]["name"].startswith(f"{name}-")
@@ -197,7 +199,7 @@ def test_events_of_jobs_that_are_not_ours_end_nothing(pipeline: Pipeline) -> Non
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-def forge_failure(pipeline: Pipeline, pod: str) -> dict[str, object]:
+def forge_failure(pipeline: Pipeline, pod: str) -> dict[str, Any]:
     """Return the report of a failed pull by a pod that does not exist."""
     entries = [json.loads(message.data) for message in pipeline.messages(GKE_EVENTS)]
     real = next(

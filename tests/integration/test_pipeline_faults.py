@@ -1,6 +1,5 @@
 """What ends how when a service fails, an upstream refuses, or an image is at fault."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from sandbox.catalogue.images import Image
 from sandbox.faults import Fault
 from sandbox.messaging import BUILDS, REFERENCES
 from tests.integration.pipelines import (
-    TIMEOUT_S,
     Pipeline,
     is_finished,
     is_reported,
@@ -21,7 +19,7 @@ STALL_S = 40.0
 
 
 @pytest.fixture(scope="module", autouse=True)
-def stalled(pipeline: Pipeline) -> Iterator[dict[str, tuple[str, str]]]:
+def stalled(pipeline: Pipeline) -> dict[str, tuple[str, str]]:
     """
     References whose service says nothing, by service: the message, and the image.
 
@@ -40,7 +38,7 @@ def stalled(pipeline: Pipeline) -> Iterator[dict[str, tuple[str, str]]]:
         asked[service] = pipeline.ask(image), image
         # The next call of the kind, which is another test's, must find the service in order.
         pipeline.wait_until_hit(fault)
-    yield asked
+    return asked
 
 
 def _stall(service: str, call: str) -> Fault:
@@ -280,7 +278,7 @@ def test_a_workload_is_announced_once_pubsub_takes_references_again(pipeline: Pi
 # The image, its mirror, its upstream.
 
 
-def settled_with_fact(pipeline: Pipeline, image: str, **fields: object) -> dict[str, object]:
+def settled_with_fact(pipeline: Pipeline, image: str, **fields: Any) -> dict[str, Any]:
     """Ask for an image at fault: one delivery, acknowledged, and one fact. Return its payload."""
     message = pipeline.ask(image, **fields)
     line = pipeline.line(message, "handled")

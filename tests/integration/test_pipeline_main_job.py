@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_the_mirror_is_made_with_labels_description_and_cleanup(
     assert policy["condition"]["olderThan"] == f"{90 * 24 * 3600}s"
 
 
-def test_the_warmup_job_says_what_it_warms_and_why(pipeline: Pipeline, main_job: MainJob) -> None:
+def test_the_warmup_job_says_what_it_warms_and_why(main_job: MainJob) -> None:
     cause = json.loads(annotation(main_job.job, "cause") or "")
 
     assert annotation(main_job.job, "image") == RAY
@@ -118,7 +118,7 @@ def test_the_warmup_is_told_with_figures(pipeline: Pipeline, main_job: MainJob) 
     assert fact["evidence"]
 
 
-def test_a_second_node_streams_the_image(pipeline: Pipeline, main_job: MainJob) -> None:
+def test_a_second_node_streams_the_image(main_job: MainJob) -> None:
     pull = main_job.pull
 
     assert pull["mirror"] == f"{MIRROR}:2.7.0"
@@ -158,8 +158,9 @@ def test_each_function_writes_under_its_own_identity(main_job: MainJob) -> None:
     assert ("prestream-pull-event", "create") not in written
 
 
+@pytest.mark.usefixtures("main_job")
 def test_messages_that_come_twice_make_one_mirror_one_job_and_one_fact(
-    pipeline: Pipeline, main_job: MainJob
+    pipeline: Pipeline,
 ) -> None:
     announced = pipeline.reference_messages(RAY)
     entries = Counter(message.data for message in pipeline.messages(AUDIT))
@@ -218,10 +219,10 @@ def test_reports_that_come_late_and_in_any_order_make_the_same_facts(
     mirror = f"us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/{name}:1"
     held: list[dict[str, Any]] = []
 
-    def hold(entry: dict[str, Any]) -> bool:
+    def hold(entry: Mapping[str, Any]) -> bool:
         # What the nodes and the Job report is kept back until all of it has happened.
         is_report = not entry["logName"].endswith("activity")
-        held.extend([entry] if is_report else [])
+        held.extend([dict(entry)] if is_report else [])
         return is_report
 
     pipeline.cloud.router.lose = hold
