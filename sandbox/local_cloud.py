@@ -27,6 +27,8 @@ from sandbox.streaming_cache import StreamingCache
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "infra" / "kubernetes" / "base"
+REWRITING = ROOT / "infra" / "kubernetes" / "rewriting"
+"""What only Kubernetes 1.36 and newer know."""
 FILTERS = ROOT / "infra" / "filters"
 SCHEMA = ROOT / "docs" / "prestream.schema.json"
 
@@ -217,7 +219,7 @@ class LocalCloud(Services):
 
     def apply_manifests(self) -> None:
         """Apply the project's own manifests to the cluster, as an administrator would."""
-        for body in read_manifests(PROJECT):
+        for body in [*read_manifests(PROJECT), *read_manifests(PROJECT, REWRITING)]:
             namespace = body["metadata"].get("namespace")
             self.kubernetes.api.create(
                 resource_name(body), body, namespace, user="admin@example.com"
@@ -256,12 +258,12 @@ def read_sinks(namespace: str = "prestream") -> list[Sink]:
     ]
 
 
-def read_manifests(project: str) -> list[dict[str, Any]]:
+def read_manifests(project: str, folder: Path = MANIFESTS) -> list[dict[str, Any]]:
     """Return what lives in a cluster, in the order of its kustomization, for a project."""
-    kustomization = yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text("utf-8"))
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
     bodies: list[dict[str, Any]] = []
     for name in kustomization["resources"]:
-        text = (MANIFESTS / name).read_text("utf-8").replace("PROJECT_ID", project)
+        text = (folder / name).read_text("utf-8").replace("PROJECT_ID", project)
         bodies.extend(body for body in yaml.safe_load_all(text) if body)
     return bodies
 

@@ -39,9 +39,10 @@ def create_decoded(cluster: Cluster, call: Call, decoded: Decoded) -> Answer:
         body["metadata"].get("name", ""),
         body,
         call.caller,
+        dry_run=call.options.dry_run,
         warnings=list(decoded.warnings),
     )
-    chain.mutate(attributes, cluster.store)
+    chain.mutate(attributes, cluster)
     prepare_for_create(resource, body, cluster.clock.now())
     errors = validate_create(resource, body, decoded.missing)
     if errors:

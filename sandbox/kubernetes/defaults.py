@@ -249,6 +249,25 @@ def _namespace(body: Body) -> None:
         body["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
 
 
+def _mutating_policy(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill(spec, failurePolicy="Fail")
+    if isinstance(spec.get("matchConstraints"), dict):
+        _fill_match(spec["matchConstraints"])
+
+
+def _mutating_binding(body: Body) -> None:
+    resources = mapping(body, "spec", "matchResources")
+    if resources:
+        _fill_match(resources)
+
+
+def _fill_match(constraints: Body) -> None:
+    _fill(constraints, matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
+    for rule in (*items(constraints, "resourceRules"), *items(constraints, "excludeResourceRules")):
+        _fill(rule, scope="*")
+
+
 _BY_RESOURCE: dict[str, Callable[[Body], None]] = {
     "namespaces": _namespace,
     "pods": _pod,
@@ -267,4 +286,6 @@ _BY_RESOURCE: dict[str, Callable[[Body], None]] = {
     "networkpolicies.networking.k8s.io": _network_policy,
     "rolebindings.rbac.authorization.k8s.io": _binding,
     "clusterrolebindings.rbac.authorization.k8s.io": _binding,
+    "mutatingadmissionpolicies.admissionregistration.k8s.io": _mutating_policy,
+    "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _mutating_binding,
 }

@@ -143,9 +143,10 @@ def _write(cluster: Cluster, call: Call, stored: Stored, decoded: Decoded) -> An
         call.caller,
         before=before,
         subresource=call.subresource,
+        dry_run=call.options.dry_run,
         warnings=list(decoded.warnings),
     )
-    chain.mutate(attributes, cluster.store)
+    chain.mutate(attributes, cluster)
     errors = validate_update(resource, call.subresource, body, before, decoded.missing)
     if errors:
         raise invalid(resource.qualified_kind, call.name, errors)

@@ -250,7 +250,7 @@ TYPES = {
     "addedOriginals": "LIST<STRING>",
     "annotations": "DYN",
     "notes": "MAP<STRING, STRING>",
-    "patch": "LIST<MAP<STRING, DYN>>",
+    "patch": "LIST<JSONPatch>",
 }
 
 

@@ -350,19 +350,6 @@ def test_a_definition_makes_a_resource_that_is_served_until_it_goes(
     assert caught.value.status == 404
 
 
-def test_a_mutating_policy_is_stored(server: KubernetesServer) -> None:
-    path = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
-    body = {
-        "metadata": {"name": "mirror"},
-        "spec": {"reinvocationPolicy": "Never", "mutations": []},
-    }
-
-    send(server, "POST", path, body)
-
-    stored = send(server, "GET", f"{path}/mirror").json()
-    assert stored["spec"]["reinvocationPolicy"] == "Never"
-
-
 def test_discovery_names_what_is_served(server: KubernetesServer, client: Any) -> None:
     version: Any = kubernetes.client.VersionApi(client).get_code()
     resources: Any = kubernetes.client.BatchV1Api(client).get_api_resources().resources

@@ -21,6 +21,7 @@ class Attributes:
     caller: Caller
     before: Body | None = None
     subresource: str = ""
+    dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
 
 

@@ -14,6 +14,10 @@ from sandbox.kubernetes.validation.jobs import (
     validate_job,
     validate_job_update,
 )
+from sandbox.kubernetes.validation.mutating_policies import (
+    validate_mutating_binding,
+    validate_mutating_policy,
+)
 from sandbox.kubernetes.validation.names import validate_metadata, validate_metadata_update
 from sandbox.kubernetes.validation.pods import (
     validate_ephemeral_update,
@@ -26,6 +30,7 @@ from sandbox.kubernetes.validation.workloads import validate_workload, validate_
 _Create = Callable[[Body], Iterator[FieldError]]
 _Update = Callable[[Body, Body], Iterator[FieldError]]
 _RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
 
 
 def _pod_template(body: Body) -> Iterator[FieldError]:
@@ -54,6 +59,8 @@ _ON_CREATE: dict[str, _Create] = {
     "events": policies.validate_event,
     "networkpolicies.networking.k8s.io": policies.validate_network_policy,
     "customresourcedefinitions.apiextensions.k8s.io": policies.validate_definition,
+    f"mutatingadmissionpolicies.{_ADMISSION}": validate_mutating_policy,
+    f"mutatingadmissionpolicybindings.{_ADMISSION}": validate_mutating_binding,
 }
 _ON_UPDATE: dict[str, _Update] = {
     "pods": validate_pod_update,
