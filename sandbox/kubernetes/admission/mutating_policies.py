@@ -20,6 +20,7 @@ import jsonpointer
 
 from sandbox.kubernetes.admission.attributes import Attributes
 from sandbox.kubernetes.admission.mutating_policy_expressions import (
+    DRY_RUN,
     CompiledPolicy,
     EvaluationError,
     compile_policy,
@@ -145,6 +146,7 @@ def _inputs(attributes: Attributes, parameter: Body | None, cluster: Cluster) ->
         "params": parameter,
         "namespaceObject": namespace.body if namespace is not None else None,
         "request": _request(attributes),
+        DRY_RUN: attributes.dry_run,
     }
 
 

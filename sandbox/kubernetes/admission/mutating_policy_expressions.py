@@ -16,6 +16,8 @@ from sandbox.kubernetes.bodies import Body, dig, items, mapping
 
 CONDITION = "BOOL"
 PATCH = "LIST<JSONPatch>"
+DRY_RUN = "request.dryRun"
+"""The one input that is a condition by itself, so that its type must be known."""
 _INPUTS = ("object", "oldObject", "request", "namespaceObject")
 _LIBRARIES = "name: policy\nextensions:\n  - name: two-var-comprehensions\n  - name: sets\n"
 _STRINGS_OF_KUBERNETES = 2
@@ -90,7 +92,7 @@ def compile_policy(spec: Body) -> CompiledPolicy:
     """Compile all expressions of a policy's specification."""
     compiled = CompiledPolicy()
     declared = [*_INPUTS, *(["params"] if spec.get("paramKind") else [])]
-    types = dict.fromkeys(declared, _cel().Type.DYN)
+    types = dict.fromkeys(declared, _cel().Type.DYN) | {DRY_RUN: _cel().Type.BOOL}
     for index, one in enumerate(items(spec, "matchConditions")):
         path = f"spec.matchConditions[{index}].expression"
         condition = _compile(compiled, one.get("expression", ""), path, types, CONDITION)

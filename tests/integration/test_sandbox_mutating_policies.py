@@ -1,0 +1,560 @@
+"""Mutating admission policies in the embedded API server: any policy, as the real one has it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import kubernetes
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from sandbox.clock import Clock
+from sandbox.faults import Faults
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.server import KubernetesServer
+from sandbox.kubernetes.statuses import ApiError
+
+ADMIN = "admin@example.com"
+POLICIES = "mutatingadmissionpolicies.admissionregistration.k8s.io"
+BINDINGS = "mutatingadmissionpolicybindings.admissionregistration.k8s.io"
+
+LABEL = "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'seen': 'yes'}}]"
+POD: dict[str, Any] = {
+    "metadata": {"name": "pod"},
+    "spec": {"containers": [{"name": "main", "image": "nginx"}]},
+}
+FAILS = "[JSONPatch{op: 'remove', path: '/metadata/annotations/absent'}]"
+
+
+@pytest.fixture
+def server() -> Iterator[KubernetesServer]:
+    server = KubernetesServer(Clock(), Faults()).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def api(server: KubernetesServer) -> Api:
+    return server.api
+
+
+@pytest.fixture
+def client(server: KubernetesServer) -> Iterator[Any]:
+    configuration = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config_from_dict(
+        server.kubeconfig("sandbox"), client_configuration=configuration
+    )
+    with kubernetes.client.ApiClient(configuration) as client:
+        yield client
+
+
+def rule(*resources: str, operations: tuple[str, ...] = ("CREATE",), **more: Any) -> dict[str, Any]:
+    return {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": list(operations),
+        "resources": list(resources),
+        **more,
+    }
+
+
+def policy(*expressions: str, name: str = "p", constraints: Any = None, **spec: Any) -> Any:
+    mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": e}} for e in expressions]
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "reinvocationPolicy": "Never",
+            "matchConstraints": {"resourceRules": [rule("pods")], **(constraints or {})},
+            "mutations": mutations,
+            **spec,
+        },
+    }
+
+
+def binding(name: str = "b", policy_name: str = "p", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"policyName": policy_name, **spec}}
+
+
+def apply(api: Api, *bodies: Any) -> None:
+    for body in bodies:
+        resource = POLICIES if "mutations" in body["spec"] else BINDINGS
+        api.create(resource, body, user=ADMIN)
+
+
+def create_pod(
+    api: Api, name: str = "pod", namespace: str = "default", **metadata: Any
+) -> dict[str, Any]:
+    body = {**POD, "metadata": {"name": name, **metadata}}
+    return api.create("pods", body, namespace, user=ADMIN)
+
+
+def labels(body: Mapping[str, Any]) -> Mapping[str, str]:
+    found: Mapping[str, str] = body["metadata"].get("labels", {})
+    return found
+
+
+def refused(api: Api, body: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        apply(api, body)
+    return caught.value
+
+
+def test_a_policy_that_is_bound_changes_new_objects(client: Any) -> None:
+    admission: Any = kubernetes.client.AdmissionregistrationV1Api(client)
+    admission.create_mutating_admission_policy(policy(LABEL))
+    admission.create_mutating_admission_policy_binding(binding())
+    core: Any = kubernetes.client.CoreV1Api(client)
+
+    answered = core.create_namespaced_pod("default", POD)
+    stored = core.read_namespaced_pod("pod", "default")
+
+    assert answered.metadata.labels == stored.metadata.labels == {"seen": "yes"}
+
+
+def test_a_policy_without_a_binding_does_nothing(api: Api) -> None:
+    apply(api, policy(LABEL))
+
+    assert labels(create_pod(api)) == {}
+
+
+def test_a_binding_without_a_policy_does_nothing(api: Api) -> None:
+    apply(api, binding())
+
+    assert labels(create_pod(api)) == {}
+
+
+def test_a_policy_that_is_deleted_does_nothing_any_more(api: Api) -> None:
+    apply(api, policy(LABEL), binding())
+    api.delete(POLICIES, "p", user=ADMIN)
+
+    assert labels(create_pod(api)) == {}
+
+
+def test_what_is_left_out_is_filled_in(api: Api) -> None:
+    apply(api, policy(LABEL))
+
+    spec = api.read(POLICIES, "p")["spec"]
+
+    assert spec["failurePolicy"] == "Fail"
+    assert spec["matchConstraints"] == {
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {},
+        "objectSelector": {},
+        "resourceRules": [rule("pods", scope="*")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("constraints", "is_seen"),
+    [
+        pytest.param({"namespaceSelector": {"matchLabels": {"team": "a"}}}, True, id="namespace"),
+        pytest.param(
+            {"namespaceSelector": {"matchLabels": {"team": "b"}}}, False, id="other-namespace"
+        ),
+        pytest.param({"objectSelector": {"matchLabels": {"app": "x"}}}, True, id="object"),
+        pytest.param({"objectSelector": {"matchLabels": {"app": "y"}}}, False, id="other-object"),
+        pytest.param({"resourceRules": [rule("*")]}, True, id="every-resource"),
+        pytest.param({"resourceRules": [rule("*/*")]}, True, id="every-subresource"),
+        pytest.param({"resourceRules": [rule("configmaps")]}, False, id="other-resource"),
+        pytest.param({"resourceRules": [rule("pods/status")]}, False, id="subresource"),
+        pytest.param(
+            {"resourceRules": [rule("pods", operations=("UPDATE",))]}, False, id="other-operation"
+        ),
+        pytest.param({"resourceRules": [rule("pods", operations=("*",))]}, True, id="every-op"),
+        pytest.param({"resourceRules": [rule("pods", apiGroups=["apps"])]}, False, id="group"),
+        pytest.param({"resourceRules": [rule("pods", apiVersions=["*"])]}, True, id="version"),
+        pytest.param({"resourceRules": [rule("pods", scope="Cluster")]}, False, id="scope"),
+        pytest.param({"resourceRules": [rule("pods", resourceNames=["pod"])]}, True, id="name"),
+        pytest.param({"resourceRules": [rule("pods", resourceNames=["q"])]}, False, id="no-name"),
+        pytest.param({"excludeResourceRules": [rule("pods")]}, False, id="excluded"),
+    ],
+)
+@pytest.mark.parametrize("of", ["policy", "binding"])
+def test_a_policy_and_its_binding_say_what_they_are_about(
+    api: Api, of: str, constraints: dict[str, Any], *, is_seen: bool
+) -> None:
+    api.patch("namespaces", "default", {"metadata": {"labels": {"team": "a"}}}, user=ADMIN)
+    apply(
+        api,
+        policy(
+            "[JSONPatch{op: 'add', path: '/metadata/labels/seen', value: 'yes'}]",
+            constraints=constraints if of == "policy" else None,
+        ),
+        binding(matchResources=constraints) if of == "binding" else binding(),
+    )
+
+    created = create_pod(api, labels={"app": "x"})
+
+    assert labels(created) == {"app": "x", **({"seen": "yes"} if is_seen else {})}
+
+
+def test_what_has_no_namespace_is_not_left_out_by_a_namespace_selector(api: Api) -> None:
+    constraints = {
+        "namespaceSelector": {"matchLabels": {"team": "a"}},
+        "resourceRules": [rule("nodes", "namespaces")],
+    }
+    apply(
+        api,
+        policy(
+            "[JSONPatch{op: 'add', path: '/metadata/annotations', value: {'seen': 'yes'}}]",
+            constraints=constraints,
+        ),
+        binding(),
+    )
+
+    node = api.create("nodes", {"metadata": {"name": "n"}}, user=ADMIN)
+    other = api.create("namespaces", {"metadata": {"name": "other"}}, user=ADMIN)
+    of_a = {"metadata": {"name": "a", "labels": {"team": "a"}}}
+    namespace = api.create("namespaces", of_a, user=ADMIN)
+
+    assert node["metadata"]["annotations"] == {"seen": "yes"}
+    assert "annotations" not in other["metadata"]
+    assert namespace["metadata"]["annotations"] == {"seen": "yes"}
+
+
+def test_policies_are_no_matter_for_policies(api: Api) -> None:
+    every = {"resourceRules": [rule("*", apiGroups=["*"], operations=("*",))]}
+    apply(api, policy(FAILS, constraints=every), binding())
+
+    api.delete(BINDINGS, "b", user=ADMIN)
+    apply(api, policy(LABEL, name="second"))
+
+    assert "labels" not in api.read(POLICIES, "second")["metadata"]
+
+
+def test_ephemeral_containers_that_are_added_are_seen(api: Api) -> None:
+    constraints = {"resourceRules": [rule("pods/ephemeralcontainers", operations=("UPDATE",))]}
+    expression = (
+        "size(oldObject.spec.?ephemeralContainers.orValue([])) > 0 ? [] : "
+        "[JSONPatch{op: 'replace', path: '/spec/ephemeralContainers/0/image', value: 'mirror/sh'}]"
+    )
+    apply(api, policy(expression, constraints=constraints), binding())
+    body = create_pod(api)
+    body["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "sh"}]
+
+    changed = api.replace(
+        "pods", "pod", body, "default", user=ADMIN, subresource="ephemeralcontainers"
+    )
+    api.patch("pods", "pod", {"metadata": {"labels": {"a": "b"}}}, "default", user=ADMIN)
+
+    images = [each["image"] for each in changed["spec"]["ephemeralContainers"]]
+    assert images == ["mirror/sh"]
+    assert api.read("pods", "pod", "default")["spec"]["containers"][0]["image"] == "nginx"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "is_seen"),
+    [
+        pytest.param(["true", "object.kind == 'Pod'"], True, id="all-hold"),
+        pytest.param(["true", "false"], False, id="one-does-not"),
+        pytest.param(["object.absent == 'x'", "false"], False, id="false-outweighs-a-failure"),
+        pytest.param(
+            [f"request.userInfo.username == '{ADMIN}' && request.operation == 'CREATE'"],
+            True,
+            id="request",
+        ),
+        pytest.param(["namespaceObject.metadata.name == 'default'"], True, id="namespace"),
+        pytest.param(["oldObject == null"], True, id="nothing-before"),
+    ],
+)
+def test_match_conditions_decide(api: Api, expressions: list[str], *, is_seen: bool) -> None:
+    conditions = [{"name": f"c{i}", "expression": text} for i, text in enumerate(expressions)]
+    apply(api, policy(LABEL, matchConditions=conditions), binding())
+
+    assert labels(create_pod(api)) == ({"seen": "yes"} if is_seen else {})
+
+
+def test_a_variable_is_known_to_those_after_it(api: Api) -> None:
+    variables = [
+        {"name": "names", "expression": "object.spec.containers.map(c, c.name)"},
+        {"name": "joined", "expression": "variables.names.join('-') + '-' + object.metadata.name"},
+    ]
+    expression = "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'a': variables.joined}}]"
+    apply(api, policy(expression, variables=variables), binding())
+
+    assert labels(create_pod(api)) == {"a": "main-pod"}
+
+
+@pytest.mark.parametrize("failure_policy", ["Fail", "Ignore"])
+def test_what_a_policy_makes_of_an_object_must_be_valid(api: Api, failure_policy: str) -> None:
+    expression = "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'a': 'no label'}}]"
+    apply(api, policy(expression, failurePolicy=failure_policy), binding())
+
+    with pytest.raises(ApiError) as caught:
+        create_pod(api)
+
+    assert (caught.value.code, caught.value.reason) == (422, "Invalid")
+
+
+def test_a_variable_that_nothing_needs_may_fail(api: Api) -> None:
+    variables = [{"name": "unused", "expression": "object.spec.absent"}]
+    apply(api, policy(LABEL, variables=variables), binding())
+
+    assert labels(create_pod(api)) == {"seen": "yes"}
+
+
+def test_mutations_follow_one_another(api: Api) -> None:
+    second = (
+        "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('acme.com/n'),"
+        " value: object.metadata.labels.seen + string(size(variables.found))}]"
+    )
+    variables = [{"name": "found", "expression": "object.metadata.?labels.orValue({})"}]
+    apply(api, policy(LABEL, second, variables=variables), binding())
+
+    assert labels(create_pod(api)) == {"seen": "yes", "acme.com/n": "yes1"}
+
+
+def test_values_of_all_kinds_reach_the_object(api: Api) -> None:
+    expression = (
+        "[JSONPatch{op: 'add', path: '/spec/terminationGracePeriodSeconds', value: 5},"
+        " JSONPatch{op: 'add', path: '/spec/containers/0/ports',"
+        " value: [{'containerPort': 80}]},"
+        " JSONPatch{op: 'add', path: '/spec/shareProcessNamespace', value: true},"
+        " JSONPatch{op: 'copy', from: '/spec/containers/0/name', path: '/spec/hostname'}]"
+    )
+    apply(api, policy(expression), binding())
+
+    spec = create_pod(api)["spec"]
+
+    assert spec["terminationGracePeriodSeconds"] == 5
+    # What a patch adds gets its defaults too.
+    assert spec["containers"][0]["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
+    assert (spec["shareProcessNamespace"], spec["hostname"]) == (True, "main")
+
+
+def test_a_patch_whose_test_fails_changes_nothing(api: Api) -> None:
+    expression = (
+        "[JSONPatch{op: 'add', path: '/metadata/labels', value: {'seen': 'yes'}},"
+        " JSONPatch{op: 'test', path: '/metadata/name', value: 'another'}]"
+    )
+    apply(api, policy(expression), binding())
+
+    assert labels(create_pod(api)) == {}
+
+
+PARAMETER: dict[str, Any] = {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}
+FROM_PARAMETER = "[JSONPatch{op: 'add', path: '/metadata/labels', value: params.data}]"
+
+
+def config_map(name: str, namespace: str = "default", **data: str) -> tuple[str, Any, str]:
+    metadata = {"name": name, "labels": {"app": name}}
+    return "configmaps", {"metadata": metadata, "data": data}, namespace
+
+
+def test_a_parameter_is_read_at_every_request(api: Api) -> None:
+    reference = {"name": "c", "namespace": "default", "parameterNotFoundAction": "Deny"}
+    apply(api, policy(FROM_PARAMETER, **PARAMETER), binding(paramRef=reference))
+    api.create(*config_map("c", a="1"), user=ADMIN)
+
+    first = create_pod(api)
+    api.patch("configmaps", "c", {"data": {"a": "2"}}, "default", user=ADMIN)
+    second = create_pod(api, "second")
+
+    assert (labels(first), labels(second)) == ({"a": "1"}, {"a": "2"})
+
+
+@pytest.mark.parametrize("action", ["Allow", "Deny"])
+def test_a_parameter_that_is_absent_is_as_the_binding_says(api: Api, action: str) -> None:
+    reference = {"name": "c", "namespace": "default", "parameterNotFoundAction": action}
+    apply(api, policy(FROM_PARAMETER, **PARAMETER), binding(paramRef=reference))
+
+    if action == "Allow":
+        assert labels(create_pod(api)) == {}
+        return
+    with pytest.raises(ApiError) as caught:
+        create_pod(api)
+
+    assert (caught.value.code, caught.value.reason) == (403, "Forbidden")
+    assert caught.value.message == (
+        "policy 'p' with binding 'b' denied request: failed to configure binding: "
+        "no params found for policy binding with `Deny` parameterNotFoundAction"
+    )
+
+
+def test_parameters_can_be_selected_and_lie_in_the_namespace_of_the_object(api: Api) -> None:
+    reference = {"selector": {"matchLabels": {"app": "c"}}, "parameterNotFoundAction": "Allow"}
+    apply(api, policy(FROM_PARAMETER, **PARAMETER), binding(paramRef=reference))
+    api.create("namespaces", {"metadata": {"name": "other"}}, user=ADMIN)
+    api.create(*config_map("c", a="1"), user=ADMIN)
+    api.create(*config_map("d", a="2"), user=ADMIN)
+
+    assert labels(create_pod(api)) == {"a": "1"}
+    assert labels(create_pod(api, namespace="other")) == {}
+
+
+def test_each_binding_applies_with_its_own_parameter(api: Api) -> None:
+    expression = (
+        "[JSONPatch{op: 'add', path: '/metadata/labels',"
+        " value: {'all': object.metadata.?labels.all.orValue('') + params.data.a}}]"
+    )
+    for name, value in (("c", "1"), ("d", "2")):
+        api.create(*config_map(name, a=value), user=ADMIN)
+        reference = {"name": name, "namespace": "default", "parameterNotFoundAction": "Deny"}
+        apply(api, binding(name, paramRef=reference))
+    apply(api, policy(expression, **PARAMETER))
+
+    assert labels(create_pod(api)) == {"all": "12"}
+
+
+@pytest.mark.parametrize("failing", [FAILS, "[JSONPatch{op: 'add', path: object.absent}]"])
+def test_a_policy_that_fails_refuses_or_is_ignored_as_it_says(api: Api, failing: str) -> None:
+    apply(api, policy(failing), binding())
+
+    with pytest.raises(ApiError) as caught:
+        create_pod(api)
+    api.patch(POLICIES, "p", {"spec": {"failurePolicy": "Ignore"}}, user=ADMIN)
+    admitted = create_pod(api)
+
+    assert (caught.value.code, caught.value.reason) == (403, "Invalid")
+    assert caught.value.message.startswith("policy 'p' with binding 'b' denied request: ")
+    assert labels(admitted) == {}
+
+
+def test_a_failure_names_the_variable_that_it_comes_from(api: Api) -> None:
+    variables = [{"name": "needed", "expression": "string(object.spec.absent)"}]
+    expression = "[JSONPatch{op: 'add', path: variables.needed}]"
+    apply(api, policy(expression, variables=variables), binding())
+
+    with pytest.raises(ApiError, match=r'variable "needed" fails to evaluate: .*absent'):
+        create_pod(api)
+
+
+@pytest.mark.parametrize("failure_policy", ["Fail", "Ignore"])
+def test_a_policy_that_breaks_the_object_is_an_error_whatever_its_failure_policy(
+    api: Api, failure_policy: str
+) -> None:
+    expression = "[JSONPatch{op: 'add', path: '/spec/unknown', value: 'x'}]"
+    apply(api, policy(expression, failurePolicy=failure_policy), binding())
+
+    with pytest.raises(ApiError) as caught:
+        create_pod(api)
+
+    assert (caught.value.code, caught.value.reason) == (500, "InternalError")
+
+
+@pytest.mark.parametrize(
+    ("expression", "detail"),
+    [
+        pytest.param("[JSONPatch{op: 'add'", "Syntax error", id="syntax"),
+        pytest.param("[JSONPatch{operation: 'add'}]", "undefined field", id="field"),
+        pytest.param("[absent]", "undeclared reference to 'absent'", id="name"),
+        pytest.param("variables.later", "undeclared reference", id="variable"),
+        pytest.param("params.data", "undeclared reference to 'params", id="no-parameter"),
+        pytest.param("'text'", "must evaluate to list(JSONPatch)", id="type"),
+        pytest.param("[]", "must evaluate to list(JSONPatch)", id="empty"),
+    ],
+)
+def test_an_expression_that_does_not_compile_is_refused(
+    api: Api, expression: str, detail: str
+) -> None:
+    error = refused(api, policy(expression))
+
+    (cause,) = error.status["details"]["causes"]
+    assert (error.code, error.reason) == (422, "Invalid")
+    assert cause["field"] == "spec.mutations[0].jsonPatch.expression"
+    assert detail in cause["message"]
+
+
+def test_a_condition_that_is_no_condition_is_refused(api: Api) -> None:
+    conditions = [{"name": "c", "expression": "'text'"}]
+
+    error = refused(api, policy(LABEL, matchConditions=conditions))
+
+    assert "spec.matchConditions[0].expression" in error.message
+    assert "must evaluate to bool" in error.message
+
+
+def test_conditions_know_no_variables(api: Api) -> None:
+    error = refused(
+        api,
+        policy(
+            LABEL,
+            variables=[{"name": "a", "expression": "true"}],
+            matchConditions=[{"name": "c", "expression": "variables.a"}],
+        ),
+    )
+
+    assert "spec.matchConditions[0].expression" in error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"mutations": []}, "spec.mutations", id="no-mutation"),
+        pytest.param({"reinvocationPolicy": ""}, "spec.reinvocationPolicy", id="reinvocation"),
+        pytest.param({"failurePolicy": "Maybe"}, "spec.failurePolicy", id="failure-policy"),
+        pytest.param({"matchConstraints": None}, "spec.matchConstraints", id="no-constraints"),
+        pytest.param(
+            {"matchConstraints": {}}, "spec.matchConstraints.resourceRules", id="no-rules"
+        ),
+        pytest.param(
+            {"matchConstraints": {"resourceRules": [rule("pods", operations=("DELETE",))]}},
+            "spec.matchConstraints.resourceRules[0].operations[0]",
+            id="operation",
+        ),
+        pytest.param({"paramKind": {"kind": "ConfigMap"}}, "spec.paramKind.apiVersion", id="kind"),
+        pytest.param(
+            {"variables": [{"name": "for", "expression": "1"}]}, "spec.variables[0].name", id="name"
+        ),
+        pytest.param(
+            {
+                "mutations": [
+                    {
+                        "patchType": "ApplyConfiguration",
+                        "applyConfiguration": {"expression": "Object{}"},
+                    }
+                ]
+            },
+            "spec.mutations[0].patchType",
+            id="apply-configuration-is-not-served",
+        ),
+    ],
+)
+def test_a_policy_without_form_is_refused(api: Api, changes: Any, field: str) -> None:
+    error = refused(api, policy(LABEL, **changes))
+
+    assert error.reason == "Invalid"
+    assert field in {cause["field"] for cause in error.status["details"]["causes"]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        pytest.param({"policyName": ""}, "spec.policyName", id="policy"),
+        pytest.param({"paramRef": {"name": "c"}}, "spec.paramRef.parameterNotFoundAction", id="no"),
+        pytest.param(
+            {"paramRef": {"parameterNotFoundAction": "Deny"}}, "spec.paramRef", id="no-name"
+        ),
+    ],
+)
+def test_a_binding_without_form_is_refused(api: Api, spec: Any, field: str) -> None:
+    body = binding()
+    body["spec"] |= spec
+
+    error = refused(api, body)
+
+    assert field in {cause["field"] for cause in error.status["details"]["causes"]}
+
+
+def test_a_policy_cannot_be_changed_to_one_that_does_not_compile(api: Api) -> None:
+    apply(api, policy(LABEL))
+    broken = policy("[absent]")["spec"]["mutations"]
+
+    with pytest.raises(ApiError) as caught:
+        api.patch(POLICIES, "p", {"spec": {"mutations": broken}}, user=ADMIN)
+
+    assert caught.value.reason == "Invalid"
+
+
+def test_a_dry_run_shows_what_would_be_stored(api: Api, client: Any) -> None:
+    in_a_dry_run = {"name": "dry", "expression": "request.dryRun"}
+    apply(api, policy(LABEL, matchConditions=[in_a_dry_run]), binding())
+    core: Any = kubernetes.client.CoreV1Api(client)
+
+    shown = core.create_namespaced_pod("default", POD, dry_run="All")
+    with pytest.raises(ApiException, match="404"):
+        core.read_namespaced_pod("pod", "default")
+
+    assert shown.metadata.labels == {"seen": "yes"}
+    assert labels(create_pod(api)) == {}
