@@ -20,7 +20,8 @@ _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
 _INVALID = frozenset({400, 413, 422})
-_PAGE = 250
+_PAGE = 100
+"""Objects that are read at once. A page is held whole, and one of 250 pods takes 20 MB."""
 
 _MERGE_PATCH = "application/merge-patch+json"
 
