@@ -1,5 +1,6 @@
 """The archives, and one cloud in which all functions run from them."""
 
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -35,15 +36,19 @@ upstreams:
 
 
 @pytest.fixture(scope="session")
-def archives() -> Path:
-    """The folder of the archives, written anew if a source is younger than one of them."""
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    A folder with the archives, each built anew if a source is younger.
+
+    They are copied, so that a source that is changed meanwhile does not split the run.
+    """
     folder = BUILD / "functions"
     for name in assembly.function_names():
         archive = folder / f"{name}.zip"
         changed = max(file.stat().st_mtime for _, file in assembly.assemble(name))
         if not archive.exists() or archive.stat().st_mtime < changed:
             assembly.write_archive(name, folder)
-    return folder
+    return Path(shutil.copytree(folder, tmp_path_factory.mktemp("built") / "functions"))
 
 
 @pytest.fixture(scope="session")
@@ -58,12 +63,21 @@ def deployed_python() -> Path:
 def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """All functions in one cloud; each test has images, node pools and upstreams of its own."""
     cloud = LocalCloud(scale=SCALE, config=CONFIG)
-    started = Pipeline(cloud, archives, deployed_python).start()
+    functions = ("audit_log", "build_notification", "image_reference", "pull_event")
+    started = Pipeline(cloud, archives, deployed_python).start(*functions)
     for letter in "ab":
         started.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")
     cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tidy_cloud(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Begin each file of tests of the pipeline with nothing that has ended before."""
+    yield
+    if request.module.__name__.rpartition(".")[2].startswith("test_pipeline_"):
+        request.getfixturevalue("pipeline").tidy()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,12 +1,13 @@
 """The pipeline in the local cloud, as tests drive it and look at it."""
 
+import http.client
 import json
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -95,6 +96,16 @@ class Pipeline:
             if not is_finished(job):
                 name = job["metadata"]["name"]
                 self.api.delete("jobs.batch", name, "prestream", user=ADMIN)
+
+    def tidy(self) -> None:
+        """Delete what has ended, as time does: each end is told by a look at all that is left."""
+        for job in self.jobs():
+            if is_finished(job):
+                name = job["metadata"]["name"]
+                self.api.delete("jobs.batch", name, "prestream", user=ADMIN)
+        for namespace in ("prestream", "default", "ml"):
+            for event in self.api.list("events", namespace):
+                self.api.delete("events", event["metadata"]["name"], namespace, user=ADMIN)
 
     def serve_variant(self, function: str, config: str, topic: str) -> str:
         """
@@ -294,7 +305,9 @@ class Pipeline:
         ]
         fine = {"handled", "ignored"}
         return [
-            line.get("reason") or line["message"][-700:] for line in lines if line.get("disposition") not in fine
+            line.get("reason") or line["message"][-700:]
+            for line in lines
+            if line.get("disposition") not in fine
         ][-5:]
 
     def warmup(self, image: str, **fields: Any) -> dict[str, Any]:
@@ -354,6 +367,23 @@ class Pipeline:
     def messages(self, topic: str) -> list[Message]:
         """Return what was published to a topic."""
         return self.pubsub.messages(f"projects/{PROJECT}/topics/{topic}")
+
+    def entries(self, topic: str) -> list[dict[str, Any]]:
+        """Return the log entries that were published to a topic; whatever else is not one."""
+        entries = []
+        for message in self.messages(topic):
+            with suppress(ValueError, RecursionError):
+                entries.append(json.loads(message.data))
+        return [entry for entry in entries if isinstance(entry, dict) and "insertId" in entry]
+
+    def delete_repository(self, repository_id: str) -> None:
+        """Delete a repository, if it is there, as an administrator may."""
+        address = self.cloud.artifact_registry.address
+        path = f"/v1/projects/{PROJECT}/locations/us-central1/repositories/{repository_id}"
+        connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+        connection.request("DELETE", path)
+        assert connection.getresponse().status in {200, 404}
+        connection.close()
 
     def repository(self, repository_id: str, location: str = "us-central1") -> Payload | None:
         """Return a repository as Artifact Registry describes it; None if there is none."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import os
 import shutil
 import subprocess
 import zipfile
@@ -42,31 +43,35 @@ def test_an_archive_is_small(archives: Path, name: str) -> None:
     assert (archives / f"{name}.zip").stat().st_size < MAX_BYTES
 
 
+def copy_sources(name: str, root: Path, checkout: Path) -> None:
+    """Copy what is in a function's archive, with another time of change."""
+    for path, file in assembly.assemble(name, root):
+        place = f"functions/{name}/main.py" if path == "main.py" else path
+        (checkout / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, checkout / place)
+        os.utime(checkout / place, (1_000_000_000, 1_000_000_000))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_archive_has_the_same_bytes_each_time(archives: Path, tmp_path: Path, name: str) -> None:
-    copy = tmp_path / "copy"
-    for path, file in assembly.assemble(name):
-        target = copy / (f"functions/{name}/main.py" if path == "main.py" else path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Another time of change, as in another checkout.
-        shutil.copyfile(file, target)
+def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, name: str) -> None:
+    copy_sources(name, assembly.ROOT, tmp_path / "one")
+    copy_sources(name, tmp_path / "one", tmp_path / "two")
+    for file in (tmp_path / "two").rglob("*.py"):
+        file.touch()
 
-    again = assembly.write_archive(name, tmp_path / "built", copy)
+    one = assembly.write_archive(name, tmp_path / "built-one", tmp_path / "one")
+    two = assembly.write_archive(name, tmp_path / "built-two", tmp_path / "two")
 
-    assert digest(again) == digest(archives / f"{name}.zip")
+    assert digest(one) == digest(two)
 
 
 def test_a_changed_source_changes_the_archive(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    for path, file in assembly.assemble("audit_log"):
-        target = copy / ("functions/audit_log/main.py" if path == "main.py" else path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    before = digest(assembly.write_archive("audit_log", tmp_path, copy))
+    copy_sources("audit_log", assembly.ROOT, tmp_path)
+    before = digest(assembly.write_archive("audit_log", tmp_path, tmp_path))
 
-    (copy / "prestream.yaml").write_text("max_running: 7\n", encoding="utf-8")
+    (tmp_path / "prestream.yaml").write_text("max_running: 7\n", encoding="utf-8")
 
-    assert digest(assembly.write_archive("audit_log", tmp_path, copy)) != before
+    assert digest(assembly.write_archive("audit_log", tmp_path, tmp_path)) != before
 
 
 def digest(path: Path) -> str:

@@ -201,10 +201,9 @@ def test_events_of_jobs_that_are_not_ours_end_nothing(pipeline: Pipeline) -> Non
 
 def forge_failure(pipeline: Pipeline, pod: str) -> dict[str, Any]:
     """Return the report of a failed pull by a pod that does not exist."""
-    entries = [json.loads(message.data) for message in pipeline.messages(GKE_EVENTS)]
     real = next(
         entry
-        for entry in entries
+        for entry in pipeline.entries(GKE_EVENTS)
         if "Failed to pull image" in entry.get("jsonPayload", {}).get("message", "")
     )
     about = {**real["jsonPayload"]["involvedObject"], "name": pod, "uid": "none"}

@@ -119,10 +119,8 @@ def test_what_prestream_makes_itself_never_wakes_it(pipeline: Pipeline) -> None:
     job = pipeline.warmup_of(image)["job"]
     assert pipeline.cloud.router.flush(TIMEOUT_S)
 
-    entries = [json.loads(each.data) for each in pipeline.messages(AUDIT)]
-    assert not [entry for entry in entries if in_own_namespace(entry)]
-    reports = [json.loads(each.data) for each in pipeline.messages(GKE_EVENTS)]
-    assert [entry for entry in reports if job in json.dumps(entry)]
+    assert not [entry for entry in pipeline.entries(AUDIT) if in_own_namespace(entry)]
+    assert [entry for entry in pipeline.entries(GKE_EVENTS) if job in json.dumps(entry)]
     assert len(pipeline.reference_messages(image)) == 0
     assert annotation(pipeline.job(image), "image") == image
 
