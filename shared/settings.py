@@ -199,6 +199,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     the rest is left to workloads. It takes effect where answers say how much is left
     (`ratelimit-limit` and `ratelimit-remaining`)."""
 
+    prewarm_days: kinds.PrewarmDays = 3
+    """Days for which the rung `prewarm-api` has an image cached; before a third of them is left,
+    a sweep renews what is still in use."""
+
     deadline_minutes: kinds.DeadlineMinutes = 60.0
     """Minutes after which a warmup that runs is given up."""
 

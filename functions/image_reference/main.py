@@ -57,9 +57,11 @@ def _warming() -> Warming:
     from shared.clients.artifact_registry import ArtifactRegistry
     from shared.clients.cloud_logging import FactLog
     from shared.clients.clusters import ClusterDirectory
+    from shared.clients.prewarming import PrewarmingClient
     from shared.clients.registries import RegistryClient
     from shared.workflows.launching import Launcher
     from shared.workflows.mirroring import Mirrors
+    from shared.workflows.prewarming import Prewarming
     from shared.workflows.reporting import Reporting
 
     settings, endpoints = _settings(), _endpoints()
@@ -73,7 +75,16 @@ def _warming() -> Warming:
     return Warming(
         settings,
         mirrors=mirrors,
-        launcher=Launcher(settings, mirrors=mirrors, report=Reporting(facts).report_job),
+        launcher=Launcher(
+            settings,
+            mirrors=mirrors,
+            report=Reporting(facts).report_job,
+            prewarming=Prewarming(
+                settings,
+                api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
+                write=facts.write,
+            ),
+        ),
         connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
         facts=facts,
     )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
-from shared.clients.vendors import IMPORTING
+from shared.clients.sessions import make_session
 from shared.domain.allowances import Allowance
 from shared.domain.manifests import (
     ACCEPT,
@@ -42,8 +42,6 @@ How Artifact Registry passes on what an upstream answered, often as 502.
 
 https://docs.cloud.google.com/artifact-registry/docs/troubleshoot-remote
 """
-
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 class RegistryClient:
@@ -91,18 +89,7 @@ class RegistryClient:
 
     @functools.cached_property
     def _session(self) -> Any:
-        with IMPORTING:
-            import requests
-
-        if self._emulator_host is not None:
-            return requests.Session()
-        with IMPORTING:
-            import google.auth
-            from google.auth.transport.requests import AuthorizedSession
-
-        with request_errors("find the function's credentials"):
-            credentials, _ = google.auth.default(scopes=[_SCOPE])
-        return AuthorizedSession(credentials)
+        return make_session(self._emulator_host)
 
 
 def _read(raw: Any, reference: str) -> bytes:

@@ -134,6 +134,8 @@ DeadlineMinutes = Annotated[
 
 CleanupDays = Annotated[int, Meta(ge=1, le=3650), allowed("a whole number of days from 1 to 3650")]
 
+PrewarmDays = Annotated[int, Meta(ge=1, le=30), allowed("a whole number of days from 1 to 30")]
+
 MaxEventAgeHours = Annotated[
     float, Meta(ge=0, le=744), allowed("from 0 (no limit) up to 744 hours")
 ]

@@ -8,7 +8,8 @@ https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
 ==================  ======================================================================
 event               what its insert id is made of
 ==================  ======================================================================
-warmup.finished     cluster, uid of the Job; without a Job: cluster, message id, image, target
+warmup.finished     cluster, uid of the Job; without a Job: cluster, message id, image, target;
+                    prewarmed: cluster, digest of the platform, region, when it expires
 pull.observed       cluster, uid of the pod, container, uid of the event, time
 stream.observed     cluster, node, image, text, time
 tag.moved           cluster, image, old and new digest
@@ -28,6 +29,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from shared.domain.prewarming import PrewarmedArtifact
 from shared.domain.requests import Cause
 from shared.domain.times import format_time
 from shared.domain.verdicts import Evidence, Verdict
@@ -135,6 +137,8 @@ class WarmupFinished:
     job_uid: str | None = None
     message_id: str | None = None
     """Of the reference message; it stands for the warmup where there is no Job."""
+    artifact: PrewarmedArtifact | None = None
+    """What was prewarmed, and until when: each renewal is a warmup of its own."""
     strategy: str | None = None
     """The rung of the ladder."""
     target: str | None = None
@@ -157,14 +161,9 @@ class WarmupFinished:
         Return the fact.
 
         Raises:
-            ValueError: There is neither a Job nor a message to tell it from others by.
+            ValueError: There is nothing to tell it from others by.
         """
-        if self.job_uid:
-            key = [self.subject.cluster, self.job_uid]
-        elif self.message_id:
-            key = [self.subject.cluster, self.message_id, self.subject.image, self.target]
-        else:
-            raise ValueError("a warmup has neither a Job nor a message")
+        key = self._key()
         fields = {
             **self.subject.as_json(),
             "outcome": self.outcome,
@@ -182,6 +181,17 @@ class WarmupFinished:
         }
         severity: Severity = "INFO" if self.outcome in GOOD_OUTCOMES else "WARNING"
         return _fact("warmup.finished", key, fields, self.at, severity)
+
+    def _key(self) -> list[str | None]:
+        cluster, artifact = self.subject.cluster, self.artifact
+        if self.job_uid:
+            return [cluster, self.job_uid]
+        if artifact is not None:
+            expires = format_time(artifact.expires)
+            return [cluster, artifact.digest, artifact.location, expires]
+        if self.message_id:
+            return [cluster, self.message_id, self.subject.image, self.target]
+        raise ValueError("a warmup has neither a Job nor a message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

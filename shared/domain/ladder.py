@@ -152,7 +152,7 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
     if name == "any-node":
         return _plan_any_node(base or _platform_selector(DEFAULT_PLATFORM), is_autopilot)
     if name == "prewarm-api":
-        raise RungUnavailableError("is not served by this version")
+        raise RungUnavailableError("asks Artifact Registry, and no node")
     if is_autopilot:
         raise RungUnavailableError(
             "on Autopilot a node with an accelerator comes only to a pod that requests one"

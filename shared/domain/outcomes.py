@@ -10,12 +10,17 @@ _TOLD: Final = {
     "known": "found Job {} of this period",
     "too_small": "too small for Job {}",
     "would_create": "would create {}",
+    "prewarming": "asked for {} to be prewarmed",
+    "prewarmed": "found {} prewarmed",
+    "renewed": "prewarmed longer: {}",
     "published": "published {}",
     "due": "warmups due: {}",
     "reported": "warmups reported late: {}",
     "removed": "Jobs removed: {}",
     "ended": "ended Job {}",
     "resumed": "resumed Job {}",
+    "passed": "not prewarmed: {}",
+    "left_out": "no room to prewarm {}",
 }
 """What a detail of that name says to a person."""
 

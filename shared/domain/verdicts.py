@@ -18,7 +18,7 @@ from shared.domain.statements import LayerFailure, StreamingStatement, is_same_i
 
 Streamed = Literal["streamed", "likely_streamed", "cached_on_node", "not_streamed", "unknown"]
 EvidenceKind = Literal[
-    "snapshotter", "layer_failure", "pull", "node", "container", "scheduling", "job"
+    "snapshotter", "layer_failure", "pull", "node", "container", "scheduling", "job", "prewarming"
 ]
 
 FAST_BYTES_PER_SECOND: Final = 300e6

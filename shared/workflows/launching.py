@@ -1,8 +1,7 @@
 """Launch the warmup of one image on one target: exactly one Job for each period."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -19,23 +18,22 @@ from shared.domain.jobs import (
 )
 from shared.domain.ladder import (
     Node,
-    Rung,
     RungUnavailableError,
     Strategy,
     find_targets,
-    plan_rung,
-    plan_warm_pool,
-    platform_of,
-    serve_rung,
     with_platform,
 )
 from shared.domain.manifests import Manifest
 from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
+from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest, ImageReference, parse_reference
 from shared.domain.requests import ReferenceRequest
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
-from shared.workflows.mirroring import Mirrors, Source
+from shared.workflows.climbing import Ladder, ask_nobody
+from shared.workflows.mirroring import Mirrors
+from shared.workflows.orders import Order, Target, wanted_platform
+from shared.workflows.prewarming import Prewarming, PrewarmStep, make_prewarm_order
 
 _SECONDS_AN_HOUR = 3_600
 
@@ -60,48 +58,52 @@ ReportJob = Callable[[Any, Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """An image whose digest is known, and who asked for it."""
-
-    request: ReferenceRequest
-    message_id: str
-    publish_time: datetime
-    source: Source
-    manifest: Manifest
-
-    @property
-    def pulled(self) -> ImageReference:
-        """What nodes pull: the mirror's reference by digest."""
-        return self.source.mirror.at(self.manifest.digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an image shall be warm: a placement, under the name that its label carries."""
-
-    name: str
-    placement: Placement
-
-
-@dataclass(frozen=True, slots=True)
 class Launch:
     """What came of launching a warmup."""
 
-    result: Literal["created", "waiting", "known", "too_small", "would_create"]
+    result: Literal[
+        "created", "waiting", "known", "too_small", "would_create", "prewarming", "prewarmed"
+    ]
     job: JobName
     rung: str | None = None
     """How the image is warmed; None where it is not, or where that is not known."""
     image_bytes: int | None = None
     """Compressed size, on the platform of the node; None where that is not known."""
+    artifact: str | None = None
+    """What Artifact Registry prewarms; there is no Job then."""
+    passed: str | None = None
+    """Why it does not, where somebody should know."""
+
+    @property
+    def name(self) -> str:
+        """What the log line names."""
+        return self.artifact or self.job
 
 
 class Launcher:
     """Makes warmup Jobs; asking twice is asking once."""
 
-    def __init__(self, settings: Settings, *, mirrors: Mirrors, report: ReportJob) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mirrors: Mirrors,
+        report: ReportJob,
+        prewarming: Prewarming | None = None,
+    ) -> None:
+        """
+        Wire the parts.
+
+        Args:
+            settings: The configuration.
+            mirrors: Those of the deployment.
+            report: Writes the fact of a Job that ended.
+            prewarming: Serves the rung ``prewarm-api``; None leaves that rung out.
+        """
         self._settings = settings
         self._mirrors = mirrors
         self._report = report
+        self._prewarming = prewarming
         self._helpers: dict[str, ImageReference] = {}
 
     def launch(self, cluster: Cluster, order: Order, target: Target) -> Launch:
@@ -119,36 +121,45 @@ class Launcher:
         if standing is not None and not standing.is_failed:
             return Launch("waiting" if standing.is_waiting else "known", job, *_told(body or {}))
         self._mirrors.confirm(order.source)
-        strategy, image_bytes = self._prepare(cluster, order, target)
+        way = self._prepare(cluster, order, target)
+        strategy, image_bytes = way.chosen, way.image_bytes
         if strategy is None:
             return Launch("too_small", job, image_bytes=image_bytes)
+        if isinstance(strategy, PrewarmStep):
+            return Launch(strategy.result, job, PREWARM_RUNG, image_bytes, strategy.artifact)
+        launch = Launch("waiting", job, strategy.rung, image_bytes, passed=way.passed)
         if self._settings.dry_run:
-            return Launch("would_create", job, strategy.rung, image_bytes)
+            return replace(launch, result="would_create")
         warmup = self._make_warmup(cluster, order, target, strategy, image_bytes)
         if body is not None and standing is not None:
             # Its fact first: with the Job goes what is known of its end.
             self._report(cluster, body)
             cluster.delete_job(standing.name, standing.uid)
         if cluster.create_job(warmup.body()):
-            return Launch("created", job, strategy.rung, image_bytes)
+            return replace(launch, result="created")
         if standing is not None and not _was_replaced(standing, cluster.fetch_job(job)):
             raise TransientError(f"failed Job {job} is still being deleted")
-        return Launch("waiting", job, strategy.rung, image_bytes)
+        return launch
 
-    def _prepare(
-        self, cluster: Cluster, order: Order, target: Target
-    ) -> tuple[Strategy | None, int]:
-        """Return how to warm, None for an image that starts fast; and the compressed size."""
+    def _prepare(self, cluster: Cluster, order: Order, target: Target) -> "_Way":
+        """Find the way to warm an image, and its size."""
         platform = wanted_platform(order.request, target)
         image_bytes = self.measure(order, target)
         if image_bytes is not None and self.is_too_small(order.request, image_bytes):
-            return None, image_bytes
-        strategy = self.choose_strategy(cluster, target.placement, platform, order.manifest.digest)
-        if image_bytes is None or strategy.platform != (platform or DEFAULT_PLATFORM):
-            image_bytes = self._fetch_platform(order, strategy.platform).image_bytes
+            return _Way(None, image_bytes)
+        chosen, passed = Ladder(self._settings, cluster).climb(
+            target.placement,
+            platform,
+            order.manifest.digest,
+            partial(self._prewarm, cluster, order, target, image_bytes),
+        )
+        if isinstance(chosen, PrewarmStep):
+            return _Way(chosen, image_bytes or 0)
+        if image_bytes is None or chosen.platform != (platform or DEFAULT_PLATFORM):
+            image_bytes = self._fetch_platform(order, chosen.platform).image_bytes
             if self.is_too_small(order.request, image_bytes):
-                return None, image_bytes
-        return strategy, image_bytes
+                return _Way(None, image_bytes)
+        return _Way(chosen, image_bytes, passed)
 
     def measure(self, order: Order, target: Target) -> int | None:
         """
@@ -176,15 +187,27 @@ class Launcher:
 
     def job_name(self, cluster: ClusterName, order: Order, target: Target) -> JobName:
         """Return the name that the warmup of this period has, whether it stands or not."""
+        key = self._key(cluster, order, target)
+        if order.request.force:
+            key = replace(key, forced_by=order.message_id)
+        return key.job_name(order.source.image)
+
+    def earlier_names(self, cluster: ClusterName, order: Order, target: Target) -> list[JobName]:
+        """Return the names of the warmups that came last, whether they stand or not."""
+        key = self._key(cluster, order, target)
+        keys = [replace(key, period=key.period - 1)]
+        if order.request.force:
+            keys.append(key)
+        return [each.job_name(order.source.image) for each in keys]
+
+    def _key(self, cluster: ClusterName, order: Order, target: Target) -> WarmupKey:
         digest = order.manifest.digest
-        key = WarmupKey(
+        return WarmupKey(
             digest=digest,
             cluster=str(cluster),
             target=with_platform(target.placement, order.request.platform),
             period=period_of(order.publish_time, digest, self._period_s),
-            forced_by=order.message_id if order.request.force else None,
         )
-        return key.job_name(order.source.image)
 
     def choose_strategy(
         self, cluster: Cluster, target: Placement, platform: str | None, digest: Digest | None
@@ -203,29 +226,28 @@ class Launcher:
             TransientError: The cluster is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        reasons = []
-        for name, plan in self._plans(target, platform, is_autopilot=cluster.is_autopilot):
-            try:
-                rung = plan()
-                selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
-                return serve_rung(
-                    rung,
-                    [Node.from_body(body) for body in cluster.list_nodes(selector)],
-                    digest,
-                    platform=platform,
-                )
-            except RungUnavailableError as exc:
-                reasons.append(f"{name}: {exc}")
-        raise ImageError("no_node", "; ".join(reasons), hint=_no_node_hint(target))
+        ladder = Ladder(self._settings, cluster)
+        strategy, _ = ladder.climb(target, platform, digest, ask_nobody)
+        return strategy
 
-    def _plans(
-        self, target: Placement, platform: str | None, *, is_autopilot: bool
-    ) -> Iterator[tuple[str, Callable[[], Rung]]]:
-        """Yield the rungs in order; a warm pool serves where any-node finds no ready node."""
-        for name in self._settings.ladder:
-            yield name, partial(plan_rung, name, target, platform, is_autopilot=is_autopilot)
-            if name == "any-node" and self._settings.warm_pool and not is_autopilot:
-                yield "the warm pool", partial(plan_warm_pool, platform)
+    def _prewarm(
+        self, cluster: Cluster, order: Order, target: Target, image_bytes: int | None
+    ) -> PrewarmStep:
+        """Let Artifact Registry warm an image, if it can."""
+        if self._prewarming is None:
+            ask_nobody()
+        platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
+        if image_bytes is None:
+            raise RungUnavailableError(f"the image has no manifest for {platform}")
+        wanted = make_prewarm_order(order, platform, cluster.name, image_bytes)
+        if wanted is None:
+            raise RungUnavailableError("the image lies in no repository of Artifact Registry")
+        return self._prewarming.serve(wanted, partial(self._was_pulled, cluster, order, target))
+
+    def _was_pulled(self, cluster: Cluster, order: Order, target: Target) -> bool:
+        """Whether a node pulled the image in the last warmup: that one still stands."""
+        bodies = map(cluster.fetch_job, self.earlier_names(cluster.name, order, target))
+        return any(body is not None and JobState.from_body(body).is_complete for body in bodies)
 
     def _make_warmup(
         self,
@@ -278,6 +300,16 @@ class Launcher:
         return self._settings.period_hours * _SECONDS_AN_HOUR
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How an image gets warm: by a Job, or by Artifact Registry."""
+
+    chosen: Strategy | PrewarmStep | None
+    """None for an image that starts fast anyway."""
+    image_bytes: int
+    passed: str | None = None
+
+
 def choose_targets(settings: Settings, request: ReferenceRequest, cluster: Cluster) -> list[Target]:
     """
     Return where to warm: what the message says, or what the configuration does.
@@ -304,11 +336,6 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> list[Target]
     return None
 
 
-def wanted_platform(request: ReferenceRequest, target: Target) -> str | None:
-    """Return the platform that is asked for; None where the node decides."""
-    return request.platform or platform_of(target.placement)
-
-
 def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
     """Return what a warmup Job says of itself: the rung, and the image's size."""
     annotations = (body.get("metadata") or {}).get("annotations") or {}
@@ -319,12 +346,3 @@ def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
 def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:
     """Whether another Job stands in the place of one that failed: somebody was faster."""
     return body is not None and JobState.from_body(body).uid != failed.uid
-
-
-def _no_node_hint(placement: Placement) -> str:
-    accelerator = dict(placement.node_selector).get(ACCELERATOR_KEY)
-    pool = f"a {accelerator} node pool" if accelerator else "a node pool of the target"
-    return (
-        f"Turn on image streaming on a node pool of the cluster, or start a node of {pool};"
-        " the rung new-gpu-node adds one."
-    )

@@ -17,16 +17,9 @@ from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import EventError, ImageError
 from shared.settings import Settings
-from shared.workflows.launching import (
-    Cluster,
-    Launcher,
-    Order,
-    Target,
-    choose_targets,
-    given_targets,
-    wanted_platform,
-)
+from shared.workflows.launching import Cluster, Launcher, choose_targets, given_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
+from shared.workflows.orders import Order, Target, wanted_platform
 
 Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
 """
@@ -48,6 +41,8 @@ _FOR_LAUNCHES: Mapping[str, Result] = {
     "created": "warm",
     "waiting": "waiting",
     "known": "known",
+    "prewarming": "waiting",
+    "prewarmed": "known",
     "too_small": "too_small",
 }
 

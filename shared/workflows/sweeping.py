@@ -19,10 +19,11 @@ from shared.settings import Settings
 from shared.workflows.inquiries import Inquiry
 from shared.workflows.inventory import Cluster as UsedCluster
 from shared.workflows.inventory import Inventory, Use, read_inventory
-from shared.workflows.launching import Launcher, Order, Target
+from shared.workflows.launching import Launcher
 from shared.workflows.mending import Cluster as MendedCluster
 from shared.workflows.mending import Queue, mend_queue
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
+from shared.workflows.orders import Order, Target
 from shared.workflows.reporting import Reporting
 from shared.workflows.turns import resume_next
 

@@ -12,8 +12,9 @@ from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import ImageError
 from shared.settings import Settings
-from shared.workflows.launching import Cluster, Launch, Launcher, Order, choose_targets
+from shared.workflows.launching import Cluster, Launch, Launcher, choose_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError
+from shared.workflows.orders import Order
 from shared.workflows.turns import resume_next
 
 
@@ -97,7 +98,9 @@ class Warming:
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
         for launch in launches:
-            details.setdefault(launch.result, []).append(launch.job)
+            details.setdefault(launch.result, []).append(launch.name)
+            if launch.passed is not None:
+                details.setdefault("passed", []).append(launch.passed)
         if self._settings.dry_run:
             details["dry_run"] = True
         # One target is the usual case: its outcome stands in the line itself.

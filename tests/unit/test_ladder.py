@@ -223,8 +223,8 @@ def test_a_node_is_added_where_the_only_one_is_not_ready() -> None:
     assert strategy.priority_class == "prestream-warmup-scaling"
 
 
-def test_the_prewarm_api_is_not_served() -> None:
-    with pytest.raises(RungUnavailableError, match="not served"):
+def test_the_prewarm_api_uses_no_node() -> None:
+    with pytest.raises(RungUnavailableError, match="no node"):
         plan("prewarm-api")
 
 
