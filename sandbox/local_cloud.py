@@ -4,6 +4,7 @@ import json
 import string
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -116,8 +117,9 @@ class Services:
 
     def stop(self) -> None:
         """Stop everything, functions first, and remove what was written."""
-        for function in self.functions.values():
-            function.stop()
+        with ThreadPoolExecutor() as pool:
+            # At once, since each finishes what it has begun, and waits to be gone.
+            list(pool.map(FunctionProcess.stop, self.functions.values()))
         if self._messaging is not None:
             self._messaging.close()
         for service in reversed(self._services()):
