@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.plan import plan
 from cli.policy import policy
 from cli.replay import replay
 from cli.rewrite import rewrite
@@ -20,6 +21,7 @@ def prestream() -> None:
     """Big container images start in seconds on GKE."""
 
 
+app.command()(plan)
 app.command()(policy)
 app.command()(replay)
 app.command()(rewrite)

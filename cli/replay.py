@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
@@ -124,7 +125,7 @@ def replay(  # noqa: PLR0913  # each is an option of the command
         raise typer.Exit(ExitCode.UNREADABLE)
 
 
-replay.__doc__ = f"{replay.__doc__}\n\n{EXIT_CODES}"
+replay.__doc__ = f"{cleandoc(replay.__doc__ or '')}\n\n{EXIT_CODES}"
 
 
 class _Lines:

@@ -22,7 +22,7 @@ from shared.events.pubsub import PubsubMessage
 from shared.events.pushes import RegistryPush
 from shared.events.references import parse_reference_request
 from shared.settings import Settings
-from shared.workflows.detecting import Detecting
+from shared.workflows.detecting import Detecting, scope_of
 from shared.workflows.observing import Observing
 from shared.workflows.reporting import Reporting
 
@@ -67,9 +67,19 @@ class Replayed:
 
 
 class Replayer:
-    """Runs saved entries through what the functions do, without any of its effects."""
+    """
+    Runs saved entries through what the functions do, without any of its effects.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The configuration.
+        look: Told of each write to an API server whose object is looked at.
+    """
+
+    def __init__(
+        self, settings: Settings, look: Callable[[LogEntry], object] = lambda _: None
+    ) -> None:
+        self._scope = scope_of(settings)
+        self._look = look
         self._published: list[ReferenceRequest] = []
         self._detecting = Detecting(lambda: settings, lambda: self)
         facts = _NoFacts()
@@ -110,7 +120,10 @@ class Replayer:
         self._published += requests
 
     def _handle_write(self, message: PubsubMessage) -> Outcome:
-        return self._detecting.detect_write(LogEntry.from_message(message), message.publish_time)
+        entry = LogEntry.from_message(message)
+        if entry.reason_to_ignore(self._scope) is None:
+            self._look(entry)
+        return self._detecting.detect_write(entry, message.publish_time)
 
     def _handle_build(self, message: PubsubMessage) -> Outcome:
         build = BuildNotification.from_message(message)

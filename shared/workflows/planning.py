@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from shared.domain.manifests import Manifest
 from shared.domain.placements import Placement
-from shared.domain.references import ImageReference
+from shared.domain.references import ImageReference, parse_reference
 from shared.domain.repositories import RemoteRepository, RepositoryName
 from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
@@ -103,6 +103,9 @@ class PlannedMirror:
     """A mirror that is needed, and whether it is there."""
 
     name: str
+    """Of the resource."""
+    address: str
+    """What images are pulled from."""
     upstream: str
     state: MirrorState
 
@@ -180,6 +183,24 @@ class Planning:
             steps=self._plan_targets(wishes, cluster, source, answer),
         )
 
+    def check_helper(self, location: str | None) -> str | None:
+        """
+        Look at the image whose binary every warmup runs; return what is wrong with it.
+
+        Its mirror is one more that is needed.
+        """
+        text = self._settings.helper_image
+        try:
+            source = self._mirrors.locate(parse_reference(text), location or "")
+        except ImageError as exc:
+            return f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
+        if source.repository is not None and not source.repository.name.location:
+            return None
+        refusal = self._ask(source).refusal
+        if refusal is None:
+            return None
+        return f"helper_image {text!r} cannot be used: {refusal.reason}. {refusal.hint}"
+
     def _ask(self, source: Source) -> _Answer:
         """Ask the mirror of an image, once."""
         if source.mirror not in self._answers:
@@ -210,8 +231,9 @@ class Planning:
         """Keep what is known of a mirror; what one image could not tell, another may have."""
         if repository is None or (state == "unknown" and repository.name in self._states):
             return
-        mirror = PlannedMirror(str(repository.name), repository.upstream, state)
-        self._states[repository.name] = mirror
+        name = repository.name
+        address = f"{name.registry}/{name.path}"
+        self._states[name] = PlannedMirror(str(name), address, repository.upstream, state)
 
     def _plan_targets(
         self, wishes: Iterable[Wish], cluster: Cluster | None, source: Source, answer: _Answer

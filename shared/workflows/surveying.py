@@ -74,7 +74,8 @@ class Survey:
 
     left_out: dict[LeftOut, list[str]] = field(default_factory=dict)
     """With the workloads, each once."""
-    pods: list[PodRewrites] = field(default_factory=list)
+    pods: dict[PodRewrites, None] = field(default_factory=dict)
+    """Each once, in the order in which they were seen."""
 
 
 class Surveyor:
@@ -85,12 +86,17 @@ class Surveyor:
         settings: The configuration.
         proven: By what pods are rewritten.
         opted_in: Of the namespaces that are known, whether their pods are rewritten.
+        survey: What is there already, of others who look.
     """
 
     def __init__(
-        self, settings: Settings, proven: ProvenMirrors, opted_in: Mapping[str, bool]
+        self,
+        settings: Settings,
+        proven: ProvenMirrors,
+        opted_in: Mapping[str, bool],
+        survey: Survey | None = None,
     ) -> None:
-        self.survey = Survey()
+        self.survey = survey or Survey()
         self._selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
         self._proven = proven
         self._opted_in = opted_in
@@ -111,7 +117,7 @@ class Surveyor:
         if rewritten or left:
             namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
             opted_in = self._opted_in.get(namespace)
-            self.survey.pods.append(PodRewrites(workload, opted_in, rewritten, left))
+            self.survey.pods.setdefault(PodRewrites(workload, opted_in, rewritten, left))
 
     def _find_left_out(self, body: Mapping[str, Any]) -> Iterator[LeftOut]:
         for pod in find_pod_specs(body):
