@@ -11,6 +11,7 @@ import yaml
 
 from sandbox.catalogue.images import Image
 from sandbox.local_cloud import CLUSTER, LOCATION, PROJECT, LocalCloud
+from sandbox.messaging import BUILDS, PUSHES, REFERENCES
 from shared.domain.jobs import period_of
 from shared.domain.references import Digest
 from tests.integration.conftest import CONFIG, SCALE
@@ -310,3 +311,29 @@ def test_a_dry_run_changes_nothing(start: Start) -> None:
         assert (line["due"], line["reported"], line["dry_run"]) == (1, 1, True)
         assert line["resumed"] == []
         assert (pipeline.jobs(), pipeline.mirrors()) == before
+
+
+def test_an_image_that_cloud_build_and_the_registry_tell_of_is_one_warmup(start: Start) -> None:
+    pipeline = start("registry_push", "build_notification", "image_reference", "pull_event")
+    name = "us-central1-docker.pkg.dev/demo/apps/told-twice"
+    image = Image((1_000_000, MEDIUM - 1_000_000), build=name)
+    digest = pipeline.cloud.artifact_registry.push(name, "1", image)
+    build = {
+        "id": "build-1",
+        "status": "SUCCESS",
+        "results": {"images": [{"name": f"{name}:1", "digest": digest}]},
+    }
+    pushed = {"action": "INSERT", "digest": f"{name}@{digest}", "tag": f"{name}:1"}
+
+    pipeline.publish(BUILDS, build, {"status": "SUCCESS"})
+    pipeline.publish(PUSHES, pushed)
+    pipeline.wait(lambda: bool(pipeline.jobs()))
+    settle(pipeline)
+
+    (job,) = pipeline.jobs()
+    assert annotation(job, "digest") == digest
+    (fact,) = payloads(pipeline, "warmup.finished")
+    assert (fact["outcome"], fact["mirror"]) == ("pulled", f"{name}@{digest}")
+    published = pipeline.messages(REFERENCES)
+    kinds = {message.attributes["cause"] for message in published}
+    assert kinds == {"build", "push"}
