@@ -17,6 +17,8 @@ _TOLD: Final = {
     "due": "warmups due: {}",
     "reported": "warmups reported late: {}",
     "removed": "Jobs removed: {}",
+    "moved": "tags that were moved: {}",
+    "bypassed": "images that bypass a proven mirror: {}",
     "ended": "ended Job {}",
     "resumed": "resumed Job {}",
     "passed": "not prewarmed: {}",
