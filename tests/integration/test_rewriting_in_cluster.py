@@ -146,14 +146,14 @@ def test_a_pod_of_a_namespace_that_did_not_opt_in_is_the_same_to_the_byte(
 
 def test_a_debugger_is_rewritten_and_the_pod_around_it_is_not(api: Api) -> None:
     set_parameter(api, {})
-    created = api.create("pods", pod(container("nginx")), OPTED_IN, user=DEV)
+    written = pod(container("nginx"), metadata={"name": "debugged"})
+    api.create("pods", written, OPTED_IN, user=DEV)
     set_parameter(api, PROVEN)
-    created["spec"]["ephemeralContainers"] = [container("busybox", "debugger")]
+    patch = {"spec": {"ephemeralContainers": [container("busybox", "debugger")]}}
 
-    debugged = api.replace(
-        "pods", "trainer", created, OPTED_IN, user=DEV, subresource="ephemeralcontainers"
+    debugged = api.patch(
+        "pods", "debugged", patch, OPTED_IN, user=DEV, subresource="ephemeralcontainers"
     )
-    api.delete("pods", "trainer", OPTED_IN, user=DEV, grace_period_s=0)
 
     spec = debugged["spec"]
     assert spec["ephemeralContainers"][0]["image"] == f"{HUB}/library/busybox"
