@@ -76,10 +76,12 @@ def _sweeping() -> Sweeping:
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
     from shared.clients.cloud_logging import FactLog
+    from shared.clients.prewarming import PrewarmingClient
     from shared.clients.pubsub import ReferencePublisher
     from shared.clients.registries import RegistryClient
     from shared.workflows.launching import Launcher
     from shared.workflows.mirroring import Mirrors
+    from shared.workflows.prewarming import Prewarming
     from shared.workflows.reporting import Reporting
 
     settings, endpoints = _settings(), _endpoints()
@@ -97,7 +99,16 @@ def _sweeping() -> Sweeping:
     return Sweeping(
         settings,
         mirrors=mirrors,
-        launcher=Launcher(settings, mirrors=mirrors, report=reporting.report_job),
+        launcher=Launcher(
+            settings,
+            mirrors=mirrors,
+            report=reporting.report_job,
+            prewarming=Prewarming(
+                settings,
+                api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
+                write=reporting.write,
+            ),
+        ),
         reporting=reporting,
         publisher=lambda: ReferencePublisher(
             settings.deployment_project, emulator_host=endpoints.pubsub

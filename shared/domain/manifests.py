@@ -114,6 +114,10 @@ class Manifest:
         found = exact or variants or (unnamed if len(unnamed) == 1 else [])
         return found[0].digest if found else None
 
+    def platform_digest(self, platform: str) -> Digest | None:
+        """Return the digest of what a node of a platform runs: a single manifest is its own."""
+        return self.digest_for(platform) if self.is_index else self.digest
+
 
 def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest:
     """

@@ -60,14 +60,14 @@ class Inquiry:
             return Manifest(source.mirror.digest)
         return self._ask(source, lambda: self.mirrors.resolve(source))
 
-    def is_small(
-        self, source: Source, manifest: Manifest, platform: str | None, min_bytes: int
-    ) -> bool | None:
+    def fetch_platform(
+        self, source: Source, manifest: Manifest, platform: str | None
+    ) -> Manifest | None:
         """
-        Ask whether an image is smaller than is worth warming; None if it is left alone this time.
+        Ask for the manifest of a platform; None if the image is left alone this time.
 
         Where the platform is left open, and the image has none for the usual one, who warms will
-        tell: the node is known then.
+        tell: the node is known then. That is the index itself, here.
 
         Raises:
             MissingMirrorError: Its mirror has yet to be made.
@@ -79,9 +79,9 @@ class Inquiry:
         if known is not None and known.is_index:
             index, wanted = known, platform or DEFAULT_PLATFORM
             if platform is None and not index.digest_for(wanted):
-                return False
+                return index
             known = self._ask(source, lambda: self.mirrors.fetch_platform(source, index, wanted))
-        return None if known is None else known.image_bytes < min_bytes
+        return known
 
     def as_details(self) -> dict[str, Any]:
         """Return what the log line says of what was left alone."""

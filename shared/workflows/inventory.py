@@ -6,7 +6,7 @@ with the number of workloads.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from shared.domain.image_fields import find_image_fields
@@ -21,6 +21,7 @@ from shared.domain.placements import Placement
 from shared.domain.proofs import PARAMETER_NAME, ProvenMirrors
 from shared.domain.references import Digest, InvalidReferenceError, parse_digest
 from shared.domain.rewriting import read_originals, rewrite_field
+from shared.domain.schedules import Schedule
 from shared.domain.selection import Selection
 from shared.domain.untrusted import field_at, mappings_of, text_of
 from shared.domain.workloads import find_pod_specs
@@ -83,6 +84,17 @@ class Use:
     platform: str | None
     workload: str
     """The first of those that name it so, in the form of the audit log."""
+    workloads: int = 1
+    """How many name it so."""
+    schedules: frozenset[Schedule] = frozenset()
+    """Of those among them that start by the clock."""
+
+    def also(self, schedule: Schedule | None) -> "Use":
+        """Return the same with one workload more."""
+        schedules = self.schedules
+        if schedule is not None and len(schedules) < _MAX_WORKLOADS:
+            schedules |= {schedule}
+        return replace(self, workloads=self.workloads + 1, schedules=schedules)
 
 
 @dataclass(slots=True)
@@ -162,6 +174,8 @@ class Reader:
         namespace, name = (text_of(field_at(body, ("metadata", key))) or "" for key in _NAME)
         self.inventory.workloads += 1
         workload = resource_name(api_version, plural, namespace, name)
+        schedule = _schedule_of(body) if plural == "cronjobs" else None
+        named: dict[tuple[str, str, str | None], Use] = {}
         for pod in find_pod_specs(body):
             if not self._selection.wants(pod):
                 continue
@@ -169,10 +183,10 @@ class Reader:
             for image in pod.images:
                 if self._selection.admits(image.reference):
                     key = (image.text, placement.canonical, pod.platform)
-                    if key not in self.inventory.uses:
-                        use = Use(image, placement, pod.platform, workload)
-                        self.inventory.uses[key] = use
+                    named[key] = Use(image, placement, pod.platform, workload, workloads=0)
                     self._used.add(image.text)
+        for key, use in named.items():
+            self.inventory.uses[key] = self.inventory.uses.get(key, use).also(schedule)
 
     def read_running(self, pod: Mapping[str, Any]) -> None:
         """Take up the digests that a pod runs, and what it runs past a mirror, of what is used."""
@@ -227,6 +241,14 @@ def _digest_of(image_id: str | None) -> Digest | None:
         return parse_digest(digest) if at else None
     except InvalidReferenceError:
         return None
+
+
+def _schedule_of(cron_job: Mapping[str, Any]) -> Schedule | None:
+    """Return when a CronJob starts; None while it is suspended."""
+    text = text_of(field_at(cron_job, ("spec", "schedule")))
+    if not text or field_at(cron_job, ("spec", "suspend")) is True:
+        return None
+    return Schedule(text, text_of(field_at(cron_job, ("spec", "timeZone"))))
 
 
 def _is_past(body: Mapping[str, Any]) -> bool:

@@ -103,7 +103,7 @@ class Launcher:
         self._settings = settings
         self._mirrors = mirrors
         self._report = report
-        self._prewarming = prewarming
+        self.prewarming = prewarming
         self._helpers: dict[str, ImageReference] = {}
 
     def launch(self, cluster: Cluster, order: Order, target: Target) -> Launch:
@@ -234,15 +234,16 @@ class Launcher:
         self, cluster: Cluster, order: Order, target: Target, image_bytes: int | None
     ) -> PrewarmStep:
         """Let Artifact Registry warm an image, if it can."""
-        if self._prewarming is None:
+        if self.prewarming is None:
             ask_nobody()
         platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
-        if image_bytes is None:
+        digest = order.manifest.platform_digest(platform)
+        if image_bytes is None or digest is None:
             raise RungUnavailableError(f"the image has no manifest for {platform}")
-        wanted = make_prewarm_order(order, platform, cluster.name, image_bytes)
+        wanted = make_prewarm_order(order, digest, platform, cluster.name, image_bytes)
         if wanted is None:
             raise RungUnavailableError("the image lies in no repository of Artifact Registry")
-        return self._prewarming.serve(wanted, partial(self._was_pulled, cluster, order, target))
+        return self.prewarming.serve(wanted, partial(self._was_pulled, cluster, order, target))
 
     def _was_pulled(self, cluster: Cluster, order: Order, target: Target) -> bool:
         """Whether a node pulled the image in the last warmup: that one still stands."""

@@ -44,6 +44,7 @@ class Queue:
 
     retry_at: dict[JobName, datetime | None] = field(default_factory=dict)
     """Of each, when its warmup is due again; None where it is not: it warms, or has warmed."""
+    complete: set[JobName] = field(default_factory=set)
     images: set[str] = field(default_factory=set)
     """What they warm or warmed, as users wrote it."""
     reported: int = 0
@@ -55,6 +56,10 @@ class Queue:
             return False
         retry_at = self.retry_at[name]
         return retry_at is None or now < retry_at
+
+    def has_warmed(self, name: JobName) -> bool:
+        """Whether a Job of that name stands and is complete."""
+        return name in self.complete
 
 
 def mend_queue(cluster: Cluster, settings: Settings, reporting: Reporting, now: datetime) -> Queue:
@@ -81,6 +86,8 @@ def mend_queue(cluster: Cluster, settings: Settings, reporting: Reporting, now: 
         fact = _report(cluster, reporting, body)
         queue.reported += fact is not None
         queue.retry_at[state.name] = _retry_at(body, fact, period, now) if state.is_failed else None
+        if state.is_complete:
+            queue.complete.add(state.name)
         queue.images.add(text_of(field_at(body, (*_ANNOTATIONS, IMAGE_ANNOTATION))) or "")
     return queue
 

@@ -24,6 +24,7 @@ from shared.domain.prewarming import (
     PrewarmRefusedError,
     RefusalKind,
 )
+from shared.domain.references import Digest
 from shared.domain.repositories import RepositoryName
 from shared.domain.times import format_time
 from shared.domain.verdicts import Evidence
@@ -95,23 +96,26 @@ class PrewarmOrder:
 
 
 def make_prewarm_order(
-    order: Order, platform: str, cluster: ClusterName, image_bytes: int
+    order: Order, digest: Digest, platform: str, cluster: ClusterName, image_bytes: int
 ) -> PrewarmOrder | None:
     """
-    Return the order for one platform of an image.
+    Return the order for one platform of an image; None for what Artifact Registry does not have.
 
-    None for what lies outside Artifact Registry, or is not there for that platform.
+    Args:
+        order: The image.
+        digest: Of the platform's manifest.
+        platform: ``os/architecture``.
+        cluster: Where it shall be warm.
+        image_bytes: Compressed; 0 where nothing will be asked for.
     """
-    manifest = order.manifest
-    digest = manifest.digest_for(platform) if manifest.is_index else manifest.digest
-    version = digest and ArtifactVersion.of(order.source.mirror, digest, platform)
-    if not version:
+    version = ArtifactVersion.of(order.source.mirror, digest, platform)
+    if version is None:
         return None
     return PrewarmOrder(
         subject=Subject(
             image=order.request.image,
             mirror=str(order.pulled),
-            digest=manifest.digest,
+            digest=order.manifest.digest,
             cluster=str(cluster),
             cause=order.request.cause,
         ),

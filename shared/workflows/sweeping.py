@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
@@ -11,6 +11,9 @@ from shared.domain.facts import MirrorBypassed, Subject, TagMoved
 from shared.domain.jobs import JobName
 from shared.domain.manifests import Manifest
 from shared.domain.outcomes import Outcome
+from shared.domain.placements import DEFAULT_PLATFORM
+from shared.domain.prewarm_plans import Wanted
+from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest, ImageReference
 from shared.domain.requests import Cause, ReferenceRequest
 from shared.domain.selection import Selection
@@ -23,7 +26,9 @@ from shared.workflows.launching import Launcher
 from shared.workflows.mending import Cluster as MendedCluster
 from shared.workflows.mending import Queue, mend_queue
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
-from shared.workflows.orders import Order, Target
+from shared.workflows.orders import Order, Target, wanted_platform
+from shared.workflows.prewarming import PrewarmOrder, make_prewarm_order
+from shared.workflows.renewing import Renewal
 from shared.workflows.reporting import Reporting
 from shared.workflows.turns import resume_next
 
@@ -57,6 +62,12 @@ class _Image:
         """What users wrote."""
         return {use.image.text for use in self.uses}
 
+    def next_start(self, now: datetime, within: timedelta) -> datetime | None:
+        """When the first of its workloads starts by the clock."""
+        schedules = frozenset().union(*(use.schedules for use in self.uses))
+        starts = [each.next_start(now, within) for each in schedules]
+        return min((start for start in starts if start is not None), default=None)
+
 
 @dataclass(slots=True)
 class _Sweep:
@@ -68,6 +79,8 @@ class _Sweep:
     """When the tick was published: what is due is counted from it."""
     queue: Queue
     inquiry: Inquiry
+    renewal: Renewal | None = None
+    """What Artifact Registry prewarms; None where the ladder has no such rung."""
     asked: set[JobName | tuple[str, ...]] = field(default_factory=set)
     """Warmups that are asked for: two tags of one digest are one."""
     moved: int = 0
@@ -102,7 +115,7 @@ class Sweeping:
         Args:
             settings: The configuration.
             mirrors: Those of the deployment; made so that they only look.
-            launcher: Knows the names of warmups.
+            launcher: Knows the names of warmups, and has what prewarms.
             reporting: Writes facts.
             publisher: Makes the publisher, once there is something to publish.
         """
@@ -132,9 +145,12 @@ class Sweeping:
         resumed = [] if settings.dry_run else resume_next(cluster, settings.max_running)
         inventory = read_inventory(cluster, settings)
         inquiry = Inquiry(self._mirrors, settings.sweep_share)
-        sweep = _Sweep(cluster, message_id, now, queue, inquiry)
+        renewal = self._make_renewal()
+        sweep = _Sweep(cluster, message_id, now, queue, inquiry, renewal)
         images = self._group(sweep, inventory)
         due = self._publish(self._find_due(sweep, images, inventory.running))
+        # Once all is known that is wanted: not everything may have room.
+        due += 0 if renewal is None else self._publish(renewal.carry_out())
         self._report_bypasses(sweep, inventory)
         if inquiry.failure is not None and not inquiry.was_answered:
             raise inquiry.failure
@@ -149,8 +165,15 @@ class Sweeping:
             "moved": sweep.moved,
             "bypassed": sweep.bypassed,
             **inquiry.as_details(),
+            **({} if renewal is None else renewal.as_details()),
         }
         return Outcome("handled", details | ({"dry_run": True} if settings.dry_run else {}))
+
+    def _make_renewal(self) -> Renewal | None:
+        prewarming = self._launcher.prewarming
+        if prewarming is None or PREWARM_RUNG not in self._settings.ladder:
+            return None
+        return Renewal(prewarming, self._settings)
 
     def _group(self, sweep: _Sweep, inventory: Inventory) -> list[_Image]:
         """
@@ -215,15 +238,37 @@ class Sweeping:
             name = self._launcher.job_name(sweep.cluster.name, order, target)
             if name in sweep.asked or sweep.queue.is_served(name, sweep.now):
                 continue
-            min_bytes = self._settings.min_image_bytes
-            is_small = sweep.inquiry.is_small(image.source, manifest, use.platform, min_bytes)
-            if is_small is None:
+            if _is_kept(sweep, order, target, manifest):
                 continue
-            if is_small:
+            known = sweep.inquiry.fetch_platform(image.source, manifest, use.platform)
+            if known is None:
+                continue
+            if not known.is_index and known.image_bytes < self._settings.min_image_bytes:
                 sweep.inquiry.skipped["too_small"] += 1
                 continue
             sweep.asked.add(name)
-            yield request
+            if not self._is_renewed(sweep, image, order, target, known):
+                yield request
+
+    def _is_renewed(
+        self, sweep: _Sweep, image: _Image, order: Order, target: Target, known: Manifest
+    ) -> bool:
+        """Whether Artifact Registry keeps warm what is due, so that no reference is needed."""
+        renewal, wish = sweep.renewal, _prewarm_order(sweep, order, target, known)
+        if renewal is None or wish is None:
+            return False
+        if renewal.keeps(wish):
+            return True
+        earlier = self._launcher.earlier_names(sweep.cluster.name, order, target)
+        wanted = Wanted(
+            digest=wish.version.digest,
+            location=wish.location,
+            image_bytes=wish.image_bytes,
+            workloads=sum(use.workloads for use in image.uses),
+            next_start=image.next_start(sweep.now, timedelta(days=self._settings.prewarm_days)),
+        )
+        was_pulled = any(map(sweep.queue.has_warmed, earlier))
+        return renewal.takes(wish, wanted, order.request, was_pulled=was_pulled)
 
     def _requests_all(self, sweep: _Sweep, image: _Image) -> Iterator[ReferenceRequest]:
         """Yield a request for each target and platform of an image of which nothing is known."""
@@ -289,6 +334,23 @@ class Sweeping:
             self._publisher().publish(batch)
             count += len(batch)
         return count
+
+
+def _is_kept(sweep: _Sweep, order: Order, target: Target, manifest: Manifest) -> bool:
+    """Whether Artifact Registry has prewarmed an image, as far as no registry need be asked."""
+    wish = _prewarm_order(sweep, order, target, manifest)
+    return sweep.renewal is not None and wish is not None and sweep.renewal.keeps(wish)
+
+
+def _prewarm_order(
+    sweep: _Sweep, order: Order, target: Target, manifest: Manifest
+) -> PrewarmOrder | None:
+    platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
+    digest = manifest.platform_digest(platform)
+    if sweep.renewal is None or digest is None:
+        return None
+    # An index says nothing of the size of what is in it.
+    return make_prewarm_order(order, digest, platform, sweep.cluster.name, manifest.image_bytes)
 
 
 def _request(sweep: _Sweep, use: Use) -> ReferenceRequest:
