@@ -1,14 +1,13 @@
 """A plan, for a person and for other programs."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from cli.plan_sources import Material
@@ -36,7 +35,7 @@ _RESULTS: dict[Result, tuple[str, str]] = {
 }
 
 _MAX_PODS = 200
-"""Rows of a table that a person reads; ``--json`` has all of them."""
+"""Workloads that a person reads of; ``--json`` has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Plan:
 
 
 def print_plan(plan: Plan) -> None:
-    """Print a plan in sections, each with a table; a section without rows is left out."""
+    """Print a plan in sections; one that would be empty is left out."""
     console = make_console()
     console.print(Text(f"Plan for {harmless(plan.material.about)}", "bold"), soft_wrap=True)
     _print_mirrors(console, plan.mirrors)
@@ -99,38 +98,53 @@ def print_plan(plan: Plan) -> None:
 
 
 def _print_mirrors(console: Console, mirrors: Sequence[PlannedMirror]) -> None:
-    table = _table("upstream", "mirror", "")
+    _print_title(console, f"Mirrors ({len(mirrors)})", mirrors)
+    upstream, address = (
+        max((len(name) for name in names), default=0)
+        for names in ([each.upstream for each in mirrors], [each.address for each in mirrors])
+    )
     for each in mirrors:
         text, style = _STATES[each.state]
-        table.add_row(each.upstream, each.address, Text(text, style))
-    _print_section(console, f"Mirrors ({len(mirrors)})", table)
+        line = f"{each.upstream.ljust(upstream)}  {each.address.ljust(address)}  "
+        console.print(Text.assemble(line, (text, style)), soft_wrap=True)
 
 
 def _print_warmed(console: Console, images: Sequence[PlannedImage]) -> None:
-    table = _table("image", "size", "target", "rung", "", "asked for by")
+    _print_title(console, f"Images to be warmed ({len(images)})", images)
+    steps = [step for image in images for step in image.steps]
+    size, target, rung = (
+        max((len(show(step)) for step in steps), default=0)
+        for show in (_show_size, _show_target, _show_rung)
+    )
     for image in images:
-        for number, step in enumerate(image.steps):
+        _print_image(console, image.image, Text(), image.workloads)
+        for step in image.steps:
             text, style = _RESULTS[step.result]
-            table.add_row(
-                "" if number else harmless(image.image),
-                show_bytes(step.image_bytes),
-                step.target or "",
-                step.rung or "unknown",
-                Text(step.reason if step.result == "refused" and step.reason else text, style),
-                "" if number else _show_workloads(image.workloads),
+            line = (
+                f"    {_show_size(step).rjust(size)}  {_show_target(step).ljust(target)}"
+                f"  {_show_rung(step).ljust(rung)}  "
             )
-    _print_section(console, f"Images to be warmed ({len(images)})", table)
+            said = _explain_refusal(step) if step.result == "refused" else text
+            console.print(Text.assemble(harmless(line), (harmless(said), style)), soft_wrap=True)
+
+
+def _show_size(step: Step) -> str:
+    return "size unknown" if step.image_bytes is None else show_bytes(step.image_bytes)
+
+
+def _show_target(step: Step) -> str:
+    return step.target or ""
+
+
+def _show_rung(step: Step) -> str:
+    return step.rung or "rung unknown"
 
 
 def _print_left_alone(console: Console, plan: Plan) -> None:
     lines = list(_find_left_alone(plan))
     _print_title(console, f"Left alone ({len(lines)})", lines)
     for image, why, explanation, workloads in lines:
-        asked = _show_workloads(workloads)
-        console.print(
-            Text.assemble(harmless(image), "  ", why, ("  " + asked if asked else "", "dim")),
-            soft_wrap=True,
-        )
+        _print_image(console, image, why, workloads)
         console.print(_indented(explanation))
 
 
@@ -164,11 +178,14 @@ def _print_rewritten(console: Console, pods: Iterable[PodRewrites]) -> None:
 
 
 def _print_skipped(console: Console, material: Material) -> None:
-    skipped = list(_find_skipped(material))
-    table = _table("workload", "image", "why")
-    for row in skipped[:_MAX_PODS]:
-        table.add_row(*map(harmless, row))
-    _print_section(console, "Images of pods that keep their names", table)
+    skipped: dict[str, list[str]] = {}
+    for workload, image, why in _find_skipped(material):
+        skipped.setdefault(workload, []).append(f"{image}: {why}")
+    _print_title(console, "Images of pods that keep their names", skipped)
+    for workload, lines in islice(skipped.items(), _MAX_PODS):
+        console.print(Text(harmless(workload)), soft_wrap=True)
+        for line in lines:
+            console.print(_indented(line))
     _print_more(console, len(skipped))
 
 
@@ -193,10 +210,11 @@ def _find_skipped(material: Material) -> Iterator[tuple[str, str, str]]:
 
 
 def _print_rejected(console: Console, rejected: Sequence[dict[str, Any]]) -> None:
-    table = _table("entry", "why it is not understood")
+    _print_title(console, f"Rejected ({len(rejected)})", rejected)
     for each in rejected:
-        table.add_row(f"{harmless(each['file'])}:{each['line']}", harmless(each["reason"]))
-    _print_section(console, f"Rejected ({len(rejected)})", table)
+        text = f"{harmless(each['file'])}:{each['line']}"
+        console.print(Text.assemble((text, "red")), soft_wrap=True)
+        console.print(_indented(each["reason"]))
 
 
 def _print_notes(console: Console, plan: Plan) -> None:
@@ -212,7 +230,7 @@ def _print_notes(console: Console, plan: Plan) -> None:
     notes += [f"unknown of {count(n, 'image')}: {why}" for why, n in doubts.most_common()]
     _print_title(console, "What to know", notes)
     for each in notes:
-        console.print(Text("- ") + Text(harmless(each)))
+        console.print(_indented(each))
     console.print()
 
 
@@ -244,6 +262,10 @@ def _word_for(step: Step) -> str:
 def _explain(step: Step, settings: Settings) -> str:
     if step.result == "too_small":
         return f"{show_bytes(step.image_bytes)}, below {show_bytes(settings.min_image_bytes)}"
+    return _explain_refusal(step)
+
+
+def _explain_refusal(step: Step) -> str:
     return ". ".join(each for each in (step.reason, step.hint) if each)
 
 
@@ -284,29 +306,15 @@ def _print_more(console: Console, number: int) -> None:
         console.print(f"  … and {number - _MAX_PODS} more (--json has all)")
 
 
-def _print_section(console: Console, title: str, table: Table) -> None:
-    if table.row_count:
-        _print_title(console, title, table.rows)
-        console.print(table)
+def _print_image(console: Console, image: str, word: Text, workloads: Iterable[str]) -> None:
+    parts = (Text(harmless(image)), word, Text(_show_workloads(workloads), "dim"))
+    console.print(Text("  ").join(each for each in parts if each), soft_wrap=True)
 
 
-def _print_title(console: Console, title: str, rows: Sequence[object]) -> None:
+def _print_title(console: Console, title: str, rows: Collection[object]) -> None:
     if rows:
         console.print(Text(f"\n{title}", "bold"))
 
 
 def _indented(text: str) -> Padding:
     return Padding(Text(harmless(text), "dim"), (0, 0, 0, 4))
-
-
-def _table(*columns: str) -> Table:
-    """Return a table in which the names that a person may copy are broken last."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="dim")
-    for name in columns:
-        table.add_column(
-            name,
-            overflow="fold",
-            justify="right" if name == "size" else "left",
-            no_wrap=name in {"image", "size", "mirror", "target", "rung", "upstream"},
-        )
-    return table
