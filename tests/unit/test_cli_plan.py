@@ -1,0 +1,245 @@
+"""prestream plan of files: what a person is told, and what stays unknown."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+from tests.fakes.warmups import L4
+
+PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
+HUB = "us-docker.pkg.dev/demo/dockerhub-mirror"
+OFFLINE = ("--offline", "--location", "us")
+
+MANIFESTS = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: ml, labels: {prestream.dev/rewrite: enabled}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: web}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: trainer, namespace: ml}
+spec:
+  template:
+    spec:
+      nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4, team: a}
+      containers:
+      - {name: a, image: "anyscale/ray-ml:2.7.0", resources: {limits: {nvidia.com/gpu: 1}}}
+      - {name: b, image: "No Image"}
+---
+{"kind": "List", "apiVersion": "v1", "items": [
+  {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "site", "namespace": "web"},
+   "spec": {"containers": [{"name": "a", "image": "nginx"}]}},
+  {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "odd", "namespace": "ml"},
+   "spec": {"imagePullSecrets": [{"name": "s"}], "containers": [
+     {"name": "a", "image": "quay.io/acme/app:1", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
+     {"name": "b", "image": "registry.example/x/y:1"}]}}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: dns, namespace: kube-system, creationTimestamp: 2026-01-01T00:00:00Z}
+spec:
+  containers: [{name: a, image: hidden/app}]
+  nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    return {
+        "PRESTREAM_CONFIG": str(config),
+        "GOOGLE_CLOUD_PROJECT": "demo",
+        "HOME": str(tmp_path),
+    }
+
+
+def run(environ: Mapping[str, str], *arguments: str | Path, text: str = "") -> Result:
+    names = ["plan", *(str(each) for each in arguments)]
+    return CliRunner().invoke(app, names, input=text, obj=environ)
+
+
+def plan(environ: Mapping[str, str], *arguments: str | Path, text: str = MANIFESTS) -> Any:
+    result = run(environ, "--json", *arguments, text=text)
+    assert result.exit_code in {0, 3}, result.stderr
+    return json.loads(result.stdout)
+
+
+def outcomes(planned: Any) -> dict[str, str]:
+    """Return what comes of each image, by the word of the plan."""
+    warmed = {
+        image["image"]: image["steps"][0]["outcome"] or image["steps"][0]["result"]
+        for image in planned["images"]
+    }
+    return warmed | {each["image"]: each["why"] for each in planned["left_out"]}
+
+
+def test_each_image_of_manifests_is_warmed_or_left_alone_for_a_reason(
+    environ: dict[str, str],
+) -> None:
+    assert outcomes(plan(environ, *OFFLINE, "-f", "-")) == {
+        "anyscale/ray-ml:2.7.0": "warm_unless_small",
+        "No Image": "invalid",
+        "nginx": "no_accelerator",
+        "quay.io/acme/app:1": "warm_unless_small",
+        "registry.example/x/y:1": "not_allowed",
+    }
+
+
+def test_the_placement_is_reduced_as_the_functions_reduce_it(environ: dict[str, str]) -> None:
+    planned = plan(environ, *OFFLINE, "-f", "-")
+
+    image = planned["images"][0]
+    assert image["steps"][0]["target"] == L4.name
+    assert image["workloads"] == ["apps/v1/namespaces/ml/deployments/trainer"]
+
+
+def test_pods_are_rewritten_where_their_namespace_opted_in(environ: dict[str, str]) -> None:
+    pods = {
+        each["workload"].rpartition("/")[2]: each
+        for each in plan(environ, *OFFLINE, "-f", "-")["pods"]
+    }
+
+    assert pods["trainer"]["opted_in"] is True
+    assert pods["trainer"]["rewritten"] == [
+        {"image": "anyscale/ray-ml:2.7.0", "mirror": f"{HUB}/anyscale/ray-ml:2.7.0"}
+    ]
+    assert pods["site"]["opted_in"] is False
+    assert [each["left"] for each in pods["odd"]["left"]] == ["pull_secrets", "no_mirror"]
+
+
+def test_what_was_not_asked_is_unknown_and_said_to_be(environ: dict[str, str]) -> None:
+    planned = plan(environ, *OFFLINE, "-f", "-")
+    result = run(environ, *OFFLINE, "-f", "-", text=MANIFESTS)
+
+    assert {each["state"] for each in planned["mirrors"]} == {"unknown"}
+    assert {each["image_bytes"] for each in planned["images"]} == {None}
+    assert {step["rung"] for each in planned["images"] for step in each["steps"]} == {None}
+    assert "nothing was asked (--offline)" in result.stdout
+    assert "2 images to be warmed (2 of unknown size)" in result.stdout
+    assert "0 mirrors to be made, 2 perhaps" in result.stdout
+    assert "nothing was changed" in result.stdout
+
+
+def test_saved_entries_are_planned_where_their_cluster_is(environ: dict[str, str]) -> None:
+    entry = (PAYLOADS / "audit-deployment-create.json").read_text("utf-8")
+
+    planned = plan(environ, "--offline", "--from", "-", text=f"{entry}\nbroken\n")
+
+    assert {each["cluster"] for each in planned["images"]} == {
+        "projects/starling-lab/locations/europe-west4/clusters/tern"
+    }
+    assert [each["address"] for each in planned["mirrors"]] == [
+        "europe-west4-docker.pkg.dev/demo/dockerhub-mirror"
+    ]
+    assert [each["reason"] for each in planned["rejected"]] == ["no JSON object: 'broken'"]
+
+
+def test_a_rejected_entry_is_an_exit_code(environ: dict[str, str]) -> None:
+    result = run(environ, "--offline", "--from", "-", text="broken\n")
+
+    assert result.exit_code == 3
+    assert "standard input:1" in result.stdout
+
+
+def test_an_image_that_was_pushed_to_google_needs_no_location(environ: dict[str, str]) -> None:
+    build = (PAYLOADS / "build-success.json").read_text("utf-8")
+
+    planned = plan(environ, "--offline", "--from", "-", text=build)
+
+    assert {each["mirror"] is None for each in planned["images"]} == {False}
+    assert planned["mirrors"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        pytest.param([], 2, "there is no kubeconfig", id="nothing-to-read"),
+        pytest.param(["--offline"], 2, "--offline reads no cluster", id="offline-cluster"),
+        pytest.param(["-f", "-", "--from", "-"], 2, "exclude each other", id="two-sources"),
+        pytest.param(["-f", "-", "-f", "-"], 2, "read once only", id="input-twice"),
+        pytest.param(["--cluster", "gpu"], 2, "not projects/P/locations", id="half-a-name"),
+        pytest.param(["-f", "-", "--offline"], 4, "--location", id="mirrors-somewhere"),
+        pytest.param(["-f", "absent.yaml", *OFFLINE], 3, "No such file", id="no-file"),
+    ],
+)
+def test_what_makes_no_sense_is_told(
+    environ: dict[str, str], arguments: list[str], code: int, said: str
+) -> None:
+    result = run(environ, *arguments)
+
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a: [", id="no-yaml"),
+        pytest.param("a: &a [*a]", id="itself"),
+        pytest.param("a: 2\n  b: 3", id="wrong-indentation"),
+    ],
+)
+def test_manifests_that_cannot_be_read_are_told_by_their_line(
+    environ: dict[str, str], text: str
+) -> None:
+    result = run(environ, *OFFLINE, "-f", "-", text=text)
+
+    assert result.exit_code == 3
+    assert "standard input" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-13-45", "!secret x", "!!binary no", "!!int many", "=", "<<", "0o9", "1e400", ".nan"],
+)
+def test_odd_values_do_not_keep_a_manifest_from_being_read(
+    environ: dict[str, str], value: str
+) -> None:
+    text = MANIFESTS.replace("team: a", f'team: "a"}}\n      odd: {{value: {value}')
+
+    assert "anyscale/ray-ml:2.7.0" in outcomes(plan(environ, *OFFLINE, "-f", "-", text=text))
+
+
+def test_a_context_that_names_no_cluster_of_gke_needs_one(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / ".kube").mkdir()
+    config = {"contexts": [{"name": "kind"}], "current-context": "kind"}
+    (tmp_path / ".kube" / "config").write_text(json.dumps(config), encoding="utf-8")
+
+    result = run(environ)
+
+    assert result.exit_code == 2
+    assert "add --cluster" in result.stderr
+
+
+def test_a_tenants_text_does_nothing_to_the_terminal(environ: dict[str, str]) -> None:
+    text = MANIFESTS.replace('"No Image"', '"\\e[2J"')
+
+    result = run(environ, *OFFLINE, "-f", "-", text=text)
+
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["plan", "replay"])
+def test_the_reference_names_every_option(command: str) -> None:
+    reference = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
+    section = reference.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    help_text = CliRunner().invoke(app, [command, "--help"]).stdout
+
+    options = set(re.findall(r"--[a-z]+", help_text)) - {"--help"}
+
+    assert options
+    assert {each for each in options if f"`{each}" not in section} == set()
