@@ -13,11 +13,13 @@ from shared.domain.requests import ReferenceRequest
 from shared.settings import Settings, make_settings
 from shared.workflows.launching import Launcher
 from shared.workflows.mirroring import Mirrors
+from shared.workflows.prewarming import Prewarming
 from shared.workflows.reporting import Reporting
 from shared.workflows.sweeping import Sweeping
 from shared.workflows.warming import Delivery, Warming
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster
 from tests.fakes.facts import FakeFactLog
+from tests.fakes.prewarming import FakePrewarmApi
 from tests.fakes.registries import FakeRegistry, state_of
 from tests.fakes.warmups import make_node
 
@@ -89,6 +91,7 @@ class SweptWorld:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     facts: FakeFactLog = field(default_factory=FakeFactLog)
     publisher: Publisher = field(default_factory=Publisher)
+    api: FakePrewarmApi = field(default_factory=lambda: FakePrewarmApi(NOW))
     messages: int = 0
 
     def __post_init__(self) -> None:
@@ -128,7 +131,7 @@ class SweptWorld:
         sweeping = Sweeping(
             settings,
             mirrors=mirrors,
-            launcher=Launcher(settings, mirrors=mirrors, report=reporting.report_job),
+            launcher=self._launcher(settings, mirrors, reporting),
             reporting=reporting,
             publisher=lambda: self.publisher,
         )
@@ -142,7 +145,7 @@ class SweptWorld:
         warming = Warming(
             settings,
             mirrors=mirrors,
-            launcher=Launcher(settings, mirrors=mirrors, report=reporting.report_job),
+            launcher=self._launcher(settings, mirrors, reporting),
             connect=lambda _: self.cluster,
             facts=self.facts,
         )
@@ -181,6 +184,12 @@ class SweptWorld:
             if fact.event == event
         }
         return list(distinct.values())
+
+    def _launcher(self, settings: Settings, mirrors: Mirrors, reporting: Reporting) -> Launcher:
+        prewarming = Prewarming(settings, api=self.api, write=reporting.write)
+        return Launcher(
+            settings, mirrors=mirrors, report=reporting.report_job, prewarming=prewarming
+        )
 
     def _mirrors(self, settings: Settings) -> Mirrors:
         return Mirrors(

@@ -13,10 +13,12 @@ from shared.domain.requests import Cause, ReferenceRequest
 from shared.settings import make_settings
 from shared.workflows.launching import Launcher
 from shared.workflows.mirroring import Mirrors
+from shared.workflows.prewarming import Prewarming
 from shared.workflows.warming import Delivery, Warming
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.mirrors import HUB, HUB_NAME
+from tests.fakes.prewarming import FakePrewarmApi
 from tests.fakes.registries import FakeRegistry, FakeRepositories, state_of
 from tests.fakes.warmups import L4
 
@@ -36,6 +38,7 @@ class Scene:
     def __init__(self, *, is_autopilot: bool = False, **values: Any) -> None:
         self.values: Mapping[str, Any] = values
         self.registry = FakeRegistry()
+        self.api = FakePrewarmApi(PUBLISHED)
         for name, tag, image in (
             ("anyscale/ray-ml", "2.7.0", RAY),
             ("anyscale/ray-ml", "latest", RAY),
@@ -66,7 +69,10 @@ class Scene:
         document = Document(dict(self.values))
         settings = make_settings(document, {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
         mirrors = Mirrors(settings, registry=self.registry, repositories=lambda: self.repositories)
-        self.launcher = Launcher(settings, mirrors=mirrors, report=self._report)
+        prewarming = Prewarming(settings, api=self.api, write=self.facts.write)
+        self.launcher = Launcher(
+            settings, mirrors=mirrors, report=self._report, prewarming=prewarming
+        )
         self.warming = Warming(
             settings,
             mirrors=mirrors,

@@ -1,0 +1,150 @@
+"""
+What prewarming promises to the workflows: one suite for the fake and for the client.
+
+A module that runs it names its class as tests, and has a fixture ``world``.
+"""
+
+from datetime import timedelta
+from typing import Protocol
+
+import pytest
+
+from sandbox.catalogue.images import Image
+from shared.domain.prewarming import ArtifactVersion, PrewarmRefusedError
+from shared.domain.references import Digest, parse_reference
+from shared.domain.repositories import RepositoryName
+from shared.workflows.prewarming import PrewarmApi
+
+APPS = RepositoryName("demo", "us-central1", "apps")
+REGION, OTHER_REGION = "us-central1", "europe-west4"
+TOOL = Image((500_000, 30_000_000), build="tool")
+LARGE = Image((60_000_000_000,), build="large")
+SECOND = Image((50_000_000_000,), build="second")
+
+
+class World(Protocol):
+    """Artifact Registry, as a test arranges it."""
+
+    api: PrewarmApi
+
+    def push(self, path: str, image: Image) -> None:
+        """Push an image to the repository ``apps``."""
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass."""
+
+    def fail(self, reason: str) -> None:
+        """Let what is asked for from now on not be cached."""
+
+    def limit(self, size: int) -> None:
+        """Let a project have so many bytes prewarmed."""
+
+
+def version_of(path: str, image: Image) -> ArtifactVersion:
+    """Return the version that an image of the repository ``apps`` is."""
+    reference = parse_reference(f"{APPS.registry}/{APPS.path}/{path}:1")
+    version = ArtifactVersion.of(reference, Digest(image.digest), "linux/amd64")
+    assert version is not None
+    return version
+
+
+def pushed(world: World, path: str, image: Image) -> ArtifactVersion:
+    """Push an image, and return its version."""
+    world.push(path, image)
+    return version_of(path, image)
+
+
+class PrewarmingConformance:
+    """The promises."""
+
+    def test_what_nobody_asked_for_is_not_prewarmed(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+
+        assert world.api.check(version, location=REGION) is None
+        assert list(world.api.list_artifacts(APPS)) == []
+
+    def test_what_was_asked_for_is_caching_then_active_then_gone(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+
+        world.api.prewarm(version, location=REGION, retention_days=2)
+        first = world.api.check(version, location=REGION)
+        world.advance(timedelta(minutes=2))
+        second = world.api.check(version, location=REGION)
+        world.advance(timedelta(days=2))
+
+        assert first is not None
+        assert second is not None
+        assert (first.state, second.state) == ("CACHING", "ACTIVE")
+        assert (second.digest, second.location) == (TOOL.digest, REGION)
+        assert second.image_bytes == TOOL.manifests[0].image_bytes
+        assert second.created is not None
+        assert second.expires - second.created == timedelta(days=2)
+        assert second.uri.endswith(f"team/tool@{TOOL.digest}")
+        assert world.api.check(version, location=REGION) is None
+
+    def test_asking_again_keeps_it_longer(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+        world.api.prewarm(version, location=REGION, retention_days=3)
+        world.advance(timedelta(days=2))
+        before = world.api.check(version, location=REGION)
+
+        renewed = world.api.prewarm(version, location=REGION, retention_days=3)
+
+        assert before is not None
+        assert renewed is not None
+        assert renewed.state == "ACTIVE"
+        assert renewed.created == before.created
+        assert renewed.expires > before.expires + timedelta(days=1)
+
+    def test_what_cannot_be_cached_says_why(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+        world.fail("layer is broken")
+        world.api.prewarm(version, location=REGION, retention_days=3)
+        world.advance(timedelta(minutes=2))
+
+        found = world.api.check(version, location=REGION)
+
+        assert found is not None
+        assert (found.state, found.error) == ("FAILED", "layer is broken")
+
+    def test_a_version_that_there_is_not_is_refused(self, world: World) -> None:
+        pushed(world, "team/other", LARGE)
+        version = version_of("team/tool", TOOL)
+
+        with pytest.raises(PrewarmRefusedError) as refused:
+            world.api.prewarm(version, location=REGION, retention_days=3)
+
+        assert refused.value.kind == "unknown"
+        assert world.api.check(version, location=REGION) is None
+
+    def test_where_there_is_no_room_nothing_is_evicted(self, world: World) -> None:
+        world.limit(100_000_000_000)
+        first = pushed(world, "large", LARGE)
+        second = pushed(world, "second", SECOND)
+        world.api.prewarm(first, location=REGION, retention_days=3)
+
+        with pytest.raises(PrewarmRefusedError) as refused:
+            world.api.prewarm(second, location=REGION, retention_days=3)
+
+        assert refused.value.kind == "full"
+        assert [each.digest for each in world.api.list_artifacts(APPS)] == [LARGE.digest]
+
+    def test_each_region_has_its_own(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+
+        world.api.prewarm(version, location=OTHER_REGION, retention_days=3)
+
+        assert world.api.check(version, location=REGION) is None
+        assert [each.location for each in world.api.list_artifacts(APPS)] == [OTHER_REGION]
+
+    def test_what_is_removed_is_gone_and_removing_it_again_is_no_error(self, world: World) -> None:
+        version = pushed(world, "team/tool", TOOL)
+        world.api.prewarm(version, location=REGION, retention_days=3)
+
+        world.api.remove(version, location=REGION)
+        world.api.remove(version, location=REGION)
+
+        assert world.api.check(version, location=REGION) is None
+
+    def test_of_an_unknown_repository_nothing_is_prewarmed(self, world: World) -> None:
+        assert list(world.api.list_artifacts(RepositoryName("demo", REGION, "nothing"))) == []
