@@ -23,15 +23,18 @@ from cli.exits import EXIT_CODES, ExitCode, fail
 from cli.log_exports import STANDARD_INPUT
 from cli.plan_report import Plan, print_plan
 from cli.plan_sources import Material, gather_cluster, gather_exports, gather_manifests
+from cli.saved_events import NoFacts
 from cli.terminal import is_watched
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.credentials import has_credentials
 from shared.clients.endpoints import Endpoints
+from shared.clients.prewarming import PrewarmingClient
 from shared.clients.registries import RegistryClient
 from shared.domain.clusters import ClusterName
 from shared.settings import Settings
 from shared.workflows.mirroring import Mirrors
 from shared.workflows.planning import PlannedImage, Planning, Wish
+from shared.workflows.prewarming import Prewarming
 
 _OFFLINE = "nothing was asked (--offline)"
 _NO_CREDENTIALS = (
@@ -133,15 +136,21 @@ def _plan(
     if offline is None and endpoints.artifact_registry is None and not has_credentials():
         offline = _NO_CREDENTIALS
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
+    settings = scene.settings.without_changes()
     planning = Planning(
-        scene.settings,
+        settings,
         mirrors=Mirrors(
-            scene.settings.without_changes(),
+            settings,
             registry=RegistryClient(emulator_host=endpoints.artifact_registry),
             repositories=lambda: repositories,
         ),
         offline=offline,
         now=datetime.now(UTC),
+        prewarming=Prewarming(
+            settings,
+            api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
+            write=NoFacts().write,
+        ),
     )
     images = list(_plan_images(material.wishes, planning, scene))
     locations = dict.fromkeys(_locate(each.cluster, scene) for each in images if each.is_warmed)

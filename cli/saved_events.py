@@ -82,7 +82,7 @@ class Replayer:
         self._look = look
         self._published: list[ReferenceRequest] = []
         self._detecting = Detecting(lambda: settings, lambda: self)
-        facts = _NoFacts()
+        facts = NoFacts()
         self._observing = Observing(
             settings.without_changes(),
             connect=_refuse_to_connect,
@@ -146,7 +146,7 @@ class _ClusterNeededError(Exception):
     """What becomes of a report depends on what a cluster says."""
 
 
-class _NoFacts:
+class NoFacts:
     """Takes facts, and writes none."""
 
     def write(self, fact: Fact) -> None:

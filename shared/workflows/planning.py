@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from shared.domain.manifests import Manifest
 from shared.domain.placements import Placement
+from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import ImageReference, parse_reference
 from shared.domain.repositories import RemoteRepository, RepositoryName
 from shared.domain.requests import ReferenceRequest
@@ -20,6 +21,7 @@ from shared.settings import Settings
 from shared.workflows.launching import Cluster, Launcher, choose_targets, given_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
 from shared.workflows.orders import Order, Target, wanted_platform
+from shared.workflows.prewarming import Prewarming
 
 Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
 """
@@ -41,7 +43,7 @@ _FOR_LAUNCHES: Mapping[str, Result] = {
     "created": "warm",
     "waiting": "waiting",
     "known": "known",
-    "prewarming": "waiting",
+    "prewarming": "known",
     "prewarmed": "known",
     "too_small": "too_small",
 }
@@ -66,6 +68,8 @@ class Step:
     rung: str | None = None
     """None where no cluster was looked at."""
     job: str | None = None
+    artifact: str | None = None
+    """What Artifact Registry would prewarm, in the place of a Job."""
     image_bytes: int | None = None
     """Compressed size on the target's platform; None where that is not known."""
     outcome: str | None = None
@@ -129,16 +133,25 @@ class Planning:
         mirrors: Those of the deployment, made so that they only look.
         offline: Why nothing may be asked; None if mirrors may be.
         now: The moment whose warmups are looked for.
+        prewarming: Serves the rung ``prewarm-api``, made so that it only looks.
     """
 
     def __init__(
-        self, settings: Settings, *, mirrors: Mirrors, offline: str | None, now: datetime
+        self,
+        settings: Settings,
+        *,
+        mirrors: Mirrors,
+        offline: str | None,
+        now: datetime,
+        prewarming: Prewarming | None = None,
     ) -> None:
         self._settings = settings.without_changes()
         self._mirrors = mirrors
         self._offline = offline
         self._now = now
-        self._launcher = Launcher(self._settings, mirrors=mirrors, report=_report_nothing)
+        self._launcher = Launcher(
+            self._settings, mirrors=mirrors, report=_report_nothing, prewarming=prewarming
+        )
         self._selection = Selection(settings.include, settings.exclude)
         self._answers: dict[ImageReference, _Answer] = {}
         self._states: dict[RepositoryName, PlannedMirror] = {}
@@ -275,7 +288,8 @@ class Planning:
         return Step(
             _FOR_LAUNCHES[launch.result],
             rung=launch.rung,
-            job=launch.job,
+            job=None if launch.artifact else launch.job,
+            artifact=launch.artifact,
             image_bytes=launch.image_bytes,
         )
 
@@ -284,7 +298,8 @@ class Planning:
     ) -> Step:
         """Plan what no mirror has told the size of."""
         rung = None
-        if cluster is not None:
+        # Whether Artifact Registry can prewarm an image depends on its size.
+        if cluster is not None and PREWARM_RUNG not in self._settings.ladder:
             platform = wanted_platform(request, target)
             rung = self._launcher.choose_strategy(cluster, target.placement, platform, None).rung
         return Step("warm_unless_small", rung=rung, reason=answer.doubt)

@@ -8,14 +8,15 @@ from shared.configuration.files import Document
 from shared.domain.manifests import RegistryRefusalError
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
-from shared.domain.repositories import RepositoryState
+from shared.domain.repositories import RepositoryName, RepositoryState
 from shared.domain.requests import Cause, ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 from shared.settings import Settings, make_settings
 from shared.workflows.mirroring import Mirrors
 from shared.workflows.planning import EVERY_POOL, PlannedImage, Planning, Step, Wish
+from shared.workflows.prewarming import Prewarming
 from tests.fakes.mirrors import HUB_NAME
-from tests.fakes.warmings import PUBLISHED, RAY, Scene
+from tests.fakes.warmings import PUBLISHED, RAY, SINGLE, Scene
 from tests.fakes.warmups import L4, make_node
 
 LOCATION = "us-central1"
@@ -36,7 +37,12 @@ class Plans(Scene):
             registry=self.registry,
             repositories=lambda: self.repositories,
         )
-        return Planning(self.settings, mirrors=mirrors, offline=offline, now=PUBLISHED)
+        prewarming = Prewarming(
+            self.settings.without_changes(), api=self.api, write=self.facts.write
+        )
+        return Planning(
+            self.settings, mirrors=mirrors, offline=offline, now=PUBLISHED, prewarming=prewarming
+        )
 
     def plan(
         self,
@@ -154,6 +160,29 @@ def test_a_mirror_is_asked_once_for_an_image(scene: Plans) -> None:
         planning.plan([wish("team/single:1")], scene.cluster, LOCATION)
 
     assert len([each for each in scene.registry.asked if each.tag == "1"]) == 1
+
+
+def test_what_artifact_registry_would_prewarm_needs_no_job() -> None:
+    scene = Plans(ladder=["prewarm-api"])
+    apps = RepositoryName("demo", LOCATION, "apps")
+    scene.repositories.states[apps] = RepositoryState(is_docker_remote=False)
+    scene.registry.add("us-central1-docker.pkg.dev/demo/apps/server", "1", SINGLE)
+
+    step = the_step(scene.plan("us-central1-docker.pkg.dev/demo/apps/server:1"))
+
+    assert (step.result, step.rung, step.job) == ("warm", "prewarm-api", None)
+    assert SINGLE.digest in (step.artifact or "")
+    assert "prewarm" not in scene.api.calls
+    assert scene.facts.facts == []
+
+
+def test_whether_an_image_can_be_prewarmed_is_unknown_without_its_size() -> None:
+    scene = Plans(ladder=["prewarm-api"])
+    del scene.repositories.states[HUB_NAME]
+
+    step = the_step(scene.plan())
+
+    assert (step.result, step.rung) == ("warm_unless_small", None)
 
 
 # Mirrors.
