@@ -1,0 +1,143 @@
+"""
+A fact as it was saved or stored: a line of ``results.jsonl``, or an entry of Cloud Logging.
+
+In a line the fields of the fact stand beside its insert id and timestamp, in an entry in
+``jsonPayload``. Cloud Logging keeps numbers as doubles, and whatever else it holds is no fact.
+"""
+
+import hashlib
+import math
+from typing import Final, NamedTuple, get_args
+
+import msgspec
+
+from shared.domain.facts import EventName
+from shared.domain.times import parse_time
+from shared.domain.verdicts import Streamed
+
+EVENTS: Final[tuple[str, ...]] = get_args(EventName)
+_VERDICTS: Final = frozenset(get_args(Streamed))
+
+
+class InvalidFactError(ValueError):
+    """An entry says that it is a fact, and does not read like one."""
+
+
+class EvidenceFields(msgspec.Struct):
+    """One thing that was seen, and where it can be looked up."""
+
+    kind: str
+    text: str
+    log: str | None = None
+    insert_id: str | None = None
+
+
+class FactFields(msgspec.Struct):
+    """The fields of all kinds of facts; what a kind does not have is None."""
+
+    event: str | None = None
+    image: str | None = None
+    mirror: str | None = None
+    digest: str | None = None
+    cluster: str | None = None
+    outcome: str | None = None
+    strategy: str | None = None
+    job: str | None = None
+    target: str | None = None
+    node: str | None = None
+    node_pool: str | None = None
+    accelerator: str | None = None
+    workload: str | None = None
+    workloads: list[str] | None = None
+    pull_seconds: float | None = None
+    total_seconds: float | None = None
+    image_bytes: float | None = None
+    streamed: str | None = None
+    evidence: list[EvidenceFields] | None = None
+    streamed_layers: float | None = None
+    upstream: str | None = None
+    pods: float | None = None
+    reason: str | None = None
+    hint: str | None = None
+
+
+class _Line(FactFields):
+    insertId: str | None = None  # noqa: N815  # as Cloud Logging calls it
+    timestamp: str | None = None
+    logName: str | None = None  # noqa: N815
+    jsonPayload: FactFields | None = None  # noqa: N815
+
+
+class _Outline(msgspec.Struct):
+    """As much of an entry as tells whether it is a fact."""
+
+    event: object = None
+    jsonPayload: object = None  # noqa: N815
+
+
+class ReadFact(NamedTuple):
+    """A fact, and what tells it from all others."""
+
+    insert_id: str
+    at: int
+    """When it happened, in microseconds since 1970."""
+    log: str | None
+    fields: FactFields
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_outline = msgspec.json.Decoder(_Outline).decode
+
+
+def parse_fact(data: bytes) -> ReadFact | None:
+    """
+    Parse a JSON object; None where it is no fact, but sound.
+
+    Raises:
+        InvalidFactError: It is not JSON, or a fact with something missing or out of place.
+
+    >>> parse_fact(b'{"severity": "INFO", "message": "event handled"}') is None
+    True
+    """
+    try:
+        line = _decode_line(data)
+    except msgspec.ValidationError as exc:
+        if _is_fact(data):
+            raise InvalidFactError(f"no fact: {exc}") from exc
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidFactError(f"not JSON: {exc}") from exc
+    fields = line.jsonPayload or line
+    if fields.event not in EVENTS:
+        return None
+    _check(fields)
+    try:
+        at = parse_time(line.timestamp or "")
+    except (ValueError, OverflowError) as exc:
+        raise InvalidFactError(f"no fact: its timestamp is {line.timestamp!r}") from exc
+    insert_id = line.insertId or f"unnamed-{hashlib.sha256(data.strip()).hexdigest()[:32]}"
+    return ReadFact(insert_id, round(at.timestamp() * 1e6), line.logName, fields)
+
+
+def _is_fact(data: bytes) -> bool:
+    """Whether something that has fields of other types calls itself a fact."""
+    try:
+        outline = _decode_outline(data)
+    except msgspec.DecodeError:
+        return True  # no object at all
+    payload = outline.jsonPayload
+    event = payload.get("event") if isinstance(payload, dict) else outline.event
+    return isinstance(event, str) and event in EVENTS
+
+
+def _check(fields: FactFields) -> None:
+    if not fields.image:
+        raise InvalidFactError("no fact: it names no image")
+    for name in ("pull_seconds", "total_seconds", "image_bytes"):
+        value = getattr(fields, name)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise InvalidFactError(f"no fact: {name} is {value}")
+    if fields.streamed is not None and fields.streamed not in _VERDICTS:
+        raise InvalidFactError(f"no fact: streamed is {fields.streamed!r}")
+    if fields.event == "warmup.finished" and not fields.outcome:
+        raise InvalidFactError("no fact: it has no outcome")

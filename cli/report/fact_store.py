@@ -1,0 +1,250 @@
+"""
+Facts in a table of their own while a report is made, so that memory does not grow with them.
+
+The table is SQLite's: a temporary database without a name, which it keeps in memory while it is
+small, and in a file that nobody else can see when it is not:
+https://www.sqlite.org/inmemorydb.html#temp_db
+
+Its rows are unique by insert id, and read in an order that only depends on what they hold. So the
+same facts give the same report, in whatever order and however often they are read.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self, cast
+
+import msgspec
+
+from cli.report.entries import EvidenceFields, ReadFact
+from shared.domain.facts import EventName
+from shared.domain.figures import Pull
+from shared.domain.joining import AFTER, BEFORE, Statement, joined_verdict
+from shared.domain.references import InvalidReferenceError, parse_reference
+from shared.domain.verdicts import Streamed
+
+_SQL: Final = Path(__file__).with_name("fact_store.sql").read_text(encoding="utf-8")
+_SCHEMA, _INSERT, _KEYS, _COPIES, _STATEMENTS, _DOUBTFUL, _JOINED, _PULLS = _SQL.split("-- next\n")
+_TOLD: Final = "SELECT * FROM facts WHERE event = ? "
+
+_BATCH: Final = 1_000
+_SETTINGS: Final = (
+    "page_size = 16384",
+    "cache_size = -16384",  # in KiB
+    "journal_mode = OFF",  # nobody reads it after a crash
+    "synchronous = OFF",
+)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Detail(msgspec.Struct, omit_defaults=True):
+    """What a fact says for a person, beside its figures."""
+
+    insert_id: str
+    image: str
+    """As the user wrote it."""
+    log: str | None = None
+    workloads: list[str] | None = None
+    evidence: list[EvidenceFields] | None = None
+    reason: str | None = None
+    hint: str | None = None
+    job: str | None = None
+    upstream: str | None = None
+
+
+class Told(NamedTuple):
+    """A fact with all that it says."""
+
+    at: float
+    """In seconds since 1970."""
+    event: EventName
+    image: str
+    """In its full form, by tag where one is known for its digest."""
+    mirror: str | None
+    digest: str | None
+    cluster: str | None
+    node: str | None
+    node_pool: str | None
+    accelerator: str | None
+    seconds: float | None
+    total_seconds: float | None
+    image_bytes: int | None
+    streamed: Streamed | None
+    """With what its node said of it elsewhere."""
+    outcome: str | None
+    strategy: str | None
+    target: str | None
+    streamed_layers: int | None
+    detail: Detail
+
+
+_decode_detail = msgspec.json.Decoder(Detail).decode
+_encode_detail = msgspec.json.Encoder().encode
+
+
+class FactStore:
+    """Takes facts in, and gives them out sorted; a context manager."""
+
+    def __init__(self) -> None:
+        self._connection = sqlite3.connect("", isolation_level=None)
+        self._pending: list[tuple[Any, ...]] = []
+        self._tagged: dict[tuple[str, str], str] = {}
+
+    def __enter__(self) -> Self:
+        run = self._connection.execute
+        for setting in _SETTINGS:
+            run(f"PRAGMA {setting}")
+        run(_SCHEMA)
+        run("BEGIN")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def take(self, fact: ReadFact) -> None:
+        """Take a fact in; one that was taken before makes no difference."""
+        fields = fact.fields
+        repository, name = _name_of(fields.image or "")
+        if fields.digest and "@" not in name:
+            known = self._tagged.setdefault((repository, fields.digest), name)
+            self._tagged[repository, fields.digest] = min(known, name)
+        workloads = [fields.workload] if fields.workload else fields.workloads
+        detail = Detail(
+            fact.insert_id,
+            fields.image or "",
+            fact.log,
+            workloads,
+            fields.evidence,
+            fields.reason,
+            fields.hint,
+            fields.job,
+            fields.upstream,
+        )
+        self._pending.append(
+            (
+                hashlib.blake2b(fact.insert_id.encode(), digest_size=16).digest(),
+                fact.at,
+                fields.event,
+                name,
+                fields.mirror,
+                fields.digest,
+                fields.cluster,
+                fields.node,
+                fields.node_pool,
+                fields.accelerator,
+                fields.pull_seconds,
+                fields.total_seconds,
+                None if fields.image_bytes is None else round(fields.image_bytes),
+                fields.streamed,
+                fields.outcome,
+                fields.strategy,
+                fields.target,
+                None if fields.streamed_layers is None else round(fields.streamed_layers),
+                _encode(detail),
+            )
+        )
+        if len(self._pending) >= _BATCH:
+            self._flush()
+
+    def settle(self) -> int:
+        """
+        Join what belongs together, once all facts are taken; return how many came twice.
+
+        Images that are named by digest alone get the name that another fact has for it, and pulls
+        the verdict that their node's statements give.
+        """
+        self._flush()
+        run = self._connection.execute
+        run(_KEYS)
+        copies = run(_COPIES).rowcount
+        for (repository, digest), name in sorted(self._tagged.items()):
+            old = f"{repository}@{digest}"
+            run("UPDATE facts SET name = ? WHERE name = ?", (name, old))
+        run(_STATEMENTS)
+        run("CREATE TEMP TABLE joined (streamed, detail, pull)")
+        for joined in self._join():
+            run("INSERT INTO joined VALUES (?, ?, ?)", joined)
+        run(_JOINED)
+        return copies
+
+    def pulls(self) -> Iterator[tuple[str, Iterator[Pull]]]:
+        """Yield each image with its pulls and warmups, oldest first."""
+        rows = self._connection.execute(_PULLS)
+        for image, group in groupby(rows, key=itemgetter(0)):
+            yield image, map(_pull, group)
+
+    def told(self, event: EventName, more: str = "", *values: object) -> Iterator[Told]:
+        """Yield the facts of a kind, as the rest of an SQL statement narrows and sorts them."""
+        for row in self._connection.execute(_TOLD + more, (event, *values)):
+            yield Told._make((row[1] / 1e6, *row[2:-1], _decode_detail(row[-1])))
+
+    def count(self) -> dict[str, int]:
+        """Count the facts of each kind."""
+        rows = self._connection.execute("SELECT event, count(*) FROM facts GROUP BY event")
+        return dict(rows.fetchall())
+
+    def period(self) -> tuple[float, float] | None:
+        """Return when the first and the last fact happened, in seconds since 1970."""
+        first, last = self._connection.execute("SELECT min(at), max(at) FROM facts").fetchone()
+        return None if first is None else (first / 1e6, last / 1e6)
+
+    def _flush(self) -> None:
+        self._connection.executemany(_INSERT, self._pending)
+        self._pending.clear()
+
+    def _join(self) -> Iterable[tuple[str, str, int]]:
+        window = {"before": BEFORE // _MICROSECOND, "after": AFTER // _MICROSECOND}
+        rows = self._connection.execute(_DOUBTFUL, window)
+        for rowid, group in groupby(rows, key=itemgetter(0)):
+            said = list(group)
+            _, streamed, mirror, digest, detail, *_ = said[0]
+            statements = [Statement(each[5], each[6]) for each in said]
+            verdict, deciding = joined_verdict(streamed, mirror, digest, statements)
+            if deciding:
+                told = _decode_detail(detail)
+                told.evidence = [
+                    *(_evidence(said[number]) for number in deciding),
+                    *(told.evidence or ()),
+                ]
+                yield cast(str, verdict), _encode(told), rowid
+
+
+def _encode(detail: Detail) -> str:
+    return _encode_detail(detail).decode()
+
+
+def _evidence(row: tuple[Any, ...]) -> EvidenceFields:
+    """Return what a statement of the node proves, and which entry it is."""
+    statement = _decode_detail(row[7])
+    layers = "" if row[6] is None else f" ({row[6]} layers)"
+    text = f"the node's snapshotter streamed the image{layers}"
+    return EvidenceFields("snapshotter", text, statement.log, statement.insert_id)
+
+
+def _pull(row: tuple[Any, ...]) -> Pull:
+    name, at, cluster, pool, accelerator, event, *rest = row
+    return Pull(name, at / 1e6, cluster, pool, accelerator, event == "warmup.finished", *rest)
+
+
+@lru_cache(maxsize=4096)
+def _name_of(image: str) -> tuple[str, str]:
+    """Return an image's repository, and its full name: by tag if it has one, else by digest."""
+    try:
+        reference = parse_reference(image)
+    except InvalidReferenceError:
+        return image, image
+    name = str(reference.name)
+    if reference.tag is not None:
+        return name, f"{name}:{reference.tag}"
+    return name, f"{name}@{reference.digest}"

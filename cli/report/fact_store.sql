@@ -1,0 +1,68 @@
+-- What the table of facts looks like, and what is asked of it (cli/report/fact_store.py).
+CREATE TABLE facts (
+    key BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    name TEXT NOT NULL,
+    mirror TEXT,
+    digest TEXT,
+    cluster TEXT,
+    node TEXT,
+    node_pool TEXT,
+    accelerator TEXT,
+    seconds REAL,
+    total_seconds REAL,
+    image_bytes INTEGER,
+    streamed TEXT,
+    outcome TEXT,
+    strategy TEXT,
+    target TEXT,
+    streamed_layers INTEGER,
+    detail TEXT NOT NULL
+);
+-- next
+INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+-- next
+CREATE INDEX keys ON facts (key)
+-- next
+-- Of copies the one stays that says most; which came first has no say.
+DELETE FROM facts AS copy
+WHERE key IN (SELECT key FROM facts GROUP BY key HAVING count(*) > 1) AND EXISTS (
+    SELECT 1 FROM facts AS other WHERE other.key = copy.key AND (
+        length(other.detail), json_array(
+            other.detail, other.at, other.event, other.name, other.mirror, other.digest,
+            other.cluster, other.node, other.node_pool, other.accelerator, other.seconds,
+            other.total_seconds, other.image_bytes, other.streamed, other.outcome,
+            other.strategy, other.target, other.streamed_layers
+        ), other.rowid
+    ) > (
+        length(copy.detail), json_array(
+            copy.detail, copy.at, copy.event, copy.name, copy.mirror, copy.digest,
+            copy.cluster, copy.node, copy.node_pool, copy.accelerator, copy.seconds,
+            copy.total_seconds, copy.image_bytes, copy.streamed, copy.outcome,
+            copy.strategy, copy.target, copy.streamed_layers
+        ), copy.rowid
+    )
+)
+-- next
+CREATE INDEX statements ON facts (node, at) WHERE event = 'stream.observed';
+-- next
+-- Pulls whose verdict is open, each with what its node said around it: before and after in
+-- microseconds.
+SELECT pull.rowid, pull.streamed, pull.mirror, pull.digest, pull.detail,
+    said.mirror, said.streamed_layers, said.detail
+FROM facts AS pull CROSS JOIN facts AS said
+WHERE pull.event IN ('pull.observed', 'warmup.finished')
+    AND pull.streamed IN ('likely_streamed', 'not_streamed', 'unknown')
+    AND said.event = 'stream.observed' AND said.node = pull.node
+    AND said.cluster IS pull.cluster
+    AND said.at BETWEEN pull.at - coalesce(pull.seconds, 0) * 1000000 - :before
+        AND pull.at + :after
+ORDER BY pull.rowid, said.at, said.key
+-- next
+UPDATE facts SET streamed = joined.streamed, detail = joined.detail
+FROM joined WHERE joined.pull = facts.rowid
+-- next
+SELECT name, at, cluster, node_pool, accelerator, event, seconds, image_bytes, streamed, outcome,
+    strategy, total_seconds
+FROM facts WHERE event IN ('pull.observed', 'warmup.finished') ORDER BY name, at, key

@@ -1,0 +1,235 @@
+"""What to fix first: what keeps images from streaming, the gravest first, with what proves it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, Literal
+
+from cli.report.fact_store import FactStore, Told
+from shared.domain.facts import GOOD_OUTCOMES
+from shared.domain.figures import ImageFigures
+from shared.domain.prices import Prices
+
+Kind = Literal["mirror_distrusted", "not_streamed", "warmup_failed", "mirror_bypassed", "unknown"]
+
+_ORDER: Final[tuple[Kind, ...]] = (
+    "mirror_distrusted",
+    "not_streamed",
+    "warmup_failed",
+    "mirror_bypassed",
+    "unknown",
+)
+
+_OUTCOMES: Final = {
+    "pull_failed": "could not be pulled",
+    "not_allowed": "may not be mirrored",
+    "misconfigured": "has a misconfigured mirror",
+    "postponed": "was postponed by a limit of its upstream",
+    "no_node": "found no node to be warmed on",
+    "timed_out": "took too long to warm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An entry of a log that something rests on."""
+
+    insert_id: str | None
+    log: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that keeps an image from streaming."""
+
+    kind: Kind
+    title: str
+    image: str | None
+    cluster: str | None
+    times: int
+    latest: float
+    """In seconds since 1970."""
+    waited_seconds: float | None = None
+    """Accelerator seconds that the pulls in question took."""
+    reason: str | None = None
+    hint: str | None = None
+    workloads: tuple[str, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    """Of the latest time."""
+
+
+def find_causes(
+    store: FactStore, images: Iterable[ImageFigures], prices: Prices
+) -> tuple[Finding, ...]:
+    """Return what to fix, the gravest first: by kind, then by what it costs, then by how often."""
+    warmups = list(_last_warmups(store))
+    found = [
+        *_distrusted(store, warmups),
+        *_not_streamed(store, prices),
+        *_failed(warmups),
+        *_bypassed(store),
+        *_unknown(images),
+    ]
+    return tuple(sorted(found, key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[object, ...]:
+    return (
+        _ORDER.index(finding.kind),
+        -(finding.waited_seconds or 0.0),
+        -finding.times,
+        finding.image or "",
+        finding.cluster or "",
+        finding.title,
+        finding.hint or "",
+    )
+
+
+def prove(told: Told) -> tuple[Proof, ...]:
+    """Return the entries that a fact rests on, the fact itself last."""
+    detail = told.detail
+    rests = [Proof(each.insert_id, each.log, each.text) for each in detail.evidence or ()]
+    itself = f"the fact {told.event}"
+    return (*rests, Proof(detail.insert_id, detail.log, itself))
+
+
+def _not_streamed(store: FactStore, prices: Prices) -> Iterator[Finding]:
+    """Group pulls that workloads waited for by image, cluster and what can be done."""
+    facts = store.told(
+        "pull.observed",
+        "AND streamed = 'not_streamed'"
+        " ORDER BY name, cluster, json_extract(detail, '$.hint'), at, key",
+    )
+    for (image, cluster, hint), group in groupby(
+        facts, key=lambda told: (told.image, told.cluster, told.detail.hint)
+    ):
+        times, waited, last = 0, 0.0, None
+        for told in group:
+            times += 1
+            count = prices.accelerators_on(told.node_pool, told.accelerator)
+            waited += count * (told.seconds or 0.0)
+            last = told
+        if last is not None:
+            yield Finding(
+                kind="not_streamed",
+                title=f"{short(image)} was pulled without streaming",
+                image=image,
+                cluster=cluster,
+                times=times,
+                latest=last.at,
+                waited_seconds=waited,
+                hint=hint,
+                workloads=tuple(last.detail.workloads or ()),
+                proofs=prove(last),
+            )
+
+
+def _last_warmups(store: FactStore) -> Iterator[Told]:
+    """Yield the last warmup of each image, cluster and target."""
+    last = None
+    for told in store.told("warmup.finished", "ORDER BY name, cluster, target, at, key"):
+        if last is not None and _which(last) != _which(told):
+            yield last
+        last = told
+    if last is not None:
+        yield last
+
+
+def _which(told: Told) -> tuple[str | None, ...]:
+    return (told.image, told.cluster, told.target)
+
+
+def _failed(warmups: Iterable[Told]) -> Iterator[Finding]:
+    """Yield the warmups that failed, and were not made good by a later one."""
+    every = list(warmups)
+    good = {(each.image, each.cluster): each.at for each in every if each.outcome in GOOD_OUTCOMES}
+    for told in every:
+        is_past = told.target is None and good.get((told.image, told.cluster), 0.0) > told.at
+        if told.outcome in GOOD_OUTCOMES or is_past:
+            continue
+        said = _OUTCOMES.get(told.outcome or "", f"ended as {told.outcome}")
+        yield Finding(
+            kind="warmup_failed",
+            title=f"{short(told.image)} {said}",
+            image=told.image,
+            cluster=told.cluster,
+            times=1,
+            latest=told.at,
+            reason=told.detail.reason,
+            hint=told.detail.hint,
+            proofs=prove(told),
+        )
+
+
+def _distrusted(store: FactStore, warmups: Iterable[Told]) -> Iterator[Finding]:
+    """Yield mirrors that failed pods, unless a warmup has gone through them since."""
+    good = [each for each in warmups if each.outcome in GOOD_OUTCOMES]
+    facts = store.told("mirror.distrusted", "ORDER BY cluster, at, key")
+    last = {(told.cluster, told.detail.upstream): told for told in facts}
+    for (cluster, upstream), told in last.items():
+        prefix = f"{upstream}/"
+        if any(
+            each.cluster == cluster and each.image.startswith(prefix) and each.at > told.at
+            for each in good
+        ):
+            continue
+        yield Finding(
+            kind="mirror_distrusted",
+            title=f"pulls through the mirror of {upstream} failed",
+            image=told.image,
+            cluster=cluster,
+            times=1,
+            latest=told.at,
+            reason=told.detail.reason,
+            hint=told.detail.hint,
+            proofs=prove(told),
+        )
+
+
+def _bypassed(store: FactStore) -> Iterator[Finding]:
+    facts = store.told("mirror.bypassed", "ORDER BY name, cluster, at, key")
+    for (image, cluster), group in groupby(facts, key=lambda told: (told.image, told.cluster)):
+        *before, last = list(group)
+        yield Finding(
+            kind="mirror_bypassed",
+            title=f"{short(image)} is pulled from its upstream, past its mirror",
+            image=image,
+            cluster=cluster,
+            times=len(before) + 1,
+            latest=last.at,
+            hint=last.detail.hint,
+            workloads=tuple(last.detail.workloads or ()),
+            proofs=prove(last),
+        )
+
+
+def _unknown(images: Iterable[ImageFigures]) -> Iterator[Finding]:
+    """Yield images of which no pull was decided: their nodes may not stream at all."""
+    for each in images:
+        figures = each.figures
+        if figures.pulls and figures.verdicts["unknown"] == figures.pulls:
+            yield Finding(
+                kind="unknown",
+                title=f"nothing tells whether {short(each.image)} streams",
+                image=each.image,
+                cluster=None,
+                times=figures.pulls,
+                latest=0.0,
+                hint="Check that image streaming is on for the node pools that run it: prestream"
+                f" doctor --image {each.image}",
+            )
+
+
+def short(image: str) -> str:
+    """
+    Return the last part of an image's name, which people know it by.
+
+    >>> short("docker.io/anyscale/ray-ml:2.7.0")
+    'ray-ml:2.7.0'
+    >>> short("r.io/apps/trainer@sha256:ef7ebee24e79021c9dabd4934f4a196882b524b47")
+    'trainer@sha256:ef7ebee2'
+    """
+    name = image.rpartition("/")[2]
+    head, at, digest = name.partition("@")
+    return f"{head}@{digest[:15]}" if at else head

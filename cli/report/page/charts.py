@@ -1,0 +1,201 @@
+"""
+The pictures of the page, as Vega-Lite specifications: https://vega.github.io/vega-lite/docs/.
+
+They say what is drawn; colours come from the page's style when it is shown, light or dark, and so
+does the width.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from cli.report.findings import short
+from cli.report.reports import Point, Report
+from cli.report.wording import show_seconds, show_spread
+from shared.domain.figures import ImageFigures, Spread
+
+MOST_BARS: Final = 15
+"""Images in the picture of cold and streamed pulls."""
+
+_ROW: Final = 64
+"""Pixels for each image."""
+
+_ROOM: Final = 1.22
+"""How far the axis goes beyond the longest bar, so that its label has room."""
+
+POINT_KINDS: Final = {
+    "streamed": ("streamed", "circle"),
+    "likely_streamed": ("likely streamed", "triangle-up"),
+    "cached_on_node": ("cached on node", "square"),
+    "not_streamed": ("not streamed", "diamond"),
+    "unknown": ("unknown", "cross"),
+    "warmup": ("warmup", "stroke"),
+}
+"""What a point is called, and its shape, so that nothing is told by colour alone."""
+
+
+def compared_images(report: Report) -> list[ImageFigures]:
+    """Return the images with a measured pull to draw, those that saved most first."""
+    measured = [each for each in report.images if each.figures.cold or each.figures.streamed]
+    return sorted(measured, key=_weight)[:MOST_BARS]
+
+
+def _weight(each: ImageFigures) -> tuple[float, float, str]:
+    figures = each.figures
+    saved = figures.saving.accelerator_seconds or 0.0
+    return (-saved, -(figures.cold.median if figures.cold else 0.0), each.image)
+
+
+def draw_bars(images: Iterable[ImageFigures]) -> dict[str, Any]:
+    """Return the picture of each image's cold and streamed pulls: medians, and a line to p90."""
+    rows = [row for each in images for row in _bars(each)]
+    labels = list(dict.fromkeys(row["image"] for row in rows))
+    longest = max((row["p90"] for row in rows), default=1.0)
+    x = {
+        "field": "seconds",
+        "type": "quantitative",
+        "scale": {"domain": [0, longest * _ROOM], "nice": False},
+        "axis": {"title": "seconds", "tickCount": 5, "orient": "bottom"},
+    }
+    colour = {
+        "field": "kind",
+        "type": "nominal",
+        "scale": {"domain": ["cold", "streamed"], "range": ["$cold", "$streamed"]},
+        "legend": None,
+    }
+    tooltip = [
+        {"field": "name", "title": "image"},
+        {"field": "kind", "title": "pulls"},
+        {"field": "said", "title": "median"},
+        {"field": "count", "title": "measured"},
+    ]
+    layers: list[dict[str, Any]] = [
+        {
+            "transform": [{"filter": "datum.isFirst"}],
+            "mark": {"type": "text", "align": "left", "dy": -20, "fontWeight": 600, "limit": 330},
+            "encoding": {
+                "x": {"value": 0},
+                "text": {"field": "label"},
+                "color": {"value": "$ink"},
+            },
+        }
+    ]
+    for kind, down in (("cold", -3), ("streamed", 14)):
+        layers += _bar_layers(kind, down, x, colour, tooltip)
+    return {
+        "width": "container",
+        "height": {"step": _ROW},
+        "data": {"values": rows},
+        "encoding": {
+            "y": {"field": "image", "type": "nominal", "sort": labels, "axis": None},
+        },
+        "layer": layers,
+    }
+
+
+def _bar_layers(
+    kind: str, down: int, x: dict[str, Any], colour: dict[str, Any], tooltip: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a bar to the median, a line on to the 90th percentile, and the median in words."""
+    only = [{"filter": f"datum.kind == '{kind}'"}]
+    return [
+        {
+            "transform": only,
+            "mark": {"type": "bar", "height": 13, "yOffset": down, "cornerRadiusEnd": 3},
+            "encoding": {"x": x, "color": colour, "tooltip": tooltip},
+        },
+        {
+            "transform": only,
+            "mark": {"type": "rule", "yOffset": down, "strokeWidth": 1.5, "opacity": 0.7},
+            "encoding": {"x": x, "x2": {"field": "p90"}, "color": colour},
+        },
+        {
+            "transform": only,
+            "mark": {"type": "text", "align": "left", "dx": 7, "yOffset": down, "fontSize": 12},
+            "encoding": {
+                "x": {**x, "field": "p90"},
+                "text": {"field": "shown"},
+                "color": {"value": "$ink"},
+            },
+        },
+    ]
+
+
+def _bars(each: ImageFigures) -> Iterable[dict[str, Any]]:
+    is_first = True
+    for kind, spread in (("cold", each.figures.cold), ("streamed", each.figures.streamed)):
+        if spread is not None:
+            yield {**_bar(each, kind, spread), "isFirst": is_first}
+            is_first = False
+
+
+def _bar(each: ImageFigures, kind: str, spread: Spread) -> dict[str, Any]:
+    has_baseline = kind == "cold" or each.figures.cold is not None
+    return {
+        "image": each.image,
+        "name": each.image,
+        "label": short(each.image),
+        "kind": kind,
+        "seconds": round(spread.median, 3),
+        "p90": round(spread.p90, 3),
+        "shown": show_seconds(spread.median) + ("" if has_baseline else "  (no baseline)"),
+        "said": show_spread(spread),
+        "count": spread.count,
+    }
+
+
+def draw_points(points: Iterable[Point]) -> dict[str, Any]:
+    """Return the picture of pulls over time, on a scale in which each tenfold is as wide."""
+    rows = [
+        {
+            "at": round(each.at * 1000),
+            # A pull of no time has no place on the scale.
+            "seconds": max(round(each.seconds, 3), 0.01),
+            "kind": POINT_KINDS[each.verdict][0],
+            "image": short(each.image),
+            "took": show_seconds(each.seconds),
+            "pool": each.node_pool or "unknown",
+        }
+        for each in points
+    ]
+    kinds = [key for key in POINT_KINDS if any(row["kind"] == POINT_KINDS[key][0] for row in rows)]
+    names = [POINT_KINDS[key][0] for key in kinds]
+    legend = {"title": None, "orient": "top", "columns": "$columns", "symbolSize": 90}
+    return {
+        "width": "container",
+        "height": 300,
+        "data": {"values": rows},
+        "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.75, "strokeWidth": 2},
+        "encoding": {
+            "x": {
+                "field": "at",
+                "type": "temporal",
+                "scale": {"type": "utc"},
+                "axis": {"title": None, "tickCount": "$ticks", "labelOverlap": True},
+            },
+            "y": {
+                "field": "seconds",
+                "type": "quantitative",
+                "scale": {"type": "log", "nice": True},
+                "axis": {"title": "seconds (logarithmic)", "tickCount": 4, "format": "~r"},
+            },
+            "color": {
+                "field": "kind",
+                "type": "nominal",
+                "scale": {"domain": names, "range": [f"${each}" for each in kinds]},
+                "legend": legend,
+            },
+            "shape": {
+                "field": "kind",
+                "type": "nominal",
+                "scale": {"domain": names, "range": [POINT_KINDS[each][1] for each in kinds]},
+                "legend": legend,
+            },
+            "tooltip": [
+                {"field": "image", "title": "image"},
+                {"field": "took", "title": "pull"},
+                {"field": "kind", "title": "verdict"},
+                {"field": "pool", "title": "node pool"},
+                {"field": "at", "type": "temporal", "title": "UTC", "format": "%Y-%m-%d %H:%M:%S"},
+            ],
+        },
+    }

@@ -1,0 +1,177 @@
+"""A report: every figure, what to fix, and the entries that verdicts rest on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from cli.report.fact_store import FactStore, Told
+from cli.report.findings import Finding, Proof, find_causes, prove
+from cli.report.sources import Malformed, Reading
+from shared.domain.figures import Group, ImageFigures, PlaceFigures, Spread
+from shared.domain.prices import Prices
+from shared.domain.tallies import Figures
+from shared.domain.times import format_time
+
+MOST_SHOWN: Final = 3
+"""Pulls of an image that are shown for each verdict, the latest; ``--pulls`` has all."""
+
+MOST_POINTS: Final = 5_000
+"""Pulls in the picture over time, the latest."""
+
+_SAMPLES: Final = """AND rowid IN (
+    SELECT rowid FROM (
+        SELECT rowid, row_number() OVER (
+            PARTITION BY name, streamed ORDER BY at DESC, key DESC
+        ) AS place FROM facts WHERE event = ?
+    ) WHERE place <= ?
+) ORDER BY name, at DESC, key DESC"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A pull, with the entries that its verdict rests on."""
+
+    image: str
+    at: float
+    is_warmup: bool
+    verdict: str | None
+    seconds: float | None
+    cluster: str | None
+    node: str | None
+    workload: str | None
+    outcome: str | None
+    hint: str | None
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A pull in the picture over time."""
+
+    at: float
+    seconds: float
+    verdict: str
+    """``warmup`` for a warmup's pull, however it went."""
+    image: str
+    node_pool: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All of it; the same for the same facts."""
+
+    period: tuple[float, float] | None
+    facts: Mapping[str, int]
+    """How many, by kind."""
+    total: Group
+    compared: tuple[Spread | None, Spread | None]
+    """Cold and streamed pulls of the images of which both were measured."""
+    images: tuple[ImageFigures, ...]
+    places: tuple[PlaceFigures, ...]
+    findings: tuple[Finding, ...]
+    samples: tuple[Sample, ...]
+    points: tuple[Point, ...]
+    """Of at most `MOST_POINTS` pulls and as many warmups, by time."""
+    prices: Prices
+    malformed: int
+    named: tuple[Malformed, ...]
+
+    @property
+    def warmed(self) -> int:
+        """How many images a warmup ended well for."""
+        return sum(1 for each in self.images if each.figures.time_to_warm is not None)
+
+
+def make_report(store: FactStore, reading: Reading, prices: Prices) -> Report:
+    """Sum up what a settled store holds."""
+    figures = Figures(prices)
+    images = tuple(figures.add_image(image, pulls) for image, pulls in store.pulls())
+    return Report(
+        period=store.period(),
+        facts=store.count(),
+        total=figures.total(),
+        compared=figures.compared,
+        images=images,
+        places=tuple(figures.places()),
+        findings=find_causes(store, images, prices),
+        samples=tuple(_samples(store)),
+        points=tuple(sorted(_points(store), key=lambda point: (point.at, point.image))),
+        prices=prices,
+        malformed=reading.malformed,
+        named=tuple(sorted(reading.named)),
+    )
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return the report as one JSON object; points are left out, since ``--pulls`` has them all."""
+    body = asdict(replace(report, points=()))
+    del body["points"]
+    body["period"] = None if report.period is None else [show_time(each) for each in report.period]
+    cold, streamed = body.pop("compared")
+    body["compared"] = {"cold": cold, "streamed": streamed}
+    body["total"]["saving"]["net_money"] = report.total.saving.net_money
+    for each, image in zip(body["images"], report.images, strict=True):
+        each["figures"]["saving"]["net_money"] = image.figures.saving.net_money
+        each["note"] = remark(image)
+    for each in (*body["samples"], *body["findings"]):
+        moment = "at" if "at" in each else "latest"
+        each[moment] = show_time(each[moment]) if each[moment] else None
+    return body
+
+
+def remark(image: ImageFigures) -> str | None:
+    """
+    Say why there is no saving, or what it is measured against; None where nothing is to say.
+
+    A warmup's own pull fills the cache, on another node perhaps: a person should know when it is
+    all that there is to compare with.
+    """
+    figures = image.figures
+    if figures.streamed is None:
+        return None
+    if figures.baseline is None:
+        return "no baseline"
+    return "baseline: its warmups" if figures.baseline == "warmups" else None
+
+
+def show_time(at: float) -> str:
+    """
+    Return a time as facts have it.
+
+    >>> show_time(0.5)
+    '1970-01-01T00:00:00.500000Z'
+    """
+    return format_time(datetime.fromtimestamp(at, UTC))
+
+
+def _samples(store: FactStore) -> Iterator[Sample]:
+    for event in ("pull.observed", "warmup.finished"):
+        for told in store.told(event, _SAMPLES, event, MOST_SHOWN):
+            yield sample_of(told)
+
+
+def sample_of(told: Told) -> Sample:
+    """Return a pull as a person reads it."""
+    detail = told.detail
+    return Sample(
+        image=told.image,
+        at=told.at,
+        is_warmup=told.event == "warmup.finished",
+        verdict=told.streamed,
+        seconds=told.seconds,
+        cluster=told.cluster,
+        node=told.node,
+        workload=", ".join(detail.workloads) if detail.workloads else detail.job,
+        outcome=told.outcome,
+        hint=detail.hint,
+        proofs=prove(told),
+    )
+
+
+def _points(store: FactStore) -> Iterator[Point]:
+    latest = "AND seconds IS NOT NULL ORDER BY at DESC, key DESC LIMIT ?"
+    for event in ("pull.observed", "warmup.finished"):
+        for told in store.told(event, latest, MOST_POINTS):
+            verdict = "warmup" if event == "warmup.finished" else told.streamed or "unknown"
+            yield Point(told.at, told.seconds or 0.0, verdict, told.image, told.node_pool)

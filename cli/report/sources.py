@@ -1,0 +1,208 @@
+"""Where facts come from: files, standard input and Cloud Logging, with a bar on the way."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from cli.exits import ExitCode, fail
+from cli.log_exports import MalformedEntry, UnreadableError
+from cli.report.entries import InvalidFactError, ReadFact, parse_fact
+from cli.report.fact_store import FactStore
+from cli.report.saved_facts import read_saved
+from cli.terminal import is_watched
+from shared.clients.fact_reader import FactReader
+from shared.domain.times import parse_time
+from shared.errors import EventError
+
+STANDARD_INPUT: Final = "-"
+MOST_NAMED: Final = 1_000
+"""Malformed lines that are named one by one; the others are counted."""
+
+_STEP: Final = 5_000
+"""Entries between two movements of the bar."""
+
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Malformed:
+    """A line that could not be read."""
+
+    source: str
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read, beside the facts that were taken."""
+
+    entries: int = 0
+    facts: int = 0
+    others: int = 0
+    """Sound, but no facts."""
+    left_out: int = 0
+    """Facts of another cluster or an earlier time."""
+    malformed: int = 0
+    """Neither facts nor anything else that can be read."""
+    named: list[Malformed] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which facts count."""
+
+    since: datetime | None = None
+    cluster: str | None = None
+
+    def takes(self, fact: ReadFact) -> bool:
+        """Whether a fact is of the cluster and the time."""
+        if self.since is not None and fact.at < self.since.timestamp() * 1e6:
+            return False
+        name = fact.fields.cluster or ""
+        return self.cluster is None or self.cluster in {name, name.rpartition("/")[2]}
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """
+    Parse how long ago, or since when.
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> parse_since("7d", parse_time("2026-05-08T00:00:00Z")).isoformat()
+    '2026-05-01T00:00:00+00:00'
+    """
+    ago = _AGO.fullmatch(text)
+    if ago is not None:
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    return parse_time(text)
+
+
+class Reader:
+    """Reads facts into a store, and keeps account of what else was there."""
+
+    def __init__(self, store: FactStore, scope: Scope) -> None:
+        self._store = store
+        self._scope = scope
+        self.reading = Reading()
+
+    def read_files(self, names: Sequence[str]) -> None:
+        """
+        Read files, ``-`` being standard input.
+
+        Raises:
+            typer.Exit: One cannot be read.
+        """
+        sizes = [_size_of(name) for name in names]
+        done = 0
+        with _bar(None if None in sizes else sum(each or 0 for each in sizes)) as advance:
+            for name, size in zip(names, sizes, strict=True):
+                label = "standard input" if name == STANDARD_INPUT else name
+                try:
+                    with _open(name) as stream:
+                        self._read_lines(label, stream, partial(_add, advance, done))
+                except UnreadableError as exc:
+                    fail(ExitCode.UNREADABLE, f"{label}: {exc}")
+                except OSError as exc:
+                    fail(ExitCode.UNREADABLE, f"{label}: {exc.strerror or exc}")
+                done += size or 0
+
+    def read_log(self, facts: FactReader, since: datetime, now: datetime) -> None:
+        """
+        Read Cloud Logging.
+
+        Raises:
+            typer.Exit: It does not answer, or refuses.
+        """
+        cluster = self._scope.cluster
+        ends = f'jsonPayload.cluster=~"(^|/){cluster}$"'
+        with _bar((now - since).total_seconds()) as advance:
+            try:
+                for number, entry in enumerate(facts.read(since, ends if cluster else ""), 1):
+                    fact = _parse_entry(entry, number)
+                    self._take("Cloud Logging", number, fact)
+                    if isinstance(fact, ReadFact):
+                        advance(fact.at / 1e6 - since.timestamp())
+            except EventError as exc:
+                fail(ExitCode.UNAVAILABLE, str(exc))
+
+    def _read_lines(self, source: str, stream: BinaryIO, advance: Callable[[int], None]) -> None:
+        shows = stream.seekable()
+        for number, found in read_saved(stream):
+            self._take(source, number, found)
+            if shows and self.reading.entries % _STEP == 0:
+                advance(stream.tell())
+
+    def _take(self, source: str, line: int, found: ReadFact | MalformedEntry | None) -> None:
+        reading = self.reading
+        reading.entries += 1
+        if found is None:
+            reading.others += 1
+        elif isinstance(found, MalformedEntry):
+            reading.malformed += 1
+            if len(reading.named) < MOST_NAMED:
+                reading.named.append(Malformed(source, line, found.reason))
+        elif self._scope.takes(found):
+            reading.facts += 1
+            self._store.take(found)
+        else:
+            reading.left_out += 1
+
+
+def _parse_entry(entry: Mapping[str, Any], number: int) -> ReadFact | MalformedEntry | None:
+    try:
+        return parse_fact(msgspec.json.encode(entry))
+    except InvalidFactError as exc:
+        return MalformedEntry(number, str(exc))
+
+
+def _add(advance: Callable[[float], None], before: int, here: int) -> None:
+    advance(before + here)
+
+
+@contextmanager
+def _open(name: str) -> Iterator[BinaryIO]:
+    if name == STANDARD_INPUT:
+        yield typer.get_binary_stream("stdin")
+        return
+    with Path(name).open("rb") as stream:
+        yield stream
+
+
+def _size_of(name: str) -> int | None:
+    """Return how many bytes a file has; None where that cannot be known before it is read."""
+    try:
+        status = Path(name).stat()
+    except OSError:
+        return None
+    return status.st_size if name != STANDARD_INPUT and S_ISREG(status.st_mode) else None
+
+
+@contextmanager
+def _bar(total: float | None) -> Iterator[Callable[[float], None]]:
+    """Show how far the reading is, where a person sees it."""
+    progress = Progress(
+        TextColumn("Reading facts"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not is_watched(),
+    )
+    with progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -1,0 +1,129 @@
+"""The report as rows: figures of each image, and each pull with what its verdict rests on."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from cli.report.fact_store import FactStore, Told
+from cli.report.findings import prove
+from cli.report.reports import Report, remark, show_time
+from shared.domain.figures import VERDICTS, ImageFigures, Spread
+
+IMAGE_COLUMNS: Final = (
+    "image",
+    "clusters",
+    "image_bytes",
+    "pulls",
+    *VERDICTS,
+    "cold_pulls",
+    "cold_median_seconds",
+    "cold_p90_seconds",
+    "baseline",
+    "streamed_pulls_measured",
+    "streamed_median_seconds",
+    "streamed_p90_seconds",
+    "pull_seconds_saved",
+    "accelerator_seconds_saved",
+    "money_saved",
+    "warmups",
+    "failed_warmups",
+    "to_warm_median_seconds",
+    "to_warm_p90_seconds",
+    "warming_money",
+    "currency",
+    "note",
+)
+PULL_COLUMNS: Final = (
+    "time",
+    "event",
+    "image",
+    "verdict",
+    "pull_seconds",
+    "total_seconds",
+    "image_bytes",
+    "cluster",
+    "node_pool",
+    "accelerator",
+    "node",
+    "workload",
+    "outcome",
+    "strategy",
+    "mirror",
+    "digest",
+    "insert_id",
+    "evidence",
+    "hint",
+)
+
+
+def write_images(path: Path, report: Report) -> None:
+    """
+    Write a row for each image.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    rows = (_image_row(each, report.prices.currency) for each in report.images)
+    _write(path, IMAGE_COLUMNS, rows)
+
+
+def write_pulls(path: Path, store: FactStore) -> None:
+    """
+    Write a row for each pull and each warmup, oldest first.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _write(path, PULL_COLUMNS, _pull_rows(store))
+
+
+def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            writer.writerow([_plain(each) for each in row])
+
+
+def _image_row(each: ImageFigures, currency: str) -> Iterator[object]:
+    figures, saving = each.figures, each.figures.saving
+    yield from (each.image, " ".join(each.clusters), figures.image_bytes, figures.pulls)
+    yield from (figures.verdicts[verdict] for verdict in VERDICTS)
+    yield from (*_spread(figures.cold), figures.baseline, *_spread(figures.streamed))
+    yield from (saving.pull_seconds, saving.accelerator_seconds, saving.money)
+    yield from (figures.warmups, figures.failed_warmups, *_spread(figures.time_to_warm)[1:])
+    yield from (saving.warming_money, currency, remark(each))
+
+
+def _pull_rows(store: FactStore) -> Iterator[Iterable[object]]:
+    for event in ("pull.observed", "warmup.finished"):
+        yield from map(_pull_row, store.told(event, "ORDER BY at, key"))
+
+
+def _pull_row(told: Told) -> Iterable[object]:
+    detail = told.detail
+    proofs = "; ".join(f"{each.insert_id}: {each.text}" for each in prove(told)[:-1])
+    yield from (show_time(told.at), told.event, told.image, told.streamed)
+    yield from (told.seconds, told.total_seconds, told.image_bytes)
+    yield from (told.cluster, told.node_pool, told.accelerator, told.node)
+    yield from (", ".join(detail.workloads or ()) or detail.job, told.outcome, told.strategy)
+    yield from (told.mirror, told.digest, detail.insert_id, proofs, detail.hint)
+
+
+def _spread(spread: Spread | None) -> tuple[object, object, object]:
+    return (0, None, None) if spread is None else (spread.count, spread.median, spread.p90)
+
+
+def _plain(value: object) -> object:
+    """
+    Round seconds to milliseconds, and let no text begin a formula in a spreadsheet.
+
+    Texts come from logs, and so from whoever names an image or a workload:
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

@@ -1,0 +1,58 @@
+"""Read facts from the log ``prestream``, page by page."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from shared.clients.cloud_logging import LOG_NAME, FactLog
+from shared.clients.errors import google_errors
+from shared.domain.times import format_time
+
+PAGE_SIZE = 1000
+"""The most that Cloud Logging gives at once."""
+
+_PATIENCE_S = 300.0
+"""Reading is limited to 60 pages a minute and project, so that a long log takes waiting."""
+
+
+class FactReader(FactLog):
+    """Reads what was written to the log of facts."""
+
+    def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
+        """
+        Yield the entries since a time, oldest first; no more than a page of them is held.
+
+        Args:
+            since: The time of the first.
+            more: What else the filter demands, in the logging query language.
+
+        Raises:
+            TransientError: Cloud Logging is unavailable, or our quota of it stays spent.
+            ConfigurationError: It refuses our identity, or the filter.
+        """
+        from google.api_core import exceptions
+        from google.api_core.retry import Retry, if_exception_type
+
+        log = f"projects/{self._project}/logs/{LOG_NAME}"
+        terms = [f'logName="{log}"', f'timestamp>="{format_time(since)}"', more]
+        query = {
+            "resourceNames": [f"projects/{self._project}"],
+            "filter": " AND ".join(term for term in terms if term),
+            "orderBy": "timestamp asc",
+            "pageSize": PAGE_SIZE,
+        }
+        retry = Retry(
+            predicate=if_exception_type(exceptions.TooManyRequests, exceptions.ServerError),
+            initial=1.0,
+            maximum=30.0,
+            timeout=_PATIENCE_S,
+        )
+        with google_errors(f"read log {LOG_NAME} of project {self._project}"):
+            fetch = retry(self._api.api_request)
+            while True:
+                page = fetch(method="POST", path="/entries:list", data=query)
+                yield from page.get("entries", ())
+                token = page.get("nextPageToken")
+                if not token:
+                    return
+                query["pageToken"] = token
