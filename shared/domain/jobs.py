@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NewType, Self
 
 from shared.domain.ladder import STREAMING_KEY, Strategy
@@ -96,8 +96,17 @@ def period_of(moment: datetime, digest: Digest, period_s: float) -> int:
 
     The periods of each digest begin at another time, so that not everything falls due at once.
     """
-    offset = int(hashlib.sha256(digest.encode()).hexdigest()[:12], 16) % max(int(period_s), 1)
-    return int((moment.timestamp() + offset) // period_s)
+    return int((moment.timestamp() + _offset_s(digest, period_s)) // period_s)
+
+
+def end_of_period(moment: datetime, digest: Digest, period_s: float) -> datetime:
+    """Return when the period ends that a moment lies in, for an image: it falls due then."""
+    number = period_of(moment, digest, period_s) + 1
+    return datetime.fromtimestamp(number * period_s - _offset_s(digest, period_s), UTC)
+
+
+def _offset_s(digest: Digest, period_s: float) -> int:
+    return int(hashlib.sha256(digest.encode()).hexdigest()[:12], 16) % max(int(period_s), 1)
 
 
 def time_to_live_s(period_s: float, max_event_age_s: float) -> int:

@@ -129,7 +129,7 @@ class Reporting:
         finished = FinishedJob.from_body(body)
         if finished is None or state.is_reported or not is_warmup(body):
             return None
-        fact = self._describe(cluster, body, state, finished).as_fact()
+        fact = _describe(cluster, body, state, finished).as_fact()
         self._facts.write(fact)
         if self._marks:
             _mark(cluster, state, fact)
@@ -163,48 +163,63 @@ class Reporting:
         self._facts.write(fact)
         return fact
 
-    def _describe(
-        self,
-        cluster: Cluster,
-        body: Mapping[str, Any],
-        state: jobs.JobState,
-        finished: FinishedJob,
-    ) -> WarmupFinished:
-        created = parse_time(state.created)
-        pods = find_pods(cluster, state)
-        pod = pods[-1] if pods else None
-        reports = _read_job_events(cluster, state, created, pods)
-        reports += read_refusal(body, cluster=str(cluster.name))
-        ending = tell_ending(finished, pod, reports)
-        annotations = body["metadata"]["annotations"]
-        pulled = ending.pulled.pulled if ending.pulled else None
-        view = self._view(cluster, ending, pulled, finished)
-        started = (body.get("status") or {}).get("startTime")
-        return WarmupFinished(
-            subject=_subject(cluster, annotations),
-            outcome=ending.outcome,
-            at=finished.at,
-            job=state.name,
-            job_uid=state.uid,
-            strategy=annotations.get(jobs.STRATEGY_ANNOTATION),
-            target=(body["metadata"].get("labels") or {}).get(jobs.TARGET_LABEL),
-            place=view.place,
-            started_at=parse_time(started) if started else None,
-            pull_seconds=pulled.seconds if pulled else None,
-            total_seconds=(finished.at - created).total_seconds(),
-            image_bytes=_image_bytes(pulled, annotations),
-            verdict=_judge(ending, view, annotations, created) if ending.was_pulled else None,
-            evidence=ending.evidence,
-            reason=ending.reason,
-            hint=ending.hint,
-            not_before=ending.not_before,
-        )
 
-    def _view(
-        self, cluster: Cluster, ending: Ending, pulled: Pulled | None, finished: FinishedJob
-    ) -> NodeView:
-        at = ending.pulled.origin.timestamp if ending.pulled else finished.at
-        return view_node(cluster, ending.node, pulled, at)
+def describe_job(cluster: Cluster, body: Mapping[str, Any]) -> Fact | None:
+    """
+    Return the fact of a Job that ended, marked or not, and write nothing; None if it is not ours.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    finished = FinishedJob.from_body(body)
+    if finished is None or not is_warmup(body):
+        return None
+    return _describe(cluster, body, jobs.JobState.from_body(body), finished).as_fact()
+
+
+def _describe(
+    cluster: Cluster,
+    body: Mapping[str, Any],
+    state: jobs.JobState,
+    finished: FinishedJob,
+) -> WarmupFinished:
+    created = parse_time(state.created)
+    pods = find_pods(cluster, state)
+    pod = pods[-1] if pods else None
+    reports = _read_job_events(cluster, state, created, pods)
+    reports += read_refusal(body, cluster=str(cluster.name))
+    ending = tell_ending(finished, pod, reports)
+    annotations = body["metadata"]["annotations"]
+    pulled = ending.pulled.pulled if ending.pulled else None
+    view = _view_end(cluster, ending, pulled, finished)
+    started = (body.get("status") or {}).get("startTime")
+    return WarmupFinished(
+        subject=_subject(cluster, annotations),
+        outcome=ending.outcome,
+        at=finished.at,
+        job=state.name,
+        job_uid=state.uid,
+        strategy=annotations.get(jobs.STRATEGY_ANNOTATION),
+        target=(body["metadata"].get("labels") or {}).get(jobs.TARGET_LABEL),
+        place=view.place,
+        started_at=parse_time(started) if started else None,
+        pull_seconds=pulled.seconds if pulled else None,
+        total_seconds=(finished.at - created).total_seconds(),
+        image_bytes=_image_bytes(pulled, annotations),
+        verdict=_judge(ending, view, annotations, created) if ending.was_pulled else None,
+        evidence=ending.evidence,
+        reason=ending.reason,
+        hint=ending.hint,
+        not_before=ending.not_before,
+    )
+
+
+def _view_end(
+    cluster: Cluster, ending: Ending, pulled: Pulled | None, finished: FinishedJob
+) -> NodeView:
+    at = ending.pulled.origin.timestamp if ending.pulled else finished.at
+    return view_node(cluster, ending.node, pulled, at)
 
 
 def _mark(cluster: Cluster, state: jobs.JobState, fact: Fact) -> None:
