@@ -7,6 +7,12 @@ from typing import Any
 from sandbox.catalogue.images import Image
 
 NAMESPACE = "ml"
+NAMESPACE_BODY: Mapping[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    # It opted in: its pods may be rewritten to pull from the mirror.
+    "metadata": {"name": NAMESPACE, "labels": {"prestream.dev/rewrite": "enabled"}},
+}
 
 L4_SPOT = {
     "cloud.google.com/gke-accelerator": "nvidia-l4",
@@ -35,11 +41,13 @@ class Case:
     outcome: str = "pulled"
     strategy: str | None = "gpu-node"
     mirror: str | None = None
-    """Under which name a second workload pulls it; None where there is nothing to pull."""
+    """Under which name a second pod pulls it; None where there is nothing to pull."""
     node_selector: Mapping[str, str] = field(default_factory=lambda: L4_SPOT)
     replicas: int = 0
     """A Deployment that is scaled to zero is warmed as well: before anybody waits for it."""
     is_build: bool = False
+    is_rewritten: bool = False
+    """The second pod is the same Deployment's, which names no mirror: a policy rewrites the pod."""
 
     @property
     def title(self) -> str:
@@ -75,6 +83,7 @@ CASES = (
         "anyscale/ray-ml:2.7.0",
         mirror=f"{MIRRORS}/dockerhub-mirror/anyscale/ray-ml:2.7.0",
         replicas=1,
+        is_rewritten=True,
     ),
     Case("trainer", f"{APPS}/trainer:v1", mirror=f"{APPS}/trainer:v1", is_build=True),
     Case(

@@ -15,6 +15,7 @@ from sandbox.demo.cases import (
     CASES,
     L4_SPOT,
     NAMESPACE,
+    NAMESPACE_BODY,
     TRAINER,
     Case,
     make_deployment,
@@ -29,6 +30,7 @@ _SCALE = 60.0
 _TIMEOUT_S = 40.0
 _TICK_S = 0.1
 _USER = "dev@example.com"
+_FIRST_NODES = tuple(f"gke-gpu-l4-spot-{letter}" for letter in "abcd")
 _SECOND_NODES = 3
 """A node's snapshotter has few events to spend; spread, each image has its own."""
 
@@ -57,6 +59,7 @@ class _LocalDemo:
     def __init__(self, cloud: LocalCloud, view: View, cases: Sequence[Case]) -> None:
         self.facts: list[dict[str, Any]] = []
         self._cases = cases
+        self._cordoned: set[str] = set()
         self._cloud = cloud
         self._view = view
 
@@ -66,15 +69,15 @@ class _LocalDemo:
         view.say("Starting a local cloud, and the functions from their archives")
         cloud.start()
         cloud.apply_manifests()
-        for letter in "abc":
-            self._add_gpu_node(f"gke-gpu-l4-spot-{letter}")
+        for node in _FIRST_NODES:
+            self._add_gpu_node(node)
         cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
         cloud.serve(build / "functions", build / "deployed" / "bin" / "python")
         with view:
             view.say("Deploying workloads as people write them: nobody names a mirror")
             self._deploy()
             results = self._wait(lambda result: result.is_warm)
-            view.say("Running each image under its mirror's name on a node that never held it")
+            view.say("Starting a second pod of each, on nodes that never held its image")
             self._deploy_again(results)
             results = self._wait(lambda result: result.is_complete)
         self.facts = cloud.facts()
@@ -87,8 +90,7 @@ class _LocalDemo:
 
     def _deploy(self) -> None:
         api = self._cloud.kubernetes.api
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        api.create("namespaces", namespace, user=_USER)
+        api.create("namespaces", dict(NAMESPACE_BODY), user=_USER)
         for case in self._cases:
             if case.is_build:
                 digest = self._cloud.artifact_registry.push(f"{APPS}/{case.name}", "v1", TRAINER)
@@ -96,14 +98,39 @@ class _LocalDemo:
                 self._cloud.messaging.publish(BUILDS, case.build_message(digest), attributes)
             else:
                 api.create("deployments.apps", case.deployment(), NAMESPACE, user=_USER)
+            if case.replicas:
+                self._cordon_for(case.name)
+
+    def _cordon_for(self, name: str) -> None:
+        """
+        Leave the node to the pod that is there first, and that pulls from the upstream.
+
+        What a warmup finds on its node already it does not move through the streaming cache.
+        """
+        gke, nodes = self._cloud.gke, list[str]()
+
+        def is_bound() -> bool:
+            pods = self._cloud.kubernetes.api.list("pods", NAMESPACE, label_selector=f"app={name}")
+            nodes[:] = [pod["spec"]["nodeName"] for pod in pods if "nodeName" in pod["spec"]]
+            return bool(nodes)
+
+        gke.wait_for(is_bound, _TIMEOUT_S)
+        for node in nodes:
+            gke.cordon(node)
+            self._cordoned.add(node)
 
     def _deploy_again(self, results: list[Result]) -> None:
-        """Pull each warm image on a fresh node, as the article's author did by cordoning."""
+        """Pull each warm image on a fresh node, by cordoning those that may hold it."""
         warm = [each.case for each in results if each.case.streams]
+        for node in set(_FIRST_NODES) - self._cordoned:
+            self._cloud.gke.cordon(node)
         nodes = [f"gke-gpu-l4-spot-fresh-{number}" for number in range(_SECOND_NODES)]
         for node in nodes:
             self._add_gpu_node(node, count=len(warm))
         for case, node in zip(warm, itertools.cycle(nodes), strict=False):
+            if case.is_rewritten:
+                self._scale(case.name, replicas=2)
+                continue
             body = make_deployment(
                 f"{case.name}-again",
                 str(case.mirror),
@@ -111,12 +138,19 @@ class _LocalDemo:
             )
             self._cloud.kubernetes.api.create("deployments.apps", body, NAMESPACE, user=_USER)
 
+    def _scale(self, name: str, *, replicas: int) -> None:
+        """Do what ``kubectl scale`` does: the pod's template stays as it is."""
+        patch = {"spec": {"replicas": replicas}}
+        self._cloud.kubernetes.api.patch("deployments.apps", name, patch, NAMESPACE, user=_USER)
+
     def _wait(self, is_done: Callable[[Result], bool]) -> list[Result]:
         """Show the results until all are done, or time is up."""
         due = time.monotonic() + _TIMEOUT_S
         pause = threading.Event()
         while True:
-            results = read_results(self._cases, self._cloud.facts(), self._find_jobs())
+            results = read_results(
+                self._cases, self._cloud.facts(), self._find_jobs(), self._find_rewritten()
+            )
             self._view.update(results)
             if all(is_done(result) for result in results) or time.monotonic() > due:
                 return results
@@ -130,3 +164,18 @@ class _LocalDemo:
             if name is not None:
                 jobs[name] = body["metadata"]["name"]
         return jobs
+
+    def _find_rewritten(self) -> dict[str, str]:
+        """Return what pods pull that their Deployment does not name, by its name."""
+        api, images = self._cloud.kubernetes.api, {}
+        for body in api.list("deployments.apps", NAMESPACE):
+            name, written = body["metadata"]["name"], _image_of(body["spec"]["template"])
+            for pod in api.list("pods", NAMESPACE, label_selector=f"app={name}"):
+                if _image_of(pod) != written:
+                    images[name] = _image_of(pod)
+        return images
+
+
+def _image_of(pod: dict[str, Any]) -> str:
+    image: str = pod["spec"]["containers"][0]["image"]
+    return image

@@ -23,6 +23,8 @@ class Result:
     """On the second pull: the fact's own, or what its node's snapshotter said elsewhere."""
     job: str | None = None
     """Of the warmup that is under way."""
+    rewritten: str | None = None
+    """What a pod pulls in place of the image that its Deployment names."""
 
     @property
     def is_warm(self) -> bool:
@@ -47,6 +49,8 @@ class Result:
         ]
         if not self.case.streams:
             return wrong
+        if self.case.is_rewritten and self.rewritten != self.case.mirror:
+            wrong.append(f"the second pod pulls {self.rewritten or self.case.image}")
         if self.second_pull is None:
             return [*wrong, "no second pull was observed"]
         if self.verdict != "streamed":
@@ -55,7 +59,10 @@ class Result:
 
 
 def read_results(
-    cases: Iterable[Case], facts: Iterable[Mapping[str, Any]], jobs: Mapping[str, str]
+    cases: Iterable[Case],
+    facts: Iterable[Mapping[str, Any]],
+    jobs: Mapping[str, str],
+    rewritten: Mapping[str, str] | None = None,
 ) -> list[Result]:
     """
     Return a result for each case.
@@ -64,9 +71,10 @@ def read_results(
         cases: What was deployed.
         facts: Entries of the log of facts.
         jobs: Names of warmup Jobs by the name of the workload or build that caused them.
+        rewritten: What pods pull in place of what their Deployments name, by its name.
     """
-    entries = list(facts)
-    return [_read_result(case, entries, jobs) for case in cases]
+    entries, images = list(facts), rewritten or {}
+    return [_read_result(case, entries, jobs, images.get(case.name)) for case in cases]
 
 
 def caused_by(cause: Payload | None) -> str | None:
@@ -78,7 +86,12 @@ def caused_by(cause: Payload | None) -> str | None:
     return str(cause.get("resource") or "").rpartition("/")[2]
 
 
-def _read_result(case: Case, entries: list[Mapping[str, Any]], jobs: Mapping[str, str]) -> Result:
+def _read_result(
+    case: Case,
+    entries: list[Mapping[str, Any]],
+    jobs: Mapping[str, str],
+    rewritten: str | None,
+) -> Result:
     warmup = second = verdict = None
     for entry in entries:
         payload = entry["jsonPayload"]
@@ -86,7 +99,7 @@ def _read_result(case: Case, entries: list[Mapping[str, Any]], jobs: Mapping[str
             warmup = payload
         if payload["event"] == "pull.observed" and payload["mirror"] == case.mirror:
             second, verdict = payload, _join(entry, entries)
-    return Result(case, warmup, second, verdict, jobs.get(case.name))
+    return Result(case, warmup, second, verdict, jobs.get(case.name), rewritten)
 
 
 def _join(pull: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> str:

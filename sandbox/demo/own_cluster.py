@@ -17,7 +17,7 @@ import urllib3
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.demo.cases import APPS, CASES, NAMESPACE, TRAINER, Case
+from sandbox.demo.cases import APPS, CASES, NAMESPACE, NAMESPACE_BODY, TRAINER, Case
 from sandbox.demo.facts_file import write_facts
 from sandbox.demo.outcomes import Result, caused_by, read_results
 from sandbox.gke.log_router import LogRouter
@@ -26,6 +26,7 @@ from sandbox.local_cloud import (
     CLUSTER,
     LOCATION,
     PROJECT,
+    REWRITING,
     Services,
     read_manifests,
     read_sinks,
@@ -36,6 +37,7 @@ _TIMEOUT_S = 60.0
 _TICK_S = 0.2
 _WATCH_S = 5
 _CONFLICT, _NOT_FOUND = 409, 404
+_KNOWS_POLICIES = (1, 36)
 _WARMUPS = "app.kubernetes.io/component=warmup"
 
 
@@ -54,9 +56,10 @@ def run_on_own_cluster(console: Console, build: Path, kubeconfig: Path) -> int:
     console.print(
         f"{len(results) - len(wrong)} of {len(results)} outcomes as expected;"
         f" the facts are in {path.relative_to(build.parent)}.\n"
-        "The manifests and the warmup Jobs are still in the cluster:"
-        " kubectl delete -k infra/kubernetes removes them."
+        "The manifests and the warmup Jobs are still in the cluster; this removes them:"
     )
+    for folder in demo.applied:
+        console.print(f"  kubectl delete -k {folder}")
     return 1 if wrong else 0
 
 
@@ -65,6 +68,8 @@ class _OwnCluster:
         from kubernetes import client, config, dynamic
 
         self.facts: list[dict[str, Any]] = []
+        self.applied = ["infra/kubernetes"]
+        """The folders whose manifests are in the cluster, the last applied first."""
         self._services = services
         self._console = console
         self._stopped = threading.Event()
@@ -88,13 +93,12 @@ class _OwnCluster:
         services.start()
         self._router.start()
         self._console.print("Applying infra/kubernetes to the cluster")
-        for body in read_manifests(PROJECT):
+        for body in self._read_manifests():
             self._apply(body)
         self._exporter.start()
         services.serve(build / "functions", build / "deployed" / "bin" / "python")
         self._console.print("Deploying workloads, scaled to zero, as people write them")
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        self._apply(namespace)
+        self._apply(dict(NAMESPACE_BODY))
         try:
             for case in CASES:
                 self._deploy(case)
@@ -103,6 +107,22 @@ class _OwnCluster:
             self._delete_namespace()
         self.facts = services.facts()
         return results
+
+    def _read_manifests(self) -> list[dict[str, Any]]:
+        """Return what this cluster's version takes: an older one refuses the policy's kinds."""
+        from kubernetes import client
+
+        version = client.VersionApi(self._client).get_code()
+        # GKE has a plus after the minor version.
+        number = int(version.major), int(version.minor.rstrip("+"))
+        if number >= _KNOWS_POLICIES:
+            self.applied.insert(0, "infra/kubernetes/rewriting")
+            return [*read_manifests(PROJECT), *read_manifests(PROJECT, REWRITING)]
+        self._console.print(
+            f"Leaving out infra/kubernetes/rewriting: Kubernetes {version.git_version} is older"
+            " than 1.36. There, prestream rewrite does the same to files."
+        )
+        return read_manifests(PROJECT)
 
     def close(self) -> None:
         """Stop what runs beside."""

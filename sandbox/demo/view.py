@@ -1,7 +1,7 @@
 """What the demo shows: its progress while it runs, and a table at the end."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -22,6 +22,8 @@ _MARKS = {
 }
 _REFRESH_A_SECOND = 8
 _WIDE = 180
+_NARROW = 120
+"""Columns of a terminal below which a sentence in the table would be a column of syllables."""
 
 
 class View:
@@ -80,6 +82,13 @@ def show_results(console: Console, results: Sequence[Result]) -> None:
     """Print the table: what was asked for, where it lies, how long it took, what to do."""
     # Where there is no terminal nobody can widen it, so that nothing is cut.
     wide = console if console.is_terminal else Console(file=console.file, width=_WIDE)
+    is_narrow = wide.width < _NARROW
+    wide.print(_table(results, is_narrow=is_narrow))
+    for note in _notes(results, is_narrow=is_narrow):
+        wide.print(note, highlight=False)
+
+
+def _table(results: Sequence[Result], *, is_narrow: bool) -> Table:
     table = Table(
         title=f"What became of each image (mirrors are in {MIRRORS})",
         title_justify="left",
@@ -89,14 +98,28 @@ def show_results(console: Console, results: Sequence[Result]) -> None:
     )
     table.add_column("image", overflow="fold", ratio=4)
     table.add_column("mirror", overflow="fold", ratio=2)
-    table.add_column("where", overflow="fold", ratio=2)
     table.add_column("cold s", justify="right")
     table.add_column("streamed s", justify="right")
-    table.add_column("verdict")
-    table.add_column("what to do", overflow="fold", ratio=4)
+    table.add_column("verdict", no_wrap=True)
+    if not is_narrow:
+        table.add_column("warmed on", overflow="fold", ratio=2)
+        table.add_column("what to do", overflow="fold", ratio=4)
     for result in results:
-        table.add_row(*_row(result))
-    wide.print(table)
+        table.add_row(*_row(result)[: len(table.columns)])
+    return table
+
+
+def _notes(results: Sequence[Result], *, is_narrow: bool) -> Iterator[str]:
+    """Say what the table has no room for."""
+    for result in results:
+        if is_narrow and (result.faults or result.verdict != "streamed"):
+            yield f"{result.case.title}: {_advice(result, result.warmup or {})}"
+    for result in results:
+        if result.case.is_rewritten and result.rewritten:
+            yield (
+                f"Deployment {result.case.name} still names {result.case.image}: the API server"
+                f" rewrote its second pod to {result.rewritten}."
+            )
 
 
 def _row(result: Result) -> list[RenderableType]:
@@ -105,10 +128,10 @@ def _row(result: Result) -> list[RenderableType]:
     return [
         result.case.title,
         _repository(result),
-        warmup.get("node") or "-",
         _seconds(warmup.get("pull_seconds")),
         _seconds(second.get("pull_seconds")),
         Text(verdict, style="red" if result.faults else style),
+        warmup.get("node") or "-",
         _advice(result, warmup),
     ]
 
@@ -135,7 +158,9 @@ def _repository(result: Result) -> str:
     if not mirror:
         return "-"
     repository = str(mirror).removeprefix(f"{MIRRORS}/").partition("/")[0]
-    return "its own: needs none" if mirror == result.case.image else repository
+    if mirror == result.case.image:
+        return "its own: needs none"
+    return f"{repository}, by policy" if result.rewritten else repository
 
 
 def _seconds(value: float | None) -> str:
@@ -147,8 +172,9 @@ def _describe(result: Result) -> tuple[str, str]:
         return "; ".join(result.faults), "red"
     warmup, second = result.warmup, result.second_pull
     if second is not None:
+        how = ", rewritten by policy" if result.rewritten else ""
         return (
-            f"{second['streamed']} on a second node in {_seconds(second['pull_seconds'])} s",
+            f"{second['streamed']} on a second node in {_seconds(second['pull_seconds'])} s{how}",
             "green",
         )
     if warmup is not None:

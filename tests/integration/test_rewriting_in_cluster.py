@@ -259,9 +259,13 @@ def test_the_second_pod_of_a_deployment_that_names_docker_hub_streams(story: Pip
     assert "docker.io" not in read_proven(story)
 
     deploy(story, "untouched", image)
+    story.wait(lambda: any("nodeName" in each["spec"] for each in pods_of(story, "untouched")))
+    (first,) = pods_of(story, "untouched")
+    # A warmup on the node that holds the image already would move nothing.
+    story.cloud.gke.cordon(first["spec"]["nodeName"])
     assert story.warmup(image)["outcome"] == "pulled"
     story.wait(lambda: "docker.io" in read_proven(story))
-    for node in NODES:
+    for node in {*NODES} - {first["spec"]["nodeName"]}:
         story.cloud.gke.cordon(node)
     story.add_gpu_node(FRESH, "fresh", accelerator="nvidia-l4", accelerator_count=4)
     scaled = {"spec": {"replicas": 2}}
