@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rich.console import Console
 from infra.archives import ROOT
 from sandbox.demo import local_run
 from sandbox.demo.cases import CASES, Case
-from sandbox.demo.outcomes import caused_by
+from sandbox.demo.outcomes import Result, caused_by
 
 TIMEOUT_S = 120.0
 
@@ -63,11 +64,24 @@ def test_the_demo_fails_where_an_outcome_is_not_the_expected_one(
     assert "outcome is not_allowed, not pulled" in " ".join(said.getvalue().split())
 
 
+def test_a_pod_that_was_not_rewritten_is_no_expected_outcome() -> None:
+    case = next(case for case in CASES if case.is_rewritten)
+    warmup = {"outcome": case.outcome, "strategy": case.strategy}
+
+    done = Result(case, warmup, {"mirror": case.mirror}, "streamed", rewritten=case.mirror)
+    as_written = replace(done, rewritten=None)
+
+    assert done.faults == []
+    assert as_written.faults == ["the second pod pulls anyscale/ray-ml:2.7.0"]
+
+
 def test_the_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -> None:
     said, complaints = demo.communicate(timeout=TIMEOUT_S)
 
     assert (demo.returncode, complaints) == (0, "")
     assert f"{len(CASES)} of {len(CASES)} outcomes as expected" in said
+    assert "anyscale/ray-ml:2.7.0: streamed on a second node" in said
+    assert "Deployment test still names anyscale/ray-ml:2.7.0" in said
     facts = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
     assert all(fact["insertId"].startswith(fact["event"]) for fact in facts)
     assert all(datetime.fromisoformat(fact["timestamp"]).tzinfo for fact in facts)
