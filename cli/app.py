@@ -5,6 +5,7 @@ import typer
 from cli.plan import plan
 from cli.policy import policy
 from cli.replay import replay
+from cli.report.command import report
 from cli.rewrite import rewrite
 
 app = typer.Typer(
@@ -24,4 +25,5 @@ def prestream() -> None:
 app.command()(plan)
 app.command()(policy)
 app.command()(replay)
+app.command()(report)
 app.command()(rewrite)

@@ -94,7 +94,10 @@ class FactStore:
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None)
         self._pending: list[tuple[Any, ...]] = []
+        self._upstreams: dict[str, str] = {}
+        """What each repository mirrors."""
         self._tagged: dict[tuple[str, str], str] = {}
+        """What each digest of a repository is called."""
 
     def __enter__(self) -> Self:
         run = self._connection.execute
@@ -116,6 +119,10 @@ class FactStore:
         """Take a fact in; one that was taken before makes no difference."""
         fields = fact.fields
         repository, name = _name_of(fields.image or "")
+        if fields.mirror:
+            mirror, _ = _name_of(fields.mirror)
+            if mirror != repository:
+                self._upstreams[mirror] = min(self._upstreams.get(mirror, repository), repository)
         if fields.digest and "@" not in name:
             known = self._tagged.setdefault((repository, fields.digest), name)
             self._tagged[repository, fields.digest] = min(known, name)
@@ -168,9 +175,7 @@ class FactStore:
         run = self._connection.execute
         run(_KEYS)
         copies = run(_COPIES).rowcount
-        for (repository, digest), name in sorted(self._tagged.items()):
-            old = f"{repository}@{digest}"
-            run("UPDATE facts SET name = ? WHERE name = ?", (name, old))
+        self._rename()
         run(_STATEMENTS)
         run("CREATE TEMP TABLE joined (streamed, detail, pull)")
         for joined in self._join():
@@ -202,6 +207,23 @@ class FactStore:
     def _flush(self) -> None:
         self._connection.executemany(_INSERT, self._pending)
         self._pending.clear()
+
+    def _rename(self) -> None:
+        """Call an image by its upstream's name, and by a tag, wherever a fact says them."""
+        renamed = []
+        for (old,) in self._connection.execute("SELECT DISTINCT name FROM facts").fetchall():
+            repository, _ = _name_of(old)
+            upstream = self._upstreams.get(repository, repository)
+            version = old.removeprefix(repository)
+            new = self._tagged.get((upstream, version.removeprefix("@")), f"{upstream}{version}")
+            if new != old:
+                renamed.append((old, new))
+        if renamed:
+            self._connection.execute("CREATE TEMP TABLE renamed (old PRIMARY KEY, new)")
+            self._connection.executemany("INSERT INTO renamed VALUES (?, ?)", renamed)
+            self._connection.execute(
+                "UPDATE facts SET name = new FROM renamed WHERE renamed.old = facts.name"
+            )
 
     def _join(self) -> Iterable[tuple[str, str, int]]:
         window = {"before": BEFORE // _MICROSECOND, "after": AFTER // _MICROSECOND}

@@ -1,6 +1,6 @@
 """A report: every figure, what to fix, and the entries that verdicts rest on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,7 +17,7 @@ MOST_SHOWN: Final = 3
 """Pulls of an image that are shown for each verdict, the latest; ``--pulls`` has all."""
 
 MOST_POINTS: Final = 5_000
-"""Pulls in the picture over time, the latest."""
+"""Pulls and warmups in the picture over time, the latest."""
 
 _SAMPLES: Final = """AND rowid IN (
     SELECT rowid FROM (
@@ -45,7 +45,7 @@ class Sample:
     proofs: tuple[Proof, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Point:
     """A pull in the picture over time."""
 
@@ -54,7 +54,8 @@ class Point:
     verdict: str
     """``warmup`` for a warmup's pull, however it went."""
     image: str
-    node_pool: str | None
+    node_pool: str
+    """Empty where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Report:
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
     points: tuple[Point, ...]
-    """Of at most `MOST_POINTS` pulls and as many warmups, by time."""
+    """By time."""
     prices: Prices
     malformed: int
     named: tuple[Malformed, ...]
@@ -96,7 +97,7 @@ def make_report(store: FactStore, reading: Reading, prices: Prices) -> Report:
         places=tuple(figures.places()),
         findings=find_causes(store, images, prices),
         samples=tuple(_samples(store)),
-        points=tuple(sorted(_points(store), key=lambda point: (point.at, point.image))),
+        points=tuple(_points(store)),
         prices=prices,
         malformed=reading.malformed,
         named=tuple(sorted(reading.named)),
@@ -118,6 +119,17 @@ def as_json(report: Report) -> dict[str, Any]:
         moment = "at" if "at" in each else "latest"
         each[moment] = show_time(each[moment]) if each[moment] else None
     return body
+
+
+def by_weight(images: Iterable[ImageFigures]) -> list[ImageFigures]:
+    """Return images by what they saved, then by what their cold pulls take."""
+    return sorted(images, key=_weight)
+
+
+def _weight(each: ImageFigures) -> tuple[float, float, str]:
+    figures = each.figures
+    saved = figures.saving.accelerator_seconds or 0.0
+    return (-saved, -(figures.cold.median if figures.cold else 0.0), each.image)
 
 
 def remark(image: ImageFigures) -> str | None:
@@ -169,9 +181,16 @@ def sample_of(told: Told) -> Sample:
     )
 
 
-def _points(store: FactStore) -> Iterator[Point]:
+def _points(store: FactStore) -> Iterable[Point]:
     latest = "AND seconds IS NOT NULL ORDER BY at DESC, key DESC LIMIT ?"
-    for event in ("pull.observed", "warmup.finished"):
-        for told in store.told(event, latest, MOST_POINTS):
-            verdict = "warmup" if event == "warmup.finished" else told.streamed or "unknown"
-            yield Point(told.at, told.seconds or 0.0, verdict, told.image, told.node_pool)
+    points = [
+        _point(told)
+        for event in ("pull.observed", "warmup.finished")
+        for told in store.told(event, latest, MOST_POINTS)
+    ]
+    return sorted(points)[-MOST_POINTS:]
+
+
+def _point(told: Told) -> Point:
+    verdict = "warmup" if told.event == "warmup.finished" else told.streamed or "unknown"
+    return Point(told.at, told.seconds or 0.0, verdict, told.image, told.node_pool or "")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.report.findings import Finding, short
-from cli.report.reports import Report, remark
+from cli.report.reports import Report, by_weight, remark
 from cli.report.wording import (
     caveats,
     headline,
@@ -22,7 +22,6 @@ from cli.report.wording import (
     times_as_fast,
 )
 from cli.terminal import harmless
-from shared.domain.figures import ImageFigures
 
 _MOST_FINDINGS: Final = 5
 _MOST_IMAGES: Final = 20
@@ -66,7 +65,7 @@ def _images(report: Report) -> Table:
     table.add_column("image", overflow="fold")
     for heading in ("cold pull", "streamed pull", "streamed", "to warm", "accelerator time saved"):
         table.add_column(heading, justify="right")
-    ranked = sorted(report.images, key=_weight)
+    ranked = by_weight(report.images)
     for each in ranked[:_MOST_IMAGES]:
         figures = each.figures
         pulls = f"{figures.verdicts['streamed']} of {figures.pulls}" if figures.pulls else ""
@@ -83,13 +82,6 @@ def _images(report: Report) -> Table:
     if (more := len(ranked) - _MOST_IMAGES) > 0:
         table.add_row(f"and {more} more")
     return table
-
-
-def _weight(each: ImageFigures) -> tuple[float, float, str]:
-    """Order images by what they saved, then by what they cost, then by name."""
-    cold = each.figures.cold
-    saved = each.figures.saving.accelerator_seconds or 0.0
-    return (-saved, -(cold.median if cold else 0.0), each.image)
 
 
 def _finding(number: int, finding: Finding) -> Text:

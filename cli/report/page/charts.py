@@ -5,11 +5,11 @@ They say what is drawn; colours come from the page's style when it is shown, lig
 does the width.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from cli.report.findings import short
-from cli.report.reports import Point, Report
+from cli.report.reports import Point, Report, by_weight
 from cli.report.wording import show_seconds, show_spread
 from shared.domain.figures import ImageFigures, Spread
 
@@ -22,13 +22,30 @@ _ROW: Final = 64
 _ROOM: Final = 1.22
 """How far the axis goes beyond the longest bar, so that its label has room."""
 
+_DRAWN: Final = (
+    "cached_on_node",
+    "unknown",
+    "streamed",
+    "likely_streamed",
+    "warmup",
+    "not_streamed",
+)
+_CROWDED: Final = 400
+"""Points from which on they are drawn small."""
+
+_TENFOLDS: Final = (0.01, 0.1, 1, 10, 100, 1_000, 10_000)
+"""Seconds at which the logarithmic axis has lines."""
+
+_AROUND: Final = 1.6
+"""How far the logarithmic axis goes beyond the points, as a factor."""
+
 POINT_KINDS: Final = {
     "streamed": ("streamed", "circle"),
     "likely_streamed": ("likely streamed", "triangle-up"),
     "cached_on_node": ("cached on node", "square"),
     "not_streamed": ("not streamed", "diamond"),
     "unknown": ("unknown", "cross"),
-    "warmup": ("warmup", "stroke"),
+    "warmup": ("warmup", "triangle-down"),
 }
 """What a point is called, and its shape, so that nothing is told by colour alone."""
 
@@ -36,13 +53,7 @@ POINT_KINDS: Final = {
 def compared_images(report: Report) -> list[ImageFigures]:
     """Return the images with a measured pull to draw, those that saved most first."""
     measured = [each for each in report.images if each.figures.cold or each.figures.streamed]
-    return sorted(measured, key=_weight)[:MOST_BARS]
-
-
-def _weight(each: ImageFigures) -> tuple[float, float, str]:
-    figures = each.figures
-    saved = figures.saving.accelerator_seconds or 0.0
-    return (-saved, -(figures.cold.median if figures.cold else 0.0), each.image)
+    return by_weight(measured)[:MOST_BARS]
 
 
 def draw_bars(images: Iterable[ImageFigures]) -> dict[str, Any]:
@@ -83,7 +94,7 @@ def draw_bars(images: Iterable[ImageFigures]) -> dict[str, Any]:
         layers += _bar_layers(kind, down, x, colour, tooltip)
     return {
         "width": "container",
-        "height": {"step": _ROW},
+        "height": _ROW * len(labels),
         "data": {"values": rows},
         "encoding": {
             "y": {"field": "image", "type": "nominal", "sort": labels, "axis": None},
@@ -145,7 +156,7 @@ def _bar(each: ImageFigures, kind: str, spread: Spread) -> dict[str, Any]:
 
 def draw_points(points: Iterable[Point]) -> dict[str, Any]:
     """Return the picture of pulls over time, on a scale in which each tenfold is as wide."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "at": round(each.at * 1000),
             # A pull of no time has no place on the scale.
@@ -155,28 +166,51 @@ def draw_points(points: Iterable[Point]) -> dict[str, Any]:
             "took": show_seconds(each.seconds),
             "pool": each.node_pool or "unknown",
         }
-        for each in points
+        for each in sorted(points, key=_above)
     ]
+    is_crowded = len(rows) > _CROWDED
+    least = min((row["seconds"] for row in rows), default=1.0)
+    most = max((row["seconds"] for row in rows), default=1.0)
     kinds = [key for key in POINT_KINDS if any(row["kind"] == POINT_KINDS[key][0] for row in rows)]
     names = [POINT_KINDS[key][0] for key in kinds]
-    legend = {"title": None, "orient": "top", "columns": "$columns", "symbolSize": 90}
+    legend = {
+        "title": None,
+        "orient": "top",
+        "columns": "$columns",
+        "symbolSize": 90,
+        "symbolOpacity": 1,
+    }
     return {
         "width": "container",
         "height": 300,
         "data": {"values": rows},
-        "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.75, "strokeWidth": 2},
+        "mark": {
+            "type": "point",
+            "filled": True,
+            "size": 22 if is_crowded else 50,
+            "opacity": 0.5 if is_crowded else 0.8,
+        },
         "encoding": {
             "x": {
                 "field": "at",
                 "type": "temporal",
                 "scale": {"type": "utc"},
-                "axis": {"title": None, "tickCount": "$ticks", "labelOverlap": True},
+                "axis": {
+                    "title": None,
+                    "tickCount": "$ticks",
+                    "labelOverlap": True,
+                    "format": _time_format(rows),
+                },
             },
             "y": {
                 "field": "seconds",
                 "type": "quantitative",
-                "scale": {"type": "log", "nice": True},
-                "axis": {"title": "seconds (logarithmic)", "tickCount": 4, "format": "~r"},
+                "scale": {
+                    "type": "log",
+                    "nice": False,
+                    "domain": [least / _AROUND, most * _AROUND],
+                },
+                "axis": {"title": "seconds (logarithmic)", "values": _TENFOLDS, "format": "~r"},
             },
             "color": {
                 "field": "kind",
@@ -199,3 +233,16 @@ def draw_points(points: Iterable[Point]) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _above(point: Point) -> int:
+    """Sort what a person looks for to the end, where it is drawn over the rest."""
+    return _DRAWN.index(point.verdict)
+
+
+def _time_format(rows: Iterable[Mapping[str, Any]]) -> str:
+    times = [row["at"] for row in rows]
+    days = (max(times) - min(times)) / 86_400_000 if times else 0.0
+    if days < 1.5:  # noqa: PLR2004
+        return "%H:%M"
+    return "%d %b" if days > 8 else "%d %b, %H:%M"  # noqa: PLR2004

@@ -22,7 +22,6 @@
     const spec = {
       ...fill(charts[id], known),
       background: "transparent",
-      autosize: { type: "fit-x", contains: "padding" },
       config: {
         aria: false, // the place has a description, and a table beside it
         font: getComputedStyle(document.body).fontFamily,

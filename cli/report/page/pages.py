@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from cli.report.findings import short
 from cli.report.page.charts import compared_images, draw_bars, draw_points
-from cli.report.reports import MOST_POINTS, Point, Report, Sample, remark, show_time
+from cli.report.reports import MOST_POINTS, Point, Report, Sample, by_weight, remark, show_time
 from cli.report.wording import (
     NONE,
     VERDICT_WORDS,
@@ -24,7 +24,6 @@ from cli.report.wording import (
     show_saving,
     show_scale,
     show_seconds,
-    show_spread,
     times_as_fast,
 )
 from cli.terminal import show_bytes
@@ -56,6 +55,7 @@ def make_page(report: Report) -> str:
         money=money_sentence(report),
         caveats=caveats(report),
         compared=report.compared,
+        images=by_weight(report.images),
         verdicts=[(each, report.total.verdicts[each]) for each in VERDICTS],
         samples=_by_image(report.samples),
         days=list(_days(report.points)),
@@ -80,7 +80,6 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         short=short,
         seconds=show_seconds,
-        spread=show_spread,
         saving=show_saving,
         money=show_money,
         bytes=show_bytes,
@@ -105,7 +104,7 @@ def _library() -> Markup:
     """Return Vega, Vega-Lite and Vega-Embed as one script, fit to stand in a page."""
     import vl_convert
 
-    script: str = vl_convert.javascript_bundle("")
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return Markup(script.replace("</script", "<\\/script").replace("<!--", "<\\!--"))  # noqa: S704
 
 
