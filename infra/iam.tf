@@ -23,9 +23,18 @@ locals {
     }
     images = {
       title       = "Prestream: images"
-      description = "Reads manifests, from mirrors and from what was pushed."
-      permissions = ["artifactregistry.repositories.downloadArtifacts"]
-      projects    = setunion([local.mirrors_project, var.project_id], var.image_projects)
+      description = "Reads manifests, from mirrors and from what was pushed; prewarms, if the ladder says so."
+      # https://docs.cloud.google.com/artifact-registry/docs/prewarm-images#required-roles
+      permissions = concat(
+        ["artifactregistry.repositories.downloadArtifacts"],
+        contains(local.settings.ladder, "prewarm-api") ? [
+          "artifactregistry.repositories.checkPrewarmedArtifact",
+          "artifactregistry.repositories.listPrewarmedArtifacts",
+          "artifactregistry.repositories.prewarmArtifact",
+          "artifactregistry.repositories.removePrewarmedArtifact",
+        ] : [],
+      )
+      projects = setunion([local.mirrors_project, var.project_id], var.image_projects)
     }
     mirror_states = {
       title       = "Prestream: states of mirrors"

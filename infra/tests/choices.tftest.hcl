@@ -46,6 +46,19 @@ run "configuration_in_other_projects" {
   }
 }
 
+run "prewarming" {
+  command = plan
+
+  variables {
+    config_file = "tests/configurations/prewarming.yaml"
+  }
+
+  assert {
+    condition     = contains(google_project_iam_custom_role.main["my-project/images"].permissions, "artifactregistry.repositories.prewarmArtifact")
+    error_message = "Where the ladder has prewarm-api, functions must be allowed to prewarm."
+  }
+}
+
 run "empty_configuration" {
   command = plan
 
@@ -56,6 +69,10 @@ run "empty_configuration" {
   assert {
     condition     = local.settings.namespace == "prestream" && !output.dry_run
     error_message = "An empty file means all defaults."
+  }
+  assert {
+    condition     = google_project_iam_custom_role.main["my-project/images"].permissions == toset(["artifactregistry.repositories.downloadArtifacts"])
+    error_message = "Where the ladder has no prewarm-api, nobody may prewarm."
   }
 }
 

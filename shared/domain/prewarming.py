@@ -58,6 +58,9 @@ _HINTS: Final[dict[RefusalKind, str]] = {
     " image, Artifact Registry knows it.",
 }
 
+_MAX_DELAY: Final = timedelta(hours=1)
+"""So much later than it was asked for, a thing may have been done."""
+
 _NO_PLACE = re.compile(r"\b(?:location|region)s?\b|stream_?location", re.IGNORECASE)
 """How a refusal says that it is about where, and not about what."""
 
@@ -158,7 +161,7 @@ class PrewarmedArtifact:
         another retention, the first time is meant.
         """
         began = self.expires - retention
-        if self.created is not None and not self.created <= began <= now:
+        if self.created is not None and not self.created <= began <= now + _MAX_DELAY:
             return self.created
         return began
 

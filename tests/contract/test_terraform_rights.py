@@ -20,8 +20,14 @@ NEEDED = {
     "cluster_list": {"container.clusters.list"},
     # FactLog writes entries
     "facts": {"logging.logEntries.create"},
-    # RegistryClient: manifests under /v2/
-    "images": {"artifactregistry.repositories.downloadArtifacts"},
+    # RegistryClient: manifests under /v2/. PrewarmingClient: its four methods
+    "images": {
+        "artifactregistry.repositories.checkPrewarmedArtifact",
+        "artifactregistry.repositories.downloadArtifacts",
+        "artifactregistry.repositories.listPrewarmedArtifacts",
+        "artifactregistry.repositories.prewarmArtifact",
+        "artifactregistry.repositories.removePrewarmedArtifact",
+    },
     # ArtifactRegistry looks at a mirror
     "mirror_states": {"artifactregistry.repositories.get"},
     # ArtifactRegistry: get, create, and update for credentials
@@ -42,6 +48,17 @@ def permissions_of(role: str) -> set[str]:
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_a_role_has_what_the_clients_call_and_no_more(role: str) -> None:
     assert permissions_of(role) == NEEDED[role]
+
+
+def test_prewarming_is_allowed_only_where_the_ladder_has_its_rung() -> None:
+    text = str(ROLES["images"]["permissions"])
+    before, condition, conditional = text.partition(
+        'contains(local.settings.ladder, "prewarm-api") ?'
+    )
+
+    assert condition
+    assert "rewarm" not in before
+    assert conditional.count("rewarm") == 4
 
 
 def test_detectors_may_only_publish_references() -> None:
