@@ -66,23 +66,45 @@ resource "google_monitoring_alert_policy" "metrics" {
   depends_on = [google_logging_metric.counts]
 }
 
-# Any one is too many, so this looks at the lines themselves, and shows one.
-resource "google_monitoring_alert_policy" "dispositions" {
-  count = var.alerts.enabled ? 1 : 0
+# Of these any one is too many, so they look at the lines themselves, and show one.
+locals {
+  _line_alerts = {
+    dispositions = {
+      title    = "a delivery was rejected, blocked or failed"
+      severity = "ERROR"
+      filter   = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^prestream-\" jsonPayload.disposition=(\"rejected\" OR \"blocked\" OR \"failed\")"
+      labels = {
+        disposition = "jsonPayload.disposition"
+        function    = "resource.labels.service_name"
+      }
+      text = "Rejected: the message cannot be understood. Blocked: settings or rights are wrong, act now. Failed: a bug, with a traceback. The reason is in the line."
+    }
+    distrusted_mirrors = {
+      title    = "a mirror is distrusted"
+      severity = "WARNING"
+      filter   = "log_id(\"prestream\") jsonPayload.event=\"mirror.distrusted\""
+      labels = {
+        cluster  = "jsonPayload.cluster"
+        upstream = "jsonPayload.upstream"
+      }
+      text = "Pods of a cluster could not pull from it, so new pods name the upstream again. Pods that wait for it already must be created anew. The fact says why."
+    }
+  }
+}
 
-  display_name          = "Prestream: a delivery was rejected, blocked or failed"
+resource "google_monitoring_alert_policy" "lines" {
+  for_each = var.alerts.enabled ? local._line_alerts : {}
+
+  display_name          = "Prestream: ${each.value.title}"
   combiner              = "OR"
-  severity              = "ERROR"
+  severity              = each.value.severity
   notification_channels = var.alerts.notification_channels
 
   conditions {
-    display_name = "a delivery was rejected, blocked or failed"
+    display_name = each.value.title
     condition_matched_log {
-      filter = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^prestream-\" jsonPayload.disposition=(\"rejected\" OR \"blocked\" OR \"failed\")"
-      label_extractors = {
-        disposition = "EXTRACT(jsonPayload.disposition)"
-        function    = "EXTRACT(resource.labels.service_name)"
-      }
+      filter           = each.value.filter
+      label_extractors = { for label, field in each.value.labels : label => "EXTRACT(${field})" }
     }
   }
 
@@ -94,11 +116,17 @@ resource "google_monitoring_alert_policy" "dispositions" {
   }
 
   documentation {
-    content   = "Rejected: the message cannot be understood. Blocked: settings or rights are wrong, act now. Failed: a bug, with a traceback. The reason is in the line."
+    content   = each.value.text
     mime_type = "text/markdown"
   }
 
   user_labels = merge({ app = "prestream" }, var.labels)
 
   depends_on = [google_project_service.main]
+}
+
+# It was the only one of its kind, under a name of its own.
+moved {
+  from = google_monitoring_alert_policy.dispositions[0]
+  to   = google_monitoring_alert_policy.lines["dispositions"]
 }

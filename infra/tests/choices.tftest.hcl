@@ -203,7 +203,7 @@ run "no_alerts" {
   }
 
   assert {
-    condition     = length(google_monitoring_alert_policy.metrics) == 0 && length(google_monitoring_alert_policy.dispositions) == 0
+    condition     = length(google_monitoring_alert_policy.metrics) == 0 && length(google_monitoring_alert_policy.lines) == 0
     error_message = "Alert policies must be gone where they are turned off."
   }
 }
