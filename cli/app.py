@@ -7,6 +7,9 @@ from cli.policy import policy
 from cli.replay import replay
 from cli.report.command import report
 from cli.rewrite import rewrite
+from cli.status import status
+from cli.wait import wait
+from cli.warm import warm
 
 app = typer.Typer(
     name="prestream",
@@ -27,3 +30,6 @@ app.command()(policy)
 app.command()(replay)
 app.command()(report)
 app.command()(rewrite)
+app.command()(status)
+app.command()(wait)
+app.command()(warm)

@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """Done, or nothing to do."""
     DIFFERENT = 1
-    """A check found what would be changed."""
+    """A check found what would be changed, or what is not warm (yet)."""
     MISUSED = 2
     """Options or arguments that make no sense."""
     UNREADABLE = 3
@@ -23,12 +23,15 @@ class ExitCode(IntEnum):
     """The configuration is invalid, or says too little."""
     UNAVAILABLE = 5
     """A cluster or a service does not answer, or refuses."""
+    FAILED = 6
+    """An image could not be warmed."""
 
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 a check found what would be changed; 2 options that make no sense;"
+    "Exit codes: 0 done; 1 a check found what would be changed, or what is not warm in time;"
+    " 2 options that make no sense;"
     " 3 a file that cannot be read or written, or is not understood; 4 an invalid configuration;"
-    " 5 a cluster or a service that does not answer, or refuses."
+    " 5 a cluster or a service that does not answer, or refuses; 6 an image could not be warmed."
 )
 """For the help of the commands."""
 

@@ -41,13 +41,24 @@ class TopicPublisher:
             TransientError: Pub/Sub is unavailable.
             ConfigurationError: There is no such topic, or our identity may not publish.
         """
+        self.send(requests)
+
+    def send(self, requests: Sequence[Message]) -> list[str]:
+        """
+        Publish a message for each request, and return the messages' ids in the same order.
+
+        Raises:
+            TransientError: Pub/Sub is unavailable.
+            ConfigurationError: There is no such topic, or our identity may not publish.
+        """
+        ids: list[str] = []
         messages = [
             {"data": json.dumps(request.as_json()).encode(), "attributes": dict(request.attributes)}
             for request in requests
         ]
         with google_errors(f"publish to {self._topic}"):
             for start in range(0, len(messages), _MAX_BATCH):
-                self._client.publish(
+                answer = self._client.publish(
                     topic=self._topic,
                     messages=messages[start : start + _MAX_BATCH],
                     timeout=RPC_TIMEOUT_S,
@@ -55,6 +66,8 @@ class TopicPublisher:
                     # what Pub/Sub's redelivery is for.
                     retry=None,
                 )
+                ids.extend(answer.message_ids)
+        return ids
 
     @functools.cached_property
     def _client(self) -> Any:

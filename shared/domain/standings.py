@@ -215,8 +215,14 @@ def read_fact(entry: Mapping[str, Any]) -> Sighting | None:
         return None
 
 
-def read_artifact(
-    artifact: PrewarmedArtifact, *, image: str, digest: str, cluster: str, retention: timedelta
+def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
+    artifact: PrewarmedArtifact,
+    *,
+    image: str,
+    mirror: str | None,
+    digest: str,
+    cluster: str,
+    retention: timedelta,
 ) -> Sighting:
     """
     Read a warmup out of what Artifact Registry says that it holds in a cluster's region.
@@ -224,6 +230,7 @@ def read_artifact(
     Args:
         artifact: What it says.
         image: As the user wrote it, or as the artifact is called.
+        mirror: What nodes pull, without the digest.
         digest: Of the image that is asked for, which may be an index.
         cluster: One of the region.
         retention: For how long things are prewarmed.
@@ -231,9 +238,9 @@ def read_artifact(
     progress: Mapping[str, Progress] = {"CACHING": "warming", "ACTIVE": "good", "FAILED": "bad"}
     failed = artifact.state == "FAILED"
     return Sighting(
-        key=f"{artifact.uri} {artifact.location} {artifact.state}",
+        key=f"{artifact.uri} {artifact.location} {artifact.state} {artifact.expires}",
         image=image,
-        mirror=_without_digest(artifact.uri),
+        mirror=mirror,
         digest=digest,
         cluster=cluster,
         target=None,
