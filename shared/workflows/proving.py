@@ -68,7 +68,8 @@ class Proving:
         found = self._find(pulled)
         if found is None or self._settings.dry_run:
             return None
-        host, mirror = found
+        upstream, mirror = found
+        host = upstream.registry
         body = cluster.fetch_config_map(PARAMETER_NAME)
         if body is None:
             return None
@@ -104,7 +105,8 @@ class Proving:
         found = self._find(pulled)
         if found is None or not self.concerns(event, pulled) or self._settings.dry_run:
             return None
-        host, _ = found
+        upstream, _ = found
+        host = upstream.registry
         body = cluster.fetch_config_map(PARAMETER_NAME)
         standing = _standing(body, host) if body is not None else None
         if body is None or standing is None or standing.pin is not None:
@@ -117,17 +119,17 @@ class Proving:
         if len(failures) < _PODS_TO_TRIP:
             self._patch(cluster, body, host, str(standing), failures)
             return None
-        self._facts.write(_distrust(cluster, event, host, len(failures)))
+        self._facts.write(_distrust(cluster, event, upstream, len(failures)))
         self._patch(cluster, body, host, None, failures={})
         return host
 
-    def _find(self, pulled: ImageReference) -> tuple[str, str] | None:
-        """Return the upstream of a mirror of ours, and the mirror as the policy writes it."""
+    def _find(self, pulled: ImageReference) -> tuple[ImageReference, str] | None:
+        """Return what a mirror of ours stands for, and the mirror as the policy writes it."""
         upstream = trace_upstream(pulled, self._settings.project, self._settings.mirror_hosts)
         artifact = ArtifactPath.split(pulled.registry, pulled.repository)
         if upstream is None or artifact is None:
             return None
-        return upstream.registry, f"{artifact.repository.registry}/{artifact.repository.path}"
+        return upstream, f"{artifact.repository.registry}/{artifact.repository.path}"
 
     def _patch(
         self,
@@ -187,12 +189,14 @@ def _recent(body: Mapping[str, Any], host: str, now: datetime) -> dict[str, date
     return recent
 
 
-def _distrust(cluster: Cluster, event: ImagePullFailed, host: str, pods: int) -> Fact:
+def _distrust(
+    cluster: Cluster, event: ImagePullFailed, upstream: ImageReference, pods: int
+) -> Fact:
     origin = event.origin
     return MirrorDistrusted(
-        subject=Subject(image=event.image, mirror=event.image, cluster=str(cluster.name)),
+        subject=Subject(image=str(upstream), mirror=event.image, cluster=str(cluster.name)),
         at=origin.timestamp,
-        upstream=host,
+        upstream=upstream.registry,
         pods=pods,
         evidence=(Evidence("pull", origin.message, origin.log, origin.insert_id),),
         reason=event.failure.reason,

@@ -320,6 +320,8 @@ def test_a_mirror_that_nodes_cannot_pull_from_is_given_up_before_more_pods_wait_
 
     assert images_of(waiting) == [f"{GHCR}/team/denied-{n}:1" for n in range(3)]
     assert (fact["upstream"], fact["pods"], fact["cluster"]) == ("ghcr.io", 3, story.cloud.cluster)
+    assert fact["image"] in images
+    assert fact["mirror"] in images_of(waiting)
     assert fact["hint"]
     assert any("403 Forbidden" in each["text"] for each in fact["evidence"])
     assert images_of([after]) == [images[3]]
