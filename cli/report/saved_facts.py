@@ -38,18 +38,21 @@ def read_saved(stream: BinaryIO) -> Iterator[Saved]:
     line = line.removeprefix(_BYTE_ORDER_MARK)
     while line:
         number += 1
-        if _is_begun(line):
-            yield from _read_pieces(line, stream, number)
+        following = stream.readline(MAX_LINE_BYTES)
+        if _is_begun(line, following):
+            yield from _read_pieces(line + following, stream, number)
             return
         if not line.isspace():
             yield number, _parse(line, number)
-        line = stream.readline(MAX_LINE_BYTES)
+        line = following
 
 
-def _is_begun(line: bytes) -> bool:
-    """Whether a line begins something that it does not end."""
+def _is_begun(line: bytes, following: bytes) -> bool:
+    """Whether a line begins something that it does not end; no object begins with another."""
     bare = line.strip()
-    return bare.startswith(b"[") or bare == b"{" or len(line) >= MAX_LINE_BYTES
+    if bare == b"{":
+        return not following.lstrip().startswith(b"{")
+    return bare.startswith(b"[") or len(line) >= MAX_LINE_BYTES
 
 
 def _parse(data: bytes, number: int) -> ReadFact | MalformedEntry | None:

@@ -88,7 +88,7 @@ class Browser:
             )
 
     def _receive(self) -> str:
-        text: str = self.socket.recv()
+        text = str(self.socket.recv())
         self._note(json.loads(text))
         return text
 
