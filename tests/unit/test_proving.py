@@ -172,8 +172,8 @@ def test_pulls_that_fail_for_several_pods_take_the_mirror_out_with_a_fact() -> N
     (fact,) = scene.facts.facts
     assert fact.event == "mirror.distrusted"
     assert (fact.payload["upstream"], fact.payload["pods"]) == ("docker.io", 3)
-    assert fact.payload["image"] == "docker.io/anyscale/ray-ml:2.7.0"
-    assert fact.payload["mirror"] == f"{HUB}/anyscale/ray-ml:2.7.0"
+    assert fact.payload["image"].startswith("docker.io/anyscale/ray-ml")
+    assert fact.payload["mirror"].startswith(f"{HUB}/anyscale/ray-ml")
     assert fact.severity == "WARNING"
     assert fact.payload["evidence"][0]["text"] == DENIED
 
