@@ -2,6 +2,7 @@
 
 import typer
 
+from cli.doctor import doctor
 from cli.plan import plan
 from cli.policy import policy
 from cli.replay import replay
@@ -25,6 +26,7 @@ def prestream() -> None:
     """Big container images start in seconds on GKE."""
 
 
+app.command()(doctor)
 app.command()(plan)
 app.command()(policy)
 app.command()(replay)

@@ -125,6 +125,30 @@ class KubernetesCluster:
         except _NotFoundError:
             return
 
+    def fetch_object(
+        self, api_version: str, plural: str, name: str, namespace: str | None = None
+    ) -> dict[str, Any] | None:
+        """Fetch an object; None if there is none of that name, or the cluster has no such kind."""
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        within = "" if namespace is None else f"/namespaces/{namespace}"
+        return self._read(f"{root}{within}/{plural}/{quote(name, safe='')}")
+
+    def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool:
+        """
+        Ask whether a user, or else whoever asks, may make a request.
+
+        Args:
+            attributes: Of the request, by the names of ``resourceAttributes``.
+            user: Who would make it.
+        """
+        kind = "SelfSubjectAccessReview" if user is None else "SubjectAccessReview"
+        spec: dict[str, Any] = {"resourceAttributes": dict(attributes)}
+        if user is not None:
+            spec["user"] = user
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        answer = self._call("POST", f"/apis/authorization.k8s.io/v1/{kind.lower()}s", body=body)
+        return (answer.get("status") or {}).get("allowed") is True
+
     def fetch_group_versions(self) -> dict[str, tuple[str, ...]]:
         """Fetch the API groups that the cluster serves, each with its versions, best first."""
         groups = self._call("GET", "/apis").get("groups") or []

@@ -14,6 +14,7 @@ from typing import Any
 
 from shared.domain.allowances import Allowance
 from shared.domain.references import Digest, InvalidReferenceError, parse_digest
+from shared.domain.untrusted import text_of
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -87,6 +88,9 @@ class Manifest:
     layers: tuple[int, ...] = ()
     """Compressed sizes in bytes."""
     config_bytes: int = 0
+    layer_digests: tuple[str, ...] = field(default=(), compare=False)
+    """As they are written, in the order of ``layers``; empty for one that has none."""
+    config_digest: str = field(default="", compare=False)
     allowance: Allowance | None = field(default=None, compare=False)
     """What the registry said beside it: how much more it gives; None if it said nothing."""
 
@@ -167,8 +171,14 @@ def _parse_content(content: Any, media_type: str, digest: Digest) -> Manifest:
         return Manifest(digest, platforms=_parse_platforms(content))
     if not isinstance(content.get("layers"), list):
         raise InvalidManifestError(f"the manifest has no layers: its type is {kind!r}")
-    layers = tuple(_size(layer) for layer in content["layers"])
-    manifest = Manifest(digest, layers=layers, config_bytes=_size(content.get("config") or {}))
+    config = content.get("config") or {}
+    manifest = Manifest(
+        digest,
+        layers=tuple(_size(layer) for layer in content["layers"]),
+        config_bytes=_size(config),
+        layer_digests=tuple(text_of(layer.get("digest")) or "" for layer in content["layers"]),
+        config_digest=text_of(config.get("digest")) or "",
+    )
     if manifest.image_bytes > _MAX_BYTES:
         raise InvalidManifestError(f"its layers have an impossible size: {manifest.image_bytes}")
     return manifest

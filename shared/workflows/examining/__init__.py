@@ -1,0 +1,1 @@
+"""Checks of what streaming and the pipeline need: pure functions over what was read."""
