@@ -34,6 +34,9 @@ LONGEST_PAUSE_S = 15.0
 
 _GROWTH = 1.5
 
+_PATIENCE_S = 5.0
+"""For one reading of the facts: a look that lacks them says so, and is not the last."""
+
 STYLES = {
     "warm": "green",
     "failed": "red",
@@ -51,7 +54,9 @@ def make_watching(environ: Mapping[str, str], settings: Settings) -> Watching:
     endpoints = Endpoints.from_environ(environ)
     return Watching(
         settings,
-        facts=FactReader(settings.deployment_project, emulator_host=endpoints.logging),
+        facts=FactReader(
+            settings.deployment_project, emulator_host=endpoints.logging, patience_s=_PATIENCE_S
+        ),
         prewarming=PrewarmingClient(emulator_host=endpoints.artifact_registry),
     )
 

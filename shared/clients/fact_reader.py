@@ -18,6 +18,24 @@ _PATIENCE_S = 300.0
 class FactReader(FactLog):
     """Reads what was written to the log of facts."""
 
+    def __init__(
+        self,
+        project: str,
+        *,
+        emulator_host: str | None = None,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        """
+        Take note of where the log is.
+
+        Args:
+            project: The one that it lies in.
+            emulator_host: A local stand-in for Cloud Logging.
+            patience_s: How long one reading goes on trying; who reads again anyway needs little.
+        """
+        super().__init__(project, emulator_host=emulator_host)
+        self._patience_s = patience_s
+
     def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
         """
         Yield the entries since a time, oldest first; no more than a page of them is held.
@@ -45,7 +63,7 @@ class FactReader(FactLog):
             predicate=if_exception_type(exceptions.TooManyRequests, exceptions.ServerError),
             initial=1.0,
             maximum=30.0,
-            timeout=_PATIENCE_S,
+            timeout=self._patience_s,
         )
         with google_errors(f"read log {LOG_NAME} of project {self._project}"):
             fetch = retry(self._api.api_request)
