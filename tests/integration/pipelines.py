@@ -26,6 +26,7 @@ from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import DEAD_LETTERS, REFERENCES
 from sandbox.pubsub.messages import Message
 from sandbox.pubsub.server import PubsubServer
+from tests.integration.warmup_jobs import Job, annotation, is_end_of, is_finished, is_reported
 
 TIMEOUT_S = 30.0
 """Real seconds; a wait takes so long only where the test fails."""
@@ -45,7 +46,6 @@ POOL = "cloud.google.com/gke-nodepool"
 REPORTED = "prestream.dev/reported"
 
 Payload = Mapping[str, Any]
-Job = dict[str, Any]
 
 
 class Pipeline:
@@ -71,9 +71,8 @@ class Pipeline:
             transport=SubscriberGrpcTransport(channel=self._channel)
         )
         self.cloud.apply_manifests()
-        for namespace in ("ml",):
-            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            self.api.create("namespaces", body, user=ADMIN)
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml"}}
+        self.api.create("namespaces", body, user=ADMIN)
         self.cloud.serve(self._archives, self._python, functions or None)
         return self
 
@@ -297,15 +296,9 @@ class Pipeline:
 
     def troubles(self) -> list[Any]:
         """Return the last reasons of what the functions did not handle."""
-        lines = [
-            line for function in self.cloud.functions.values() for line in function.lines[-50:]
-        ]
-        fine = {"handled", "ignored"}
-        return [
-            line.get("reason") or line["message"][-700:]
-            for line in lines
-            if line.get("disposition") not in fine
-        ][-5:]
+        lines = [line for each in self.cloud.functions.values() for line in each.lines[-50:]]
+        bad = [line for line in lines if line.get("disposition") not in {"handled", "ignored"}]
+        return [line.get("reason") or str(line)[-700:] for line in bad][-5:]
 
     def warmup(self, image: str, **fields: Any) -> dict[str, Any]:
         """Wait for the end of an image's warmup, and return what its fact says."""
@@ -373,6 +366,11 @@ class Pipeline:
                 entries.append(json.loads(message.data))
         return [entry for entry in entries if isinstance(entry, dict) and "insertId" in entry]
 
+    def announced(self, image: str) -> list[Message]:
+        """Return what was published about an image before its cluster was chosen."""
+        messages = self.reference_messages(image)
+        return [each for each in messages if json.loads(each.data).get("cluster") is None]
+
     def delete_repository(self, repository_id: str) -> None:
         """Delete a repository, if it is there, as an administrator may."""
         address = self.cloud.artifact_registry.address
@@ -398,37 +396,6 @@ class Pipeline:
         pubsub = self.cloud.pubsub
         assert pubsub is not None
         return pubsub
-
-
-def annotation(job: Job, name: str) -> str | None:
-    """Return an annotation of Prestream's."""
-    found: dict[str, str] = job["metadata"].get("annotations") or {}
-    return found.get(f"prestream.dev/{name}")
-
-
-def is_finished(job: Job) -> bool:
-    """Whether a Job has ended, well or not."""
-    conditions = job.get("status", {}).get("conditions") or []
-    return any(
-        each["type"] in {"Complete", "Failed"} and each["status"] == "True" for each in conditions
-    )
-
-
-def is_end_of(entry: Payload, uid: str) -> bool:
-    """Whether a log entry reports that the Job of a uid has ended."""
-    event = entry.get("jsonPayload", {})
-    ends = {"Completed", "DeadlineExceeded", "BackoffLimitExceeded"}
-    return event.get("reason") in ends and event["involvedObject"].get("uid") == uid
-
-
-def is_reported(job: Job) -> bool:
-    """Whether a Job says that its fact is written."""
-    return annotation(job, "reported") is not None
-
-
-def is_running(job: Job) -> bool:
-    """Whether a Job has its turn."""
-    return not job["spec"].get("suspend") and not is_finished(job)
 
 
 def dump(content: Any) -> bytes:

@@ -4,12 +4,9 @@ import json
 from typing import Any
 
 from sandbox.messaging import GKE_EVENTS
-from tests.integration.pipelines import (
-    ADMIN,
-    BIG,
-    TIMEOUT_S,
+from tests.integration.pipelines import ADMIN, BIG, TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import (
     Job,
-    Pipeline,
     annotation,
     is_end_of,
     is_finished,

@@ -7,11 +7,8 @@ import pytest
 from sandbox.catalogue.images import Image
 from sandbox.faults import Fault
 from sandbox.messaging import BUILDS, REFERENCES
-from tests.integration.pipelines import (
-    Pipeline,
-    is_finished,
-    is_reported,
-)
+from tests.integration.pipelines import Pipeline
+from tests.integration.warmup_jobs import is_finished, is_reported
 
 APPS = "us-central1-docker.pkg.dev/demo/apps"
 STALL_S = 40.0
@@ -257,8 +254,8 @@ def test_references_are_published_once_pubsub_takes_them_again(pipeline: Pipelin
 
     assert REFERENCES in line["reason"]
     assert set(statuses[:-1]) == {503}
-    assert len(pipeline.reference_messages(first)) == 1
-    assert len(pipeline.reference_messages(second)) == 1
+    assert len(pipeline.announced(first)) == 1
+    assert len(pipeline.announced(second)) == 1
 
 
 def test_a_workload_is_announced_once_pubsub_takes_references_again(pipeline: Pipeline) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.integration.pipelines import BIG, DEV, TIMEOUT_S, Pipeline, is_finished
+from tests.integration.pipelines import BIG, DEV, TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import is_finished
 
 CONFIG = "{ladder: [gpu-node, new-gpu-node], deadline_minutes: 3, max_running: 2}"
 TOPIC = "growing-references"

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from sandbox.kubernetes.api import Watch
-from tests.integration.pipelines import Pipeline, annotation, is_finished, is_running
+from tests.integration.pipelines import Pipeline
+from tests.integration.warmup_jobs import annotation, is_finished, is_running
 
 MAX_RUNNING = 2
 NODES = 4

@@ -10,15 +10,8 @@ import pytest
 
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.messaging import AUDIT
-from tests.integration.pipelines import (
-    DEV,
-    L4,
-    TIMEOUT_S,
-    Pipeline,
-    annotation,
-    is_finished,
-    is_reported,
-)
+from tests.integration.pipelines import DEV, L4, TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 
 RAY = "anyscale/ray-ml:2.7.0"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/anyscale/ray-ml"

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.integration.pipelines import ADMIN, Pipeline, is_reported
+from tests.integration.pipelines import ADMIN, Pipeline
+from tests.integration.warmup_jobs import is_reported
 
 REFERENCE_RULES = [
     pytest.param("roles", "prestream", "jobs", "create", id="create Jobs"),

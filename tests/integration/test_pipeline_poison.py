@@ -154,7 +154,7 @@ def test_one_invalid_image_costs_the_others_nothing(pipeline: Pipeline) -> None:
 
     assert line["invalid_images"] == 2
     assert line["published"] == [image]
-    assert len(pipeline.reference_messages(image)) == 1
+    assert len(pipeline.announced(image)) == 1
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 

@@ -10,12 +10,8 @@ import pytest
 
 from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import AUDIT, BUILDS, GKE_EVENTS
-from tests.integration.pipelines import (
-    TIMEOUT_S,
-    Pipeline,
-    is_reported,
-    is_running,
-)
+from tests.integration.pipelines import TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import is_reported, is_running
 
 DRY_RUN = "dry-run"
 DRY_EVENTS = "dry-run-events"

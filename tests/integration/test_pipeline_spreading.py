@@ -5,7 +5,8 @@ from typing import Any
 
 from sandbox.demo.cases import TRAINER
 from sandbox.messaging import AUDIT, BUILDS, GKE_EVENTS, REFERENCES
-from tests.integration.pipelines import TIMEOUT_S, Pipeline, annotation
+from tests.integration.pipelines import TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import annotation
 
 APPS = "us-central1-docker.pkg.dev/demo/apps"
 

@@ -15,15 +15,8 @@ from sandbox.messaging import BUILDS, PUSHES, REFERENCES
 from shared.domain.jobs import period_of
 from shared.domain.references import Digest
 from tests.integration.conftest import CONFIG, SCALE
-from tests.integration.pipelines import (
-    ADMIN,
-    MEDIUM,
-    REPORTED,
-    Pipeline,
-    annotation,
-    is_finished,
-    is_reported,
-)
+from tests.integration.pipelines import ADMIN, MEDIUM, REPORTED, Pipeline
+from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 
 pytestmark = pytest.mark.integration
 
