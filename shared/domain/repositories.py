@@ -111,7 +111,9 @@ def compare_repository(wanted: RemoteRepository, state: RepositoryState) -> Comp
     same_upstream = _comparable(wanted.uri) == _comparable(state.uri)
     if not state.is_docker_remote or not same_upstream:
         return "another repository"
-    if wanted.credentials not in {None, state.credentials}:
+    # Also credentials that left the configuration: with them the paths that it lists left as well,
+    # and the mirror would give away whatever the old login can read.
+    if wanted.credentials != state.credentials:
         return "credentials differ"
     return "same"
 

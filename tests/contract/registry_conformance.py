@@ -253,6 +253,16 @@ class RepositoriesConformance:
         assert after.credentials == LOGIN
         assert (after.uri, after.labels) == (before.uri, before.labels)
 
+    def test_credentials_are_taken_away(self, world: World) -> None:
+        world.publish("docker.io/team/tool", "1.0", TOOL)
+        world.repositories.create_repository(RemoteRepository(HUB_NAME, "docker.io", None, LOGIN))
+
+        world.repositories.update_credentials(HUB)
+
+        after = world.repositories.fetch_repository(HUB_NAME)
+        assert after is not None
+        assert after.credentials is None
+
     def test_making_a_mirror_twice_is_making_it_once(self, world: World) -> None:
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.repositories.create_repository(HUB)

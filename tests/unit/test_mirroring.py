@@ -332,6 +332,16 @@ def test_credentials_that_were_configured_later_are_given_to_our_mirror(
     assert deployment.repositories.states[HUB_NAME].credentials == LOGIN
 
 
+def test_credentials_that_left_the_configuration_are_taken_from_our_mirror() -> None:
+    deployment = Deployment()
+    deployment.repositories.states[HUB_NAME] = replace(state_of(HUB), credentials=LOGIN)
+
+    deployment.use()
+
+    assert deployment.repositories.updated == [HUB]
+    assert deployment.repositories.states[HUB_NAME].credentials is None
+
+
 @pytest.mark.parametrize("labels", [{}, {"managed-by": "terraform"}])
 def test_somebody_else_s_mirror_is_used_and_never_changed(labels: Mapping[str, str]) -> None:
     deployment = Deployment({"upstreams": PRIVATE})

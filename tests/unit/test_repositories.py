@@ -231,11 +231,11 @@ def test_another_repository_is_told_from_a_mirror(want: str | None, state: Repos
         (LOGIN, None, "credentials differ"),
         (LOGIN, OTHER, "credentials differ"),
         (LOGIN, LOGIN, "same"),
-        (None, LOGIN, "same"),
+        (None, LOGIN, "credentials differ"),
         (None, None, "same"),
     ],
 )
-def test_only_credentials_that_are_wanted_can_differ(
+def test_credentials_are_those_of_the_configuration_or_differ(
     want: UpstreamCredentials | None, have: UpstreamCredentials | None, expected: str
 ) -> None:
     state = RepositoryState(is_docker_remote=True, credentials=have)
