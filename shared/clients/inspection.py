@@ -39,7 +39,7 @@ class Inspector:
 
     def __init__(self, endpoints: Endpoints, *, bases: Mapping[Service, str] | None = None) -> None:
         self._bases: dict[Service, str] = {**_local_bases(endpoints), **(bases or {})}
-        self._is_local = bool(self._bases)
+        self._is_local = bool(self._bases or endpoints.pubsub or endpoints.logging)
         self._known: dict[Look, Reading] = {}
         self._lock = threading.Lock()
 
@@ -71,11 +71,10 @@ class Inspector:
 
 
 def _local_bases(endpoints: Endpoints) -> dict[Service, str]:
+    """Return the stand-ins that describe resources; those for messages and logs do not."""
     given: dict[Service, str | None] = {
         "artifactregistry": endpoints.artifact_registry,
         "container": endpoints.gke,
-        "logging": endpoints.logging,
-        "pubsub": endpoints.pubsub,
     }
     return {service: f"http://{host}" for service, host in given.items() if host}
 

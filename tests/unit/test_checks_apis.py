@@ -1,0 +1,64 @@
+"""Checks of APIs: which are off, and what follows."""
+
+from typing import Any
+
+from shared.domain.checks import Check
+from shared.domain.readings import Absent, Reading, Unseen
+from shared.workflows.examining import looks
+from shared.workflows.examining.apis import OF_IMAGES, STREAMING, check_apis
+
+LOOK = looks.apis("demo", OF_IMAGES)
+
+
+def states(**named: str) -> dict[str, Any]:
+    return {
+        "services": [
+            {"name": f"projects/1234/services/{name}.googleapis.com", "state": state}
+            for name, state in named.items()
+        ]
+    }
+
+
+def check(reading: Reading) -> dict[str, Check]:
+    return {each.subject: each for each in check_apis(LOOK, OF_IMAGES, reading)}
+
+
+def test_an_api_that_is_on_is_ok() -> None:
+    found = check(states(containerfilesystem="ENABLED", artifactregistry="ENABLED"))
+
+    assert {each.verdict for each in found.values()} == {"ok"}
+
+
+def test_an_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
+    found = check(states(containerfilesystem="DISABLED", artifactregistry="ENABLED"))
+
+    failed = found[f"{STREAMING} in project demo"]
+    assert failed.verdict == "failed"
+    assert failed.mend == f"gcloud services enable {STREAMING} --project=demo"
+
+
+def test_an_api_of_which_nothing_is_said_is_unknown() -> None:
+    found = check(states(artifactregistry="ENABLED"))
+
+    assert found[f"{STREAMING} in project demo"].verdict == "unknown"
+
+
+def test_without_the_right_to_look_nothing_is_ok() -> None:
+    unseen = Unseen(str(LOOK), "403 no", LOOK.permission, "gcloud projects …")
+
+    (found,) = check_apis(LOOK, OF_IMAGES, unseen)
+
+    assert found.verdict == "unknown"
+    assert "the right serviceusage.services.get is missing" in found.finding
+    assert found.mend == "gcloud projects …"
+
+
+def test_a_project_that_is_not_there_is_unknown() -> None:
+    (found,) = check_apis(LOOK, OF_IMAGES, Absent(str(LOOK)))
+
+    assert (found.verdict, "no such project" in found.finding) == ("unknown", True)
+
+
+def test_the_look_asks_for_all_apis_at_once() -> None:
+    assert LOOK.path.startswith("v1/projects/demo/services:batchGet?names=projects%2Fdemo%2F")
+    assert LOOK.path.count("names=") == len(OF_IMAGES)

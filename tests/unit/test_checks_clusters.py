@@ -1,0 +1,122 @@
+"""Checks of clusters as the Container API describes them."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.clusters import ClusterName
+from shared.domain.readings import Unseen
+from shared.workflows.examining import looks
+from shared.workflows.examining.clusters import (
+    check_default,
+    check_logging,
+    check_private_access,
+    check_public_nodes,
+    private_subnetworks,
+)
+
+NAME = ClusterName("demo", "us-central1", "gpu")
+ON = {"nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}}
+PROVISIONS = {"autoscaling": {"enableNodeAutoprovisioning": True}}
+LOOK = looks.subnetwork("net", "us-central1", "nodes")
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        pytest.param(ON, "ok", id="on"),
+        pytest.param({"autopilot": {"enabled": True}}, "ok", id="autopilot"),
+        pytest.param({}, "warning", id="off"),
+        pytest.param(PROVISIONS, "failed", id="off-and-pools-are-made-by-themselves"),
+        pytest.param(ON | PROVISIONS, "ok", id="on-and-pools-are-made-by-themselves"),
+    ],
+)
+def test_streaming_of_the_cluster(body: dict[str, Any], verdict: str) -> None:
+    found = check_default(NAME, body)
+
+    assert found.verdict == verdict
+    assert (found.mend is None) == (verdict == "ok")
+
+
+def test_the_command_turns_streaming_on_for_the_cluster() -> None:
+    assert check_default(NAME, {}).mend == (
+        "gcloud container clusters update gpu --location=us-central1 --project=demo"
+        " --enable-image-streaming"
+    )
+
+
+def components(*names: str) -> dict[str, Any]:
+    return {"loggingConfig": {"componentConfig": {"enableComponents": list(names)}}}
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        pytest.param(components("SYSTEM_COMPONENTS", "WORKLOADS"), "ok", id="on"),
+        pytest.param({"loggingService": "logging.googleapis.com/kubernetes"}, "ok", id="older"),
+        pytest.param(components("APISERVER"), "failed", id="without-the-system"),
+        pytest.param(components() | {"loggingService": "none"}, "failed", id="off"),
+        pytest.param({"loggingService": "none"}, "failed", id="older-and-off"),
+        pytest.param({}, "unknown", id="nothing-is-said"),
+    ],
+)
+def test_logging_of_system_components(body: dict[str, Any], verdict: str) -> None:
+    assert check_logging(NAME, body).verdict == verdict
+
+
+def test_the_command_keeps_what_is_logged_already() -> None:
+    mend = check_logging(NAME, components("APISERVER", "WORKLOADS")).mend
+
+    assert mend is not None
+    assert mend.endswith("--logging=SYSTEM,API_SERVER,WORKLOAD")
+
+
+def test_private_nodes_need_private_google_access() -> None:
+    assert check_private_access(LOOK, {"privateIpGoogleAccess": True}).verdict == "ok"
+
+    found = check_private_access(LOOK, {"privateIpGoogleAccess": False})
+    assert (found.verdict, found.mend) == (
+        "failed",
+        (
+            "gcloud compute networks subnets update nodes --region=us-central1 --project=net"
+            " --enable-private-ip-google-access"
+        ),
+    )
+
+
+def test_a_subnetwork_that_cannot_be_seen_is_unknown() -> None:
+    found = check_private_access(LOOK, Unseen("x", "403", "compute.subnetworks.get"))
+
+    assert (found.verdict, "compute.subnetworks.get" in found.finding) == ("unknown", True)
+
+
+def test_only_the_subnetworks_of_private_nodes_are_looked_at() -> None:
+    shared = "projects/net/regions/us-central1/subnetworks/nodes"
+    body = {
+        "networkConfig": {"subnetwork": shared},
+        "nodePools": [
+            {"networkConfig": {"enablePrivateNodes": True}},
+            {"networkConfig": {"enablePrivateNodes": True, "subnetwork": f"x/{shared}-2"}},
+            {"networkConfig": {"enablePrivateNodes": False, "subnetwork": "public"}},
+        ],
+    }
+
+    assert private_subnetworks(NAME, body) == [
+        LOOK,
+        looks.subnetwork("net", "us-central1", "nodes-2"),
+    ]
+
+
+def test_in_a_private_cluster_every_pool_is_private() -> None:
+    body = {
+        "privateClusterConfig": {"enablePrivateNodes": True},
+        "subnetwork": "default",
+        "nodePools": [{"name": "a"}],
+    }
+
+    assert private_subnetworks(NAME, body) == [looks.subnetwork("demo", "us-central1", "default")]
+
+
+def test_nodes_that_are_not_private_need_nothing() -> None:
+    assert private_subnetworks(NAME, {"subnetwork": "default", "nodePools": [{}]}) == []
+    assert check_public_nodes(NAME).verdict == "ok"

@@ -1,0 +1,195 @@
+"""Checks of sinks, subscriptions and dead letters."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.checks import Check
+from shared.domain.readings import Absent, Reading, Unseen
+from shared.workflows.examining import looks
+from shared.workflows.examining.messaging import (
+    SINKS,
+    SUBSCRIPTIONS,
+    SinkReadings,
+    check_dead_letters,
+    check_sink,
+    check_subscription,
+)
+
+INFRA = Path(__file__).parents[2] / "infra"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+TOPIC = "projects/home/topics/prestream-audit"
+WRITER = "serviceAccount:service-42@gcp-sa-logging.iam.gserviceaccount.com"
+SINK = {"destination": f"pubsub.googleapis.com/{TOPIC}", "writerIdentity": WRITER}
+LOOK = looks.subscription("home", "prestream-audit-log")
+SUBSCRIPTION: dict[str, Any] = {
+    "topic": TOPIC,
+    "state": "ACTIVE",
+    "pushConfig": {
+        "pushEndpoint": "https://prestream-audit-log-x.a.run.app",
+        "oidcToken": {"serviceAccountEmail": "prestream-invoker@home.iam.gserviceaccount.com"},
+    },
+    "deadLetterPolicy": {"deadLetterTopic": "projects/home/topics/prestream-dead-letters"},
+}
+
+
+def publishers(*members: str) -> dict[str, Any]:
+    return {"bindings": [{"role": "roles/pubsub.publisher", "members": list(members)}]}
+
+
+def sink(found: Reading, policy: Reading) -> dict[str, Check]:
+    look = looks.sink("clusters", "prestream-audit")
+    readings = SinkReadings("clusters", "prestream-audit", TOPIC, look, found, policy)
+    return {each.name: each for each in check_sink(readings)}
+
+
+def test_a_sink_that_sends_is_ok() -> None:
+    found = sink(SINK, publishers(WRITER))
+
+    assert {name: each.verdict for name, each in found.items()} == {
+        "sink": "ok",
+        "sink-writer": "ok",
+    }
+
+
+def test_a_sink_whose_writer_may_not_publish_fails() -> None:
+    found = sink(SINK, publishers("serviceAccount:another"))["sink-writer"]
+
+    assert (found.verdict, found.mend) == (
+        "failed",
+        (
+            "gcloud pubsub topics add-iam-policy-binding prestream-audit --project=home"
+            f" --member={WRITER} --role=roles/pubsub.publisher"
+        ),
+    )
+
+
+def test_a_sink_without_its_topic_fails() -> None:
+    assert sink(SINK, Absent("x"))["sink-writer"].verdict == "failed"
+
+
+@pytest.mark.parametrize(
+    ("more", "mend"),
+    [
+        pytest.param(
+            {"disabled": True},
+            "gcloud logging sinks update prestream-audit --no-disabled --project=clusters",
+            id="disabled",
+        ),
+        pytest.param(
+            {"destination": "pubsub.googleapis.com/projects/home/topics/other"},
+            f"gcloud logging sinks update prestream-audit pubsub.googleapis.com/{TOPIC}"
+            " --project=clusters",
+            id="elsewhere",
+        ),
+    ],
+)
+def test_a_sink_that_sends_nothing_here_fails(more: dict[str, Any], mend: str) -> None:
+    found = sink(SINK | more, publishers(WRITER))["sink"]
+
+    assert (found.verdict, found.mend) == ("failed", mend)
+
+
+def test_a_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
+    folder = "serviceAccount:service-folder-7@gcp-sa-logging.iam.gserviceaccount.com"
+
+    assert sink(Absent("x"), publishers(WRITER))["sink"].verdict == "failed"
+    assert sink(Absent("x"), publishers(folder))["sink"].verdict == "ok"
+    assert sink(Absent("x"), Unseen("y", "403"))["sink"].verdict == "unknown"
+
+
+def test_a_sink_that_cannot_be_seen_is_unknown() -> None:
+    assert sink(Unseen("x", "403"), {})["sink"].verdict == "unknown"
+    assert sink(SINK, Unseen("y", "403"))["sink-writer"].verdict == "unknown"
+    assert sink(SINK | {"writerIdentity": None}, {})["sink-writer"].verdict == "unknown"
+
+
+def subscription(reading: Reading) -> dict[str, str]:
+    found = check_subscription("prestream-audit", LOOK, reading)
+    return {each.name: each.verdict for each in found}
+
+
+def test_a_subscription_that_pushes_and_keeps_dead_letters_is_ok() -> None:
+    assert subscription(SUBSCRIPTION) == {"subscription": "ok", "dead-letter-policy": "ok"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"topic": "_deleted-topic_"}, id="topic-gone"),
+        pytest.param({"topic": "projects/home/topics/other"}, id="another-topic"),
+        pytest.param({"detached": True}, id="detached"),
+        pytest.param({"pushConfig": {}}, id="pushes-to-nobody"),
+        pytest.param({"pushConfig": {"pushEndpoint": "https://x"}}, id="without-identity"),
+        pytest.param({"state": "RESOURCE_ERROR"}, id="unusable"),
+    ],
+)
+def test_a_subscription_that_wakes_no_function_fails(more: dict[str, Any]) -> None:
+    assert subscription(SUBSCRIPTION | more)["subscription"] == "failed"
+
+
+@pytest.mark.parametrize("topic", [None, "_deleted-topic_"])
+def test_dead_letters_need_a_topic(topic: str | None) -> None:
+    more = {"deadLetterPolicy": {"deadLetterTopic": topic}}
+
+    assert subscription(SUBSCRIPTION | more)["dead-letter-policy"] == "failed"
+
+
+def test_a_subscription_that_is_missing_or_not_seen() -> None:
+    assert subscription(Absent("x")) == {"subscription": "failed"}
+    assert subscription(Unseen("x", "403")) == {"subscription": "unknown"}
+
+
+def dead(kept: Reading, backlog: Reading) -> dict[str, Check]:
+    look = looks.subscription("home", "prestream-dead-letters")
+    return {each.name: each for each in check_dead_letters(look, kept, backlog)}
+
+
+def waiting(number: int) -> dict[str, Any]:
+    return {"timeSeries": [{"points": [{"value": {"int64Value": str(number)}}]}]}
+
+
+def test_no_dead_letters_are_ok() -> None:
+    found = dead({"topic": "t"}, waiting(0))
+
+    assert {each.verdict for each in found.values()} == {"ok"}
+
+
+def test_dead_letters_are_a_warning_with_the_command_that_shows_them() -> None:
+    found = dead({"topic": "t"}, waiting(7))["dead-letters"]
+
+    assert (found.verdict, found.finding[:2]) == ("warning", "7 ")
+    assert found.mend == (
+        "gcloud pubsub subscriptions pull prestream-dead-letters --project=home --limit=10"
+    )
+
+
+def test_dead_letters_that_nobody_keeps_fail() -> None:
+    assert dead(Absent("x"), {})["dead-letters-kept"].verdict == "failed"
+
+
+@pytest.mark.parametrize("backlog", [{}, Unseen("x", "403"), Absent("x")])
+def test_what_is_not_measured_is_unknown(backlog: Reading) -> None:
+    found = dead(Unseen("x", "403"), backlog)
+
+    assert {each.verdict for each in found.values()} == {"unknown"}
+
+
+def test_the_names_are_those_that_are_deployed() -> None:
+    functions = (INFRA / "functions.tf").read_text("utf-8")
+    sinks = (INFRA / "sinks.tf").read_text("utf-8")
+
+    for name, topic in SUBSCRIPTIONS.items():
+        key = name.removeprefix("prestream-").replace("-", "_")
+        block = functions.partition(f"    {key} = {{")[2].partition("}")[0]
+        assert f'"{topic}"' in block, name
+    assert all(f"    {name} = {{" in sinks for name in SINKS)
+
+
+def test_the_backlog_is_asked_for_by_its_metric() -> None:
+    look = looks.backlog("home", "dead", NOW, NOW)
+
+    assert look.path.startswith("v3/projects/home/timeSeries?filter=metric.type")
+    assert "interval.endTime=2026-01-02T00%3A00%3A00Z" in look.path
