@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.demo.cases import MIRRORS
+from sandbox.demo.later import Sight
 from sandbox.demo.outcomes import Result
 
 _MARKS = {
@@ -86,6 +87,17 @@ def show_results(console: Console, results: Sequence[Result]) -> None:
     wide.print(_table(results, is_narrow=is_narrow))
     for note in _notes(results, is_narrow=is_narrow):
         wide.print(note, highlight=False)
+
+
+def show_sights(console: Console, sights: Sequence[Sight]) -> None:
+    """Print what time brought."""
+    if not sights:
+        return
+    console.print("\n[bold]Two days later[/bold]", highlight=False)
+    for sight in sights:
+        mark = Text("● ", style="green" if sight.is_seen else "red")
+        console.print(mark, Text(f"{sight.title}: {sight.text}"), sep="", soft_wrap=True)
+    console.print()
 
 
 def _table(results: Sequence[Result], *, is_narrow: bool) -> Table:
