@@ -52,3 +52,14 @@ def show_ago(moment: datetime, now: datetime) -> str:
     ('3m ago', 'in 5h')
     """
     return f"{show_span(now - moment)} ago" if moment <= now else f"in {show_span(moment - now)}"
+
+
+def show_since(moment: datetime, now: datetime) -> str:
+    """
+    Return how long ago something was; clocks differ, and nothing that was seen is yet to come.
+
+    >>> noon = datetime(2026, 1, 1, 12)
+    >>> show_since(noon, noon - timedelta(seconds=2))
+    'just now'
+    """
+    return show_ago(moment, now) if moment < now else "just now"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.clusters import ContextOption
 from cli.configured import ProjectOption, read_settings
-from cli.durations import show_ago
+from cli.durations import show_ago, show_since
 from cli.exits import EXIT_CODES, ExitCode, say
 from cli.following import STYLES, make_mirrors, make_watching
 from cli.places import ClustersOption, Places, reach_places
@@ -157,7 +157,7 @@ def _make_table(standings: Sequence[Standing], now: datetime) -> Table:
             harmless((each.digest or "-")[:_DIGEST_COLUMNS]),
             harmless(each.target or "any"),
             Text(each.state, STYLES[each.state]),
-            show_ago(each.since, now),
+            show_since(each.since, now),
             _show_due(each, now),
             _show_last(each, now),
         )
@@ -180,7 +180,9 @@ def _show_last(standing: Standing, now: datetime) -> str:
     if last.progress == "bad" and last.reason:
         text += f": {last.reason}"
     return harmless(
-        text if standing.state in {"warm", "failed", "due"} else f"{text}, {show_ago(last.at, now)}"
+        text
+        if standing.state in {"warm", "failed", "due"}
+        else f"{text}, {show_since(last.at, now)}"
     )
 
 
@@ -205,7 +207,7 @@ def _print_detail(
 
 def _print_standing(console: Console, standing: Standing, meant: Meant, now: datetime) -> None:
     text = Text.assemble(
-        "  ", (standing.state, STYLES[standing.state]), f" since {show_ago(standing.since, now)}"
+        "  ", (standing.state, STYLES[standing.state]), f", {show_since(standing.since, now)}"
     )
     text.append(f" on {harmless(standing.target or 'any target')}")
     console.print(text, soft_wrap=True)
@@ -223,7 +225,7 @@ def _tell(sighting: Sighting, now: datetime) -> list[tuple[str, str]]:
     """Tell of one warmup, with the evidence of its fact."""
     what = sighting.outcome or sighting.progress
     job = f" by Job {sighting.job}" if sighting.job else ""
-    rows = [("warmup", f"{what}{job}, {show_ago(sighting.at, now)}")]
+    rows = [("warmup", f"{what}{job}, {show_since(sighting.at, now)}")]
     fact = sighting.fact or {}
     seconds, size = fact.get("pull_seconds"), fact.get("image_bytes")
     if seconds is not None:

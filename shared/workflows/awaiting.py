@@ -10,6 +10,8 @@ from shared.workflows.standing import Meant, Seen
 
 Verdict = Literal["warm", "failed", "pending"]
 
+_DUE = "it was pulled a period ago or longer, and may have gone cold since"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -153,14 +155,18 @@ def _pick(wish: Wish, answers: Sequence[Answer], *, may_change: bool) -> Answer:
 def _answer(wish: Wish, meant: Meant, verdict: Verdict, standings: Sequence[Standing]) -> Answer:
     first = standings[0] if standings else None
     last = first.last if first else None
-    is_failure = verdict == "failed" and last is not None
+    reason, hint = meant.problem, meant.hint
+    if verdict == "failed" and last is not None:
+        reason, hint = last.reason, last.hint
+    elif first is not None and first.state == "due":
+        reason = _DUE
     return Answer(
         wish=wish,
         verdict=verdict,
         state=first.state if first else None,
         standings=tuple(standings),
-        reason=last.reason if is_failure and last else meant.problem,
-        hint=last.hint if is_failure and last else meant.hint,
+        reason=reason,
+        hint=hint,
         outcome=last.outcome if last and first and first.state not in UNDER_WAY else None,
         digest=meant.digest,
     )

@@ -255,4 +255,4 @@ def test_status_says_what_it_could_not_read(world: Pipeline, environ: Mapping[st
 
     assert ended.returncode == 0
     assert "the facts cannot be read" in ended.stderr
-    assert "warm since" in ended.stdout
+    assert "  warm, " in ended.stdout

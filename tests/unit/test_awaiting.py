@@ -1,0 +1,175 @@
+"""The gate before a rollout: it opens for what was seen warm, in the version that is meant now."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from shared.domain.clusters import ClusterName
+from shared.domain.images import WrittenImage
+from shared.domain.references import Digest
+from shared.domain.standings import Progress, Sighting
+from shared.errors import TransientError
+from shared.workflows.awaiting import Answer, Earlier, Gate, Wish
+from shared.workflows.standing import Meant, Problem, Seen
+from tests.fakes.clusters import GPU_CLUSTER, START
+from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS
+
+PERIOD = timedelta(hours=48)
+NOW = START + timedelta(hours=1)
+NAME = f"{MIRRORS}/anyscale/ray-ml"
+IMAGE = "anyscale/ray-ml:2.7.0"
+TWIN = ClusterName("demo", "us-central1", "twin")
+
+
+def saw(progress: Progress, **changes: Any) -> Sighting:
+    fields: dict[str, Any] = {
+        "image": IMAGE,
+        "mirror": NAME,
+        "digest": DIGEST,
+        "cluster": str(GPU_CLUSTER),
+        "target": "l4",
+        "at": START,
+        "reason": "the reason" if progress == "bad" else None,
+        "hint": "The hint." if progress == "bad" else None,
+    }
+    merged = fields | changes
+    return Sighting(progress=progress, **{"key": f"key of {progress} {merged['target']}"} | merged)
+
+
+def judge(
+    *sightings: Sighting,
+    targets: Iterable[str] = (),
+    clusters: Iterable[ClusterName] = (GPU_CLUSTER,),
+    digest: str | None = DIGEST,
+    problems: tuple[Problem, ...] = (),
+    **gate: Any,
+) -> Answer:
+    names = tuple(clusters)
+    wish = Wish(
+        image=IMAGE, place="us-central1", clusters=tuple(map(str, names)), targets=tuple(targets)
+    )
+    meant = [
+        Meant(
+            written=WrittenImage.parse(IMAGE),
+            cluster=name,
+            mirror=NAME,
+            digest=None if digest is None else Digest(digest),
+        )
+        for name in names
+    ]
+    return Gate(PERIOD, **gate).judge(wish, meant, Seen(sightings, problems), NOW)
+
+
+def test_an_image_that_was_pulled_is_warm() -> None:
+    answer = judge(saw("good"))
+
+    assert (answer.verdict, answer.state) == ("warm", "warm")
+
+
+def test_nothing_seen_is_not_warm() -> None:
+    answer = judge()
+
+    assert (answer.verdict, answer.state) == ("pending", None)
+
+
+def test_another_version_of_the_tag_is_not_warm() -> None:
+    assert judge(saw("good"), digest=HELPER_DIGEST).verdict == "pending"
+
+
+def test_what_nobody_knows_the_version_of_is_not_warm() -> None:
+    assert judge(saw("good"), digest=None).verdict == "pending"
+
+
+def test_what_was_pulled_a_period_ago_is_not_warm_and_the_answer_says_so() -> None:
+    answer = judge(saw("good", at=NOW - PERIOD))
+
+    assert (answer.verdict, answer.state) == ("pending", "due")
+    assert "a period ago" in (answer.reason or "")
+
+
+def test_every_target_on_which_it_was_asked_for_of_late_counts() -> None:
+    warm, running = saw("good"), saw("warming", target="a100")
+    stale = saw("good", target="h100", at=NOW - PERIOD)
+
+    assert judge(warm, running).state == "warming"
+    assert judge(warm, saw("bad", target="a100")).verdict == "failed"
+    assert judge(warm, stale).verdict == "warm"
+
+
+def test_a_target_that_is_named_has_to_be_warm_and_others_do_not_matter() -> None:
+    warm, failed = saw("good"), saw("bad", target="a100")
+
+    assert judge(warm, failed, targets=["l4"]).verdict == "warm"
+    assert judge(warm, failed, targets=["l4", "a100"]).verdict == "failed"
+    assert judge(warm, targets=["l4", "h100"]).verdict == "pending"
+
+
+def test_a_target_is_known_by_its_configured_name_too() -> None:
+    derived = saw("good", target="nvidia-l4-6af5d1")
+
+    answer = judge(derived, targets=["l4"], aliases={"nvidia-l4-6af5d1": "l4"})
+
+    assert answer.verdict == "warm"
+
+
+def test_what_is_prewarmed_is_warm_for_every_target_of_the_region() -> None:
+    assert judge(saw("good", target=None), targets=["l4", "a100"]).verdict == "warm"
+
+
+def test_a_failure_has_its_reason_and_its_hint() -> None:
+    answer = judge(saw("bad", outcome="pull_failed"))
+
+    assert (answer.verdict, answer.outcome) == ("failed", "pull_failed")
+    assert (answer.reason, answer.hint) == ("the reason", "The hint.")
+
+
+def test_a_failure_that_came_to_no_digest_is_known_by_the_name_that_was_asked_for() -> None:
+    unknown = saw(
+        "bad", digest=None, mirror=None, target=None, image="docker.io/anyscale/ray-ml:2.7.0"
+    )
+
+    assert judge(unknown, digest=None).verdict == "failed"
+    assert judge(saw("bad", digest=None, mirror=None, target=None, image="x")).verdict == "pending"
+
+
+def test_a_failure_is_not_the_end_while_another_warmup_is_under_way() -> None:
+    failed, again = saw("bad"), saw("waiting", at=START + timedelta(minutes=1))
+
+    answer = judge(failed, again)
+
+    assert (answer.verdict, answer.state) == ("pending", "waiting")
+
+
+def test_one_cluster_of_a_region_is_enough() -> None:
+    pair = (GPU_CLUSTER, TWIN)
+
+    assert judge(saw("good", cluster=str(TWIN)), clusters=pair).verdict == "warm"
+    assert judge(saw("bad", cluster=str(TWIN)), clusters=pair).verdict == "failed"
+    assert judge(saw("bad"), saw("good", cluster=str(TWIN)), clusters=pair).verdict == "warm"
+
+
+def test_a_cluster_that_cannot_be_read_may_still_turn_out_well() -> None:
+    problem = Problem("no Jobs", TransientError("503"), str(TWIN))
+
+    answer = judge(saw("bad"), clusters=(GPU_CLUSTER, TWIN), problems=(problem,))
+
+    assert answer.verdict == "pending"
+
+
+def test_an_earlier_failure_answers_for_nothing_that_is_asked_now() -> None:
+    before = saw("bad")
+    earlier = Earlier.of(Seen((before,)), force=False)
+
+    assert judge(before, earlier=earlier).verdict == "pending"
+    assert judge(before, saw("bad", key="new"), earlier=earlier).verdict == "failed"
+
+
+def test_what_was_warm_before_answers_unless_a_new_pull_is_insisted_on() -> None:
+    before = saw("good")
+
+    kept = Earlier.of(Seen((before,)), force=False)
+    insisted = Earlier.of(Seen((before,)), force=True)
+
+    assert judge(before, earlier=kept).verdict == "warm"
+    assert judge(before, earlier=insisted).verdict == "pending"
+    assert judge(before, saw("good", key="new"), earlier=insisted).verdict == "warm"
