@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEPLOYED := build/deployed
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo test check check-terraform bench archives schema lock format clean
+.PHONY: help demo picture test check check-terraform bench archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -26,7 +26,20 @@ $(DEPLOYED)/installed: requirements.txt
 	@touch $@
 
 demo: $(VENV)/installed $(DEPLOYED)/installed archives ## the whole pipeline, on this machine (KUBECONFIG=… for a real cluster)
-	@KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m sandbox.demo
+	@rm -f build/demo/results.jsonl; status=0; \
+	KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m sandbox.demo || status=$$?; \
+	if [ -s build/demo/results.jsonl ]; then \
+		$(BIN)/python -m cli report build/demo/results.jsonl --html build/demo/report.html >/dev/null && \
+		echo "The report: build/demo/report.html (open it in a browser; prestream report shows it here)"; fi; \
+	exit $$status
+
+# Only the top of the page: what a person sees first. It needs Chromium or Chrome.
+picture: build/demo/results.jsonl ## docs/report.png, from the report of the last demo
+	@$(BIN)/python -m cli report $< --html build/demo/report.html >/dev/null
+	@$(BIN)/python -m cli.report.page.pictures build/demo/report.html docs/report.png
+
+build/demo/results.jsonl:
+	@$(MAKE) --no-print-directory demo
 
 test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
 	@$(BIN)/python -m pytest -q
@@ -47,7 +60,7 @@ check-terraform: archives
 		echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
 	terraform -chdir=infra validate && terraform -chdir=infra test
 
-bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function
+bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function; the report's rate
 	@$(BIN)/python -m bench
 
 archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded

@@ -1,1 +1,1 @@
-"""Cold start and memory of the functions, as ratios to a function that does nothing."""
+"""Cold start and memory of the functions against one that does nothing, and the report's rate."""

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bench.figures import compare
 from bench.measuring import FailedDeliveryError, Sample
+from bench.report_rate import measure_report
 from bench.reports import make_table, write_report
 from bench.scenarios import Scenario, list_scenarios
 from bench.stages import ARCHIVES, PYTHON, Stage
@@ -41,7 +42,10 @@ def run(arguments: list[str] | None = None) -> int:
         return 1
     figures = compare(samples, floor=scenarios[0].name)
     console.print(make_table(scenarios, figures, runs))
-    write_report(REPORT, scenarios, figures, runs)
+    with console.status("prestream report"):
+        rate = measure_report()
+    console.print(str(rate), highlight=False, soft_wrap=True)
+    write_report(REPORT, scenarios, figures, runs, rate)
     console.print(f"All figures: {REPORT.relative_to(ROOT)}")
     return 0
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from bench.figures import Figures, Spread
+from bench.report_rate import ReportRate
 from bench.scenarios import Scenario
 
 _MILLION = 1e6
@@ -46,7 +47,11 @@ def make_table(scenarios: Sequence[Scenario], figures: Mapping[str, Figures], ru
 
 
 def write_report(
-    path: Path, scenarios: Sequence[Scenario], figures: Mapping[str, Figures], runs: int
+    path: Path,
+    scenarios: Sequence[Scenario],
+    figures: Mapping[str, Figures],
+    runs: int,
+    rate: ReportRate,
 ) -> None:
     """Write everything down as JSON: seconds, bytes, ratios, and what machine it was."""
     report = {
@@ -66,6 +71,7 @@ def write_report(
             }
             for scenario in scenarios
         ],
+        "report": rate.as_json(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -119,10 +119,9 @@ class FactStore:
         """Take a fact in; one that was taken before makes no difference."""
         fields = fact.fields
         repository, name = _name_of(fields.image or "")
-        if fields.mirror:
-            mirror, _ = _name_of(fields.mirror)
-            if mirror != repository:
-                self._upstreams[mirror] = min(self._upstreams.get(mirror, repository), repository)
+        mirror, version = _split(fields.mirror)
+        if mirror is not None and mirror != repository:
+            self._upstreams[mirror] = min(self._upstreams.get(mirror, repository), repository)
         if fields.digest and "@" not in name:
             known = self._tagged.setdefault((repository, fields.digest), name)
             self._tagged[repository, fields.digest] = min(known, name)
@@ -144,7 +143,8 @@ class FactStore:
                 fact.at,
                 fields.event,
                 name,
-                fields.mirror,
+                mirror,
+                version,
                 fields.digest,
                 fields.cluster,
                 fields.node,
@@ -192,7 +192,10 @@ class FactStore:
     def told(self, event: EventName, more: str = "", *values: object) -> Iterator[Told]:
         """Yield the facts of a kind, as the rest of an SQL statement narrows and sorts them."""
         for row in self._connection.execute(_TOLD + more, (event, *values)):
-            yield Told._make((row[1] / 1e6, *row[2:-1], _decode_detail(row[-1])))
+            mirror = None if row[4] is None else row[4] + row[5]
+            yield Told._make(
+                (row[1] / 1e6, row[2], row[3], mirror, *row[6:-1], _decode_detail(row[-1]))
+            )
 
     def count(self) -> dict[str, int]:
         """Count the facts of each kind."""
@@ -257,6 +260,17 @@ def _evidence(row: tuple[Any, ...]) -> EvidenceFields:
 def _pull(row: tuple[Any, ...]) -> Pull:
     name, at, cluster, pool, accelerator, event, *rest = row
     return Pull(name, at / 1e6, cluster, pool, accelerator, event == "warmup.finished", *rest)
+
+
+@lru_cache(maxsize=4096)
+def _split(mirror: str | None) -> tuple[str | None, str | None]:
+    """Return the repository that was pulled from, and what follows it, as they are written."""
+    if mirror is None:
+        return None, None
+    repository, _ = _name_of(mirror)
+    if not mirror.startswith(repository):
+        return mirror, ""
+    return repository, mirror[len(repository) :]
 
 
 @lru_cache(maxsize=4096)

@@ -4,7 +4,8 @@ CREATE TABLE facts (
     at INTEGER NOT NULL,
     event TEXT NOT NULL,
     name TEXT NOT NULL,
-    mirror TEXT,
+    repository TEXT,
+    version TEXT,
     digest TEXT,
     cluster TEXT,
     node TEXT,
@@ -21,7 +22,7 @@ CREATE TABLE facts (
     detail TEXT NOT NULL
 );
 -- next
-INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 -- next
 CREATE INDEX keys ON facts (key)
 -- next
@@ -30,14 +31,14 @@ DELETE FROM facts AS copy
 WHERE key IN (SELECT key FROM facts GROUP BY key HAVING count(*) > 1) AND EXISTS (
     SELECT 1 FROM facts AS other WHERE other.key = copy.key AND (
         length(other.detail), json_array(
-            other.detail, other.at, other.event, other.name, other.mirror, other.digest,
+            other.detail, other.at, other.event, other.name, other.repository, other.version, other.digest,
             other.cluster, other.node, other.node_pool, other.accelerator, other.seconds,
             other.total_seconds, other.image_bytes, other.streamed, other.outcome,
             other.strategy, other.target, other.streamed_layers
         ), other.rowid
     ) > (
         length(copy.detail), json_array(
-            copy.detail, copy.at, copy.event, copy.name, copy.mirror, copy.digest,
+            copy.detail, copy.at, copy.event, copy.name, copy.repository, copy.version, copy.digest,
             copy.cluster, copy.node, copy.node_pool, copy.accelerator, copy.seconds,
             copy.total_seconds, copy.image_bytes, copy.streamed, copy.outcome,
             copy.strategy, copy.target, copy.streamed_layers
@@ -45,16 +46,17 @@ WHERE key IN (SELECT key FROM facts GROUP BY key HAVING count(*) > 1) AND EXISTS
     )
 )
 -- next
-CREATE INDEX statements ON facts (node, at) WHERE event = 'stream.observed';
+CREATE INDEX statements ON facts (node, repository, at) WHERE event = 'stream.observed';
 -- next
 -- Pulls whose verdict is open, each with what its node said around it: before and after in
 -- microseconds.
-SELECT pull.rowid, pull.streamed, pull.mirror, pull.digest, pull.detail,
-    said.mirror, said.streamed_layers, said.detail
+SELECT pull.rowid, pull.streamed, pull.repository || pull.version, pull.digest, pull.detail,
+    said.repository || said.version, said.streamed_layers, said.detail
 FROM facts AS pull CROSS JOIN facts AS said
 WHERE pull.event IN ('pull.observed', 'warmup.finished')
     AND pull.streamed IN ('likely_streamed', 'not_streamed', 'unknown')
     AND said.event = 'stream.observed' AND said.node = pull.node
+    AND said.repository = pull.repository
     AND said.cluster IS pull.cluster
     AND said.at BETWEEN pull.at - coalesce(pull.seconds, 0) * 1000000 - :before
         AND pull.at + :after

@@ -170,7 +170,8 @@ def caveats(report: Report) -> list[str]:
         said.append(f"{count(saving.unpriced_warmups, 'warmup')} whose cost is not known.")
     if any(each.figures.baseline == "warmups" and each.figures.streamed for each in report.images):
         said.append(
-            "Where no workload's cold pull was measured, the warmups' own pulls are the baseline."
+            "Where no workload's cold pull was measured, the warmups' own pulls are the baseline:"
+            " they fill the cache, which can take longer than a pull without streaming."
         )
     if report.malformed:
         said.append(f"{count(report.malformed, 'malformed line')} could not be read.")

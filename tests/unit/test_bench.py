@@ -9,7 +9,9 @@ import pytest
 
 from bench.figures import Spread, compare
 from bench.measuring import Sample
+from bench.report_rate import ReportRate, make_lines
 from bench.scenarios import Scenario, list_scenarios
+from cli.report.entries import parse_fact
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -74,3 +76,19 @@ def test_the_floor_comes_first_and_every_other_delivery_must_be_proven() -> None
     assert floor.function == "blank"
     assert all(each.disposition and each.evidence for each in others)
     assert len({each.name for each in others}) == len(others)
+
+
+def test_the_facts_that_the_report_is_measured_with_are_facts() -> None:
+    lines = [line.encode() for line in make_lines(40)]
+
+    facts = [parse_fact(line) for line in lines]
+
+    assert all(facts)
+    assert len({fact.insert_id for fact in facts if fact}) == 40
+
+
+def test_a_rate_is_of_the_whole_command() -> None:
+    rate = ReportRate(lines=1_000, seconds=4.0, peak_bytes=60_000_000, peak_bytes_of_few=50_000_000)
+
+    assert rate.as_json()["lines_per_second"] == 250
+    assert "1,000 lines in 4.0 s, 250 a second; at most 60 MB, against 50 MB" in str(rate)
