@@ -396,8 +396,3 @@ class Pipeline:
         pubsub = self.cloud.pubsub
         assert pubsub is not None
         return pubsub
-
-
-def dump(content: Any) -> bytes:
-    """Return JSON, as it is published."""
-    return json.dumps(content).encode()

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from sandbox.messaging import AUDIT, BUILDS, DEAD_LETTERS, GKE_EVENTS, REFERENCES
-from tests.integration.pipelines import TIMEOUT_S, Pipeline, dump
+from tests.integration.pipelines import TIMEOUT_S, Pipeline
+
+
+def dump(content: Any) -> bytes:
+    """Return JSON, as it is published."""
+    return json.dumps(content).encode()
+
 
 FUNCTIONS = {
     BUILDS: "build_notification",
