@@ -39,6 +39,9 @@ from shared.workflows.examining.seeing import Cluster, see
 
 _MANIFESTS = Path(__file__).resolve().parent.parent / "infra" / "kubernetes" / "base"
 
+_UNASKED = frozenset({"image-allowed", "image-place", "mirror-region"})
+"""Checks of names and of the configuration, for which no service is asked."""
+
 _EXIT_CODES = (
     "Exit codes: 0 nothing failed (what could not be seen is said); 1 something failed; 2 options"
     " that make no sense; 4 an invalid configuration; 5 nothing at all could be looked at."
@@ -83,7 +86,7 @@ def doctor(
     counted = tally(checks)
     if counted["failed"]:
         raise typer.Exit(ExitCode.DIFFERENT)
-    if counted["unknown"] == counted.total():
+    if all(each.verdict == "unknown" or each.name in _UNASKED for each in checks):
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
@@ -121,7 +124,7 @@ class _Examination:
             yield from self._look_inside(each, manifests)
         if image is not None:
             self._say(f"Looking at {image}")
-            yield from examination.examine(image, found)
+            yield from examination.examine(image, found) if found else _no_cluster(image)
 
     def _look_inside(self, found: FoundCluster, manifests: list[Any]) -> Iterator[Check]:
         cluster = self._connect(found.name)
@@ -147,6 +150,11 @@ class _Examination:
                 f"the API server of {name}", lambda: self._directory.connect(name)
             )
         return self._connected[name]
+
+
+def _no_cluster(image: str) -> Iterator[Check]:
+    reason = "where it is pulled from depends on the cluster: name one with --cluster"
+    yield unknown("image", "manifest", image, Unseen("the image", reason))
 
 
 def _check_reference(image: str) -> None:

@@ -49,13 +49,13 @@ def print_checks(checks: Iterable[Check]) -> None:
     console.print(Text(_sum_up(every), "bold"))
 
 
-def _rank(topic: Topic, checks: Iterable[Check]) -> tuple[int, int]:
-    """Order topics by their worst check, and then as they stand in the list of titles."""
+def _rank(topic: Topic, checks: Iterable[Check]) -> tuple[bool, int, int]:
+    """Order topics by their worst check; what was asked for by name comes first."""
     worst = min(
         (VERDICTS.index(each.verdict) for each in checks if each.topic == topic),
         default=len(VERDICTS),
     )
-    return worst, list(_TITLES).index(topic)
+    return topic != "image", worst, list(_TITLES).index(topic)
 
 
 def _told(check: Check) -> tuple[str | None, ...]:

@@ -109,5 +109,5 @@ def test_artifact_registry_needs_the_secret_of_an_upstream() -> None:
 
 def test_the_number_of_a_project_may_be_unknown() -> None:
     assert project_number({"projectNumber": "1234"}) == "1234"
-    for reading in (Absent("p"), Unseen("p", "403"), {}):
-        assert isinstance(project_number(reading), Unseen)
+    readings: list[Reading] = [Absent("p"), Unseen("p", "403"), {}]
+    assert all(isinstance(project_number(each), Unseen) for each in readings)

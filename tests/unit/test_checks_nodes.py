@@ -65,9 +65,10 @@ def test_other_conditions_are_none_of_ours() -> None:
 
 
 def test_nodes_that_are_not_there_or_not_seen_are_unknown() -> None:
-    for listed in ([], Unseen("nodes", "403")):
-        (found,) = check_nodes(NAME, listed)
-        assert found.verdict == "unknown"
+    (absent,) = check_nodes(NAME, [])
+    (unseen,) = check_nodes(NAME, Unseen("nodes", "403"))
+
+    assert (absent.verdict, unseen.verdict) == ("unknown", "unknown")
 
 
 def test_the_platforms_are_those_of_the_nodes() -> None:

@@ -1,7 +1,7 @@
 """Whether the nodes that run stream, by their labels and what they say of themselves."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from shared.domain.checks import Check, command, unknown
@@ -43,7 +43,7 @@ def platforms_of(nodes: Iterable[Body]) -> set[str]:
 
 
 def check_nodes(
-    name: ClusterName, nodes: list[Body] | Unseen, cold_pools: Iterable[str] = ()
+    name: ClusterName, nodes: Sequence[Body] | Unseen, cold_pools: Iterable[str] = ()
 ) -> Iterator[Check]:
     """
     Check the nodes of a cluster, pool by pool.

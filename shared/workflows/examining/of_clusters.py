@@ -50,12 +50,21 @@ def find_clusters(
             continue
         for body in mappings_of(reading.get("clusters")):
             name = ClusterName(project, str(body.get("location")), str(body.get("name")))
-            if is_watched(str(name), settings.clusters):
+            if is_watched(str(name), settings.clusters) and _is_wanted(settings, body):
                 found.append(FoundCluster(name, body))
         if not found:
             nothing = Unseen(str(looks.clusters(project)), "there is none that is watched")
             problems.append(unknown("cluster", "clusters", subject, nothing))
     return found, problems
+
+
+def _is_wanted(settings: Settings, body: Body) -> bool:
+    """Whether a cluster is watched that nobody named."""
+    return (
+        settings.clusters != "auto"
+        or clusters.is_autopilot(body)
+        or any(node_pools.has_accelerators(pool) for pool in node_pools.pools_of(body))
+    )
 
 
 def _describe(

@@ -1,0 +1,90 @@
+"""Checks of what may be done in a cluster, and of what must stand there."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.domain.checks import Check
+from shared.domain.clusters import ClusterName
+from shared.domain.readings import Absent, Reading, Unseen
+from shared.workflows.examining.access import (
+    OWN,
+    Access,
+    check_accesses,
+    check_manifests,
+    needed_accesses,
+)
+
+BASE = Path(__file__).parents[2] / "infra" / "kubernetes" / "base"
+NAME = ClusterName("demo", "us-central1", "gpu")
+USER = "prestream-pull-event@demo.iam.gserviceaccount.com"
+GET = Access("get", "nodes", user=USER)
+PATCH = Access("patch", "jobs", "batch", "prestream", user=USER)
+
+
+def manifests() -> list[Any]:
+    return [
+        body
+        for path in sorted(BASE.glob("rbac-*.yaml"))
+        for body in yaml.safe_load_all(path.read_text("utf-8"))
+    ]
+
+
+def check(answers: dict[Access, bool | Unseen]) -> Check:
+    (found,) = check_accesses(NAME, answers)
+    return found
+
+
+def test_what_functions_need_is_what_their_roles_say() -> None:
+    needed = needed_accesses(manifests(), "demo")
+
+    assert GET in needed
+    assert PATCH in needed
+    assert Access("list", "events", namespace="default", user=USER) in needed
+    assert Access("get", "configmaps", "", "prestream", "proven-mirrors", USER) in needed
+    assert Access("create", "jobs", "batch", "prestream", USER) not in needed
+    assert len({each.user for each in needed}) == 3
+
+
+def test_a_function_that_may_do_all_is_ok() -> None:
+    assert check({GET: True, PATCH: True}).verdict == "ok"
+
+
+def test_a_function_that_may_not_fails_with_what_it_lacks() -> None:
+    found = check({GET: True, PATCH: False})
+
+    assert (found.verdict, found.finding) == (
+        "failed",
+        "it may not patch jobs.batch in prestream",
+    )
+    assert found.mend is not None
+    assert found.mend.startswith(
+        "kubectl --context=gke_demo_us-central1_gpu apply -k infra/kubernetes"
+    )
+
+
+def test_what_may_not_be_asked_is_unknown() -> None:
+    found = check({GET: True, PATCH: Unseen("x", "403 cannot create subjectaccessreviews")})
+
+    assert (found.verdict, "subjectaccessreviews" in found.finding) == ("unknown", True)
+
+
+def test_ones_own_rights_are_told() -> None:
+    assert check(dict.fromkeys(OWN, True)).verdict == "ok"
+
+    found = check({**dict.fromkeys(OWN, True), OWN[1]: False})
+    assert (found.verdict, found.finding.partition(":")[0]) == (
+        "unknown",
+        "you may not list pods",
+    )
+
+
+def test_what_warmups_need_must_be_there() -> None:
+    there: dict[tuple[str, str], Reading] = {
+        ("Namespace", "prestream"): {"kind": "Namespace"},
+        ("PriorityClass", "a"): Absent("x"),
+        ("PriorityClass", "b"): Unseen("x", "403"),
+    }
+
+    assert [each.verdict for each in check_manifests(NAME, there)] == ["ok", "failed", "unknown"]

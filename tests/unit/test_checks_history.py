@@ -1,0 +1,93 @@
+"""Checks of what became of an image lately."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.checks import Check
+from shared.domain.readings import Unseen
+from shared.domain.references import parse_reference
+from shared.workflows.examining.histories import check_history, filter_of
+from shared.workflows.mirroring import Source
+
+TEXT = "vllm/vllm-openai:v0.6.3"
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
+PERIOD = timedelta(hours=48)
+
+
+def entry(event: str, at: str = "2026-01-09T12:00:00Z", **payload: Any) -> dict[str, Any]:
+    return {"timestamp": at, "jsonPayload": {"event": event, **payload}}
+
+
+def warmed(outcome: str, at: str = "2026-01-09T12:00:00Z", **payload: Any) -> dict[str, Any]:
+    return entry("warmup.finished", at, outcome=outcome, **payload)
+
+
+def pulled(streamed: str, **payload: Any) -> dict[str, Any]:
+    return entry("pull.observed", streamed=streamed, **payload)
+
+
+def check(*entries: dict[str, Any]) -> dict[str, Check]:
+    return {each.name: each for each in check_history(TEXT, entries, NOW, PERIOD, "demo")}
+
+
+def test_an_image_that_was_warmed_and_streamed_is_ok() -> None:
+    found = check(warmed("pulled"), pulled("streamed", pull_seconds=0.8, node="n"))
+
+    assert {each.verdict for each in found.values()} == {"ok"}
+    assert "streamed in 0.8 s on n" in found["last-pull"].finding
+
+
+@pytest.mark.parametrize(
+    ("entries", "verdict"),
+    [
+        pytest.param([], "warning", id="never"),
+        pytest.param([warmed("pulled", "2026-01-01T00:00:00Z")], "warning", id="long-ago"),
+        pytest.param([warmed("pulled"), warmed("pull_failed")], "failed", id="failed"),
+        pytest.param([warmed("pull_failed"), warmed("prewarmed")], "ok", id="failed-before"),
+    ],
+)
+def test_the_last_warmup_counts(entries: list[dict[str, Any]], verdict: str) -> None:
+    found = check(*entries)["last-warmup"]
+
+    assert found.verdict == verdict
+    assert (found.mend is None) == (verdict == "ok")
+
+
+def test_a_warmup_that_failed_says_why_and_what_to_do() -> None:
+    found = check(warmed("pull_failed", reason="there is no image", hint="Check the name."))
+
+    assert found["last-warmup"].finding.endswith("there is no image. Check the name.")
+    assert found["last-warmup"].mend == (
+        "gcloud pubsub topics publish prestream-image-references --project=demo"
+        ' \'--message={"image": "vllm/vllm-openai:v0.6.3", "force": true}\''
+    )
+
+
+def test_a_pull_that_was_not_streamed_fails_with_its_evidence() -> None:
+    seen = [{"kind": "layer_failure", "text": "Layer download failed"}]
+
+    found = check(pulled("not_streamed", evidence=seen, hint="Warm it again."))["last-pull"]
+
+    assert found.verdict == "failed"
+    assert "Layer download failed. Warm it again." in found.finding
+
+
+@pytest.mark.parametrize("entries", [[], [pulled("unknown")]])
+def test_a_pull_of_which_nothing_is_known_is_unknown(entries: list[dict[str, Any]]) -> None:
+    assert check(*entries)["last-pull"].verdict == "unknown"
+
+
+def test_without_the_log_all_of_it_is_unknown() -> None:
+    found = check_history(TEXT, Unseen("log", "403"), NOW, PERIOD, "demo")
+
+    assert [each.verdict for each in found] == ["unknown", "unknown"]
+
+
+def test_the_log_is_asked_for_all_names_of_the_image() -> None:
+    mirror = parse_reference("us-docker.pkg.dev/demo/hub/vllm/vllm-openai:v0.6.3")
+    asked = filter_of(TEXT, Source(parse_reference(TEXT), mirror), "sha256:1")
+
+    assert 'jsonPayload.image="docker.io/vllm/vllm-openai:v0.6.3"' in asked
+    assert 'jsonPayload.mirror="us-docker.pkg.dev/demo/hub/vllm/vllm-openai@sha256:1"' in asked

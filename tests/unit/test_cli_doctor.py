@@ -1,0 +1,161 @@
+"""prestream doctor: what a person reads, and how it ends."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+from cli.doctor_report import print_checks
+from shared.domain.checks import Check, Topic, Verdict
+
+CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Nobody listens at any of the addresses."""
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    nobody = "127.0.0.1:9"
+    return {
+        "PRESTREAM_CONFIG": str(config),
+        "GOOGLE_CLOUD_PROJECT": "demo",
+        "ARTIFACT_REGISTRY_EMULATOR_HOST": nobody,
+        "GKE_EMULATOR_HOST": nobody,
+        "CLOUD_LOGGING_EMULATOR_HOST": nobody,
+        "PUBSUB_EMULATOR_HOST": nobody,
+    }
+
+
+def run(environ: Mapping[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", *arguments], obj=environ)
+
+
+def checks(result: Result) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(result.stdout)["checks"]
+    return found
+
+
+def check(
+    topic: Topic, verdict: Verdict, subject: str = "it", finding: str = "found", **more: Any
+) -> Check:
+    return Check(
+        topic=topic,
+        name="name",
+        subject=subject,
+        verdict=verdict,
+        looked_at="place",
+        finding=finding,
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--image", "no image"], id="image"),
+        pytest.param(["--cluster", "gpu"], id="cluster"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(environ: dict[str, str], arguments: list[str]) -> None:
+    result = run(environ, *arguments)
+
+    assert result.exit_code == 2
+    assert arguments[0] in result.stderr
+
+
+def test_where_nobody_answers_nothing_is_ok(environ: dict[str, str]) -> None:
+    result = run(environ, "--json", "--cluster", CLUSTER, "--image", "nginx:1")
+
+    assert result.exit_code == 5
+    verdicts = {each["name"]: each["verdict"] for each in checks(result)}
+    assert verdicts.pop("mirror-region") == "ok"
+    assert verdicts.pop("image-place") == "ok"
+    assert set(verdicts.values()) == {"unknown"}
+
+
+def test_without_a_cluster_an_image_is_unknown(environ: dict[str, str]) -> None:
+    result = run(environ, "--json", "--image", "nginx:1")
+
+    told = [each for each in checks(result) if each["topic"] == "image"]
+    assert [each["verdict"] for each in told] == ["unknown"]
+    assert "--cluster" in told[0]["finding"]
+
+
+def test_an_image_that_may_not_be_mirrored_is_told(environ: dict[str, str]) -> None:
+    result = run(environ, "--json", "--cluster", CLUSTER, "--image", "registry.example/app:1")
+
+    assert result.exit_code == 1
+    (told,) = [each for each in checks(result) if each["topic"] == "image"]
+    assert told["name"] == "image-allowed"
+    assert "Add registry.example to `upstreams`" in told["finding"]
+
+
+def test_mirrors_far_from_the_cluster_fail(environ: dict[str, str]) -> None:
+    Path(environ["PRESTREAM_CONFIG"]).write_text("location: europe-west4\n", encoding="utf-8")
+
+    result = run(environ, "--cluster", CLUSTER)
+
+    assert result.exit_code == 1
+    assert "they lie in europe-west4" in result.stdout
+    assert "\n            make archives && terraform -chdir=infra apply\n" in result.stdout
+
+
+def test_an_invalid_configuration_ends_it(environ: dict[str, str]) -> None:
+    Path(environ["PRESTREAM_CONFIG"]).write_text("locatoin: us\n", encoding="utf-8")
+
+    result = run(environ)
+
+    assert result.exit_code == 4
+    assert "locatoin" in result.stderr
+
+
+def test_what_failed_is_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
+    print_checks(
+        [
+            check("services", "ok", "an API"),
+            check("nodes", "ok", "a good pool"),
+            check("nodes", "failed", "a bad pool", mend="gcloud mend"),
+            check("cluster", "unknown", "a cluster"),
+        ]
+    )
+
+    text = capsys.readouterr().out
+    order = ["Nodes", "a bad pool", "gcloud mend", "a good pool", "a cluster", "an API", "1 failed"]
+    assert sorted(order, key=text.index) == order
+    assert text.endswith("1 failed, 0 to look at, 1 could not be seen, 2 ok\n")
+
+
+def test_an_image_that_was_asked_for_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    print_checks([check("nodes", "failed", "a bad pool"), check("image", "ok", "nginx")])
+
+    text = capsys.readouterr().out
+    assert text.index("nginx") < text.index("a bad pool")
+
+
+def test_the_same_of_several_subjects_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    print_checks([check("nodes", "unknown", f"pool {each}", "refused") for each in "ab"])
+
+    text = capsys.readouterr().out
+    assert text.count("refused") == 1
+    assert text.count("pool ") == 2
+
+
+def test_a_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    long = f"gcloud {'x' * 300}"
+
+    print_checks([check("nodes", "failed", finding="y " * 200, mend=long)])
+
+    assert f"            {long}\n" in capsys.readouterr().out
+
+
+def test_nothing_is_printed_as_it_would_move_a_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "\x1b[2J"
+
+    print_checks([check("nodes", "failed", evil, evil, mend=evil)])
+
+    assert "\x1b" not in capsys.readouterr().out
