@@ -271,7 +271,8 @@ def test_facts_of_other_clusters_and_of_other_kinds_say_nothing(
     facts.add("pulled", cluster="projects/demo/locations/us-central1/clusters/other")
     facts.add("pulled", event="pull.observed")
     facts.add("pulled", image=7)
-    facts.entries.append({"insertId": "x", "timestamp": "?", "jsonPayload": "text"})
+    facts.add("postponed", not_before="soon")
+    facts.entries.append({"insertId": "x", "timestamp": at(60), "jsonPayload": "text"})
 
     assert stand(cluster, facts) == []
 

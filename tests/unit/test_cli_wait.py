@@ -1,0 +1,186 @@
+"""prestream wait: until when it looks, what it shows meanwhile, and how it ends."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import app
+from cli.durations import parse_duration
+from cli.exits import ExitCode
+from cli.following import (
+    LONGEST_PAUSE_S,
+    describe,
+    exit_code,
+    follow,
+    is_all_settled,
+    is_decided,
+    name_aliases,
+)
+from shared.configuration.files import Document
+from shared.domain.standings import State
+from shared.settings import make_settings
+from shared.workflows.awaiting import Answer, Verdict, Wish
+
+CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
+
+
+class Time:
+    """A clock that only pauses move."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.pauses: list[float] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+def answer(
+    verdict: Verdict, state: State | None = None, image: str = "nginx", reason: str | None = None
+) -> Answer:
+    wish = Wish(image=image, place="us-central1", clusters=(CLUSTER,))
+    return Answer(wish=wish, verdict=verdict, state=state, reason=reason, hint="Do so.")
+
+
+def follow_all(
+    looks: list[list[Answer]], *, minutes: float = 10, fails_fast: bool = False
+) -> tuple[list[Answer], Time]:
+    """Follow answers, the last of which stay."""
+    time, left = Time(), list(looks)
+    answers = follow(
+        lambda: left.pop(0) if len(left) > 1 else left[0],
+        timeout=timedelta(minutes=minutes),
+        is_settled=is_decided if fails_fast else is_all_settled,
+        pause=time.pause,
+        clock=time.clock,
+    )
+    return answers, time
+
+
+def run(environ: Mapping[str, str], *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["wait", *arguments], obj=environ)
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    return {
+        "PRESTREAM_CONFIG": str(config),
+        "GOOGLE_CLOUD_PROJECT": "demo",
+        "HOME": str(tmp_path),
+        # Nothing listens there.
+        "GKE_EMULATOR_HOST": "127.0.0.1:1",
+    }
+
+
+def test_it_looks_until_the_image_is_warm() -> None:
+    warm = [answer("warm", "warm")]
+
+    answers, time = follow_all([[answer("pending")], [answer("pending", "warming")], warm])
+
+    assert answers == warm
+    assert len(time.pauses) == 2
+    assert exit_code(answers) == ExitCode.DONE
+
+
+def test_it_ends_when_the_time_is_over_and_looks_a_last_time_then() -> None:
+    answers, time = follow_all([[answer("pending", "waiting")]], minutes=2)
+
+    assert time.now == pytest.approx(100 + 120)
+    assert exit_code(answers) == ExitCode.DIFFERENT
+
+
+def test_without_time_it_looks_once() -> None:
+    _, time = follow_all([[answer("pending")]], minutes=0)
+
+    assert time.pauses == []
+
+
+def test_pauses_grow_up_to_a_limit() -> None:
+    _, time = follow_all([[answer("pending")]], minutes=30)
+
+    assert time.pauses[:-1] == sorted(time.pauses[:-1])
+    assert max(time.pauses) == LONGEST_PAUSE_S
+
+
+def test_a_gate_ends_at_the_first_failure_and_a_warmup_is_followed_to_its_end() -> None:
+    looks = [
+        [answer("failed", "failed"), answer("pending", "warming", "redis")],
+        [answer("failed", "failed"), answer("warm", "warm", "redis")],
+    ]
+
+    at_once, _ = follow_all(looks, fails_fast=True)
+    to_the_end, _ = follow_all(looks)
+
+    assert (at_once, to_the_end) == (looks[0], looks[1])
+    assert exit_code(at_once) == exit_code(to_the_end) == ExitCode.FAILED
+
+
+def test_without_a_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    pending = [answer("pending", "warming")]
+
+    follow_all([[answer("pending")], pending, pending, [answer("warm", "warm")]])
+
+    lines = [line for line in capsys.readouterr().err.splitlines() if "nginx" in line]
+    assert [line.split()[1] for line in lines] == ["nothing", "warming", "warm"]
+
+
+def test_what_went_wrong_is_said_with_the_hint_and_does_nothing_to_the_terminal() -> None:
+    text = describe(answer("failed", "failed", reason="a\x1b[2Jb")).plain
+
+    assert text.startswith("failed  nginx in us-central1")
+    assert "\x1b" not in text
+    assert text.endswith("Do so.")
+
+
+def test_targets_are_known_by_the_names_in_the_configuration() -> None:
+    values = {
+        "targets": {"l4": {"nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-l4"}}}
+    }
+    settings = make_settings(Document(values), {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
+
+    (name,) = name_aliases(settings)
+
+    assert name.startswith("nvidia-l4-")
+    assert name_aliases(settings)[name] == "l4"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["UPPER"], "invalid repository", id="no-image"),
+        pytest.param(["nginx", "--timeout", "10"], "--timeout", id="no-unit"),
+        pytest.param(["nginx", "--cluster", "gpu"], "--cluster", id="short-name"),
+        pytest.param(
+            ["nginx", "--context", "c", "--cluster", "x", "--cluster", "y"], "--context", id="both"
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    environ: dict[str, str], arguments: list[str], said: str
+) -> None:
+    result = run(environ, *arguments)
+
+    assert result.exit_code == ExitCode.MISUSED
+    assert said in result.stderr
+
+
+def test_where_nobody_tells_the_clusters_it_says_what_to_do(environ: dict[str, str]) -> None:
+    result = run(environ, "nginx", "--timeout", "0s")
+
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "name them with --cluster" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["", "5", "5x", "m5", "1h 5m", f"{10**12}d", "-5m"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
