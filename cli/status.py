@@ -1,7 +1,7 @@
 """prestream status: what is warm, warming, waiting, due or failed now, by what was seen of it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from inspect import cleandoc
 from typing import Annotated
@@ -59,6 +59,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     if written is not None:
         meant = _find_meant(context.obj, settings, written, places)
         standings = [each for each in standings if _is_of(each, written, meant)]
+    unread = {each.cluster for each in seen.problems if each.cluster}
     for problem in _distinct(seen.problems):
         say(f"note: {harmless(problem)}")
     if as_json:
@@ -66,8 +67,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     elif written is not None:
         _print_detail(written, standings, meant, now)
     else:
-        _print_tables(standings, places, now)
-    unread = {each.cluster for each in seen.problems if each.cluster}
+        _print_tables(standings, places, unread, now)
     if unread or places.unreached:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
@@ -131,7 +131,9 @@ def _as_json(
     return body
 
 
-def _print_tables(standings: Sequence[Standing], places: Places, now: datetime) -> None:
+def _print_tables(
+    standings: Sequence[Standing], places: Places, unread: Collection[str], now: datetime
+) -> None:
     console = make_console()
     for number, cluster in enumerate(places.clusters):
         own = [each for each in standings if each.cluster == str(cluster.name)]
@@ -139,7 +141,8 @@ def _print_tables(standings: Sequence[Standing], places: Places, now: datetime) 
             console.print()
         console.print(Text(harmless(str(cluster.name)), "bold"), soft_wrap=True)
         if not own:
-            console.print("  nothing was warmed here")
+            is_unread = str(cluster.name) in unread
+            console.print("  could not be read" if is_unread else "  nothing was warmed here")
             continue
         console.print(_make_table(own, now))
         numbers = [(sum(each.state == name for each in own), name) for name in STATES]

@@ -1,0 +1,144 @@
+"""prestream status: a table for each cluster, and one image in detail."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli import status as command
+from cli.app import app
+from cli.exits import ExitCode
+from cli.places import Group, Places
+from shared.domain.clusters import ClusterName
+from shared.domain.references import Digest, parse_reference
+from shared.domain.times import format_time
+from shared.errors import ConfigurationError
+from shared.workflows.standing import Watching
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.mirrors import Deployment
+from tests.fakes.node_reports import place_warmup
+from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS
+
+TWIN = ClusterName("demo", "europe-west4", "twin")
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def clusters() -> list[FakeCluster]:
+    return [FakeCluster(GPU_CLUSTER), FakeCluster(TWIN)]
+
+
+@pytest.fixture
+def run(clusters: list[FakeCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command on these clusters, without any other service."""
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    environ = {"PRESTREAM_CONFIG": str(config), "GOOGLE_CLOUD_PROJECT": "demo"}
+
+    def reach(*_: Any, **__: Any) -> Any:
+        groups = tuple(Group(str(each.name), (each.name,)) for each in clusters)
+        return Places(groups, tuple(clusters))  # type: ignore[arg-type]  # the fake stands in
+
+    monkeypatch.setattr(command, "reach_places", reach)
+    monkeypatch.setattr(command, "make_watching", lambda _, values: Watching(values, facts=None))
+    monkeypatch.setattr(command, "make_mirrors", lambda *_: Deployment({"dry_run": True}).mirrors)
+    return lambda *arguments: CliRunner().invoke(app, ["status", *arguments], obj=environ)
+
+
+def place(
+    cluster: FakeCluster,
+    image: str,
+    condition: str | None = None,
+    *,
+    hours: float = 1.0,
+    digest: Digest = DIGEST,
+) -> None:
+    """Put a warmup of an image into a cluster that ended, or was made, some hours ago."""
+    name = f"warm-{image.replace('/', '-').replace(':', '-').replace('.', '-')}"
+    mirror = parse_reference(f"{MIRRORS}/{image.partition(':')[0]}@{digest}")
+    job = place_warmup(cluster, name, image=image, mirror=mirror, digest=digest)
+    time = format_time(datetime.now(UTC) - timedelta(hours=hours))
+    job["metadata"]["creationTimestamp"] = time
+    if condition is not None:
+        ended = {"type": condition, "status": "True", "reason": "x", "lastTransitionTime": time}
+        job["status"] = {"conditions": [ended]}
+
+
+def test_each_cluster_has_a_table_with_the_states_told_apart(
+    run: Run, clusters: list[FakeCluster]
+) -> None:
+    place(clusters[0], "team/warm:1", "Complete")
+    place(clusters[0], "team/due:1", "Complete", hours=50)
+    place(clusters[0], "team/broken:1", "Failed", hours=5)
+    place(clusters[0], "team/running:1")
+
+    result = run()
+
+    first, second = result.stdout.split(str(TWIN))
+    states = {line.split()[0]: line.split()[3] for line in first.splitlines() if "team/" in line}
+    assert result.exit_code == 0, result.stderr
+    assert states == {
+        "team/broken:1": "failed",
+        "team/running:1": "warming",
+        "team/due:1": "due",
+        "team/warm:1": "warm",
+    }
+    assert "4 rows: 1 failed, 1 warming, 1 due, 1 warm" in first
+    assert "failed, why is not known" in first
+    assert "nothing was warmed here" in second
+
+
+def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster]) -> None:
+    place(clusters[1], "team/warm:1", "Complete")
+
+    body = json.loads(run("--json").stdout)
+
+    (standing,) = body["standings"]
+    assert (standing["state"], standing["cluster"]) == ("warm", str(TWIN))
+    assert standing["last_outcome"] == "pulled"
+    assert standing["next_due"] > standing["since"]
+    assert (body["unreached"], body["problems"]) == ([], [])
+
+
+def test_a_name_of_a_stranger_does_nothing_to_the_terminal(
+    run: Run, clusters: list[FakeCluster]
+) -> None:
+    place(clusters[0], "team/warm:\x1b[2J1", "Complete")
+
+    assert "\x1b" not in run().stdout
+
+
+def test_what_is_known_is_shown_though_a_cluster_cannot_be_read(
+    run: Run, clusters: list[FakeCluster]
+) -> None:
+    place(clusters[0], "team/warm:1", "Complete")
+    clusters[1].fail("list_jobs", ConfigurationError("403 jobs"))
+
+    result = run()
+
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "team/warm:1" in result.stdout
+    assert "403 jobs" in result.stderr
+    assert "nothing was warmed here" not in result.stdout
+
+
+def test_one_image_is_shown_in_detail_in_whatever_version_it_was_warmed(
+    run: Run, clusters: list[FakeCluster]
+) -> None:
+    place(clusters[0], "anyscale/ray-ml:2.7.0", "Complete")
+    place(clusters[0], "anyscale/ray-ml:2.8.0", "Complete", digest=HELPER_DIGEST)
+
+    result = run("docker.io/anyscale/ray-ml:2.7.0")
+
+    assert result.exit_code == 0, result.stderr
+    assert "means now   not known: its mirror is not made yet" in result.stdout
+    assert "by Job warm-anyscale-ray-ml-2-7-0" in result.stdout
+    assert "by Job warm-anyscale-ray-ml-2-8-0" in result.stdout
+
+
+def test_what_is_no_image_is_refused(run: Run) -> None:
+    assert run("a b").exit_code == ExitCode.MISUSED
