@@ -29,8 +29,8 @@ demo: $(VENV)/installed $(DEPLOYED)/installed archives ## the whole pipeline, on
 	@rm -f build/demo/results.jsonl; status=0; \
 	KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m sandbox.demo || status=$$?; \
 	if [ -s build/demo/results.jsonl ]; then \
-		$(BIN)/python -m cli report build/demo/results.jsonl --html build/demo/report.html >/dev/null && \
-		echo "The report: build/demo/report.html (open it in a browser; prestream report shows it here)"; fi; \
+		$(BIN)/python -m cli report build/demo/results.jsonl --html build/demo/report.html >build/demo/report.txt && \
+		echo "The report: build/demo/report.html, for a browser; build/demo/report.txt, for here."; fi; \
 	exit $$status
 
 # Only the top of the page: what a person sees first. It needs Chromium or Chrome.

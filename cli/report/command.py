@@ -44,7 +44,7 @@ def report(  # noqa: PLR0913  # each is an option of the command
         str | None,
         typer.Option(
             metavar="7d",
-            help="Only facts from then on: 90m, 12h, 7d, 2w, or a time. Of Cloud Logging 7d,"
+            help="Only facts from then on: 90m, 12h, 7d, or a time. Of Cloud Logging 7d,"
             " of files everything, unless given.",
         ),
     ] = None,

@@ -1,10 +1,9 @@
 """Where facts come from: files, standard input and Cloud Logging, with a bar on the way."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from stat import S_ISREG
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from cli.durations import parse_duration
 from cli.exits import ExitCode, fail
 from cli.log_exports import MalformedEntry, UnreadableError
 from cli.report.entries import InvalidFactError, ReadFact, parse_fact
@@ -31,9 +31,6 @@ MOST_NAMED: Final = 1_000
 
 _STEP: Final = 5_000
 """Entries between two movements of the bar."""
-
-_AGO = re.compile(r"(\d{1,6})([mhdw])")
-_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,10 +82,10 @@ def parse_since(text: str, now: datetime) -> datetime:
     >>> parse_since("7d", parse_time("2026-05-08T00:00:00Z")).isoformat()
     '2026-05-01T00:00:00+00:00'
     """
-    ago = _AGO.fullmatch(text)
-    if ago is not None:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    return parse_time(text)
+    try:
+        return parse_time(text)
+    except ValueError:
+        return now - parse_duration(text)
 
 
 class Reader:

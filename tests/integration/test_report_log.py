@@ -77,7 +77,7 @@ def test_a_week_is_read_unless_more_or_less_is_asked_for(
 
     assert pulls(report(logging, tmp_path)) == 3
     assert pulls(report(logging, tmp_path, "--since", "2h")) == 1
-    assert pulls(report(logging, tmp_path, "--since", "2w")) == 7
+    assert pulls(report(logging, tmp_path, "--since", "14d")) == 7
 
 
 def test_one_cluster_is_asked_for_by_its_own_name(logging: CloudLogging, tmp_path: Path) -> None:

@@ -375,6 +375,8 @@ def test_a_price_table_that_is_none_is_refused(text: str, word: str, tmp_path: P
     [
         pytest.param(["no-such-file"], ExitCode.UNREADABLE, id="no file"),
         pytest.param(["-", "--since", "soon"], ExitCode.MISUSED, id="no time"),
+        pytest.param(["-", "--since", "999999999d"], ExitCode.MISUSED, id="before all time"),
+        pytest.param(["-", "--since", "999999d"], ExitCode.MISUSED, id="before our era"),
         pytest.param(["-", "--cluster", "a b"], ExitCode.MISUSED, id="no cluster"),
         pytest.param(["-", "--prices", "none.yaml"], ExitCode.UNREADABLE, id="no prices"),
         pytest.param(["-", "--csv", "/dev/null/x"], ExitCode.UNREADABLE, id="not writable"),

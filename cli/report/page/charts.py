@@ -194,7 +194,7 @@ def draw_points(points: Iterable[Point]) -> dict[str, Any]:
             "x": {
                 "field": "at",
                 "type": "temporal",
-                "scale": {"type": "utc"},
+                "scale": {"type": "utc", "padding": 10},
                 "axis": {
                     "title": None,
                     "tickCount": "$ticks",
