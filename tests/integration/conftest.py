@@ -8,7 +8,7 @@ import pytest
 
 from infra import archives as assembly
 from sandbox.local_cloud import LocalCloud
-from tests.integration.pipelines import Pipeline
+from tests.integration.pipelines import FUNCTIONS, Pipeline
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"
@@ -63,8 +63,7 @@ def deployed_python() -> Path:
 def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """All functions in one cloud; each test has images, node pools and upstreams of its own."""
     cloud = LocalCloud(scale=SCALE, config=CONFIG)
-    functions = ("audit_log", "build_notification", "image_reference", "pull_event")
-    started = Pipeline(cloud, archives, deployed_python).start(*functions)
+    started = Pipeline(cloud, archives, deployed_python).start(*FUNCTIONS)
     for letter in "ab":
         started.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")
     cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")

@@ -33,6 +33,10 @@ TIMEOUT_S = 30.0
 
 BACK_OFF = timedelta(milliseconds=100)
 
+
+FUNCTIONS = ("audit_log", "build_notification", "image_reference", "pull_event")
+"""Those of the way from a workload or a build to a fact."""
+
 ADMIN = "admin@example.com"
 DEV = "dev@example.com"
 
@@ -144,21 +148,22 @@ class Pipeline:
 
     def redeploy(self) -> None:
         """Let a new revision of each function take over, which reads its settings anew."""
-        for function, before in list(self.cloud.functions.items()):
-            after = FunctionProcess(
+        before = dict(self.cloud.functions)
+        for function in before:
+            self.cloud.functions[function] = FunctionProcess(
                 self._archives / f"{function}.zip",
                 Path(tempfile.mkdtemp(dir=self.cloud.folder)),
                 python=self._python,
                 environ=self.cloud.environ(function),
             ).start()
-            self.cloud.functions[function] = after
+        for function, after in self.cloud.functions.items():
             after.wait_until_ready()
+            name = f"prestream-{function.replace('_', '-')}"
             self._subscriber.modify_push_config(
-                subscription=f"projects/{PROJECT}/subscriptions/prestream-"
-                + function.replace("_", "-"),
+                subscription=f"projects/{PROJECT}/subscriptions/{name}",
                 push_config=PushConfig(push_endpoint=after.url),
             )
-            before.stop()
+            before[function].stop()
 
     # What happens in the cloud.
 
@@ -246,8 +251,8 @@ class Pipeline:
         found = process.wait_for_line(
             lambda line: (line.get("event_id"), line.get("disposition")) == wanted, TIMEOUT_S
         )
-        lines = [line for line in process.lines if line.get("event_id") == message_id]
-        assert found is not None, f"no line says {disposition}, but {lines or process.lines[-3:]}"
+        lines = self.lines(message_id, function) or process.lines[-3:]
+        assert found is not None, f"no line says {disposition}, but {lines}"
         return found
 
     def lines(self, message_id: str, function: str = "image_reference") -> list[Line]:
@@ -290,8 +295,7 @@ class Pipeline:
             lambda payload: all(payload.get(name) == value for name, value in fields.items()),
             TIMEOUT_S,
         )
-        near = [entry["jsonPayload"] for entry in self.facts(image=fields.get("image"))]
-        assert found is not None, f"no fact has {fields}, but {near}; {self.troubles()}"
+        assert found is not None, f"no fact has {fields}; {self.troubles()}"
         return found
 
     def troubles(self) -> list[Any]:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -60,7 +61,8 @@ def test_the_demo_fails_where_an_outcome_is_not_the_expected_one(
     status = local_run.run_locally(Console(file=said), build, cases=(wrong, right))
 
     assert status == 1
-    assert "1 of 2 outcomes as expected" in said.getvalue()
+    good, all_of_them = count_outcomes(said.getvalue())
+    assert good < all_of_them
     assert "outcome is not_allowed, not pulled" in " ".join(said.getvalue().split())
 
 
@@ -79,7 +81,8 @@ def test_the_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -
     said, complaints = demo.communicate(timeout=TIMEOUT_S)
 
     assert (demo.returncode, complaints) == (0, "")
-    assert f"{len(CASES)} of {len(CASES)} outcomes as expected" in said
+    good, all_of_them = count_outcomes(said)
+    assert good == all_of_them >= len(CASES)
     assert "anyscale/ray-ml:2.7.0: streamed on a second node" in said
     assert "Deployment test still names anyscale/ray-ml:2.7.0" in said
     facts = [json.loads(line) for line in RESULTS.read_text("utf-8").splitlines()]
@@ -94,3 +97,10 @@ def test_the_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -
     assert outcomes.items() >= {case.name: case.outcome for case in CASES}.items()
     streamed = [fact for fact in facts if fact["event"] == "pull.observed"]
     assert {fact["mirror"] for fact in streamed} >= {case.mirror for case in CASES if case.streams}
+
+
+def count_outcomes(said: str) -> tuple[int, int]:
+    """Return how many outcomes came as expected, and how many there were, as the demo says."""
+    counts = re.search(r"(\d+) of (\d+) outcomes as expected", said)
+    assert counts is not None, said
+    return int(counts[1]), int(counts[2])

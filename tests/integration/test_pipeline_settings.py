@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import AUDIT, BUILDS, GKE_EVENTS
-from tests.integration.pipelines import TIMEOUT_S, Pipeline
+from tests.integration.pipelines import FUNCTIONS, TIMEOUT_S, Pipeline
 from tests.integration.warmup_jobs import is_reported, is_running
 
 DRY_RUN = "dry-run"
@@ -145,7 +145,7 @@ def is_end(entry: dict[str, Any]) -> bool:
 def misconfigured(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """A cloud whose functions were deployed with a misspelt key."""
     cloud = LocalCloud(scale=400.0, config="max_runing: 2\n")
-    started = Pipeline(cloud, archives, deployed_python).start()
+    started = Pipeline(cloud, archives, deployed_python).start(*FUNCTIONS)
     started.add_gpu_node("gke-gpu-l4-a", "l4-spot", accelerator="nvidia-l4")
     yield started
     started.stop()
