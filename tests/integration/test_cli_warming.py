@@ -134,6 +134,25 @@ def test_what_is_warm_already_passes_at_once_and_force_waits_for_another_pull(
     }
 
 
+def test_a_target_is_found_among_the_nodes_by_its_name_and_no_other_is_warmed(
+    world: Pipeline, environ: Mapping[str, str]
+) -> None:
+    image = world.add_image("team/targeted")
+    world.add_gpu_node("gke-gpu-a100-a", "a100", accelerator="nvidia-tesla-a100")
+    unknown = run(environ, "warm", image, "--target", "h100")
+    name = next(each for each in unknown.stderr.replace(",", " ").split() if "a100-spot" in each)
+
+    ended = run(environ, "warm", image, "--target", name, "--wait", "--timeout", "50s")
+    world.cloud.gke.remove_node("gke-gpu-a100-a")
+
+    assert unknown.returncode == 2
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"in {world.cloud.cluster}, target {name} (message " in ended.stdout
+    (job,) = world.jobs(image)
+    assert job["metadata"]["labels"]["prestream.dev/target"] == name
+    assert run(environ, "wait", image, "--target", name, "--timeout", "0s").returncode == 0
+
+
 def test_a_failing_image_ends_with_the_reason_and_the_hint_of_its_fact(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
