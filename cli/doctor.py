@@ -1,7 +1,7 @@
 """prestream doctor: whether images can be streamed here, and what to mend if not."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from inspect import cleandoc
@@ -77,7 +77,7 @@ def doctor(
         _check_reference(image)
     named = [parse_cluster(each) for each in clusters or []]
     settings = read_settings(context.obj, project)
-    with _progress() as say:
+    with _watching() as say:
         checks = list(_Examination(context.obj, settings, say).run(named, image))
     if as_json:
         typer.echo(json.dumps(_as_json(checks), indent=2))
@@ -96,7 +96,9 @@ doctor.__doc__ = f"{cleandoc(doctor.__doc__ or '')}\n\n{_EXIT_CODES}"
 class _Examination:
     """Wires the clients to the checks, each connection made once."""
 
-    def __init__(self, environ: Mapping[str, str], settings: Settings, say: Any) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], settings: Settings, say: Callable[[str], None]
+    ) -> None:
         self._settings = settings
         self._say = say
         self._now = datetime.now(UTC)
@@ -178,7 +180,7 @@ def _as_json(checks: list[Check]) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def _watching() -> Iterator[Callable[[str], None]]:
     """Show what is looked at, if somebody watches."""
     if not is_watched():
         yield _say_nothing

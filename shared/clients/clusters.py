@@ -16,6 +16,7 @@ from shared.clients.kubeconfigs import connect_by_kubeconfig
 from shared.clients.kubernetes import KubernetesCluster, make_configuration
 from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
+from shared.domain.node_pools import has_accelerators, is_autopilot, pools_of, streams
 from shared.errors import ConfigurationError, TransientError
 
 _OK = 200
@@ -23,8 +24,6 @@ _ABSENT = frozenset({400, 404})
 """There is no such cluster; 400 says so of a location that does not exist."""
 
 _ABSENT_STATES = frozenset({"PROVISIONING", "STOPPING"})
-
-_TPU_MACHINES = ("ct", "tpu")
 
 _MAX_AGE_S = 300.0
 """How long a cluster's description is kept; an endpoint hardly ever changes."""
@@ -148,10 +147,10 @@ class ClusterDirectory:
         dns = (body.get("controlPlaneEndpointsConfig") or {}).get("dnsEndpointConfig") or {}
         if dns.get("endpoint") and dns.get("allowExternalTraffic"):
             # The DNS endpoint has a public certificate; the cluster's own authority is not its.
-            return _Address(name, f"https://{dns['endpoint']}", None, _is_autopilot(body))
+            return _Address(name, f"https://{dns['endpoint']}", None, is_autopilot(body))
         if body.get("endpoint"):
             authority = _decode_authority(name, body)
-            return _Address(name, f"https://{body['endpoint']}", authority, _is_autopilot(body))
+            return _Address(name, f"https://{body['endpoint']}", authority, is_autopilot(body))
         raise ConfigurationError(f"cluster {name} has no endpoint that can be reached")
 
     def _open(self, address: _Address) -> Any:
@@ -221,47 +220,16 @@ class ClusterDirectory:
 
 
 def _parse_cluster(project: str, body: Mapping[str, Any]) -> Cluster:
-    is_autopilot = _is_autopilot(body)
-    pools = [pool for pool in body.get("nodePools") or [] if _has_accelerators(pool)]
-    cold = tuple(str(pool.get("name")) for pool in pools if not _streams(pool, body))
+    every_node_streams = is_autopilot(body)
+    pools = [pool for pool in pools_of(body) if has_accelerators(pool)]
+    cold = tuple(str(pool.get("name")) for pool in pools if not streams(pool, body))
     return Cluster(
         ClusterName(project, str(body.get("location")), str(body.get("name"))),
-        is_autopilot=is_autopilot,
+        is_autopilot=every_node_streams,
         has_accelerators=bool(pools),
-        # Every node of Autopilot streams.
-        cold_pools=() if is_autopilot else cold,
-        streams=is_autopilot or not pools or len(cold) < len(pools),
+        cold_pools=() if every_node_streams else cold,
+        streams=every_node_streams or not pools or len(cold) < len(pools),
     )
-
-
-def _has_accelerators(pool: Mapping[str, Any]) -> bool:
-    """
-    Whether the nodes of a pool have GPUs or TPUs; the latter follow from the machine's type.
-
-    https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus#availability
-    """
-    config = pool.get("config") or {}
-    return bool(
-        config.get("accelerators")
-        or (pool.get("placementPolicy") or {}).get("tpuTopology")
-        or str(config.get("machineType") or "").startswith(_TPU_MACHINES)
-    )
-
-
-def _streams(pool: Mapping[str, Any], cluster: Mapping[str, Any]) -> bool:
-    """
-    Whether image streaming is on in a pool: by its own word, or else by the cluster's.
-
-    https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
-    """
-    own = (pool.get("config") or {}).get("gcfsConfig")
-    defaults = (cluster.get("nodePoolDefaults") or {}).get("nodeConfigDefaults") or {}
-    said = own if own is not None else defaults.get("gcfsConfig")
-    return bool((said or {}).get("enabled"))
-
-
-def _is_autopilot(body: Mapping[str, Any]) -> bool:
-    return bool((body.get("autopilot") or {}).get("enabled"))
 
 
 def _decode_authority(name: ClusterName, body: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ def pulled(streamed: str, **payload: Any) -> dict[str, Any]:
 
 
 def check(*entries: dict[str, Any]) -> dict[str, Check]:
-    return {each.name: each for each in check_history(TEXT, entries, NOW, PERIOD, "demo")}
+    return {each.name: each for each in check_history(TEXT, entries, NOW, PERIOD)}
 
 
 def test_an_image_that_was_warmed_and_streamed_is_ok() -> None:
@@ -59,10 +59,7 @@ def test_a_warmup_that_failed_says_why_and_what_to_do() -> None:
     found = check(warmed("pull_failed", reason="there is no image", hint="Check the name."))
 
     assert found["last-warmup"].finding.endswith("there is no image. Check the name.")
-    assert found["last-warmup"].mend == (
-        "gcloud pubsub topics publish prestream-image-references --project=demo"
-        ' \'--message={"image": "vllm/vllm-openai:v0.6.3", "force": true}\''
-    )
+    assert found["last-warmup"].mend == f"./prestream warm {TEXT} --force --wait"
 
 
 def test_a_pull_that_was_not_streamed_fails_with_its_evidence() -> None:
@@ -80,7 +77,7 @@ def test_a_pull_of_which_nothing_is_known_is_unknown(entries: list[dict[str, Any
 
 
 def test_without_the_log_all_of_it_is_unknown() -> None:
-    found = check_history(TEXT, Unseen("log", "403"), NOW, PERIOD, "demo")
+    found = check_history(TEXT, Unseen("log", "403"), NOW, PERIOD)
 
     assert [each.verdict for each in found] == ["unknown", "unknown"]
 

@@ -77,8 +77,7 @@ def test_a_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_f
     found = check(Refused("404 NAME_UNKNOWN", lacks_mirror=True))["manifest"]
 
     assert found.verdict == "warning"
-    assert found.mend is not None
-    assert found.mend.startswith("gcloud pubsub topics publish prestream-image-references")
+    assert found.mend == f"./prestream warm {TEXT}"
 
 
 def test_a_manifest_that_cannot_be_read_is_unknown() -> None:

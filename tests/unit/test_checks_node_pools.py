@@ -6,19 +6,20 @@ import pytest
 
 from shared.domain.checks import Check
 from shared.domain.clusters import ClusterName
-from shared.workflows.examining.node_pools import (
-    check_pool,
+from shared.domain.node_pools import (
+    accounts_of,
     has_accelerators,
     is_default_account,
     platform_of,
 )
+from shared.workflows.examining.node_pools import check_pool
 
 NAME = ClusterName("demo", "us-central1-a", "gpu")
 SCOPE = "https://www.googleapis.com/auth/"
 GPU = {
     "imageType": "COS_CONTAINERD",
     "machineType": "g2-standard-12",
-    "accelerators": [{"acceleratorType": "nvidia-l4"}],
+    "accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}],
     "oauthScopes": [f"{SCOPE}cloud-platform"],
     "gcfsConfig": {"enabled": True},
 }
@@ -97,7 +98,10 @@ def test_scopes_that_read_no_images_need_another_pool() -> None:
     assert found.verdict == "failed"
     assert found.mend is not None
     assert found.mend.startswith("gcloud container node-pools create l4-streaming")
-    assert "--machine-type=g2-standard-12 --scopes=cloud-platform" in found.mend
+    assert (
+        "--machine-type=g2-standard-12 --accelerator=type=nvidia-l4,count=1"
+        " --scopes=cloud-platform --enable-image-streaming"
+    ) in found.mend
 
 
 def test_pools_are_told_by_their_machines() -> None:
@@ -111,3 +115,20 @@ def test_the_default_account_goes_by_two_names() -> None:
     assert is_default_account("default")
     assert is_default_account("1234-compute@developer.gserviceaccount.com")
     assert not is_default_account("nodes@demo.iam.gserviceaccount.com")
+
+
+def test_pools_that_are_made_by_themselves_have_an_account_too() -> None:
+    pools = [{"config": {"serviceAccount": "a@x"}}, {"config": {"serviceAccount": "a@x"}}]
+    made = {"serviceAccount": "b@x"}
+
+    assert accounts_of({"nodePools": pools}) == ["a@x"]
+    assert accounts_of(
+        {
+            "nodePools": pools,
+            "autoscaling": {
+                "enableNodeAutoprovisioning": True,
+                "autoprovisioningNodePoolDefaults": made,
+            },
+        }
+    ) == ["a@x", "b@x"]
+    assert accounts_of({"autopilot": {"enabled": True}}) == ["default"]

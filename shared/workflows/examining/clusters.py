@@ -4,8 +4,9 @@ from typing import Final
 
 from shared.domain.checks import Check, command, unknown
 from shared.domain.clusters import ClusterName
+from shared.domain.node_pools import is_autopilot, makes_pools, pools_of, streams_by_default
 from shared.domain.readings import Absent, Body, Look, Reading, Unseen
-from shared.domain.untrusted import field_at, list_of, mapping_of, mappings_of, text_of
+from shared.domain.untrusted import field_at, list_of, mapping_of, text_of
 from shared.workflows.examining import looks
 
 _COMPONENTS: Final = {
@@ -16,21 +17,10 @@ _COMPONENTS: Final = {
 """What gcloud calls a logging component; it has the API's word for the others."""
 
 
-def is_autopilot(body: Body) -> bool:
-    """Whether GKE makes the cluster's nodes, all of which stream."""
-    return field_at(body, ("autopilot", "enabled")) is True
-
-
-def streams_by_default(body: Body) -> bool:
-    """Whether pools stream that do not say otherwise."""
-    path = ("nodePoolDefaults", "nodeConfigDefaults", "gcfsConfig", "enabled")
-    return field_at(body, path) is True
-
-
 def check_default(name: ClusterName, body: Body) -> Check:
     """Check whether new and auto-provisioned pools will stream."""
     is_on = is_autopilot(body) or streams_by_default(body)
-    provisions = field_at(body, ("autoscaling", "enableNodeAutoprovisioning")) is True
+    provisions = makes_pools(body)
     off = (
         "it is off for the cluster, and so on every pool that auto-provisioning makes"
         if provisions
@@ -84,7 +74,7 @@ def private_subnetworks(name: ClusterName, body: Body) -> list[Look]:
         or network.get("defaultEnablePrivateNodes") is True
     )
     found = []
-    configs = [mapping_of(pool.get("networkConfig")) for pool in mappings_of(body.get("nodePools"))]
+    configs = [mapping_of(pool.get("networkConfig")) for pool in pools_of(body)]
     for config in configs or [{}]:
         if config.get("enablePrivateNodes", everywhere) is True:
             path = config.get("subnetwork") or network.get("subnetwork") or body.get("subnetwork")

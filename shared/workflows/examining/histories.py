@@ -38,7 +38,6 @@ def check_history(
     entries: Sequence[Body] | Unseen,
     now: datetime,
     period: timedelta,
-    project: str,
 ) -> Iterator[Check]:
     """
     Check the last warmup and the last pull of an image.
@@ -48,7 +47,6 @@ def check_history(
         entries: Facts about it, as entries of their log, oldest first.
         now: The time of the examination.
         period: After which what is in use should have been warmed again.
-        project: That of the functions.
     """
     if isinstance(entries, Unseen):
         yield unknown("image", "last-warmup", text, entries)
@@ -56,18 +54,13 @@ def check_history(
         return
     warmups = [each for each in entries if _event(each) == "warmup.finished"]
     pulls = [each for each in entries if _event(each) == "pull.observed"]
-    yield _check_warmup(text, warmups, now, period, project)
+    yield _check_warmup(text, warmups, now, period)
     yield _check_pull(text, pulls)
 
 
-def _check_warmup(
-    text: str, warmups: Sequence[Body], now: datetime, period: timedelta, project: str
-) -> Check:
+def _check_warmup(text: str, warmups: Sequence[Body], now: datetime, period: timedelta) -> Check:
     what = f"facts warmup.finished of the last {SINCE.days} days"
-    again = command(
-        *("gcloud", "pubsub", "topics", "publish", "prestream-image-references"),
-        *(f"--project={project}", f"--message={json.dumps({'image': text, 'force': True})}"),
-    )
+    again = command("./prestream", "warm", text, "--force", "--wait")
     if not warmups:
         found = "it was not warmed: its first pull fills the cache, and is slow"
         return _make(text, "last-warmup", "warning", what, found, again)

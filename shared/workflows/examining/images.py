@@ -94,7 +94,7 @@ def check_manifest(readings: ImageReadings) -> Iterator[Check]:
         return
     if isinstance(answer, Refused) and answer.lacks_mirror:
         found = "its mirror is not made yet: the first warmup of the image makes it"
-        yield _make(text, "manifest", "warning", what, found, _publish(text))
+        yield _make(text, "manifest", "warning", what, found, _warm(text))
         return
     if isinstance(answer, Refused):
         found = (
@@ -182,14 +182,11 @@ def check_size(readings: ImageReadings, least: int) -> Check:
     found = (
         f"it has {_gigabytes(size)} compressed: so small an image is left alone, by min_image_bytes"
     )
-    return _make(readings.text, "size", "warning", what, found, _publish(readings.text))
+    return _make(readings.text, "size", "warning", what, found, _warm(readings.text))
 
 
-def _publish(text: str) -> str:
-    return command(
-        *("gcloud", "pubsub", "topics", "publish", "prestream-image-references"),
-        f'--message={{"image": "{text}"}}',
-    )
+def _warm(text: str) -> str:
+    return command("./prestream", "warm", text)
 
 
 def _gigabytes(size: int) -> str:

@@ -9,12 +9,11 @@ from typing import Final
 
 from shared.domain.checks import Check, command
 from shared.domain.clusters import ClusterName
+from shared.domain.node_pools import has_accelerators, streams
 from shared.domain.readings import Body
-from shared.domain.untrusted import field_at, list_of, mapping_of, mappings_of, text_of
-from shared.workflows.examining.clusters import streams_by_default
+from shared.domain.untrusted import field_at, list_of, mappings_of, text_of
 
 _IMAGE: Final = "COS_CONTAINERD"
-_DEFAULT_ACCOUNT: Final = "default"
 _SCOPE: Final = "https://www.googleapis.com/auth/"
 _READING_SCOPES: Final = frozenset(
     {
@@ -25,46 +24,6 @@ _READING_SCOPES: Final = frozenset(
     }
 )
 """Any of them lets a node read images; GKE's default is ``devstorage.read_only``."""
-
-_TPU_MACHINES: Final = ("ct", "tpu")
-_ARM_MACHINES: Final = ("t2a-", "c4a-", "n4a-", "a4x-")
-
-
-def pools_of(body: Body) -> list[Body]:
-    """Return the node pools of a cluster."""
-    return mappings_of(body.get("nodePools"))
-
-
-def has_accelerators(pool: Body) -> bool:
-    """Whether the nodes of a pool have GPUs or TPUs."""
-    config = mapping_of(pool.get("config"))
-    return bool(
-        config.get("accelerators")
-        or field_at(pool, ("placementPolicy", "tpuTopology"))
-        or (text_of(config.get("machineType")) or "").startswith(_TPU_MACHINES)
-    )
-
-
-def streams(pool: Body, cluster: Body) -> bool:
-    """Whether image streaming is on in a pool: by its own word, or else by the cluster's."""
-    own = field_at(pool, ("config", "gcfsConfig"))
-    return streams_by_default(cluster) if own is None else field_at(own, ("enabled",)) is True
-
-
-def platform_of(pool: Body) -> str:
-    """Return the platform of a pool's nodes, by the series of its machines."""
-    machine = text_of(field_at(pool, ("config", "machineType"))) or ""
-    return "linux/arm64" if machine.startswith(_ARM_MACHINES) else "linux/amd64"
-
-
-def account_of(pool: Body) -> str:
-    """Return the service account of a pool's nodes; ``default`` for Compute Engine's own."""
-    return text_of(field_at(pool, ("config", "serviceAccount"))) or _DEFAULT_ACCOUNT
-
-
-def is_default_account(account: str) -> bool:
-    """Whether a service account is the one that Compute Engine makes in each project."""
-    return account == _DEFAULT_ACCOUNT or account.endswith("-compute@developer.gserviceaccount.com")
 
 
 def check_pool(name: ClusterName, pool: Body, cluster: Body) -> Iterator[Check]:
@@ -143,7 +102,8 @@ def _check_scopes(name: ClusterName, pool_name: str, pool: Body) -> Check:
         else command(
             *("gcloud", "container", "node-pools", "create", f"{pool_name}-streaming"),
             *_in_cluster(name),
-            *(f"--machine-type={_machine(pool)}", "--scopes=cloud-platform"),
+            *(f"--machine-type={_machine(pool)}", *_accelerators(pool)),
+            "--scopes=cloud-platform",
             "--enable-image-streaming",
         ),
     )
@@ -151,6 +111,13 @@ def _check_scopes(name: ClusterName, pool_name: str, pool: Body) -> Check:
 
 def _machine(pool: Body) -> str:
     return text_of(field_at(pool, ("config", "machineType"))) or "e2-standard-4"
+
+
+def _accelerators(pool: Body) -> list[str]:
+    return [
+        f"--accelerator=type={each.get('acceleratorType')},count={each.get('acceleratorCount')}"
+        for each in mappings_of(field_at(pool, ("config", "accelerators")))
+    ]
 
 
 def _in_cluster(name: ClusterName) -> tuple[str, ...]:

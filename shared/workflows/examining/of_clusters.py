@@ -7,6 +7,14 @@ from typing import Final
 
 from shared.domain.checks import Check, unknown
 from shared.domain.clusters import ClusterName, is_watched
+from shared.domain.node_pools import (
+    accounts_of,
+    has_accelerators,
+    is_autopilot,
+    is_default_account,
+    pools_of,
+    streams,
+)
 from shared.domain.proofs import PARAMETER_NAME
 from shared.domain.readings import Absent, Body, Reading, Unseen
 from shared.domain.untrusted import field_at, mappings_of, text_of
@@ -62,8 +70,8 @@ def _is_wanted(settings: Settings, body: Body) -> bool:
     """Whether a cluster is watched that nobody named."""
     return (
         settings.clusters != "auto"
-        or clusters.is_autopilot(body)
-        or any(node_pools.has_accelerators(pool) for pool in node_pools.pools_of(body))
+        or is_autopilot(body)
+        or any(has_accelerators(pool) for pool in pools_of(body))
     )
 
 
@@ -106,11 +114,10 @@ def examine_description(
         yield clusters.check_private_access(look, inspector.read(look))
     if not private:
         yield clusters.check_public_nodes(name)
-    if not clusters.is_autopilot(body):
-        for pool in node_pools.pools_of(body):
+    if not is_autopilot(body):
+        for pool in pools_of(body):
             yield from node_pools.check_pool(name, pool, body)
-    accounts = dict.fromkeys(node_pools.account_of(pool) for pool in node_pools.pools_of(body))
-    for account in accounts:
+    for account in accounts_of(body):
         yield from _examine_account(settings, inspector, name, account, image_projects)
 
 
@@ -150,7 +157,7 @@ def _examine_account(
             yield grants.check_right(
                 grants.reads_images(email, project), read, may_inherit=inherits
             )
-        if not node_pools.is_default_account(email):
+        if not is_default_account(email):
             yield grants.check_right(
                 grants.uses_services(email, project), read, may_inherit=inherits
             )
@@ -191,8 +198,8 @@ def _cold_pools(found: FoundCluster) -> list[str]:
         return []
     return [
         text_of(pool.get("name")) or ""
-        for pool in node_pools.pools_of(body)
-        if not clusters.is_autopilot(body) and not node_pools.streams(pool, body)
+        for pool in pools_of(body)
+        if not is_autopilot(body) and not streams(pool, body)
     ]
 
 

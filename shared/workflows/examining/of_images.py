@@ -7,12 +7,13 @@ from typing import Any, Final, Protocol
 from shared.domain.checks import Check
 from shared.domain.clusters import ClusterName
 from shared.domain.manifests import InvalidManifestError, Manifest, RegistryRefusalError
+from shared.domain.node_pools import has_accelerators, platform_of, pools_of
 from shared.domain.readings import Body, Unseen
 from shared.domain.references import ImageReference, parse_reference
 from shared.domain.repositories import ArtifactPath
 from shared.errors import EventError, ImageError
 from shared.settings import Settings
-from shared.workflows.examining import histories, images, node_pools, nodes, uses
+from shared.workflows.examining import histories, images, nodes, uses
 from shared.workflows.examining.images import ImageReadings, Refused
 from shared.workflows.examining.of_clusters import FoundCluster
 from shared.workflows.examining.seeing import Cluster, see, see_list
@@ -105,9 +106,9 @@ class ImageExamination:
         found: dict[str, None] = {}
         for each in clusters:
             if not isinstance(each.body, Unseen):
-                pools = node_pools.pools_of(each.body)
-                wanted = [pool for pool in pools if node_pools.has_accelerators(pool)] or pools
-                found.update(dict.fromkeys(node_pools.platform_of(pool) for pool in wanted))
+                pools = pools_of(each.body)
+                wanted = [pool for pool in pools if has_accelerators(pool)] or pools
+                found.update(dict.fromkeys(platform_of(pool) for pool in wanted))
             else:
                 cluster = self._connect(each.name)
                 if not isinstance(cluster, Unseen):
@@ -179,7 +180,7 @@ class ImageExamination:
             ),
         )
         period = timedelta(hours=self._settings.period_hours)
-        yield from histories.check_history(text, entries, self._now, period, project)
+        yield from histories.check_history(text, entries, self._now, period)
 
 
 def _others(cluster: Cluster, namespace: str) -> Iterator[Body]:

@@ -1,0 +1,243 @@
+"""prestream doctor in the local cloud: a cluster as it is, images as a registry serves them."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.app import app
+from sandbox.local_cloud import LocalCloud
+from shared.clients.artifact_registry import ArtifactRegistry
+from shared.clients.cloud_logging import FactLog
+from shared.domain.facts import PullObserved, Subject, WarmupFinished
+from shared.domain.repositories import RemoteRepository, RepositoryName
+from shared.domain.requests import Cause
+from shared.domain.verdicts import Evidence, Verdict
+
+pytestmark = pytest.mark.integration
+
+ADMIN = "admin@example.com"
+NOBODY = "nobody@example.com"
+NOBODYS_TOKEN = "token-of-nobody"  # noqa: S105  # of a local API server
+VLLM = "vllm/vllm-openai:v0.6.3"
+MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
+CONTEXT = "gke_demo_us-central1_gpu"
+Found = dict[str, dict[str, Any]]
+
+
+class Cloud:
+    """A local cloud with our manifests, a node that streams, and Docker Hub's mirror."""
+
+    def __init__(self) -> None:
+        self.local = LocalCloud(scale=400.0).start()
+        self.local.apply_manifests()
+        self.local.gke.add_node("gke-l4-a", pool="l4-spot", accelerator="nvidia-l4")
+        name = RepositoryName("demo", "us-central1", "dockerhub-mirror")
+        self.local.artifact_registry.operation_delay_s = 0
+        ArtifactRegistry(emulator_host=self.local.artifact_registry.address).create_repository(
+            RemoteRepository(name, "docker.io", None)
+        )
+
+    def run(self, *arguments: str, token: str | None = None) -> tuple[int, list[dict[str, Any]]]:
+        """Return how the command ends, and the checks that it prints."""
+        path: Path = self.local.folder / f"{token or 'admin'}.kubeconfig"
+        server = self.local.kubernetes
+        kubeconfig = server.kubeconfig(CONTEXT, token) if token else server.kubeconfig(CONTEXT)
+        path.write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
+        environ = self.local.environ("pull_event") | {"KUBECONFIG": str(path)}
+        result = CliRunner().invoke(app, ["doctor", "--json", *arguments], obj=environ)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, json.loads(result.stdout)["checks"]
+
+    def image(self, image: str) -> Found:
+        """Return what is found of an image, by the names of the checks."""
+        _, checks = self.run("--image", image)
+        return {each["name"]: each for each in checks if each["topic"] == "image"}
+
+    def add_pod(self, namespace: str, image: str, **spec: Any) -> None:
+        """Let a pod of a namespace of its own run an image."""
+        api = self.local.kubernetes.api
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        api.create("namespaces", space, user=ADMIN)
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "trainer", "namespace": namespace},
+            "spec": {"containers": [{"name": "app", "image": image}], **spec},
+        }
+        api.create("pods", pod, namespace, user=ADMIN)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    made = Cloud()
+    yield made
+    made.local.stop()
+
+
+def by_name(checks: list[dict[str, Any]]) -> dict[str, set[str]]:
+    verdicts: dict[str, set[str]] = {}
+    for each in checks:
+        verdicts.setdefault(each["name"], set()).add(each["verdict"])
+    return verdicts
+
+
+def test_a_cluster_that_streams_is_ok_as_far_as_it_can_be_seen(cloud: Cloud) -> None:
+    exit_code, checks = cloud.run()
+
+    verdicts = by_name(checks)
+    assert exit_code == 0
+    for name in ("streaming-on", "node-image", "node-scopes", "node-labels", "manifests"):
+        assert verdicts[name] == {"ok"}, name
+    assert verdicts["function-rights"] == {"ok"}
+    assert verdicts["policy-binding"] == {"ok"}
+    assert verdicts["mirror"] == {"ok"}
+
+
+def test_what_no_local_service_stands_in_for_is_unknown(cloud: Cloud) -> None:
+    _, checks = cloud.run()
+
+    verdicts = by_name(checks)
+    for name in ("api-enabled", "sink", "subscription", "dead-letters", "node-reads-images"):
+        assert verdicts[name] == {"unknown"}, name
+
+
+def test_whoever_may_see_nothing_in_the_cluster_is_told_so(cloud: Cloud) -> None:
+    cloud.local.kubernetes.add_user(NOBODYS_TOKEN, NOBODY)
+
+    _, checks = cloud.run(token=NOBODYS_TOKEN)
+
+    verdicts = by_name(checks)
+    for name in ("own-rights", "node-labels", "manifests", "function-rights", "policy"):
+        assert verdicts[name] == {"unknown"}, name
+    (own,) = [each for each in checks if each["name"] == "own-rights"]
+    assert own["finding"].startswith("you may not list nodes, list pods, list namespaces")
+
+
+def test_a_cluster_that_is_not_there_fails(cloud: Cloud) -> None:
+    absent = "projects/demo/locations/us-central1/clusters/absent"
+
+    exit_code, checks = cloud.run("--cluster", absent)
+
+    assert exit_code == 1
+    assert by_name(checks)["clusters"] == {"failed"}
+
+
+def test_an_api_server_that_does_not_answer_is_asked_once(cloud: Cloud) -> None:
+    path = cloud.local.folder / "dead.kubeconfig"
+    dead = cloud.local.kubernetes.kubeconfig(CONTEXT)
+    dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
+    path.write_text(yaml.safe_dump(dead), encoding="utf-8")
+    environ = cloud.local.environ("pull_event") | {"KUBECONFIG": str(path)}
+
+    result = CliRunner().invoke(app, ["doctor", "--json"], obj=environ)
+
+    checks = json.loads(result.stdout)["checks"]
+    inside = [each for each in checks if each["topic"] in {"access", "rewriting"}]
+    assert [(each["name"], each["verdict"]) for each in inside] == [("cluster-api", "unknown")]
+
+
+def test_an_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
+    found = cloud.image(VLLM)
+
+    assert {name: found[name]["verdict"] for name in ("image-place", "manifest", "platform")} == {
+        "image-place": "ok",
+        "manifest": "ok",
+        "platform": "ok",
+    }
+    assert found["size"]["verdict"] == "ok"
+    assert found["pulled-name"]["verdict"] == "unknown"
+    assert found["last-warmup"]["verdict"] == "warning"
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "verdict"),
+    [
+        pytest.param("prestream/schema-1:1.0", "manifest", "failed", id="schema-1"),
+        pytest.param("prestream/repeated-layer:1.0", "layers", "warning", id="layer-twice"),
+        pytest.param("prestream/arm-only:1.0", "platform", "failed", id="another-platform"),
+        pytest.param("prestream/absent:1.0", "manifest", "failed", id="absent"),
+        pytest.param("library/busybox:1.37.0-musl", "size", "warning", id="small"),
+        pytest.param("ghcr.io/acme/app:1", "manifest", "warning", id="mirror-not-made"),
+        pytest.param("europe-docker.pkg.dev/demo/apps/a:1", "image-place", "failed", id="far"),
+    ],
+)
+def test_why_an_image_cannot_be_streamed(cloud: Cloud, image: str, name: str, verdict: str) -> None:
+    assert cloud.image(image)[name]["verdict"] == verdict
+
+
+def test_who_pulls_an_image_from_upstream_is_named(cloud: Cloud) -> None:
+    cloud.add_pod("bypassing", "library/alpine:3.20")
+
+    found = cloud.image("alpine:3.20")["pulled-name"]
+
+    assert found["verdict"] == "failed"
+    assert found["finding"].startswith("core/v1/namespaces/bypassing/pods/trainer pull it from")
+    assert found["mend"] == (
+        f"kubectl --context={CONTEXT} label --overwrite namespace bypassing"
+        " prestream.dev/rewrite=enabled"
+    )
+
+
+def test_who_pulls_with_secrets_is_named(cloud: Cloud) -> None:
+    secrets = [{"name": "hub"}]
+    cloud.add_pod("secretive", f"{MIRROR}/library/alpine:3.19", imagePullSecrets=secrets)
+
+    found = cloud.image("alpine:3.19")
+
+    assert found["pulled-name"]["verdict"] == "ok"
+    assert found["pull-secrets"]["verdict"] == "warning"
+
+
+def test_what_became_of_an_image_is_read_from_its_facts(cloud: Cloud) -> None:
+    image = "prestream/repeated-layer:1.0"
+    at = datetime.now(UTC) - timedelta(hours=1)
+    subject = Subject(image=image, mirror=f"{MIRROR}/{image}", cause=Cause("manual", "1", None))
+    log = FactLog("demo", emulator_host=cloud.local.logging.address)
+    log.write(WarmupFinished(subject=subject, outcome="pulled", at=at, job_uid="u").as_fact())
+    seen = (Evidence("layer_failure", "Layer download failed"),)
+    log.write(
+        PullObserved(
+            subject=subject,
+            at=at,
+            verdict=Verdict("not_streamed", seen, "Build it without the layer."),
+            pod_uid="p",
+            container="app",
+            event_uid="e",
+            pull_seconds=31.5,
+        ).as_fact()
+    )
+
+    found = cloud.image(image)
+
+    assert found["last-warmup"]["verdict"] == "ok"
+    assert found["last-pull"]["verdict"] == "failed"
+    assert "31.5 s" in found["last-pull"]["finding"]
+    assert found["last-pull"]["finding"].endswith(
+        "Layer download failed. Build it without the layer."
+    )
+
+
+@pytest.fixture
+def own_cloud() -> Iterator[Cloud]:
+    """A cloud that no other test looks at."""
+    made = Cloud()
+    yield made
+    made.local.stop()
+
+
+def test_a_node_that_does_not_stream_fails(own_cloud: Cloud) -> None:
+    own_cloud.local.gke.add_node("gke-l4-old", pool="old", accelerator="nvidia-l4", streaming=False)
+
+    exit_code, checks = own_cloud.run()
+
+    assert exit_code == 1
+    failed = [each for each in checks if each["verdict"] == "failed"]
+    assert [(each["name"], "gke-l4-old" in each["finding"]) for each in failed] == [
+        ("node-labels", True)
+    ]
