@@ -16,15 +16,16 @@ from shared.clients.errors import TIMEOUT, request_errors
 from shared.clients.sessions import make_session
 from shared.domain.checks import command
 from shared.domain.readings import Absent, Body, Look, Reading, Service, Unseen
-from shared.domain.untrusted import field_at, mapping_of, mappings_of, text_of
+from shared.domain.untrusted import mapping_of, mappings_of, text_of
 from shared.errors import EventError
 
-_OK, _NOT_FOUND = 200, 404
-_REFUSED = frozenset({401, 403})
+_OK, _UNAUTHENTICATED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 _MAX_MESSAGE = 300
 
 _OFF = "SERVICE_DISABLED"
 """The reason in an answer of 403 whose cause is that the API is off in the caller's project."""
+
+_LOG_IN = "gcloud auth application-default login"
 
 
 class Inspector:
@@ -56,10 +57,13 @@ class Inspector:
         base = self._bases.get(look.service)
         if base is None and self._is_local:
             return Unseen(str(look), "no local service stands in for it")
+        session = self._session
+        if isinstance(session, str):
+            return Unseen(str(look), session, mend=_LOG_IN)
         address = f"{base or f'https://{look.service}.googleapis.com'}/{look.path}"
         try:
             with request_errors(f"read {look}"):
-                answer = self._session.request(look.method, address, timeout=TIMEOUT)
+                answer = session.request(look.method, address, timeout=TIMEOUT)
                 return _parse(look, answer.status_code, answer.content)
         except EventError as exc:
             # The error repeats what was looked at.
@@ -67,7 +71,15 @@ class Inspector:
 
     @functools.cached_property
     def _session(self) -> Any:
-        return make_session("local" if self._is_local else None)
+        """
+        Make the session, or tell why there is none.
+
+        Both are remembered: to look for credentials in vain takes seconds each time.
+        """
+        try:
+            return make_session("local" if self._is_local else None)
+        except EventError as exc:
+            return f"there are no credentials: {exc.__cause__ or exc}"[:_MAX_MESSAGE]
 
 
 def _local_bases(endpoints: Endpoints) -> dict[Service, str]:
@@ -92,13 +104,28 @@ def _parse(look: Look, status: int, content: bytes) -> Reading:
     if status == _NOT_FOUND and error:
         return Absent(str(look))
     said = f"{status} {message}".strip()
-    if status not in _REFUSED or _is_off(error):
+    if status == _UNAUTHENTICATED:
+        return Unseen(str(look), said, mend=_LOG_IN)
+    if status != _FORBIDDEN:
         return Unseen(str(look), said)
+    if enable := _enable(error):
+        return Unseen(str(look), said, mend=enable)
     return Unseen(str(look), said, look.permission, _grant(look))
 
 
-def _is_off(error: Body) -> bool:
-    return any(field_at(each, ("reason",)) == _OFF for each in mappings_of(error.get("details")))
+def _enable(error: Body) -> str | None:
+    """
+    Return the command that turns an API on, where it is off in the project of whoever asks.
+
+    https://docs.cloud.google.com/apis/design/errors#error_info
+    """
+    for each in mappings_of(error.get("details")):
+        metadata = mapping_of(each.get("metadata"))
+        service, consumer = text_of(metadata.get("service")), text_of(metadata.get("consumer"))
+        if each.get("reason") == _OFF and service and consumer:
+            project = consumer.removeprefix("projects/")
+            return command("gcloud", "services", "enable", service, f"--project={project}")
+    return None
 
 
 def _grant(look: Look) -> str:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import flask
@@ -24,6 +25,8 @@ from shared.workflows.examining.of_clusters import (
     find_clusters,
 )
 from shared.workflows.examining.of_projects import examine_projects
+
+pytestmark = pytest.mark.integration
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NAME = ClusterName("demo", "us-central1", "gpu")
@@ -115,13 +118,40 @@ def test_what_may_not_be_seen_names_the_right_and_the_command_that_gives_it(
 
 
 def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "SERVICE_DISABLED",
+        "domain": "googleapis.com",
+        "metadata": {"service": "logging.googleapis.com", "consumer": "projects/1234"},
+    }
     google.answers[LOOK.path] = ApiError(403, "Cloud Logging API is disabled", details=[info])
 
     reading = google.inspector().read(LOOK)
 
     assert isinstance(reading, Unseen)
-    assert (reading.permission, reading.mend) == (None, None)
+    assert reading.permission is None
+    assert reading.mend == "gcloud services enable logging.googleapis.com --project=1234"
+
+
+def test_whoever_is_not_logged_in_is_told_how(google: Google) -> None:
+    google.answers[LOOK.path] = ApiError(401, "Request had invalid authentication credentials")
+
+    reading = google.inspector().read(LOOK)
+
+    assert isinstance(reading, Unseen)
+    assert reading.mend == "gcloud auth application-default login"
+
+
+def test_without_credentials_nothing_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+
+    reading = Inspector(Endpoints()).read(LOOK)
+
+    assert isinstance(reading, Unseen)
+    assert reading.reason.startswith("there are no credentials: ")
+    assert reading.mend == "gcloud auth application-default login"
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def check_size(readings: ImageReadings, least: int) -> Check:
     if isinstance(readings.answer, Manifest) and not readings.answer.is_index:
         sizes.append(readings.answer.image_bytes)
     if not sizes:
-        return unknown("image", "size", readings.text, Unseen(what, "its size is not known"))
+        return unknown("image", "size", readings.text, Unseen(what, "no manifest of it was read"))
     size = max(sizes)
     if size >= least:
         return _make(readings.text, "size", "ok", what, f"it has {_gigabytes(size)} compressed")
