@@ -33,13 +33,11 @@ TIMEOUT_S = 30.0
 
 BACK_OFF = timedelta(milliseconds=100)
 
-
 FUNCTIONS = ("audit_log", "build_notification", "image_reference", "pull_event")
 """Those of the way from a workload or a build to a fact."""
 
 ADMIN = "admin@example.com"
 DEV = "dev@example.com"
-
 BIG = 6_200_000_000
 """Bytes; 200 of the sandbox's seconds to pull cold."""
 MEDIUM = 310_000_000
