@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.app import app
+from sandbox.faults import Fault
 from sandbox.local_cloud import LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.cloud_logging import FactLog
@@ -169,6 +170,39 @@ def test_an_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
 )
 def test_why_an_image_cannot_be_streamed(cloud: Cloud, image: str, name: str, verdict: str) -> None:
     assert cloud.image(image)[name]["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        pytest.param(Fault("registry", status=503), "manifest", id="registry-down"),
+        pytest.param(Fault("registry", status=403), "manifest", id="registry-refuses"),
+        pytest.param(Fault("registry", "blobs", 503), "platform", id="configuration-unread"),
+        pytest.param(Fault("kubernetes", "pods", 503), "pulled-name", id="cluster-down"),
+    ],
+)
+def test_what_does_not_answer_leaves_it_unknown(cloud: Cloud, fault: Fault, name: str) -> None:
+    cloud.local.faults.add(fault)
+
+    found = cloud.image("prestream/repeated-layer:1.0")
+
+    cloud.local.faults.remove(fault)
+    assert found[name]["verdict"] == "unknown"
+
+
+def test_without_the_container_api_the_nodes_tell_their_platform(cloud: Cloud) -> None:
+    fault = cloud.local.faults.add(Fault("container", status=403))
+    name = "projects/demo/locations/us-central1/clusters/gpu"
+
+    _, checks = cloud.run("--cluster", name, "--image", "prestream/arm-only:1.0")
+
+    cloud.local.faults.remove(fault)
+    assert by_name(checks)["cluster"] == {"unknown"}
+    (told,) = [each for each in checks if each["name"] == "platform"]
+    assert (told["verdict"], told["subject"]) == (
+        "failed",
+        "prestream/arm-only:1.0 for linux/amd64",
+    )
 
 
 def test_who_pulls_an_image_from_upstream_is_named(cloud: Cloud) -> None:

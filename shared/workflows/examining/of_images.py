@@ -118,7 +118,7 @@ class ImageExamination:
         return list(found) or [_DEFAULT_PLATFORM]
 
     def _read(self, text: str, source: Source, platforms: Iterable[str]) -> ImageReadings:
-        answer = self._fetch(source.mirror)
+        answer = self._fetch(source.mirror, is_mirror=source.repository is not None)
         found: dict[str, Manifest | Refused | Unseen] = {}
         if isinstance(answer, Manifest):
             found = {each: self._read_platform(source, answer, each) for each in platforms}
@@ -144,7 +144,9 @@ class ImageExamination:
             return Refused(f"it is made for {made_for} only")
         return answer
 
-    def _fetch(self, reference: ImageReference) -> Manifest | Refused | Unseen:
+    def _fetch(
+        self, reference: ImageReference, *, is_mirror: bool = False
+    ) -> Manifest | Refused | Unseen:
         what = f"the manifest of {reference}"
         try:
             return self._registry.fetch_manifest(reference)
@@ -154,7 +156,7 @@ class ImageExamination:
             if exc.status in {401, 403}:
                 right = "artifactregistry.repositories.downloadArtifacts"
                 return Unseen(what, f"{exc}; or there is none", right)
-            return Refused(str(exc), lacks_mirror=exc.code == "NAME_UNKNOWN")
+            return Refused(str(exc), lacks_mirror=is_mirror and exc.code == "NAME_UNKNOWN")
         except EventError as exc:
             return Unseen(what, str(exc))
 
