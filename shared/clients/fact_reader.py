@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.clients.cloud_logging import LOG_NAME, FactLog
 from shared.clients.errors import google_errors
+from shared.clients.vendors import IMPORTING
 from shared.domain.times import format_time
 
 PAGE_SIZE = 1000
@@ -48,8 +49,9 @@ class FactReader(FactLog):
             TransientError: Cloud Logging is unavailable, or our quota of it stays spent.
             ConfigurationError: It refuses our identity, or the filter.
         """
-        from google.api_core import exceptions
-        from google.api_core.retry import Retry, if_exception_type
+        with IMPORTING:
+            from google.api_core import exceptions
+            from google.api_core.retry import Retry, if_exception_type
 
         log = f"projects/{self._project}/logs/{LOG_NAME}"
         terms = [f'logName="{log}"', f'timestamp>="{format_time(since)}"', more]
