@@ -37,6 +37,8 @@ NOT_BEFORE_ANNOTATION = "prestream.dev/not-before"
 """Of one that failed, once it is reported: when trying again can help, where that is known."""
 STRATEGY_ANNOTATION = "prestream.dev/strategy"
 SIZE_ANNOTATION = "prestream.dev/image-bytes"
+QUEUED_ANNOTATION = "prestream.dev/queued"
+"""When it was asked for, to the microsecond: creation timestamps have whole seconds."""
 HOLDING_ANNOTATION = "prestream.dev/nodes-with-image"
 LACKING_ANNOTATION = "prestream.dev/nodes-without-image"
 
@@ -138,6 +140,7 @@ class Warmup:
     cause: Cause
     deadline_s: int
     time_to_live_s: int
+    queued_at: datetime
 
     def body(self) -> dict[str, Any]:
         """
@@ -187,6 +190,7 @@ class Warmup:
             CAUSE_ANNOTATION: json.dumps(self.cause.as_json()),
             STRATEGY_ANNOTATION: self.strategy.rung,
             SIZE_ANNOTATION: str(self.image_bytes),
+            QUEUED_ANNOTATION: self.queued_at.astimezone(UTC).isoformat(timespec="microseconds"),
             HOLDING_ANNOTATION: ",".join(self.strategy.avoided_nodes),
             LACKING_ANNOTATION: ",".join(self.strategy.lacking_nodes),
         }
@@ -260,6 +264,7 @@ class JobState:
     uid: str
     resource_version: str
     created: str
+    queued: str
     is_suspended: bool
     is_complete: bool
     is_failed: bool
@@ -269,6 +274,7 @@ class JobState:
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read a Job as the Kubernetes API describes it."""
         metadata = body.get("metadata") or {}
+        annotations = metadata.get("annotations") or {}
         conditions = {
             condition.get("type")
             for condition in (body.get("status") or {}).get("conditions") or []
@@ -279,10 +285,11 @@ class JobState:
             uid=metadata.get("uid") or "",
             resource_version=metadata.get("resourceVersion") or "",
             created=metadata.get("creationTimestamp") or "",
+            queued=annotations.get(QUEUED_ANNOTATION) or "",
             is_suspended=bool((body.get("spec") or {}).get("suspend")),
             is_complete="Complete" in conditions,
             is_failed="Failed" in conditions,
-            is_reported=REPORTED_ANNOTATION in (metadata.get("annotations") or {}),
+            is_reported=REPORTED_ANNOTATION in annotations,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -274,6 +275,7 @@ class Launcher:
             time_to_live_s=time_to_live_s(
                 self._period_s, settings.max_event_age_hours * _SECONDS_AN_HOUR
             ),
+            queued_at=datetime.now(UTC),
         )
 
     def _resolve_helper(self, cluster: ClusterName) -> ImageReference:

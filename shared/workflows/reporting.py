@@ -63,6 +63,8 @@ class NodeView:
     place: Place
     streams: bool | None
     reports: tuple[NodeEvent, ...]
+    images: frozenset[str] = frozenset()
+    """What it holds, under every name."""
 
     @property
     def statements(self) -> tuple[ImageStreamed, ...]:
@@ -80,7 +82,8 @@ def view_node(cluster: Cluster, name: str | None, pulled: Pulled | None, at: dat
     if name is None:
         return NodeView(Place(), None, ())
     body = cluster.fetch_node(name)
-    labels = {} if body is None else Node.from_body(body).labels
+    node = None if body is None else Node.from_body(body)
+    labels = {} if node is None else node.labels
     place = Place(
         node=name,
         node_pool=labels.get("cloud.google.com/gke-nodepool"),
@@ -94,8 +97,9 @@ def view_node(cluster: Cluster, name: str | None, pulled: Pulled | None, at: dat
         if isinstance(report, ImageStreamed | LayerDownloadFailed)
         and began <= report.origin.timestamp <= at + _AFTER
     ]
-    streams = None if body is None else Node.from_body(body).streams
-    return NodeView(place, streams, tuple(reports))
+    if node is None:
+        return NodeView(place, None, tuple(reports))
+    return NodeView(place, node.streams, tuple(reports), node.image_names)
 
 
 class Reporting:
@@ -319,7 +323,7 @@ def _judge(
             image_bytes=_image_bytes(pulled, annotations),
             already_present=bool(pulled and pulled.already_present),
             node_streams=view.streams,
-            node_held_digest=_held_before(ending, annotations, created),
+            node_held_digest=_held_before(ending, view, annotations, created),
             is_warmup=True,
             pull=evidence_of(ending.pulled) if ending.pulled else None,
             statements=tuple(each.statement for each in view.statements),
@@ -328,12 +332,27 @@ def _judge(
     )
 
 
-def _held_before(ending: Ending, annotations: Mapping[str, str], created: datetime) -> bool | None:
-    """Whether the node held the image when the warmup was made; that it lacked it may pass."""
+def _held_before(
+    ending: Ending, view: NodeView, annotations: Mapping[str, str], created: datetime
+) -> bool | None:
+    """
+    Whether the node held the image when the warmup was made; that it lacked it may pass.
+
+    A workload's pod may bring the same content under the upstream's name while the warmup waits.
+    """
     if ending.node in annotations.get(jobs.HOLDING_ANNOTATION, "").split(","):
         return True
     if ending.pulled is None or ending.pulled.pulled.seconds is None:
         return None
     began = ending.pulled.origin.timestamp - timedelta(seconds=ending.pulled.pulled.seconds)
     lacked = ending.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
-    return False if lacked and began - created <= _LACKING_FOR else None
+    if not lacked or began - created > _LACKING_FOR or _holds_elsewhere(view, annotations):
+        return None
+    return False
+
+
+def _holds_elsewhere(view: NodeView, annotations: Mapping[str, str]) -> bool:
+    """Whether the node holds the content under a name that the warmup did not pull."""
+    pulled = annotations.get(jobs.MIRROR_ANNOTATION) or annotations[jobs.IMAGE_ANNOTATION]
+    digest = annotations.get(jobs.DIGEST_ANNOTATION, "")
+    return any(digest and name.endswith(f"@{digest}") and name != pulled for name in view.images)

@@ -30,7 +30,7 @@ def resume_next(jobs: Jobs, max_running: int) -> list[JobName]:
     room = max_running - sum(state.is_running for state in states)
     waiting = sorted(
         (state for state in states if state.is_waiting),
-        key=lambda state: (state.created, state.name),
+        key=lambda state: (state.created, state.queued, state.name),
     )
     resumed: list[JobName] = []
     for state in waiting:

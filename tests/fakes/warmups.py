@@ -1,6 +1,7 @@
 """Warmups, nodes and placements as tests need them."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.jobs import JobName, Warmup
@@ -47,6 +48,7 @@ def make_warmup(name: str = "warm-ray-ml-2-7-0-0123456789", **changes: Any) -> W
         "cause": Cause("audit_log", "id-1", "apps/v1/namespaces/ml/deployments/trainer"),
         "deadline_s": 3600,
         "time_to_live_s": 262_800,
+        "queued_at": datetime(2026, 11, 24, 7, tzinfo=UTC),
     }
     return Warmup(**fields | changes)
 

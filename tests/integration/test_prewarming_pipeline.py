@@ -11,7 +11,8 @@ import pytest
 from sandbox.catalogue.images import Image
 from sandbox.local_cloud import LOCATION, LocalCloud
 from tests.integration.conftest import SCALE
-from tests.integration.pipelines import ADMIN, MEDIUM, Pipeline, annotation, is_finished
+from tests.integration.pipelines import ADMIN, MEDIUM, Pipeline
+from tests.integration.warmup_jobs import annotation, is_finished
 
 pytestmark = pytest.mark.integration
 

@@ -492,6 +492,7 @@ class TestVerdict:
     def test_a_fast_pull_on_a_streaming_node_that_lacked_the_image_is_likely_streamed(
         self, cluster: FakeCluster, report: Report
     ) -> None:
+        place_node(cluster, images=[MIRROR])
         job = warm(cluster, pod_event("Pulled", pulled_text(1.5), 60))
         job["metadata"]["annotations"][LACKING_ANNOTATION] = f"gke-gpu-l4-0,{NODE}"
 
@@ -504,6 +505,7 @@ class TestVerdict:
             pytest.param("gone", id="the-node-is-gone"),
             pytest.param("late", id="the-image-may-have-come-meanwhile"),
             pytest.param("elsewhere", id="another-node-lacked-it"),
+            pytest.param("renamed", id="a-workload-brought-it-under-the-upstreams-name"),
         ],
     )
     def test_nothing_is_called_likely_that_is_not(
@@ -517,6 +519,8 @@ class TestVerdict:
             place_node(cluster, streaming=False)
         elif change == "gone":
             cluster.nodes.clear()
+        elif change == "renamed":
+            place_node(cluster, images=[MIRROR, f"docker.io/anyscale/ray-ml@{DIGEST}"])
 
         assert report()["streamed"] == "unknown"
 

@@ -1,6 +1,7 @@
 """Whose turn it is, when several warmups wait."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -27,13 +28,15 @@ def test_the_oldest_come_first() -> None:
     assert running(cluster) == ["warm-c", "warm-a"]
 
 
-def test_of_two_made_in_one_second_the_name_decides() -> None:
+def test_of_two_made_in_one_second_the_one_that_was_asked_for_first_comes_first() -> None:
     cluster = FakeCluster()
-    fill(cluster, "warm-b", "warm-a")
+    for name, microsecond in [("warm-a", 900_000), ("warm-b", 1), ("warm-c", 0)]:
+        asked = datetime(2026, 11, 24, 7, 0, 0, microsecond, UTC)
+        cluster.create_job(make_warmup(name, queued_at=asked).body())
     for job in cluster.jobs.values():
         job["metadata"]["creationTimestamp"] = "2026-11-24T07:00:00Z"
 
-    assert resume_next(cluster, 1) == ["warm-a"]
+    assert resume_next(cluster, 3) == ["warm-c", "warm-b", "warm-a"]
 
 
 def test_no_more_run_than_the_limit_allows() -> None:
