@@ -42,7 +42,7 @@ build/demo/results.jsonl:
 	@$(MAKE) --no-print-directory demo
 
 test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(VENV)/installed ## format, lint, types, import contracts, Terraform
 	@$(BIN)/ruff format --check .

@@ -56,9 +56,11 @@ def test_no_more_than_the_limit_run_at_once_and_the_oldest_comes_first(pipeline:
             # All at once, while there is no room, so that all of them wait.
             for message in [pipeline.ask(image, pool="queue") for image in images]:
                 assert pipeline.line(message, "handled")["created"]
-            waiting = [
-                annotation(job, "image") for job in pipeline.jobs() if job["spec"]["suspend"]
-            ]
+            suspended = [job for job in pipeline.jobs() if job["spec"]["suspend"]]
+            suspended.sort(
+                key=lambda job: (job["metadata"]["creationTimestamp"], annotation(job, "queued"))
+            )
+            waiting = [annotation(job, "image") for job in suspended]
             for image in holders:
                 pipeline.end(image)
         outcomes = [pipeline.warmup(image)["outcome"] for image in [*holders, *images]]

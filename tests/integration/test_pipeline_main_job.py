@@ -140,7 +140,9 @@ def test_the_deployment_stays_as_its_author_wrote_it(main_job: MainJob) -> None:
     assert after["spec"] == before["spec"]
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
     assert before["spec"]["template"]["spec"]["containers"][0]["image"] == RAY
-    assert {(each.resource, each.namespace) for each in ours} == {("jobs", "prestream")}
+    # The ConfigMap is the one of proven mirrors: the first warmup through a mirror proves it.
+    written = {(each.resource, each.namespace) for each in ours}
+    assert written - {("configmaps", "prestream")} == {("jobs", "prestream")}
 
 
 def test_each_function_writes_under_its_own_identity(main_job: MainJob) -> None:

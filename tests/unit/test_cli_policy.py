@@ -1,0 +1,132 @@
+"""prestream policy: what it prints for kubectl, and what it shows of a cluster."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from cli import policy as module
+from cli.app import app
+from cli.clusters import Reached
+from cli.exits import ExitCode
+from shared.errors import TransientError
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+
+MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster(GPU_CLUSTER)
+
+
+@pytest.fixture
+def run(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command on this cluster."""
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    environ = {"PRESTREAM_CONFIG": str(config), "GOOGLE_CLOUD_PROJECT": "demo"}
+
+    def reach(*_: Any) -> Reached:
+        return Reached(cluster)  # type: ignore[arg-type]  # the fake stands in
+
+    monkeypatch.setattr(module, "reach_cluster", reach)
+    return lambda *arguments: CliRunner().invoke(app, ["policy", *arguments], obj=environ)
+
+
+def prove(cluster: FakeCluster, **data: str) -> None:
+    entries = {key.replace("__", "."): text for key, text in data.items()}
+    metadata = {"name": "proven-mirrors", "namespace": "prestream"}
+    cluster.config_maps["proven-mirrors"] = {"metadata": metadata, "data": entries}
+
+
+def test_what_is_printed_is_what_kubectl_applies(run: Run) -> None:
+    kinds = [body["kind"] for body in yaml.safe_load_all(run().stdout)]
+
+    assert kinds == [
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "ConfigMap",
+    ]
+    assert [body["kind"] for body in json.loads(run("--json").stdout)["items"]] == kinds
+
+
+def test_the_status_shows_each_upstream(run: Run, cluster: FakeCluster) -> None:
+    prove(
+        cluster,
+        docker__io=MIRROR,
+        nvcr__io=f"on {MIRROR} nvidia/* !nvidia/tao",
+        quay__io="off",
+        ghcr__io="nonsense",
+        pullSecrets="ignore",
+    )
+
+    output = run("--status").stdout
+    rows = {line.split()[0]: line for line in output.splitlines()}
+
+    assert str(GPU_CLUSTER) in output
+    assert "proven" in rows["docker.io"]
+    assert MIRROR in rows["docker.io"]
+    assert "pinned on" in rows["nvcr.io"]
+    assert "nvidia/*, but not nvidia/tao" in rows["nvcr.io"]
+    assert "pinned off" in rows["quay.io"]
+    assert "broken" in rows["ghcr.io"]
+    assert "'nonsense'" in rows["ghcr.io"]
+    assert "rewritten as well" in output
+
+
+def test_the_status_as_json_says_the_same(run: Run, cluster: FakeCluster) -> None:
+    prove(cluster, docker__io=f"{MIRROR} library/*", pullSecrets="skip")
+
+    assert json.loads(run("--status", "--json").stdout) == {
+        "cluster": str(GPU_CLUSTER),
+        "parameter": "proven-mirrors",
+        "pull_secrets": "skip",
+        "upstreams": [
+            {
+                "upstream": "docker.io",
+                "state": "proven",
+                "mirror": MIRROR,
+                "repositories": ["library/*"],
+                "excluded": [],
+                "fault": None,
+            }
+        ],
+    }
+
+
+def test_without_the_parameter_nothing_is_rewritten(run: Run) -> None:
+    result = run("--status")
+
+    assert result.exit_code == ExitCode.DONE
+    assert "nothing is rewritten" in result.stdout
+    assert "no ConfigMap proven-mirrors" in result.stderr
+    assert json.loads(run("--status", "--json").stdout)["parameter"] is None
+
+
+def test_a_parameter_without_entries_says_how_one_comes(run: Run, cluster: FakeCluster) -> None:
+    prove(cluster, pullSecrets="skip")
+
+    assert "no mirror is proven yet" in run("--status").stdout
+
+
+def test_a_cluster_that_does_not_answer_is_said(
+    run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise TransientError("the cluster is away")
+
+    monkeypatch.setattr(cluster, "fetch_config_map", fail)
+    result = run("--status")
+
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "the cluster is away" in result.stderr
+
+
+def test_a_cluster_without_the_status_is_a_mistake(run: Run) -> None:
+    assert run("--context", "gpu").exit_code == ExitCode.MISUSED
