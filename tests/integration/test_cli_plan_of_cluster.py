@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from cli.exits import ExitCode
 from sandbox.local_cloud import PROJECT, LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.domain.repositories import RemoteRepository, RepositoryName
@@ -111,6 +112,27 @@ def fill(lab: Lab) -> None:
     client.create_repository(RemoteRepository(mirror, "docker.io", None))
     while client.fetch_repository(mirror) is None:
         lab.cloud.clock.sleep(1)
+
+
+def test_the_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
+    result = lab.run("policy", "--status")
+
+    assert result.exit_code == 0, result.stderr
+    (row,) = [line.split() for line in result.stdout.splitlines() if line.startswith("docker.io")]
+    assert row == ["docker.io", "proven", MIRROR, "all"]
+
+
+def test_an_identity_that_may_not_read_the_parameter_is_told_so(lab: Lab) -> None:
+    folder = lab.cloud.folder
+    config = lab.cloud.kubernetes.kubeconfig(lab.context, "nobody")
+    path = folder / "nobody.kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+    environ = {**lab.environ, "KUBECONFIG": str(path)}
+    result = CliRunner().invoke(app, ["policy", "--status"], obj=environ)
+
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "nothing is rewritten" not in result.stdout
 
 
 def test_a_plan_of_a_cluster_says_what_would_be_done_there(lab: Lab) -> None:
