@@ -18,6 +18,7 @@ SCALE = 400.0
 
 CONFIG = """
 max_running: 2
+period_hours: 8760
 upstreams:
   docker.io:
   ghcr.io:
@@ -32,7 +33,10 @@ upstreams:
   denied.example:
   taken.example: {repository: taken}
 """
-"""Upstreams of their own let tests meet a mirror that is not made yet, each its own."""
+"""
+Upstreams of their own let tests meet a mirror that is not made yet, each its own. The period is the
+longest there can be: time passes so fast that a usual one would end in the middle of a test.
+"""
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.messaging import AUDIT
+from sandbox.pubsub.messages import Message
 from tests.integration.pipelines import DEV, L4, TIMEOUT_S, Pipeline
 from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 
@@ -31,6 +32,7 @@ class MainJob:
     pull: dict[str, Any]
     stream: dict[str, Any]
     writes: list[AuditRecord]
+    entries: list[Message]
     requests: list[tuple[str, str, str, int]]
 
 
@@ -40,7 +42,7 @@ def main_job(pipeline: Pipeline) -> Iterator[MainJob]:
     writes: list[AuditRecord] = []
     # Another test's, if it is there: the main job begins without a mirror.
     pipeline.delete_repository("dockerhub-mirror")
-    requests = len(cloud.artifact_registry.requests)
+    requests, heard = len(cloud.artifact_registry.requests), len(pipeline.messages(AUDIT))
     cloud.kubernetes.on_audit(writes.append)
     cloud.router.duplicate = lambda _: True
     # Scaled to zero, so that no pod of its own pulls the image onto a node of the warmup's.
@@ -63,6 +65,7 @@ def main_job(pipeline: Pipeline) -> Iterator[MainJob]:
         pull=pull["jsonPayload"],
         stream=stream["jsonPayload"],
         writes=writes,
+        entries=pipeline.messages(AUDIT)[heard:],
         requests=cloud.artifact_registry.requests[requests:],
     )
     for name in ("test", "again"):
@@ -162,7 +165,7 @@ def test_messages_that_come_twice_make_one_mirror_one_job_and_one_fact(
     pipeline: Pipeline, main_job: MainJob
 ) -> None:
     announced = pipeline.reference_messages(RAY)
-    entries = Counter(message.data for message in pipeline.messages(AUDIT))
+    entries = Counter(message.data for message in main_job.entries)
     made = [
         path
         for method, _, path, status in main_job.requests
