@@ -18,7 +18,6 @@ SCALE = 400.0
 
 CONFIG = """
 max_running: 2
-period_hours: 8760
 upstreams:
   docker.io:
   ghcr.io:
@@ -33,10 +32,10 @@ upstreams:
   denied.example:
   taken.example: {repository: taken}
 """
-"""
-Upstreams of their own let tests meet a mirror that is not made yet, each its own. The period is the
-longest there can be: time passes so fast that a usual one would end in the middle of a test.
-"""
+"""Upstreams of their own let tests meet a mirror that is not made yet, each its own."""
+
+ENDLESS_PERIOD = "period_hours: 8760\n"
+"""The longest there can be: time passes so fast that a usual one ends in the middle of a test."""
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +65,7 @@ def deployed_python() -> Path:
 @pytest.fixture(scope="session")
 def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """All functions in one cloud; each test has images, node pools and upstreams of its own."""
-    cloud = LocalCloud(scale=SCALE, config=CONFIG)
+    cloud = LocalCloud(scale=SCALE, config=CONFIG + ENDLESS_PERIOD)
     started = Pipeline(cloud, archives, deployed_python).start(*FUNCTIONS)
     for letter in "ab":
         started.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")

@@ -15,6 +15,7 @@ from sandbox.local_cloud import PROJECT, LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.domain.repositories import RemoteRepository, RepositoryName
 from tests.fakes.warmups import L4
+from tests.integration.conftest import ENDLESS_PERIOD
 
 pytestmark = pytest.mark.integration
 
@@ -76,7 +77,7 @@ def make_deployment(name: str, image: str, namespace: str, *, gpus: int = 1) -> 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    cloud = LocalCloud(scale=400.0)
+    cloud = LocalCloud(scale=400.0, config=ENDLESS_PERIOD)
     cloud.start()
     try:
         cloud.apply_manifests()

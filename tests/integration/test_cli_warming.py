@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from sandbox.local_cloud import CLUSTER, LOCATION, PROJECT, LocalCloud, resource_name
+from tests.integration.conftest import ENDLESS_PERIOD
 from tests.integration.pipelines import ADMIN, Pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,7 @@ PATIENCE_S = 60
 HOUR = timedelta(hours=1, minutes=1)
 """A mirror asks upstream for a tag no more often."""
 
-CONFIG = "deadline_minutes: 600\n"
+CONFIG = "deadline_minutes: 600\n" + ENDLESS_PERIOD
 
 
 VIEWER = "viewer@example.com"

@@ -5,7 +5,9 @@ import pytest
 from tests.integration.pipelines import BIG, DEV, TIMEOUT_S, Pipeline
 from tests.integration.warmup_jobs import is_finished
 
-CONFIG = "{ladder: [gpu-node, new-gpu-node], deadline_minutes: 3, max_running: 2}"
+CONFIG = (
+    "{ladder: [gpu-node, new-gpu-node], deadline_minutes: 3, max_running: 2, period_hours: 8760}"
+)
 TOPIC = "growing-references"
 
 

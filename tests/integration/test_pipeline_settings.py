@@ -17,6 +17,7 @@ DRY_RUN = "dry-run"
 DRY_EVENTS = "dry-run-events"
 DRY_CONFIG = """
 dry_run: true
+period_hours: 8760
 upstreams: {docker.io: , unmade.example: , taken.example: {repository: taken}}
 """
 

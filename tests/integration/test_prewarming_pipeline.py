@@ -16,7 +16,7 @@ from tests.integration.warmup_jobs import annotation, is_finished
 
 pytestmark = pytest.mark.integration
 
-CONFIG = "{ladder: [prewarm-api, gpu-node, any-node], max_running: 2}"
+CONFIG = "{ladder: [prewarm-api, gpu-node, any-node], max_running: 2, period_hours: 8760}"
 HOST = "us-central1-docker.pkg.dev/demo/apps"
 SWEEP = "scheduled_sweep"
 READY = timedelta(minutes=2)

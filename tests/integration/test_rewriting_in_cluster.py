@@ -28,6 +28,7 @@ from tests.contract.rewriting_cases import (
     container,
     pod,
 )
+from tests.integration.conftest import ENDLESS_PERIOD
 from tests.integration.pipelines import ADMIN, DEV, L4, MEDIUM, TIMEOUT_S, Pipeline
 
 OURS = "prestream"
@@ -213,7 +214,7 @@ def test_without_the_parameter_nothing_is_rewritten(api: Api, plain: Api) -> Non
 @pytest.fixture(scope="module")
 def story(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """A cloud of its own, since what is proven is the cluster's as a whole."""
-    cloud = LocalCloud(scale=400.0)
+    cloud = LocalCloud(scale=400.0, config=ENDLESS_PERIOD)
     started = Pipeline(cloud, archives, deployed_python).start(
         "audit_log", "image_reference", "pull_event"
     )
