@@ -12,9 +12,9 @@ MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team"
 
 
 def settled_lines(pipeline: Pipeline, function: str, messages: list[str]) -> list[dict[str, Any]]:
-    """Wait until all messages are acknowledged, and return all their lines."""
+    """Wait until all messages are handled, and return all their lines, failures before included."""
     for message in messages:
-        pipeline.statuses(message)
+        pipeline.line(message, "handled", function)
     return [line for message in messages for line in pipeline.lines(message, function)]
 
 
