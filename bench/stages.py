@@ -93,12 +93,14 @@ class Stage:
 
     def _process(self, scenario: Scenario) -> FunctionProcess:
         folder = Path(tempfile.mkdtemp(prefix=f"{scenario.function}-", dir=self._cloud.folder))
-        return FunctionProcess(
+        process = FunctionProcess(
             self._archive(scenario.function),
             folder,
             python=PYTHON,
             environ=self._cloud.environ(scenario.function),
         )
+        process.compile()
+        return process
 
     def _archive(self, function: str) -> Path:
         folder = self._cloud.folder if function == "blank" else ARCHIVES

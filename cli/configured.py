@@ -8,8 +8,9 @@ import msgspec
 import typer
 
 from cli.exits import ExitCode, fail
+from shared.domain.locations import region_of
 from shared.domain.proofs import Proof
-from shared.domain.repositories import RepositoryName, make_repository_id, region_of
+from shared.domain.repositories import RepositoryName, make_repository_id
 from shared.errors import ConfigurationError
 from shared.settings import Settings, load_settings
 

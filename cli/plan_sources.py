@@ -13,9 +13,10 @@ from cli.log_exports import label_of, read_files
 from cli.manifests import read_manifests
 from cli.saved_events import Replayer
 from cli.terminal import count, harmless, is_watched, join_some
+from shared.domain.causes import Cause
+from shared.domain.locations import mirror_location
 from shared.domain.proofs import ProvenMirrors
-from shared.domain.repositories import mirror_location
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.domain.untrusted import field_at, text_of
 from shared.errors import EventError
 from shared.events.audit_logs import LogEntry

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
@@ -10,9 +11,11 @@ from shared.events.builds import BuildNotification
 from shared.events.pubsub import PubsubMessage
 from shared.runtime.handlers import event_handler
 from shared.runtime.logs import configure_logs
-from shared.settings import Settings, load_settings
-from shared.workflows.announcing import Publisher
 from shared.workflows.detecting import Detecting
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+    from shared.workflows.announcing import Publisher
 
 configure_logs(os.environ)
 
@@ -26,12 +29,15 @@ def handle_build_notification(event: CloudEvent) -> Outcome:
 
 
 @functools.cache
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    """Load the settings, once an instance; what asks for nothing in any case needs none."""
+    from shared.settings import load_settings
+
     return load_settings(os.environ)
 
 
 @functools.cache
-def _publisher() -> Publisher:
+def _publisher() -> "Publisher":
     """Make the real client, once an instance, and only when there is something to publish."""
     from shared.clients.endpoints import Endpoints
     from shared.clients.pubsub import ReferencePublisher

@@ -2,7 +2,9 @@
 
 import functools
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from cloudevents.http import CloudEvent
 
@@ -15,8 +17,12 @@ from shared.events.references import parse_reference_request
 from shared.runtime.handlers import event_handler
 from shared.runtime.logs import configure_logs
 from shared.settings import Settings, load_settings
-from shared.workflows.spreading import Spreading
-from shared.workflows.warming import Delivery, Warming
+
+if TYPE_CHECKING:
+    from shared.clients.cloud_logging import FactLog
+    from shared.workflows.prewarming import Prewarming
+    from shared.workflows.spreading import Spreading
+    from shared.workflows.warming import Warming
 
 configure_logs(os.environ)
 
@@ -34,6 +40,8 @@ def handle_image_reference(event: CloudEvent) -> Outcome:
         return _spreading().spread(request)
     if not is_watched(request.cluster, settings.clusters):
         return ignored("the cluster is not watched", image=request.image, cluster=request.cluster)
+    from shared.workflows.warming import Delivery
+
     delivery = Delivery(request, message.message_id, message.publish_time)
     try:
         return _warming().warm(delivery, ClusterName.parse(request.cluster))
@@ -52,20 +60,17 @@ def _endpoints() -> Endpoints:
 
 
 @functools.cache
-def _warming() -> Warming:
+def _warming() -> "Warming":
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
-    from shared.clients.cloud_logging import FactLog
     from shared.clients.clusters import ClusterDirectory
-    from shared.clients.prewarming import PrewarmingClient
     from shared.clients.registries import RegistryClient
+    from shared.domain.ladder import PREWARM_RUNG
     from shared.workflows.launching import Launcher
     from shared.workflows.mirroring import Mirrors
-    from shared.workflows.prewarming import Prewarming
-    from shared.workflows.reporting import Reporting
+    from shared.workflows.warming import Warming
 
     settings, endpoints = _settings(), _endpoints()
-    facts = FactLog(settings.deployment_project, emulator_host=endpoints.logging)
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
     mirrors = Mirrors(
         settings,
@@ -78,22 +83,42 @@ def _warming() -> Warming:
         launcher=Launcher(
             settings,
             mirrors=mirrors,
-            report=Reporting(facts).report_job,
-            prewarming=Prewarming(
-                settings,
-                api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
-                write=facts.write,
-            ),
+            report=_report_job,
+            prewarming=_prewarming() if PREWARM_RUNG in settings.ladder else None,
         ),
         connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
-        facts=facts,
+        facts=_facts(),
     )
 
 
 @functools.cache
-def _spreading() -> Spreading:
+def _facts() -> "FactLog":
+    from shared.clients.cloud_logging import FactLog, leave_out_grpc
+
+    leave_out_grpc(os.environ)
+    return FactLog(_settings().deployment_project, emulator_host=_endpoints().logging)
+
+
+def _report_job(cluster: Any, body: Mapping[str, Any]) -> object:
+    """Write the fact of a Job that ended, before another takes its place."""
+    from shared.workflows.reporting import Reporting
+
+    return Reporting(_facts()).report_job(cluster, body)
+
+
+def _prewarming() -> "Prewarming":
+    from shared.clients.prewarming import PrewarmingClient
+    from shared.workflows.prewarming import Prewarming
+
+    api = PrewarmingClient(emulator_host=_endpoints().artifact_registry)
+    return Prewarming(_settings(), api=api, write=_facts().write)
+
+
+@functools.cache
+def _spreading() -> "Spreading":
     from shared.clients.clusters import ClusterDirectory
     from shared.clients.pubsub import ReferencePublisher
+    from shared.workflows.spreading import Spreading
 
     settings, endpoints = _settings(), _endpoints()
     return Spreading(

@@ -3,20 +3,21 @@
 import functools
 import os
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
-from shared.clients.endpoints import Endpoints
 from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.clusters import UnknownClusterError
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.outcomes import Outcome, ignored
-from shared.domain.reports import Irrelevant
 from shared.events.node_events import parse_log_entry
 from shared.events.pubsub import PubsubMessage
 from shared.runtime.handlers import event_handler
 from shared.runtime.logs import configure_logs
-from shared.settings import Settings, load_settings
-from shared.workflows.observing import Observing
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+    from shared.workflows.observing import Observing
 
 configure_logs(os.environ)
 
@@ -28,6 +29,8 @@ def handle_pull_event(event: CloudEvent) -> Outcome:
     reported = parse_log_entry(message.data)
     if isinstance(reported, Irrelevant):
         return ignored(reported.reason)
+    from shared.domain.clusters import UnknownClusterError
+
     max_age = timedelta(hours=_settings().max_event_age_hours)
     if is_too_old(message.publish_time, datetime.now(UTC), max_age):
         return ignored(TOO_OLD)
@@ -38,17 +41,23 @@ def handle_pull_event(event: CloudEvent) -> Outcome:
 
 
 @functools.cache
-def _settings() -> Settings:
+def _settings() -> "Settings":
+    """Load the settings, once an instance; what is irrelevant in any case needs none."""
+    from shared.settings import load_settings
+
     return load_settings(os.environ)
 
 
 @functools.cache
-def _observing() -> Observing:
+def _observing() -> "Observing":
     """Wire the clients, once per instance; each connects when it is first used."""
-    from shared.clients.cloud_logging import FactLog
+    from shared.clients.cloud_logging import FactLog, leave_out_grpc
     from shared.clients.clusters import ClusterDirectory
+    from shared.clients.endpoints import Endpoints
+    from shared.workflows.observing import Observing
     from shared.workflows.reporting import Reporting
 
+    leave_out_grpc(os.environ)
     settings, endpoints = _settings(), Endpoints.from_environ(os.environ)
     facts = FactLog(settings.deployment_project, emulator_host=endpoints.logging)
     return Observing(

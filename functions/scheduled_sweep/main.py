@@ -75,7 +75,7 @@ def _directory() -> ClusterDirectory:
 def _sweeping() -> Sweeping:
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
-    from shared.clients.cloud_logging import FactLog
+    from shared.clients.cloud_logging import FactLog, leave_out_grpc
     from shared.clients.prewarming import PrewarmingClient
     from shared.clients.pubsub import ReferencePublisher
     from shared.clients.registries import RegistryClient
@@ -84,6 +84,7 @@ def _sweeping() -> Sweeping:
     from shared.workflows.prewarming import Prewarming
     from shared.workflows.reporting import Reporting
 
+    leave_out_grpc(os.environ)
     settings, endpoints = _settings(), _endpoints()
     reporting = Reporting(
         FactLog(settings.deployment_project, emulator_host=endpoints.logging),

@@ -1,14 +1,27 @@
 """Write facts to the log ``prestream``."""
 
 import functools
-from typing import Any
+from collections.abc import MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from shared.clients.errors import TIMEOUT, google_errors
 from shared.clients.vendors import IMPORTING
-from shared.domain.facts import Fact
 from shared.errors import InvalidEventError
 
+if TYPE_CHECKING:
+    from shared.domain.facts import Fact
+
 LOG_NAME = "prestream"
+
+
+def leave_out_grpc(environ: MutableMapping[str, str]) -> None:
+    """
+    Let Google's library be imported without its half for gRPC, in about half the time.
+
+    Facts are written over HTTP. The library reads the variable when it is imported first, and
+    nothing else does: https://docs.cloud.google.com/python/docs/reference/logging/latest/google.cloud.logging_v2.client.Client
+    """
+    environ.setdefault("GOOGLE_CLOUD_DISABLE_GRPC", "true")
 
 
 class FactLog:
@@ -23,7 +36,7 @@ class FactLog:
         self._project = project
         self._emulator_host = emulator_host
 
-    def write(self, fact: Fact) -> None:
+    def write(self, fact: "Fact") -> None:
         """
         Write a fact; it is stored when this returns.
 
@@ -43,7 +56,7 @@ class FactLog:
             except BadRequest as exc:
                 raise InvalidEventError(f"Cloud Logging refuses the fact: {exc}") from exc
 
-    def _entry(self, fact: Fact) -> dict[str, Any]:
+    def _entry(self, fact: "Fact") -> dict[str, Any]:
         with IMPORTING:
             from google.cloud.logging_v2.entries import StructEntry
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from shared.domain.repositories import region_of
+from shared.domain.locations import region_of
 
 _NAME = re.compile(
     r"projects/((?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*)"

@@ -21,6 +21,7 @@ from shared.domain.facts import (
     TIMED_OUT,
     WarmupOutcome,
 )
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.jobs import CONTAINER
 from shared.domain.pod_states import (
     Pod,
@@ -38,7 +39,6 @@ from shared.domain.reports import (
     ImagePulled,
     ImagePullFailed,
     ImagePulling,
-    Irrelevant,
     JobReported,
     NodeEvent,
     Origin,

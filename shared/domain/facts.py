@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from shared.domain.causes import Cause
 from shared.domain.prewarming import PrewarmedArtifact
-from shared.domain.requests import Cause
 from shared.domain.times import format_time
 from shared.domain.verdicts import Evidence, Verdict
 

@@ -21,6 +21,9 @@ from shared.domain.placements import (
 )
 from shared.domain.references import Digest
 
+PREWARM_RUNG = "prewarm-api"
+"""The rung that needs no node."""
+
 STREAMING_KEY = "cloud.google.com/gke-image-streaming"
 WARM_POOL_TAINT = "prestream.dev/warmup"
 
@@ -151,7 +154,7 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
     base = _platform_selector(platform)
     if name == "any-node":
         return _plan_any_node(base or _platform_selector(DEFAULT_PLATFORM), is_autopilot)
-    if name == "prewarm-api":
+    if name == PREWARM_RUNG:
         raise RungUnavailableError("asks Artifact Registry, and no node")
     if is_autopilot:
         raise RungUnavailableError(

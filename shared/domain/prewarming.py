@@ -14,8 +14,6 @@ from urllib.parse import quote
 from shared.domain.references import Digest, ImageReference
 from shared.domain.repositories import ArtifactPath, RepositoryName
 
-PREWARM_RUNG: Final = "prewarm-api"
-
 PrewarmState = Literal["CACHING", "ACTIVE", "FAILED"]
 
 RefusalKind = Literal["permission", "unavailable", "unsupported", "unknown", "full"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.pulls import Pulled, PullFailure
 from shared.domain.statements import LayerFailure, StreamingStatement
 
@@ -146,13 +147,6 @@ class LayerDownloadFailed:
 
     origin: Origin
     failure: LayerFailure
-
-
-@dataclass(frozen=True, slots=True)
-class Irrelevant:
-    """A report that says nothing about a pull, a warmup or streaming."""
-
-    reason: str
 
 
 NodeEvent = (

@@ -20,8 +20,6 @@ DESCRIPTION = "Pull-through mirror of {upstream}, made and used by Prestream."
 
 _MAX_ID = 63
 _DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
-_ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
-_MULTI_REGIONS = {"us": "us", "europe": "europe", "asia": "asia"}
 
 
 class UpstreamRefusedError(Exception):
@@ -140,37 +138,6 @@ def make_repository_id(upstream: str) -> RepositoryId:
     if not host[:1].isalpha():
         host = f"r-{host}"
     return RepositoryId(host[: _MAX_ID - len(suffix)].rstrip("-") + suffix)
-
-
-def region_of(location: str) -> str:
-    """
-    Return the region of a cluster's location, which may be one of its zones.
-
-    >>> region_of("us-central1-a"), region_of("europe-west4")
-    ('us-central1', 'europe-west4')
-    """
-    zone = _ZONE.fullmatch(location)
-    return zone[1] if zone else location
-
-
-def mirror_location(setting: str, cluster_location: str) -> str:
-    """
-    Return where the mirrors for a cluster lie.
-
-    Streaming needs the cluster's region, or the multi-region that contains it; where there is
-    none, ``multi-region`` means the region.
-
-    >>> mirror_location("multi-region", "us-central1-a")
-    'us'
-    >>> mirror_location("multi-region", "southamerica-east1")
-    'southamerica-east1'
-    """
-    region = region_of(cluster_location)
-    if setting == "region":
-        return region
-    if setting == "multi-region":
-        return _MULTI_REGIONS.get(region.partition("-")[0], region)
-    return setting
 
 
 def is_google_registry(registry: str) -> bool:

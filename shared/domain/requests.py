@@ -2,25 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from shared.domain.causes import Cause
 from shared.domain.placements import Placement
 from shared.domain.references import ImageReference
-
-CauseKind = Literal["audit_log", "build", "push", "schedule", "manual"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why an image shall be warm: the kind of event, its id, and the object it was about."""
-
-    kind: CauseKind = "manual"
-    id: str | None = None
-    resource: str | None = None
-
-    def as_json(self) -> dict[str, str | None]:
-        """Return the form in which messages, annotations and facts carry it."""
-        return {"kind": self.kind, "id": self.id, "resource": self.resource}
 
 
 @dataclass(frozen=True, slots=True)

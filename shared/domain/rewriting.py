@@ -6,11 +6,9 @@ stands here and, for the API server, in infra/kubernetes/rewriting/policy.yaml: 
 (tests/contract/rewriting_cases.py) tests both.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from shared.domain.image_fields import ImageField
 from shared.domain.proofs import Proof, PullSecrets
@@ -24,16 +22,10 @@ from shared.domain.references import (
     parse_reference,
 )
 from shared.domain.repositories import ArtifactPath, RepositoryName, is_google_registry
-from shared.domain.untrusted import field_at, mapping_of, text_of
+from shared.domain.untrusted import mapping_of
 
 OPT_OUT = ("prestream.dev/rewrite", "disabled")
 """A label or an annotation of a pod that is left alone."""
-
-ORIGINALS_ANNOTATION = "prestream.dev/original-images"
-"""On a rewritten pod: a JSON object of the images as they were written, by those of the mirrors.
-
-By image, not by container, so that it stays true when somebody changes a container's image later.
-"""
 
 SKIPPED_ANNOTATION = "prestream.dev/rewrite-skipped"
 """On a pod that was left alone: why."""
@@ -176,40 +168,3 @@ def trace_upstream(
     if upstream is None:
         return None
     return replace(reference, registry=upstream, repository=artifact.path)
-
-
-def read_originals(body: Any) -> dict[str, str]:
-    """
-    Return the images of a rewritten pod as they were written, by those of the mirrors.
-
-    Whoever may write a pod may write its annotations. So an entry is only believed if both name
-    the same path and version, which leaves nothing to be forged but the registry.
-
-    >>> mirrored = "us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1"
-    >>> annotations = {ORIGINALS_ANNOTATION: json.dumps({mirrored: "nginx:1"})}
-    >>> read_originals({"metadata": {"annotations": annotations}}) == {mirrored: "nginx:1"}
-    True
-    """
-    text = text_of(field_at(body, ("metadata", "annotations", ORIGINALS_ANNOTATION)))
-    try:
-        entries = mapping_of(json.loads(text or "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    return {
-        mirrored: original
-        for mirrored, original in entries.items()
-        if isinstance(original, str) and _is_original(original, mirrored)
-    }
-
-
-def _is_original(original: str, mirrored: str) -> bool:
-    try:
-        upstream, mirror = parse_reference(original), parse_reference(mirrored)
-    except InvalidReferenceError:
-        return False
-    artifact = ArtifactPath.split(mirror.registry, mirror.repository)
-    return (
-        artifact is not None
-        and (upstream.tag, upstream.digest) == (mirror.tag, mirror.digest)
-        and artifact.path in {upstream.repository, f"{DEFAULT_NAMESPACE}/{upstream.repository}"}
-    )

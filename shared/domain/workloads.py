@@ -11,8 +11,8 @@ from shared.domain.image_fields import (
     image_volumes_of,
 )
 from shared.domain.images import WrittenImage, read_images
+from shared.domain.originals import read_originals
 from shared.domain.placements import Placement
-from shared.domain.rewriting import read_originals
 from shared.domain.scheduling import Scheduling, requests_accelerator
 
 

@@ -7,19 +7,21 @@ https://docs.cloud.google.com/logging/docs/reference/audit/auditlog/rest/Shared.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from shared.domain.clusters import ClusterName, is_watched
+from shared.domain.causes import Cause
 from shared.domain.owners import has_built_in_controller
-from shared.domain.requests import Cause, ReferenceRequest
-from shared.domain.selection import Scope
 from shared.domain.untrusted import mapping_of, text_of
-from shared.domain.workloads import PodSpec
 from shared.errors import InvalidEventError
 from shared.events.operations import Operation
 from shared.events.pubsub import PubsubMessage
+
+if TYPE_CHECKING:
+    from shared.domain.requests import ReferenceRequest
+    from shared.domain.selection import Scope
+    from shared.domain.workloads import PodSpec
 
 _SERVICE = "k8s.io"
 _RESOURCE_TYPE = "k8s_cluster"
@@ -98,6 +100,8 @@ class LogEntry:
         Raises:
             InvalidEventError: The labels of the entry's resource do not name one.
         """
+        from shared.domain.clusters import ClusterName
+
         if not (self.project and self.location and self.cluster_name):
             raise InvalidEventError("the labels of the entry's resource name no cluster")
         name = f"projects/{self.project}/locations/{self.location}/clusters/{self.cluster_name}"
@@ -125,32 +129,56 @@ class LogEntry:
         is_patch = self.operation is not None and self.operation.verb == "patch"
         return {} if is_patch else self.request
 
-    def reason_to_ignore(self, scope: Scope) -> str | None:
+    def reason_to_ignore(self, scope: "Scope") -> str | None:
         """
         Return why the entry asks for nothing; None if its object is to be looked at.
 
         Raises:
             InvalidEventError: It would be looked at, but names no cluster.
         """
+        return self.reason_in_itself or self.reason_in_scope(scope)
+
+    @property
+    def reason_in_itself(self) -> str | None:
+        """Why the entry asks for nothing, whatever is configured; None if it may."""
         operation = self.operation
         if operation is None:
             return "the entry is not about a Kubernetes resource"
-        reason = _reason_in_operation(operation, scope)
-        if reason is None:
-            reason = next((text for text, holds in _REASONS if holds(self)), None)
-        if reason is None and not is_watched(self.cluster, scope.clusters):
-            reason = "the cluster is not watched"
-        return reason
+        if operation.verb not in _VERBS:
+            return f"the verb is {operation.verb}"
+        if operation.sub_resource not in {None, _EPHEMERAL_CONTAINERS}:
+            return f"the sub-resource {operation.sub_resource} brings no images"
+        return next((text for text, holds in _REASONS if holds(self)), None)
+
+    def reason_in_scope(self, scope: "Scope") -> str | None:
+        """
+        Return why the object is not to be looked at where it lies; None if it is.
+
+        Raises:
+            InvalidEventError: The entry names no cluster.
+        """
+        from shared.domain.clusters import is_watched
+
+        namespace = None if self.operation is None else self.operation.namespace
+        if namespace == scope.namespace:
+            return "the namespace is our own"
+        if namespace in scope.system_namespaces:
+            return "the namespace is one of the system's"
+        if not is_watched(self.cluster, scope.clusters):
+            return "the cluster is not watched"
+        return None
 
     def requests(
-        self, pods: Iterable[PodSpec], placement_keys: frozenset[str]
-    ) -> Iterator[ReferenceRequest]:
+        self, pods: "Iterable[PodSpec]", placement_keys: frozenset[str]
+    ) -> "Iterator[ReferenceRequest]":
         """
         Yield a request for each image of the pods, at the pod's placement.
 
         Raises:
             InvalidEventError: The entry names no cluster.
         """
+        from shared.domain.requests import ReferenceRequest
+
         cluster = self.cluster
         for pod in pods:
             placement = pod.placement.reduced_to(placement_keys)
@@ -163,18 +191,6 @@ class LogEntry:
                     platform=pod.platform,
                     cause=self.cause,
                 )
-
-
-def _reason_in_operation(operation: Operation, scope: Scope) -> str | None:
-    if operation.verb not in _VERBS:
-        return f"the verb is {operation.verb}"
-    if operation.sub_resource not in {None, _EPHEMERAL_CONTAINERS}:
-        return f"the sub-resource {operation.sub_resource} brings no images"
-    if operation.namespace == scope.namespace:
-        return "the namespace is our own"
-    if operation.namespace in scope.system_namespaces:
-        return "the namespace is one of the system's"
-    return None
 
 
 def _has_seen_owner(entry: LogEntry) -> bool:

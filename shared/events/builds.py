@@ -6,16 +6,18 @@ https://docs.cloud.google.com/build/docs/subscribe-build-notifications
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from shared.domain.images import WrittenImage
-from shared.domain.references import InvalidReferenceError
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.causes import Cause
 from shared.domain.untrusted import mapping_of
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
+
+if TYPE_CHECKING:
+    from shared.domain.images import WrittenImage
+    from shared.domain.requests import ReferenceRequest
 
 SUCCESS = "SUCCESS"
 
@@ -34,7 +36,7 @@ class BuildNotification:
     status: str
     name: str | None = None
     """``projects/NUMBER/locations/LOCATION/builds/ID``; older builds have none."""
-    pushed: tuple[WrittenImage, ...] = ()
+    pushed: "tuple[WrittenImage, ...]" = ()
     """Each repository and digest once."""
     invalid_images: int = 0
 
@@ -67,8 +69,10 @@ class BuildNotification:
         return Cause("build", self.build_id, self.name)
 
     @property
-    def requests(self) -> Iterator[ReferenceRequest]:
+    def requests(self) -> "Iterator[ReferenceRequest]":
         """A request for each image that was pushed, wherever it may be wanted."""
+        from shared.domain.requests import ReferenceRequest
+
         for image in self.pushed:
             yield ReferenceRequest(image=image.text, reference=image.reference, cause=self.cause)
 
@@ -91,13 +95,15 @@ def _decode(data: bytes) -> _WireBuild:
         raise InvalidEventError(f"not a build: {exc}") from exc
 
 
-def _read_pushed(images: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
+def _read_pushed(images: Iterable[Any]) -> "tuple[tuple[WrittenImage, ...], int]":
     """
     Return what was pushed, and how many of the entries were invalid.
 
     One push under a name and under several tags of it is one image. Of its entries the first
     with a tag is kept, since a tag says more to whoever reads the reference.
     """
+    from shared.domain.references import InvalidReferenceError
+
     pushed: dict[tuple[str, str], tuple[bool, WrittenImage]] = {}
     invalid = 0
     for image in images:
@@ -112,13 +118,16 @@ def _read_pushed(images: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
     return tuple(written for _, written in pushed.values()), invalid
 
 
-def _read_image(image: Mapping[str, Any]) -> tuple[bool, WrittenImage]:
+def _read_image(image: Mapping[str, Any]) -> "tuple[bool, WrittenImage]":
     """
     Return a pushed image at its digest, and whether a tag was written.
 
     Raises:
         InvalidReferenceError: Name and digest make no reference.
     """
+    from shared.domain.images import WrittenImage
+    from shared.domain.references import InvalidReferenceError
+
     name, digest = image.get("name"), image.get("digest")
     if not isinstance(name, str) or not isinstance(digest, str | None):
         raise InvalidReferenceError(f"a pushed image without name, or with an odd digest: {image}")

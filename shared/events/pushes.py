@@ -6,15 +6,17 @@ https://docs.cloud.google.com/artifact-registry/docs/configure-notifications
 
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from shared.domain.images import WrittenImage
-from shared.domain.references import InvalidReferenceError
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.causes import Cause
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
+
+if TYPE_CHECKING:
+    from shared.domain.images import WrittenImage
+    from shared.domain.requests import ReferenceRequest
 
 INSERT = "INSERT"
 
@@ -29,7 +31,7 @@ class RegistryPush:
 
     action: str
     message_id: str
-    image: WrittenImage | None = None
+    image: "WrittenImage | None" = None
     """
     What was pushed under a tag, at its digest; None for what has no tag.
 
@@ -51,6 +53,9 @@ class RegistryPush:
             raise InvalidEventError(f"not a change of a repository: {exc}") from exc
         if wire.action != INSERT or not wire.tag:
             return cls(wire.action, message.message_id)
+        from shared.domain.images import WrittenImage
+        from shared.domain.references import InvalidReferenceError
+
         digest = (wire.digest or "").partition("@")[2]
         try:
             image = WrittenImage.parse(f"{wire.tag}@{digest}" if digest else wire.tag)
@@ -76,10 +81,12 @@ class RegistryPush:
         return Cause("push", self.message_id, self.image.text if self.image else None)
 
     @property
-    def request(self) -> ReferenceRequest | None:
+    def request(self) -> "ReferenceRequest | None":
         """A request for what was pushed, wherever it may be wanted."""
         if self.image is None:
             return None
+        from shared.domain.requests import ReferenceRequest
+
         return ReferenceRequest(
             image=self.image.text, reference=self.image.reference, cause=self.cause
         )

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from shared.domain.causes import Cause, CauseKind
 from shared.domain.clusters import ClusterName
 from shared.domain.placements import InvalidPlacementError, Placement
 from shared.domain.references import InvalidReferenceError, parse_reference
-from shared.domain.requests import Cause, CauseKind, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NoReturn, Protocol, TypeVar
 
 from shared.domain.ladder import (
+    PREWARM_RUNG,
     Node,
     Rung,
     RungUnavailableError,
@@ -15,7 +16,6 @@ from shared.domain.ladder import (
     serve_rung,
 )
 from shared.domain.placements import ACCELERATOR_KEY, Placement
-from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest
 from shared.errors import ImageError
 from shared.settings import Settings

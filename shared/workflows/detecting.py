@@ -2,22 +2,25 @@
 What a detector makes of an event: the references that it publishes, or why there are none.
 
 The functions do this with each delivery, and the prestream command with what was saved of them, so
-that both say the same.
+that both say the same. Most deliveries ask for nothing: what it takes to publish is imported once
+one asks for something, so that an instance which starts for such a delivery answers at once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.images import WrittenImage
+from shared.domain.causes import Cause
 from shared.domain.outcomes import Outcome, ignored
-from shared.domain.requests import Cause, ReferenceRequest
-from shared.domain.rewriting import trace_upstream
-from shared.domain.selection import Scope, Selection
-from shared.domain.workloads import PodSpec, find_pod_specs
-from shared.settings import Settings
-from shared.workflows.announcing import Announcer, Publisher
+
+if TYPE_CHECKING:
+    from shared.domain.images import WrittenImage
+    from shared.domain.requests import ReferenceRequest
+    from shared.domain.selection import Scope
+    from shared.domain.workloads import PodSpec
+    from shared.settings import Settings
+    from shared.workflows.announcing import Announcer, Publisher
 
 
 class Write(Protocol):
@@ -29,10 +32,12 @@ class Write(Protocol):
     def body(self) -> Mapping[str, Any]: ...  # noqa: D102
     @property
     def cluster(self) -> str: ...  # noqa: D102
-    def reason_to_ignore(self, scope: Scope) -> str | None: ...  # noqa: D102
+    @property
+    def reason_in_itself(self) -> str | None: ...  # noqa: D102
+    def reason_in_scope(self, scope: "Scope") -> str | None: ...  # noqa: D102
     def requests(  # noqa: D102
-        self, pods: Iterable[PodSpec], placement_keys: frozenset[str]
-    ) -> Iterator[ReferenceRequest]: ...
+        self, pods: "Iterable[PodSpec]", placement_keys: frozenset[str]
+    ) -> "Iterator[ReferenceRequest]": ...
 
 
 class Build(Protocol):
@@ -45,11 +50,11 @@ class Build(Protocol):
     @property
     def cause(self) -> Cause: ...  # noqa: D102
     @property
-    def pushed(self) -> tuple[WrittenImage, ...]: ...  # noqa: D102
+    def pushed(self) -> "tuple[WrittenImage, ...]": ...  # noqa: D102
     @property
     def invalid_images(self) -> int: ...  # noqa: D102
     @property
-    def requests(self) -> Iterator[ReferenceRequest]: ...  # noqa: D102
+    def requests(self) -> "Iterator[ReferenceRequest]": ...  # noqa: D102
 
 
 class Push(Protocol):
@@ -64,7 +69,7 @@ class Push(Protocol):
     @property
     def cause(self) -> Cause: ...  # noqa: D102
     @property
-    def request(self) -> ReferenceRequest | None: ...  # noqa: D102
+    def request(self) -> "ReferenceRequest | None": ...  # noqa: D102
 
 
 class Detecting:
@@ -78,7 +83,7 @@ class Detecting:
     """
 
     def __init__(
-        self, settings: Callable[[], Settings], publisher: Callable[[], Publisher]
+        self, settings: "Callable[[], Settings]", publisher: "Callable[[], Publisher]"
     ) -> None:
         self._settings = settings
         self._publisher = publisher
@@ -91,17 +96,25 @@ class Detecting:
             EventError: The settings are invalid, or the references could not be published.
         """
         details = {"cause": write.cause.as_json()}
+        if reason := write.reason_in_itself:
+            return ignored(reason, **details)
+        from shared.domain.workloads import find_pod_specs
+
+        pods = find_pod_specs(write.body)
+        if not pods:
+            return ignored("the object names no image", **details)
+        from shared.domain.selection import Selection
+        from shared.workflows.announcing import Announcer
+
         settings = self._settings()
         if self._is_too_old(publish_time):
             return ignored(TOO_OLD, **details)
-        if reason := write.reason_to_ignore(scope_of(settings)):
+        if reason := write.reason_in_scope(scope_of(settings)):
             return ignored(reason, **details)
         selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
-        pods = find_pod_specs(write.body)
         wanted = [pod for pod in pods if selection.wants(pod)]
         if not wanted:
-            reason = "no pod asks for an accelerator" if pods else "the object names no image"
-            return ignored(reason, **details)
+            return ignored("no pod asks for an accelerator", **details)
         return Announcer(self._publisher, selection).announce(
             write.requests(wanted, settings.placement_keys),
             invalid_images=sum(pod.invalid_images for pod in wanted),
@@ -141,6 +154,8 @@ class Detecting:
         details: dict[str, Any] = {"cause": push.cause.as_json()}
         if push.is_attachment:
             return ignored("what was pushed is a signature or the like", **details)
+        from shared.domain.rewriting import trace_upstream
+
         settings = self._settings()
         if trace_upstream(request.reference, settings.project, settings.mirror_hosts) is not None:
             return ignored("our own mirror fetched it, because somebody pulls it", **details)
@@ -148,8 +163,11 @@ class Detecting:
             return ignored(TOO_OLD, **details)
         return self._announcer().announce([request], **details)
 
-    def _announcer(self) -> Announcer:
+    def _announcer(self) -> "Announcer":
         """Return what announces images that no workload was seen to ask for."""
+        from shared.domain.selection import Selection
+        from shared.workflows.announcing import Announcer
+
         settings = self._settings()
         return Announcer(self._publisher, Selection(settings.include, settings.exclude))
 
@@ -158,6 +176,8 @@ class Detecting:
         return is_too_old(publish_time, datetime.now(UTC), max_age)
 
 
-def scope_of(settings: Settings) -> Scope:
+def scope_of(settings: "Settings") -> "Scope":
     """Return where the configuration lets workloads be looked at."""
+    from shared.domain.selection import Scope
+
     return Scope(settings.namespace, settings.system_namespaces, settings.clusters)

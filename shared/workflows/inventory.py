@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from shared.domain.image_fields import find_image_fields
 from shared.domain.images import WrittenImage
+from shared.domain.originals import read_originals
 from shared.domain.owners import (
     find_controller,
     find_workload,
@@ -20,7 +21,7 @@ from shared.domain.owners import (
 from shared.domain.placements import Placement
 from shared.domain.proofs import PARAMETER_NAME, ProvenMirrors
 from shared.domain.references import Digest, InvalidReferenceError, parse_digest
-from shared.domain.rewriting import read_originals, rewrite_field
+from shared.domain.rewriting import rewrite_field
 from shared.domain.schedules import Schedule
 from shared.domain.selection import Selection
 from shared.domain.untrusted import field_at, mappings_of, text_of

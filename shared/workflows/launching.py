@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import (
@@ -18,6 +18,7 @@ from shared.domain.jobs import (
     time_to_live_s,
 )
 from shared.domain.ladder import (
+    PREWARM_RUNG,
     Node,
     RungUnavailableError,
     Strategy,
@@ -26,15 +27,15 @@ from shared.domain.ladder import (
 )
 from shared.domain.manifests import Manifest
 from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
-from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest, ImageReference, parse_reference
 from shared.domain.requests import ReferenceRequest
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
-from shared.workflows.climbing import Ladder, ask_nobody
 from shared.workflows.mirroring import Mirrors
 from shared.workflows.orders import Order, Target, wanted_platform
-from shared.workflows.prewarming import Prewarming, PrewarmStep, make_prewarm_order
+
+if TYPE_CHECKING:
+    from shared.workflows.prewarming import Prewarming, PrewarmStep
 
 _SECONDS_AN_HOUR = 3_600
 
@@ -90,7 +91,7 @@ class Launcher:
         *,
         mirrors: Mirrors,
         report: ReportJob,
-        prewarming: Prewarming | None = None,
+        prewarming: "Prewarming | None" = None,
     ) -> None:
         """
         Wire the parts.
@@ -126,7 +127,7 @@ class Launcher:
         strategy, image_bytes = way.chosen, way.image_bytes
         if strategy is None:
             return Launch("too_small", job, image_bytes=image_bytes)
-        if isinstance(strategy, PrewarmStep):
+        if not isinstance(strategy, Strategy):
             return Launch(strategy.result, job, PREWARM_RUNG, image_bytes, strategy.artifact)
         launch = Launch("waiting", job, strategy.rung, image_bytes, passed=way.passed)
         if self._settings.dry_run:
@@ -144,6 +145,8 @@ class Launcher:
 
     def _prepare(self, cluster: Cluster, order: Order, target: Target) -> "_Way":
         """Find the way to warm an image, and its size."""
+        from shared.workflows.climbing import Ladder
+
         platform = wanted_platform(order.request, target)
         image_bytes = self.measure(order, target)
         if image_bytes is not None and self.is_too_small(order.request, image_bytes):
@@ -154,7 +157,7 @@ class Launcher:
             order.manifest.digest,
             partial(self._prewarm, cluster, order, target, image_bytes),
         )
-        if isinstance(chosen, PrewarmStep):
+        if not isinstance(chosen, Strategy):
             return _Way(chosen, image_bytes or 0)
         if image_bytes is None or chosen.platform != (platform or DEFAULT_PLATFORM):
             image_bytes = self._fetch_platform(order, chosen.platform).image_bytes
@@ -227,14 +230,19 @@ class Launcher:
             TransientError: The cluster is unavailable.
             ConfigurationError: It refuses our identity.
         """
+        from shared.workflows.climbing import Ladder, ask_nobody
+
         ladder = Ladder(self._settings, cluster)
         strategy, _ = ladder.climb(target, platform, digest, ask_nobody)
         return strategy
 
     def _prewarm(
         self, cluster: Cluster, order: Order, target: Target, image_bytes: int | None
-    ) -> PrewarmStep:
+    ) -> "PrewarmStep":
         """Let Artifact Registry warm an image, if it can."""
+        from shared.workflows.climbing import ask_nobody
+        from shared.workflows.prewarming import make_prewarm_order
+
         if self.prewarming is None:
             ask_nobody()
         platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
@@ -307,7 +315,7 @@ class Launcher:
 class _Way:
     """How an image gets warm: by a Job, or by Artifact Registry."""
 
-    chosen: Strategy | PrewarmStep | None
+    chosen: "Strategy | PrewarmStep | None"
     """None for an image that starts fast anyway."""
     image_bytes: int
     passed: str | None = None

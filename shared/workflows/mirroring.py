@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from shared.domain.locations import mirror_location
 from shared.domain.manifests import InvalidManifestError, Manifest, RegistryRefusalError
 from shared.domain.references import DOCKER_HUB, Digest, ImageReference
 from shared.domain.repositories import (
@@ -16,7 +17,6 @@ from shared.domain.repositories import (
     compare_repository,
     is_google_registry,
     make_repository_id,
-    mirror_location,
 )
 from shared.domain.rewriting import rewrite_reference, trace_upstream
 from shared.domain.upstreams import DEFAULT_PAUSE, Upstream

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName, is_watched
 from shared.domain.facts import PullObserved, StreamObserved, Subject
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.jobs import MIRROR_ANNOTATION, JobState
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.pod_states import holds_image, uid_of
@@ -17,7 +18,6 @@ from shared.domain.reports import (
     ImagePullFailed,
     ImagePulling,
     ImageStreamed,
-    Irrelevant,
     JobReported,
     LayerDownloadFailed,
     NodeEvent,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifests import Manifest
 from shared.domain.placements import Placement
-from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import ImageReference, parse_reference
 from shared.domain.repositories import RemoteRepository, RepositoryName
 from shared.domain.requests import ReferenceRequest

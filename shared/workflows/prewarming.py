@@ -15,10 +15,9 @@ from typing import Final, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.facts import PREWARMED, Fact, Subject, WarmupFinished
-from shared.domain.ladder import RungUnavailableError
+from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError
 from shared.domain.prewarm_plans import LIMIT_BYTES
 from shared.domain.prewarming import (
-    PREWARM_RUNG,
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.prewarm_plans import Wanted, plan_prewarming
-from shared.domain.prewarming import PREWARM_RUNG, PrewarmedArtifact, PrewarmRefusedError
+from shared.domain.prewarming import PrewarmedArtifact, PrewarmRefusedError
 from shared.domain.references import Digest
 from shared.domain.repositories import RepositoryName
 from shared.domain.requests import ReferenceRequest

@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.domain import jobs
+from shared.domain.causes import Cause
 from shared.domain.clusters import ClusterName
 from shared.domain.endings import Ending, FinishedJob, tell_ending
 from shared.domain.facts import TIMED_OUT, Fact, Place, Subject, WarmupFinished
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.ladder import Node
 from shared.domain.placements import ACCELERATOR_KEY
 from shared.domain.pod_states import Pod, belongs_to, uid_of
 from shared.domain.pulls import Pulled
 from shared.domain.refusals import read_refusal
-from shared.domain.reports import ImageStreamed, Irrelevant, LayerDownloadFailed, NodeEvent
-from shared.domain.requests import Cause
+from shared.domain.reports import ImageStreamed, LayerDownloadFailed, NodeEvent
 from shared.domain.times import parse_time
 from shared.domain.verdicts import Evidence, PullObservation, Verdict, judge_pull
 from shared.errors import InvalidEventError, TransientError

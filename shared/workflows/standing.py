@@ -9,16 +9,17 @@ from shared.domain.clusters import ClusterName
 from shared.domain.facts import Fact
 from shared.domain.images import WrittenImage
 from shared.domain.jobs import SELECTOR, JobState
+from shared.domain.ladder import PREWARM_RUNG
+from shared.domain.locations import mirror_location
 from shared.domain.manifests import Manifest
 from shared.domain.placements import DEFAULT_PLATFORM
 from shared.domain.prewarming import (
-    PREWARM_RUNG,
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,
 )
 from shared.domain.references import Digest, InvalidReferenceError, parse_reference
-from shared.domain.repositories import RepositoryName, make_repository_id, mirror_location
+from shared.domain.repositories import RepositoryName, make_repository_id
 from shared.domain.rewriting import trace_upstream
 from shared.domain.standings import Sighting, job_key, read_artifact, read_fact, read_job
 from shared.errors import ConfigurationError, EventError, ImageError, TransientError

@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
+from shared.domain.causes import Cause
 from shared.domain.facts import MirrorBypassed, Subject, TagMoved
 from shared.domain.jobs import JobName
+from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifests import Manifest
 from shared.domain.outcomes import Outcome
 from shared.domain.placements import DEFAULT_PLATFORM
 from shared.domain.prewarm_plans import Wanted
-from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest, ImageReference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import ImageError
 from shared.settings import Settings

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.domain.clusters import ClusterName
-from shared.domain.facts import Fact, Subject, WarmupFinished
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
@@ -17,11 +16,14 @@ from shared.workflows.mirroring import Mirrors, MissingMirrorError
 from shared.workflows.orders import Order
 from shared.workflows.turns import resume_next
 
+if TYPE_CHECKING:
+    from shared.domain.facts import Fact
+
 
 class FactLog(Protocol):
     """Where facts are written."""
 
-    def write(self, fact: Fact) -> None: ...  # noqa: D102
+    def write(self, fact: "Fact") -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class Warming:
         self, error: ImageError, delivery: Delivery, details: dict[str, Any], *, target: str | None
     ) -> dict[str, Any]:
         """Write the fact of an image that cannot be warmed; return what the log line says."""
+        from shared.domain.facts import Subject, WarmupFinished
+
         request = delivery.request
         at, key = delivery.publish_time, delivery.message_id
         if request.cause.kind == "schedule":

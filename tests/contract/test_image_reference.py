@@ -11,10 +11,11 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.faults import Faults
+from shared.domain.causes import Cause
 from shared.domain.clusters import ClusterName, UnknownClusterError
 from shared.domain.outcomes import Outcome
 from shared.domain.placements import Placement
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import TransientError
 from shared.workflows.warming import Delivery
 from tests.fakes.served_functions import ServedFunction, served

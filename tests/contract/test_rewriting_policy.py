@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from shared.domain.originals import ORIGINALS_ANNOTATION, read_originals
 from shared.domain.proofs import PARAMETER_NAME, ProvenMirrors
 from shared.domain.references import parse_reference
-from shared.domain.rewriting import ORIGINALS_ANNOTATION, SKIPPED_ANNOTATION, read_originals
+from shared.domain.rewriting import SKIPPED_ANNOTATION
 from shared.domain.workloads import find_pod_specs
 from shared.settings import Settings
 from tests.contract.policy_engine import BINDING, FILE, POLICY, Policy

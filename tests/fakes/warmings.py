@@ -6,10 +6,11 @@ from typing import Any
 
 from sandbox.catalogue.images import Image
 from shared.configuration.files import Document
+from shared.domain.causes import Cause
 from shared.domain.clusters import ClusterName
 from shared.domain.outcomes import Outcome
 from shared.domain.references import parse_reference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.settings import make_settings
 from shared.workflows.launching import Launcher
 from shared.workflows.mirroring import Mirrors

@@ -15,9 +15,9 @@ from sandbox.faults import Fault
 from sandbox.local_cloud import LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.cloud_logging import FactLog
+from shared.domain.causes import Cause
 from shared.domain.facts import PullObserved, Subject, WarmupFinished
 from shared.domain.repositories import RemoteRepository, RepositoryName
-from shared.domain.requests import Cause
 from shared.domain.verdicts import Evidence, Verdict
 
 pytestmark = pytest.mark.integration

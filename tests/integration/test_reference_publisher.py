@@ -15,9 +15,10 @@ from sandbox.pubsub.server import PubsubServer
 from shared.clients import pubsub
 from shared.clients.endpoints import Endpoints
 from shared.clients.pubsub import ReferencePublisher
+from shared.domain.causes import Cause
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 from shared.events.pubsub import PubsubMessage
 from shared.events.references import parse_reference_request

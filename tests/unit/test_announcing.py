@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from shared.domain.causes import Cause
 from shared.domain.outcomes import Outcome
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import TransientError
 from shared.workflows.announcing import Announcer, Publisher

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from shared.domain.causes import Cause
 from shared.domain.placements import Placement
-from shared.domain.requests import Cause
 from shared.domain.selection import Scope
 from shared.domain.workloads import find_pod_specs
 from shared.errors import InvalidEventError

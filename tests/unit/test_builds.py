@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.requests import Cause
+from shared.domain.causes import Cause
 from shared.errors import InvalidEventError
 from shared.events.builds import BuildNotification
 from shared.events.pubsub import PubsubMessage

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.causes import Cause
 from shared.domain.facts import (
     GOOD_OUTCOMES,
     Fact,
@@ -22,7 +23,6 @@ from shared.domain.facts import (
     WarmupOutcome,
     make_insert_id,
 )
-from shared.domain.requests import Cause
 from shared.domain.times import format_time, parse_time
 from shared.domain.verdicts import Evidence, Verdict
 

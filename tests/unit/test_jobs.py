@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.causes import Cause
 from shared.domain.jobs import (
     JobState,
     WarmupKey,
@@ -19,7 +20,6 @@ from shared.domain.jobs import (
 from shared.domain.ladder import SCALING_PRIORITY_CLASS
 from shared.domain.placements import Placement, Toleration
 from shared.domain.references import Digest, ImageReference, parse_reference
-from shared.domain.requests import Cause
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, L4, MIRRORS, make_strategy, make_warmup
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.reports import (
     ContainerFailed,
     ImagePullDelayed,
@@ -15,7 +16,6 @@ from shared.domain.reports import (
     ImagePullFailed,
     ImagePulling,
     ImageStreamed,
-    Irrelevant,
     JobReported,
     LayerDownloadFailed,
     NodeEvent,

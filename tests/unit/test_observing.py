@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from shared.domain.clusters import ClusterName, UnknownClusterError
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.jobs import REPORTED_ANNOTATION
 from shared.domain.outcomes import Outcome
 from shared.domain.refusals import REFUSAL_ANNOTATION
-from shared.domain.reports import Irrelevant
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from shared.events.node_events import parse_log_entry
 from shared.settings import Settings

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from shared.configuration.files import Document
+from shared.domain.causes import Cause
 from shared.domain.manifests import RegistryRefusalError
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
 from shared.domain.repositories import RepositoryName, RepositoryState
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 from shared.settings import Settings, make_settings
 from shared.workflows.mirroring import Mirrors

@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from cli.configured import configured_mirrors
 from shared.domain.image_fields import find_image_fields
+from shared.domain.originals import ORIGINALS_ANNOTATION, read_originals
 from shared.domain.proofs import InvalidProofError, Proof, ProvenMirrors
 from shared.domain.references import InvalidReferenceError, parse_reference
 from shared.domain.rewriting import (
-    ORIGINALS_ANNOTATION,
-    read_originals,
     rewrite_field,
     rewrite_image,
 )

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from shared.domain.causes import Cause
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.events.pubsub import PubsubMessage
 from shared.events.references import parse_reference_request

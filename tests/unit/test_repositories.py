@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.domain.locations import mirror_location, region_of
 from shared.domain.repositories import (
     ArtifactPath,
     RemoteRepository,
@@ -15,8 +16,6 @@ from shared.domain.repositories import (
     compare_repository,
     is_google_registry,
     make_repository_id,
-    mirror_location,
-    region_of,
 )
 
 NAME = RepositoryName("demo", "us-central1", "dockerhub-mirror")

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from shared.domain.causes import Cause
 from shared.domain.clusters import Cluster, ClusterName
 from shared.domain.outcomes import Outcome
 from shared.domain.placements import Placement
 from shared.domain.references import parse_reference
-from shared.domain.requests import Cause, ReferenceRequest
+from shared.domain.requests import ReferenceRequest
 from shared.errors import TransientError
 from shared.settings import Settings
 from shared.workflows.spreading import Spreading

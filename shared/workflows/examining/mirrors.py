@@ -4,14 +4,13 @@ from collections.abc import Iterator
 
 from shared.domain.checks import Check, Verdict, command, unknown
 from shared.domain.clusters import ClusterName
+from shared.domain.locations import mirror_location, region_of
 from shared.domain.readings import Absent, Body, Look, Reading, Unseen
 from shared.domain.repositories import (
     RemoteRepository,
     RepositoryState,
     UpstreamCredentials,
     compare_repository,
-    mirror_location,
-    region_of,
 )
 from shared.domain.untrusted import field_at, mapping_of, text_of
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.domain.checks import Check, unknown
 from shared.domain.clusters import ClusterName
+from shared.domain.locations import mirror_location
 from shared.domain.readings import Absent, Unseen
 from shared.domain.references import DOCKER_HUB
 from shared.domain.repositories import (
@@ -13,7 +14,6 @@ from shared.domain.repositories import (
     RepositoryName,
     UpstreamCredentials,
     make_repository_id,
-    mirror_location,
 )
 from shared.settings import Settings
 from shared.workflows.examining import apis, grants, looks, messaging, mirrors

@@ -1,0 +1,64 @@
+"""A core/v1 Event as the Kubernetes API and GKE's event exporter write it."""
+
+import msgspec
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str | None = None
+    uid: str | None = None
+    creation_timestamp: str | None = None
+
+
+class ObjectReference(msgspec.Struct, rename="camel"):
+    """The object that an event is about."""
+
+    kind: str
+    name: str
+    api_version: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    field_path: str | None = None
+
+
+class _Source(msgspec.Struct, rename="camel"):
+    component: str | None = None
+    host: str | None = None
+
+
+class _Series(msgspec.Struct, rename="camel"):
+    last_observed_time: str | None = None
+
+
+class KubernetesEvent(msgspec.Struct, rename="camel"):
+    """The parts of a core/v1 Event that matter here."""
+
+    involved_object: ObjectReference
+    reason: str
+    message: str | None = None
+    metadata: _Metadata = msgspec.field(default_factory=_Metadata)
+    source: _Source | None = None
+    series: _Series | None = None
+    last_timestamp: str | None = None
+    event_time: str | None = None
+    reporting_component: str | None = None
+    reporting_instance: str | None = None
+
+    @property
+    def component(self) -> str:
+        """Who wrote it: newer clients fill ``reportingComponent``, older ones ``source``."""
+        source = self.source.component if self.source else None
+        return source or self.reporting_component or ""
+
+    @property
+    def node(self) -> str | None:
+        """The node whose kubelet wrote it."""
+        host = self.source.host if self.source else None
+        if not host and self.component == "kubelet":
+            host = self.reporting_instance
+        return host or None
+
+    @property
+    def time(self) -> str | None:
+        """When it last happened, as far as the event itself says so."""
+        observed = self.series.last_observed_time if self.series else None
+        return self.last_timestamp or observed or self.event_time
