@@ -6,18 +6,28 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.domain.clusters import ClusterName
+from shared.domain.jobs import JobName
+from shared.domain.manifests import Manifest
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
 from shared.errors import ImageError
 from shared.settings import Settings
-from shared.workflows.launching import Cluster, Launch, Launcher, choose_targets
-from shared.workflows.mirroring import Mirrors, MissingMirrorError
+from shared.workflows.launching import Cluster, Launch, Launcher, choose_targets, given_targets
+from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
 from shared.workflows.orders import Order
+from shared.workflows.remembering import Memory, Turnstile
 from shared.workflows.turns import resume_next
 
 if TYPE_CHECKING:
     from shared.domain.facts import Fact
+
+
+_MANIFEST_S = 300.0
+"""How long a mirror's answer for a tag holds here; it is itself up to an hour behind upstream."""
+
+_JOB_S = 60.0
+"""How long a warmup that was seen to stand is taken to stand; it may fail meanwhile."""
 
 
 class FactLog(Protocol):
@@ -36,7 +46,12 @@ class Delivery:
 
 
 class Warming:
-    """Warms images in clusters."""
+    """
+    Warms images in clusters.
+
+    What an event asks for that this instance has just looked at is answered from memory. A person
+    or the schedule is never answered so: they ask because they know of a change.
+    """
 
     def __init__(
         self,
@@ -53,6 +68,9 @@ class Warming:
         self._connect = connect
         self._facts = facts
         self._selection = Selection(include=settings.include, exclude=settings.exclude)
+        self._manifests = Memory[Manifest](_MANIFEST_S)
+        self._standing = Memory[bool](_JOB_S)
+        self._turnstile = Turnstile()
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         """
@@ -72,15 +90,38 @@ class Warming:
                 return ignored("the image is excluded by the configuration", **details)
             # First, as it tells whether there is such a cluster: no mirror is made for any other.
             connected = self._connect(cluster)
-            manifest = self._mirrors.resolve(source)
-            details["digest"] = manifest.digest
-            order = Order(request, delivery.message_id, delivery.publish_time, source, manifest)
-            return self._warm_targets(delivery, connected, order, details)
+            with self._turnstile.passing((source.mirror, cluster)):
+                manifest = self._resolve(source, request)
+                details["digest"] = manifest.digest
+                order = Order(request, delivery.message_id, delivery.publish_time, source, manifest)
+                if names := self._recall_jobs(order, cluster):
+                    details |= {"mirror": str(order.pulled), "known": names, "remembered": True}
+                    return Outcome("handled", details)
+                return self._warm_targets(delivery, connected, order, details)
         except MissingMirrorError as exc:
             would = {"would_create": [f"repository {exc.repository.name}"]}
             return Outcome("handled", details | {"dry_run": True} | would)
         except ImageError as exc:
             return Outcome("handled", details | self._settle(exc, delivery, details, target=None))
+
+    def _resolve(self, source: Source, request: ReferenceRequest) -> Manifest:
+        """Return what the mirror says of an image, or has just said."""
+        known = self._manifests.recall(source.mirror) if _may_be_recalled(request) else None
+        if known is not None:
+            return known
+        manifest = self._mirrors.resolve(source)
+        # A tag of a repository that people push to may be moved at any time.
+        if source.repository is not None or source.mirror.digest is not None:
+            self._manifests.keep(source.mirror, manifest)
+        return manifest
+
+    def _recall_jobs(self, order: Order, cluster: ClusterName) -> list[JobName]:
+        """Return the warmups that stand for a request, if all have just been seen; else none."""
+        targets = given_targets(self._settings, order.request)
+        if targets is None or not _may_be_recalled(order.request):
+            return []
+        names = [self._launcher.job_name(cluster, order, target) for target in targets]
+        return names if all(map(self._standing.recall, names)) else []
 
     def _warm_targets(
         self, delivery: Delivery, cluster: Cluster, order: Order, details: dict[str, Any]
@@ -100,6 +141,7 @@ class Warming:
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
         for launch in launches:
+            self._standing.keep(launch.job, launch.result in {"created", "waiting", "known"})
             details.setdefault(launch.result, []).append(launch.name)
             if launch.passed is not None:
                 details.setdefault("passed", []).append(launch.passed)
@@ -140,3 +182,8 @@ class Warming:
             self._facts.write(finished.as_fact())
         said = {"outcome": error.outcome, "reason": str(error), "hint": error.hint}
         return said | ({"target": target} if target else {})
+
+
+def _may_be_recalled(request: ReferenceRequest) -> bool:
+    """Whether a burst of events may ask for it, rather than somebody who knows of a change."""
+    return request.cause.kind in {"audit_log", "build", "push"} and not request.force

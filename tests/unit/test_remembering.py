@@ -1,0 +1,157 @@
+"""What an instance remembers: a burst about one image costs one look, and hides nothing."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.catalogue.images import Image
+from shared.domain.causes import Cause
+from shared.domain.repositories import RepositoryName, RepositoryState
+from shared.errors import TransientError
+from shared.workflows import remembering
+from shared.workflows.remembering import Memory, Turnstile
+from tests.fakes.warmings import PUBLISHED, Scene
+from tests.fakes.warmups import make_node
+
+APPS = RepositoryName("demo", "us-central1", "apps")
+TIMEOUT_S = 30.0
+MOVED = Image((3_000_000_000,), build="moved")
+
+
+@pytest.fixture
+def scene() -> Scene:
+    scene = Scene()
+    scene.cluster.place(make_node("gpu-1"))
+    return scene
+
+
+def test_what_has_just_been_warmed_costs_no_call(scene: Scene) -> None:
+    first = scene.warm()
+    asked, called = scene.requests, len(scene.cluster.calls)
+
+    second = scene.warm(message_id="message-2")
+
+    assert (scene.requests, len(scene.cluster.calls)) == (asked, called)
+    assert second.details["known"] == first.details["created"]
+    assert second.details["remembered"] is True
+    assert second.details["digest"] == first.details["digest"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"cause": Cause("manual")}, id="by hand"),
+        pytest.param({"cause": Cause("schedule")}, id="by the schedule"),
+        pytest.param({"force": True, "message_id": "message-2"}, id="forced"),
+        pytest.param({"placement": None}, id="for whatever nodes there are"),
+        pytest.param({"publish_time": PUBLISHED + timedelta(hours=96)}, id="in another period"),
+    ],
+)
+def test_who_asks_otherwise_is_answered_by_a_look(scene: Scene, fields: dict[str, Any]) -> None:
+    scene.warm()
+    called = len(scene.cluster.calls)
+
+    outcome = scene.warm(**fields)
+
+    assert len(scene.cluster.calls) > called
+    assert "remembered" not in outcome.details
+
+
+def test_who_asks_by_hand_sees_a_tag_that_was_moved(scene: Scene) -> None:
+    before = scene.warm().details["digest"]
+    scene.registry.add("docker.io/anyscale/ray-ml", "2.7.0", MOVED)
+
+    outcome = scene.warm(cause=Cause("manual"))
+
+    assert outcome.details["digest"] == MOVED.digest != before
+
+
+def test_a_tag_of_a_repository_that_people_push_to_is_asked_for_each_time(scene: Scene) -> None:
+    image = "us-central1-docker.pkg.dev/demo/apps/model"
+    scene.repositories.states[APPS] = RepositoryState(is_docker_remote=False)
+    scene.registry.add(image, "1", Image((2_000_000_000,), build="one"))
+    scene.warm(f"{image}:1")
+    scene.registry.add(image, "1", MOVED)
+
+    outcome = scene.warm(f"{image}:1")
+
+    assert outcome.details["digest"] == MOVED.digest
+    assert len(scene.cluster.jobs) == 2
+
+
+def test_a_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) -> None:
+    scene.cluster.fail("patch_job", TransientError("unavailable"))
+    with pytest.raises(TransientError):
+        scene.warm()
+    scene.cluster.mend()
+
+    outcome = scene.warm()
+
+    assert "remembered" not in outcome.details
+    assert outcome.details["resumed"] == list(scene.cluster.jobs)
+
+
+def test_a_dry_run_remembers_no_job() -> None:
+    scene = Scene(dry_run=True)
+    scene.cluster.place(make_node("gpu-1"))
+
+    outcomes = [scene.warm(), scene.warm()]
+
+    assert all(outcome.details["would_create"] for outcome in outcomes)
+
+
+def test_a_memory_forgets_after_its_time() -> None:
+    now = [0.0]
+    memory = Memory[str](60.0, now=lambda: now[0])
+    memory.keep("key", "value")
+
+    now[0] = 59.9
+    assert memory.recall("key") == "value"
+    now[0] = 60.0
+    assert memory.recall("key") is None
+
+
+def test_a_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembering, "_MAX_KEPT", 3)
+    memory = Memory[int](60.0)
+
+    for number in range(5):
+        memory.keep(number, number)
+
+    assert [memory.recall(number) for number in range(5)] == [None, None, 2, 3, 4]
+
+
+def test_deliveries_about_one_image_find_out_once() -> None:
+    turnstile, memory = Turnstile(), Memory[int](60.0)
+    looks: list[int] = []
+    together = threading.Barrier(8)
+
+    def deliver(number: int) -> int | None:
+        together.wait(TIMEOUT_S)
+        with turnstile.passing("image"):
+            if memory.recall("image") is None:
+                looks.append(number)
+                memory.keep("image", number)
+            return memory.recall("image")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = set(pool.map(deliver, range(8)))
+
+    assert len(looks) == 1
+    assert answers == set(looks)
+
+
+def test_who_hangs_holds_up_others_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembering, "_PATIENCE_S", 0.01)
+    turnstile = Turnstile()
+
+    with turnstile.passing("image"), ThreadPoolExecutor(1) as pool:
+
+        def pass_by() -> str:
+            with turnstile.passing("image"):
+                return "passed"
+
+        assert pool.submit(pass_by).result(TIMEOUT_S) == "passed"
