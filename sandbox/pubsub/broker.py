@@ -103,6 +103,18 @@ class Broker:
                 for wire in messages
             ]
 
+    def save(self) -> Callable[[], None]:
+        """Return what forgets all that is published from now on, as far as nobody took it."""
+        with self.changed:
+            messages = {name: list(topic.messages) for name, topic in self.topics.items()}
+
+        def restore() -> None:
+            with self.changed:
+                for name, topic in self.topics.items():
+                    topic.messages[:] = messages.get(name, [])
+
+        return restore
+
     def take(self, subscription: Subscription, limit: int, lease_s: float) -> list[Lease]:
         """Lease up to ``limit`` messages of a subscription for ``lease_s`` real seconds."""
         with self.changed:
