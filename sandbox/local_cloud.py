@@ -239,7 +239,8 @@ class LocalCloud(Services):
 
     def save(self) -> Callable[[], None]:
         """Return what puts a frozen cloud back as it is now."""
-        parts: list[Any] = [self.clock, self.kubernetes, self.artifact_registry, self.logging]
+        parts: list[Any] = [self.clock, self.catalogue, self.kubernetes, self.logging]
+        parts.append(self.artifact_registry)
         parts += [] if self.pubsub is None else [self.pubsub]
         restored = [part.save() for part in parts]
 

@@ -1,5 +1,6 @@
 """Topics and subscriptions: what was published, and who still waits for it."""
 
+import copy
 import itertools
 import threading
 import time
@@ -107,9 +108,11 @@ class Broker:
         """Return what forgets all that is published from now on, as far as nobody took it."""
         with self.changed:
             messages = {name: list(topic.messages) for name, topic in self.topics.items()}
+            ids = copy.copy(self._ids)
 
         def restore() -> None:
             with self.changed:
+                self._ids = copy.copy(ids)
                 for name, topic in self.topics.items():
                     topic.messages[:] = messages.get(name, [])
 
