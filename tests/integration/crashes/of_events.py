@@ -99,6 +99,7 @@ def a_cluster_is_swept(world: World) -> Delivery:
     prove(world)
     for number in range(2):
         world.deploy(f"due-{number}", world.add_image(f"team/due-{number}"), replicas=0)
+    world.deploy("first", world.add_image("team/first", "ghcr.io"), replicas=0)
     newer = Image((1_000_000, 309_000_000), build="newer")
     world.cloud.catalogue.move_tag("docker.io/team/bypassing", "1", newer)
     world.advance(2)
@@ -114,8 +115,9 @@ def a_warmup_waited_for_too_long(world: World) -> Delivery:
     return world.tick(world.cloud.cluster, config)
 
 
-@scenario("scheduled_sweep", "renewed", "prewarming")
+@scenario("scheduled_sweep", "renewed", "prewarming", follows=True)
 def prewarmed_images_are_renewed_and_new_ones_begun(world: World) -> Delivery:
+    world.delete_deployments()
     for name in ("old", "older"):
         image = world.push_image(name)
         world.deploy(name, image, replicas=0)
@@ -126,11 +128,26 @@ def prewarmed_images_are_renewed_and_new_ones_begun(world: World) -> Delivery:
     return world.tick(world.cloud.cluster, PREWARM)
 
 
-@scenario("scheduled_sweep", "due")
+@scenario("scheduled_sweep")
 def the_facts_of_what_was_prewarmed_are_written(world: World) -> Delivery:
+    world.delete_deployments()
     for name in ("old", "older"):
         image = world.push_image(name)
         world.deploy(name, image, replicas=0)
         world.deliver(world.ask(image, PREWARM))
+    world.advance(READY_HOURS)
+    return world.tick(world.cloud.cluster, PREWARM)
+
+
+@scenario("scheduled_sweep", "left_out", "due", follows=True)
+def what_could_not_be_prewarmed_makes_room(world: World) -> Delivery:
+    world.delete_deployments()
+    switches = world.cloud.artifact_registry.switches
+    switches.prewarm_error = "a layer is too large"
+    image = world.push_image("broken")
+    world.deploy("broken", image, replicas=0)
+    world.deliver(world.ask(image, PREWARM))
+    switches.prewarm_error = None
+    world.deploy("huge", world.push_image("huge", 100_000_000_001), replicas=0)
     world.advance(READY_HOURS)
     return world.tick(world.cloud.cluster, PREWARM)

@@ -22,13 +22,22 @@ the soak.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from sandbox.local_cloud import ROOT
+from shared.domain.facts import EventName
+from shared.workflows.launching import Launch
 from tests.integration.crashes import of_events, of_references
+from tests.integration.crashes.rights import find_rights, right_of
 from tests.integration.crashes.runs import Runs
 from tests.integration.crashes.scenarios import SCENARIOS, Scenario, make_history
 from tests.integration.crashes.worlds import World
+
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/main.py"))
+DISCOVERY = {"kubernetes GET /apis"}
+"""What everybody may call who is let in."""
 
 pytestmark = pytest.mark.integration
 
@@ -82,6 +91,34 @@ def test_a_scenario_is_what_it_is_meant_to_be(run: Prepare, scenario: Scenario) 
     missing = [each for each in scenario.says if not recording.line.get(each)]
     assert recording.line["disposition"] == scenario.disposition, recording.line
     assert not missing, recording.line
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_right_of_a_function_is_used_in_a_scenario(run: Prepare, function: str) -> None:
+    """A workflow that no scenario knows calls what none calls, for which it needs a right."""
+    own = [scenario for scenario in SCENARIOS if scenario.function == function]
+
+    used = {right_of(call) for scenario in own for call in run(scenario).recording.calls}
+
+    assert used - DISCOVERY == find_rights(function)
+
+
+def test_every_kind_of_fact_is_written_in_a_scenario(run: Prepare) -> None:
+    facts = [
+        fact for scenario in SCENARIOS for fact in run(scenario).recording.state["facts"].values()
+    ]
+
+    assert {fact["event"] for fact in facts} == set(get_args(EventName))
+
+
+def test_every_end_of_a_launch_is_met_in_a_scenario(run: Prepare) -> None:
+    launched = [each for each in SCENARIOS if each.function == "image_reference"]
+    ends = set(get_args(Launch.__annotations__["result"]))
+
+    met = {key for scenario in launched for key in run(scenario).recording.line} & ends
+
+    # What is too small is ignored, and a dry run does nothing that could be done twice.
+    assert met == ends - {"too_small", "would_create"}
 
 
 @every_scenario

@@ -124,9 +124,9 @@ class World:
         self.cloud.catalogue.add(f"{registry}/{name}", "1", image)
         return f"{registry}/{name}:1"
 
-    def push_image(self, name: str) -> str:
+    def push_image(self, name: str, size: int = MEDIUM) -> str:
         """Push an image to a repository of the project's own, and return its reference."""
-        image = Image((1_000_000, MEDIUM - 1_000_000), build=name)
+        image = Image((1_000_000, size - 1_000_000), build=name)
         digest = self.cloud.artifact_registry.push(f"{APPS}/{name}", "1", image)
         self.digests[f"{APPS}/{name}:1"] = digest
         return f"{APPS}/{name}:1"
@@ -169,6 +169,12 @@ class World:
             if annotation(each, "image") != but:
                 name = each["metadata"]["name"]
                 self.api.delete("jobs.batch", name, "prestream", user=ADMIN)
+
+    def delete_deployments(self) -> None:
+        """Let nothing be in use."""
+        for each in self.api.list("deployments.apps", NAMESPACE):
+            name = each["metadata"]["name"]
+            self.api.delete("deployments.apps", name, NAMESPACE, user=DEV)
 
     def advance(self, hours: float) -> None:
         """Let time pass."""
