@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 
@@ -31,13 +32,29 @@ class Clock:
             self._moved += by
             self._changed.notify_all()
 
+    def freeze(self) -> None:
+        """Let no more time pass, but for what ``advance`` adds."""
+        with self._changed:
+            self._moved = self.now() - self._origin
+            self.scale = 0.0
+
+    def save(self) -> Callable[[], None]:
+        """Return what moves a clock that is frozen back to this moment."""
+        moved = self._moved
+
+        def restore() -> None:
+            with self._changed:
+                self._moved = moved
+
+        return restore
+
     def wait_until(self, due: datetime, stop: threading.Event | None = None) -> bool:
         """Wait until the sandbox's time is ``due``; return False if ``stop`` was set before."""
         with self._changed:
             while (left := (due - self.now()).total_seconds()) > 0:
                 if stop is not None and stop.is_set():
                     return False
-                self._changed.wait(min(left / self.scale, 0.1))
+                self._changed.wait(min(left / self.scale, 0.1) if self.scale else 0.1)
         return stop is None or not stop.is_set()
 
     def sleep(self, seconds: float, stop: threading.Event | None = None) -> bool:

@@ -102,6 +102,16 @@ class CloudLogging:
         complete = [self._complete(entry, {}) for entry in entries]
         self._append(complete)
 
+    def save(self) -> Callable[[], None]:
+        """Return what leaves no entries but those that are there now."""
+        entries = list(self.entries)
+
+        def restore() -> None:
+            with self._lock:
+                self.entries[:] = entries
+
+        return restore
+
     def wait_for(
         self, matches: Callable[[Mapping[str, Any]], bool], timeout_s: float
     ) -> dict[str, Any] | None:

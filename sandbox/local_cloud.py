@@ -70,9 +70,10 @@ class Services:
         config: str = "",
         pubsub_address: str | None = None,
         kubeconfig: Path | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.clock = Clock(scale)
-        self.faults = Faults()
+        self.faults = Faults() if faults is None else faults
         self.catalogue = demo_catalogue()
         self.cache = StreamingCache(self.clock)
         self.pubsub = None if pubsub_address else PubsubServer(self.clock, self.faults)
@@ -181,9 +182,15 @@ class LocalCloud(Services):
     """The services with a GKE cluster of their own, whose logs are routed as at Google."""
 
     def __init__(
-        self, *, scale: float = 60.0, config: str = "", pubsub_address: str | None = None
+        self,
+        *,
+        scale: float = 60.0,
+        config: str = "",
+        pubsub_address: str | None = None,
+        faults: Faults | None = None,
     ) -> None:
-        super().__init__(scale=scale, config=config, pubsub_address=pubsub_address)
+        super().__init__(scale=scale, config=config, pubsub_address=pubsub_address, faults=faults)
+        self._is_frozen = False
         self.kubernetes = KubernetesServer(self.clock, self.faults)
         self.gke = GkeCluster(
             self.kubernetes,
@@ -215,9 +222,33 @@ class LocalCloud(Services):
 
     def stop(self) -> None:
         """Stop everything, and remove what was written."""
-        self.gke.stop()
+        if not self._is_frozen:
+            self.gke.stop()
         super().stop()
         self.kubernetes.stop()
+
+    def freeze(self) -> None:
+        """
+        Let time and the cluster stand still, for good; the services go on to answer.
+
+        What happens from now on is what a test or a function does, so ``save`` can undo it.
+        """
+        self.gke.stop()
+        self.clock.freeze()
+        self._is_frozen = True
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts a frozen cloud back as it is now."""
+        parts: list[Any] = [self.clock, self.catalogue, self.kubernetes, self.logging]
+        parts.append(self.artifact_registry)
+        parts += [] if self.pubsub is None else [self.pubsub]
+        restored = [part.save() for part in parts]
+
+        def restore() -> None:
+            for each in restored:
+                each()
+
+        return restore
 
     def apply_manifests(self) -> None:
         """Apply the project's own manifests to the cluster, as an administrator would."""

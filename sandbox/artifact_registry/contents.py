@@ -1,7 +1,7 @@
 """What lies in the repositories: manifests, tags and blobs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -33,6 +33,9 @@ class _Package:
     manifests: dict[str, StoredManifest] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
+
+    def copy(self) -> "_Package":
+        return _Package(dict(self.manifests), dict(self.tags), dict(self.blobs))
 
 
 class Contents:
@@ -102,6 +105,17 @@ class Contents:
             for stored in self.manifests(name)
             if stored.manifest.platform is not None
         )
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts everything back as it is now."""
+        with self._lock:
+            saved = {name: package.copy() for name, package in self._packages.items()}
+
+        def restore() -> None:
+            with self._lock:
+                self._packages = {name: package.copy() for name, package in saved.items()}
+
+        return restore
 
     def clear(self, repository_name: str) -> None:
         """Forget everything in a repository."""

@@ -1,8 +1,8 @@
 """Prewarmed artifacts: put into a region's streaming cache without any node."""
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -124,6 +124,17 @@ class Prewarming:
                 for artifact in self._artifacts.values()
                 if artifact.name.package.repository_name == repository
             ]
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts all artifacts back as they are now."""
+        with self._lock:
+            saved = {key: replace(artifact) for key, artifact in self._artifacts.items()}
+
+        def restore() -> None:
+            with self._lock:
+                self._artifacts = {key: replace(artifact) for key, artifact in saved.items()}
+
+        return restore
 
     def _named(self, repository: str, request: Mapping[str, Any]) -> ArtifactName:
         text = request.get("tag") or request.get("version")

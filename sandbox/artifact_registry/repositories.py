@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox.artifact_registry import validation
@@ -112,6 +112,17 @@ class Repositories:
         with self._lock:
             self.get(name)
             self._stored[name] = repository
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts all repositories back as they are now."""
+        with self._lock:
+            stored, pending = dict(self._stored), dict(self._pending)
+
+        def restore() -> None:
+            with self._lock:
+                self._stored, self._pending = dict(stored), dict(pending)
+
+        return restore
 
     def delete(self, name: str) -> dict[str, Any]:
         """

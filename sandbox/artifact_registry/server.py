@@ -1,6 +1,7 @@
 """Artifact Registry as a whole: one socket for the REST API and for the registry API."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, Self
 
 import flask
@@ -46,8 +47,8 @@ class ArtifactRegistry:
         self._repositories = Repositories(clock, self.switches, self._operations)
         self._contents = Contents()
         self._puller = Puller(clock, self.switches, self._repositories, self._contents, catalogue)
-        prewarming = Prewarming(clock, self.switches, self._contents, cache, self._stopped)
-        self._server = HttpServer(self._app(faults, catalogue, prewarming))
+        self._prewarming = Prewarming(clock, self.switches, self._contents, cache, self._stopped)
+        self._server = HttpServer(self._app(faults, catalogue, self._prewarming))
 
     @property
     def address(self) -> str:
@@ -77,6 +78,21 @@ class ArtifactRegistry:
         """Stop answering, and close the socket."""
         self._stopped.set()
         self._server.stop()
+
+    def prewarmed(self, repository: str) -> list[dict[str, Any]]:
+        """List what is prewarmed of a repository, as the REST API describes it."""
+        return self._prewarming.list(repository)
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts repositories, their contents and what is prewarmed back as it is now."""
+        parts = (self._repositories, self._contents, self._prewarming)
+        restored = [part.save() for part in parts]
+
+        def restore() -> None:
+            for each in restored:
+                each()
+
+        return restore
 
     def push(self, name: str, tag: str, image: Image) -> str:
         """

@@ -1,6 +1,7 @@
 """The registries upstream of Artifact Registry, and how each of them behaves."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sandbox.catalogue.images import Blob, Image, Manifest
@@ -67,6 +68,9 @@ class _Repository:
     images: dict[str, Image] = field(default_factory=dict)
     """By the digest that a tag resolves to; an image outlives the tag that moved on."""
 
+    def copy(self) -> "_Repository":
+        return _Repository(dict(self.tags), dict(self.images))
+
 
 class Catalogue:
     """
@@ -101,6 +105,17 @@ class Catalogue:
             digest = repository.tags.pop(tag)
             if digest not in repository.tags.values():
                 del repository.images[digest]
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts all images and tags back as they are now; moods stay."""
+        with self._lock:
+            saved = {name: each.copy() for name, each in self._repositories.items()}
+
+        def restore() -> None:
+            with self._lock:
+                self._repositories = {name: each.copy() for name, each in saved.items()}
+
+        return restore
 
     def require_credentials(self, registry: str, username: str, secret_version: str) -> None:
         """Refuse everyone who does not log in so; who does has no limit."""

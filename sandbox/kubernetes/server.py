@@ -1,6 +1,6 @@
 """The API server on a socket of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import flask
@@ -73,6 +73,10 @@ class KubernetesServer:
     def on_audit(self, listener: AuditListener) -> None:
         """Call ``listener`` with the record of each write, made or refused, from now on."""
         self._engine.audit.add_listener(listener)
+
+    def save(self) -> Callable[[], None]:
+        """Return what puts all objects back as they are now; nobody may watch across that."""
+        return self._engine.cluster.store.save()
 
     def compact(self) -> None:
         """Forget the history: older watches and continue tokens are answered with 410."""

@@ -136,6 +136,28 @@ class Store:
         if revision < self._forgotten:
             raise expired(f"too old resource version: {revision} ({self._forgotten})")
 
+    def save(self) -> Callable[[], None]:
+        """
+        Return what puts everything back as it is now.
+
+        Nobody may watch across that: what is put back is told to no listener.
+        """
+        with self.lock:
+            revision, uids = self.revision, set(self._uids)
+            objects = {resource: dict(named) for resource, named in self._objects.items()}
+            dependents = {uid: set(names) for uid, names in self._dependents.items()}
+
+        def restore() -> None:
+            with self.lock:
+                self.revision, self._uids = revision, set(uids)
+                self._objects.clear()
+                self._objects.update({name: dict(named) for name, named in objects.items()})
+                self._dependents.clear()
+                self._dependents.update({uid: set(names) for uid, names in dependents.items()})
+                self.compact()
+
+        return restore
+
     def compact(self) -> None:
         """Forget the history, as etcd does every five minutes."""
         with self.lock:

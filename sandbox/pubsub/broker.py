@@ -1,5 +1,6 @@
 """Topics and subscriptions: what was published, and who still waits for it."""
 
+import copy
 import itertools
 import threading
 import time
@@ -102,6 +103,20 @@ class Broker:
                 self._accept(topic, bytes(wire.data), dict(wire.attributes), str(wire.ordering_key))
                 for wire in messages
             ]
+
+    def save(self) -> Callable[[], None]:
+        """Return what forgets all that is published from now on, as far as nobody took it."""
+        with self.changed:
+            messages = {name: list(topic.messages) for name, topic in self.topics.items()}
+            ids = copy.copy(self._ids)
+
+        def restore() -> None:
+            with self.changed:
+                self._ids = copy.copy(ids)
+                for name, topic in self.topics.items():
+                    topic.messages[:] = messages.get(name, [])
+
+        return restore
 
     def take(self, subscription: Subscription, limit: int, lease_s: float) -> list[Lease]:
         """Lease up to ``limit`` messages of a subscription for ``lease_s`` real seconds."""

@@ -87,6 +87,10 @@ class PubsubServer:
         with self._broker.changed:
             return list(self._broker.topics[topic].messages)
 
+    def save(self) -> Callable[[], None]:
+        """Return what forgets all that is published from now on, as far as nobody took it."""
+        return self._broker.save()
+
     def settled(self, timeout_s: float) -> bool:
         """
         Wait until no subscription has an outstanding or scheduled message.

@@ -23,6 +23,12 @@ class ReferenceRequest:
     """``os/architecture``; None where the placement's or the default one is meant."""
     cause: Cause = field(default_factory=Cause)
     force: bool = False
+    forced_by: str | None = None
+    """
+    Id of the message that asked with ``force``; None where that is the message that carries this.
+
+    What is published again of it keeps the id, so that publishing twice is warming once.
+    """
 
     @property
     def overrides_rules(self) -> bool:
@@ -38,6 +44,8 @@ class ReferenceRequest:
             body["placement"] = self.placement.as_json()
         if self.platform is not None:
             body["platform"] = self.platform
+        if self.forced_by is not None:
+            body["forced_by"] = self.forced_by
         return body | {"cause": self.cause.as_json(), "force": self.force}
 
     @property

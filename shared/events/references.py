@@ -33,6 +33,7 @@ class _Wire(msgspec.Struct):
     platform: str | None = None
     cause: _WireCause | None = None
     force: bool = False
+    forced_by: str | None = None
 
 
 def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
@@ -66,4 +67,5 @@ def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
         platform=wire.platform,
         cause=Cause(cause.kind, cause.id, cause.resource),
         force=wire.force,
+        forced_by=(wire.forced_by or message.message_id) if wire.force else None,
     )

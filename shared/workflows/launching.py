@@ -193,7 +193,7 @@ class Launcher:
         """Return the name that the warmup of this period has, whether it stands or not."""
         key = self._key(cluster, order, target)
         if order.request.force:
-            key = replace(key, forced_by=order.message_id)
+            key = replace(key, forced_by=order.request.forced_by or order.message_id)
         return key.job_name(order.source.image)
 
     def earlier_names(self, cluster: ClusterName, order: Order, target: Target) -> list[JobName]:

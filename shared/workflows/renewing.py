@@ -44,6 +44,8 @@ class Renewal:
         default_factory=lambda: defaultdict(dict)
     )
     """By project: each has a storage of its own."""
+    _useless: list[PrewarmOrder] = field(default_factory=list)
+    """Failed, and in the way of what has no room."""
     _renewed: list[str] = field(default_factory=list)
     _begun: list[str] = field(default_factory=list)
     _left_out: list[str] = field(default_factory=list)
@@ -119,8 +121,21 @@ class Renewal:
                 yield from wishes[each.key].requests
             for each in plan.failed:
                 if plan.left_out:
-                    self._make_room(wishes[each.key].order)
+                    self._useless.append(wishes[each.key].order)
                 yield from wishes[each.key].requests
+
+    def make_room(self) -> None:
+        """
+        Forget what failed and may count, where something has no room.
+
+        Once its requests are published: what is forgotten looks as if it had never been tried.
+
+        Raises:
+            TransientError: Artifact Registry is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        for order in self._useless:
+            self._forget(order)
 
     def as_details(self) -> dict[str, Any]:
         """Return what the sweep's line says of it."""
@@ -168,8 +183,7 @@ class Renewal:
             return
         yield from wish.requests
 
-    def _make_room(self, order: PrewarmOrder) -> None:
-        """Forget what failed: it is of no use, and may count."""
+    def _forget(self, order: PrewarmOrder) -> None:
         try:
             self.prewarming.api.remove(order.version, location=order.location)
         except PrewarmRefusedError as refusal:

@@ -151,7 +151,9 @@ class Sweeping:
         images = self._group(sweep, inventory)
         due = self._publish(self._find_due(sweep, images, inventory.running))
         # Once all is known that is wanted: not everything may have room.
-        due += 0 if renewal is None else self._publish(renewal.carry_out())
+        if renewal is not None:
+            due += self._publish(renewal.carry_out())
+            renewal.make_room()
         self._report_bypasses(sweep, inventory)
         if inquiry.failure is not None and not inquiry.was_answered:
             raise inquiry.failure

@@ -106,6 +106,14 @@ def test_a_forced_message_that_is_delivered_twice_warms_once(scene: Scene) -> No
     assert len(scene.cluster.jobs) == 2
 
 
+def test_a_forced_message_that_is_published_again_twice_warms_once(scene: Scene) -> None:
+    scene.warm()
+    for copy in ("message-3", "message-4"):
+        scene.warm(force=True, forced_by="message-2", message_id=copy)
+
+    assert len(scene.cluster.jobs) == 2
+
+
 def test_a_job_that_succeeded_is_not_made_again(scene: Scene) -> None:
     scene.warm()
     (name,) = scene.cluster.jobs

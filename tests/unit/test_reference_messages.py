@@ -33,12 +33,12 @@ FULL = {
 }
 
 
-def make_message(data: bytes) -> PubsubMessage:
-    return PubsubMessage("1", datetime(2026, 1, 1, tzinfo=UTC), data)
+def make_message(data: bytes, message_id: str = "1") -> PubsubMessage:
+    return PubsubMessage(message_id, datetime(2026, 1, 1, tzinfo=UTC), data)
 
 
-def parse(body: Any) -> ReferenceRequest:
-    return parse_reference_request(make_message(json.dumps(body).encode()))
+def parse(body: Any, message_id: str = "1") -> ReferenceRequest:
+    return parse_reference_request(make_message(json.dumps(body).encode(), message_id))
 
 
 def test_a_person_needs_to_name_the_image_only() -> None:
@@ -79,6 +79,18 @@ def test_what_nobody_asked_for_is_not_written() -> None:
         "cause": {"kind": "manual", "id": None, "resource": None},
         "force": False,
     }
+
+
+def test_a_forced_request_knows_the_message_that_asked_when_it_is_published_again() -> None:
+    asked = parse({"image": "nginx", "force": True})
+    again = parse(asked.as_json(), message_id="message-2")
+
+    assert asked.forced_by is not None
+    assert again.forced_by == asked.forced_by
+
+
+def test_only_a_forced_request_tells_who_asked() -> None:
+    assert "forced_by" not in parse({"image": "nginx", "forced_by": "message-1"}).as_json()
 
 
 def test_attributes_repeat_what_a_subscription_filters_by() -> None:

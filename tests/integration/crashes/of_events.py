@@ -1,0 +1,153 @@
+"""Scenarios of pull_event, and of scheduled_sweep."""
+
+from typing import Any
+
+from sandbox.catalogue.images import Image
+from sandbox.messaging import GKE_EVENTS
+from tests.integration.crashes.of_references import READY_HOURS
+from tests.integration.crashes.scenarios import (
+    BYPASSING,
+    DENIED,
+    DENIED_WARMUP,
+    DONE,
+    FAILED,
+    HOPELESS,
+    PREWARM,
+    is_pull_of_used,
+    is_stream,
+    scenario,
+)
+from tests.integration.crashes.worlds import ADMIN, HUB, Delivery, World
+
+
+def let_one_wait(world: World) -> None:
+    """Let a warmup wait for the end of one that goes on no longer."""
+    world.deliver(world.ask(world.add_image("team/waiting")))
+    for running in (HOPELESS, DENIED_WARMUP):
+        name = world.job(running)["metadata"]["name"]
+        world.api.delete("jobs.batch", name, "prestream", user=ADMIN)
+
+
+def prove(world: World, *failures: int) -> None:
+    """Let a mirror be proven, and be counted against."""
+    data: dict[str, Any] = {"data": {"docker.io": HUB}}
+    world.api.patch("configmaps", "proven-mirrors", data, "prestream", user=ADMIN)
+    for number in failures:
+        world.deliver(world.told_of_failure(DENIED[number]))
+
+
+# What nodes and Jobs report.
+
+
+@scenario("pull_event", "fact", "resumed", "proven")
+def a_warmup_is_complete(world: World) -> Delivery:
+    let_one_wait(world)
+    return world.told_of_end(DONE)
+
+
+@scenario("pull_event", "fact", "resumed")
+def a_warmup_has_failed(world: World) -> Delivery:
+    let_one_wait(world)
+    return world.told_of_end(FAILED)
+
+
+@scenario("pull_event", "fact")
+def a_pod_pulled_an_image(world: World) -> Delivery:
+    return world.told(GKE_EVENTS, is_pull_of_used)
+
+
+@scenario("pull_event", "fact")
+def a_node_streams_an_image(world: World) -> Delivery:
+    return world.told(GKE_EVENTS, is_stream)
+
+
+@scenario("pull_event", "ended")
+def a_warmups_pull_cannot_succeed(world: World) -> Delivery:
+    return world.told_of_failure(HOPELESS)
+
+
+@scenario("pull_event", disposition="ignored")
+def a_pod_could_not_pull_from_a_proven_mirror(world: World) -> Delivery:
+    prove(world)
+    return world.told_of_failure(DENIED[0])
+
+
+@scenario("pull_event", "distrusted")
+def three_pods_could_not_pull_from_a_proven_mirror(world: World) -> Delivery:
+    prove(world, 0, 1)
+    return world.told_of_failure(DENIED[2])
+
+
+@scenario("pull_event", "distrusted", "ended")
+def a_warmup_is_the_third_that_could_not_pull(world: World) -> Delivery:
+    prove(world, 0, 1)
+    return world.told_of_failure(DENIED_WARMUP)
+
+
+# The schedule.
+
+
+@scenario("scheduled_sweep", "published")
+def the_schedule_ticks(world: World) -> Delivery:
+    return world.tick()
+
+
+@scenario("scheduled_sweep", "due", "reported", "resumed", "moved", "bypassed")
+def a_cluster_is_swept(world: World) -> Delivery:
+    world.deliver(world.ask(BYPASSING))
+    let_one_wait(world)
+    prove(world)
+    for number in range(2):
+        world.deploy(f"due-{number}", world.add_image(f"team/due-{number}"), replicas=0)
+    world.deploy("first", world.add_image("team/first", "ghcr.io"), replicas=0)
+    newer = Image((1_000_000, 309_000_000), build="newer")
+    world.cloud.catalogue.move_tag("docker.io/team/bypassing", "1", newer)
+    world.advance(2)
+    return world.tick(world.cloud.cluster)
+
+
+@scenario("scheduled_sweep", "removed")
+def a_warmup_waited_for_too_long(world: World) -> Delivery:
+    world.delete_jobs(but=HOPELESS)
+    config = "{period_hours: 48, max_running: 1}"
+    world.deliver(world.ask(world.add_image("team/late"), config))
+    world.advance(49)
+    return world.tick(world.cloud.cluster, config)
+
+
+@scenario("scheduled_sweep", "renewed", "prewarming", follows=True)
+def prewarmed_images_are_renewed_and_new_ones_begun(world: World) -> Delivery:
+    world.delete_deployments()
+    for name in ("old", "older"):
+        image = world.push_image(name)
+        world.deploy(name, image, replicas=0)
+        world.deliver(world.ask(image, PREWARM))
+    world.advance(60)
+    for name in ("new", "newer"):
+        world.deploy(name, world.push_image(name), replicas=0)
+    return world.tick(world.cloud.cluster, PREWARM)
+
+
+@scenario("scheduled_sweep")
+def the_facts_of_what_was_prewarmed_are_written(world: World) -> Delivery:
+    world.delete_deployments()
+    for name in ("old", "older"):
+        image = world.push_image(name)
+        world.deploy(name, image, replicas=0)
+        world.deliver(world.ask(image, PREWARM))
+    world.advance(READY_HOURS)
+    return world.tick(world.cloud.cluster, PREWARM)
+
+
+@scenario("scheduled_sweep", "left_out", "due", follows=True)
+def what_could_not_be_prewarmed_makes_room(world: World) -> Delivery:
+    world.delete_deployments()
+    switches = world.cloud.artifact_registry.switches
+    switches.prewarm_error = "a layer is too large"
+    image = world.push_image("broken")
+    world.deploy("broken", image, replicas=0)
+    world.deliver(world.ask(image, PREWARM))
+    switches.prewarm_error = None
+    world.deploy("huge", world.push_image("huge", 100_000_000_001), replicas=0)
+    world.advance(READY_HOURS)
+    return world.tick(world.cloud.cluster, PREWARM)

@@ -1,0 +1,108 @@
+"""What a scenario is, and the history that all of them share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.messaging import GKE_EVENTS
+from tests.integration.crashes.worlds import HUB, TIMEOUT_S, Delivery, World
+from tests.integration.warmup_jobs import is_finished
+
+DONE = "docker.io/team/done:1"
+"""Its warmup is complete, and nobody was told."""
+FAILED = "docker.io/team/failed:1"
+"""Its warmup failed, and nobody was told."""
+HOPELESS = "docker.io/team/hopeless:1"
+"""Its warmup runs, and its node cannot pull it."""
+USED = "docker.io/team/used:1"
+"""A pod pulled it from the mirror."""
+BYPASSING = "docker.io/team/bypassing:1"
+"""A pod pulled it from its upstream."""
+DENIED = tuple(f"docker.io/team/denied-{number}:1" for number in range(3))
+"""Pods that could not pull them, as the mirror refuses them."""
+DENIED_WARMUP = "docker.io/team/denied-warmup:1"
+"""Its warmup runs, and its node may not pull it."""
+
+PREWARM = "{period_hours: 8760, max_running: 1, ladder: [prewarm-api, gpu-node, any-node]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A delivery to a function in a world that was made ready for it."""
+
+    name: str
+    function: str
+    prepare: Callable[[World], Delivery]
+    says: tuple[str, ...]
+    """Fields that its line has if it is not disturbed: the scenario is what it is meant to be."""
+    disposition: str = "handled"
+    follows: bool = False
+    """Whether the references that it publishes are delivered as well, each as often as it came."""
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(
+    function: str, *says: str, disposition: str = "handled", follows: bool = False
+) -> Callable[[Callable[[World], Delivery]], Callable[[World], Delivery]]:
+    """Register a scenario: what makes the world ready, and returns the delivery."""
+
+    def register(prepare: Callable[[World], Delivery]) -> Callable[[World], Delivery]:
+        name = prepare.__name__.replace("_", " ")
+        SCENARIOS.append(Scenario(name, function, prepare, says, disposition, follows))
+        return prepare
+
+    return register
+
+
+def make_history(world: World) -> None:
+    """Let happen what scenarios begin with, on simulated nodes, and let the world stand still."""
+    cloud = world.cloud
+    config = "{period_hours: 8760, max_running: 9}"
+    for image in (DONE, FAILED, HOPELESS, USED, BYPASSING, *DENIED, DENIED_WARMUP):
+        world.add_image(image.removeprefix("docker.io/").removesuffix(":1"))
+    with (
+        world.refusing("HEAD .*/(failed|hopeless)/", 404),
+        world.refusing("HEAD .*/denied-", 403),
+    ):
+        world.deliver(world.ask(DONE, config))
+        world.told_of_end(DONE)
+        world.deliver(world.ask(FAILED, config))
+        world.told_of_failure(FAILED)
+        world.patch_job(FAILED, {"spec": {"activeDeadlineSeconds": 1}})
+        world.told_of_end(FAILED)
+        world.deploy("used", f"{HUB}/team/used:1")
+        world.deploy("bypassing", BYPASSING)
+        for number, image in enumerate(DENIED):
+            world.deploy(f"denied-{number}", f"{HUB}/team/denied-{number}:1")
+            world.told_of_failure(image)
+        assert cloud.gke.wait_for(
+            lambda: all(_runs(world, name) for name in ("used", "bypassing")),
+            TIMEOUT_S,
+        )
+        world.deliver(world.ask(HOPELESS, config))
+        world.told_of_failure(HOPELESS)
+        world.deliver(world.ask(DENIED_WARMUP, config))
+        world.told_of_failure(DENIED_WARMUP)
+        world.told(GKE_EVENTS, is_pull_of_used)
+        world.told(GKE_EVENTS, is_stream)
+    assert cloud.router.flush(TIMEOUT_S)
+    cloud.freeze()
+    assert is_finished(world.job(DONE))
+    assert not is_finished(world.job(HOPELESS))
+
+
+def _runs(world: World, app: str) -> bool:
+    pods = world.api.list("pods", "ml", label_selector=f"app={app}")
+    return bool(pods) and all(pod["status"].get("phase") == "Running" for pod in pods)
+
+
+def is_pull_of_used(entry: object) -> bool:
+    """Whether an entry tells that the pod pulled its image."""
+    text = str(entry)
+    return "'Pulled'" in text and "Successfully pulled" in text and "/team/used" in text
+
+
+def is_stream(entry: object) -> bool:
+    """Whether an entry tells that a node streams an image."""
+    return "'ImageStreaming'" in str(entry)

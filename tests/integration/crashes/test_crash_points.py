@@ -1,0 +1,182 @@
+"""
+A delivery is killed at each of its calls, and comes again: the world ends the same.
+
+Each scenario is first delivered undisturbed; the services note the calls that arrive, whatever
+they are. Then, with the world put back, the delivery is disturbed at each of them in turn:
+
+- *killed before a call*: the process gets SIGKILL when the call has arrived, before it does
+  anything. For all that outlives the process this is also the moment *after the call before it
+  was done, and answered*: so the moments between all calls are covered, the first and the last.
+- *killed before the acknowledgement*: all is done, and Pub/Sub does not hear of it.
+- *an answer that is lost*: the call is done, and its connection closed. The process lives on,
+  does what it does about that, and gets the message again if it did not acknowledge it: the same
+  process, which may remember what it believes, or a fresh one.
+
+After a kill the same message comes to a process that never served. Nothing here is random, and
+no call is listed: one that somebody adds is found by the first delivery.
+
+Killed between two reads a delivery leaves the same world as at the write that comes next. So the
+writes (whatever is not known to read only) are struck in every run of the tests, and all calls in
+the soak.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sandbox.local_cloud import ROOT
+from shared.domain.facts import EventName
+from shared.workflows.launching import Launch
+from tests.integration.crashes import of_events, of_references
+from tests.integration.crashes.rights import find_rights, right_of
+from tests.integration.crashes.runs import Runs
+from tests.integration.crashes.scenarios import SCENARIOS, Scenario, make_history
+from tests.integration.crashes.worlds import World
+
+FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/main.py"))
+DISCOVERY = {"kubernetes GET /apis"}
+"""What everybody may call who is let in."""
+
+pytestmark = pytest.mark.integration
+
+MODULES = (of_references, of_events)
+"""They register their scenarios when they are imported."""
+
+
+@pytest.fixture(scope="module")
+def world(archives: Path, deployed_python: Path) -> Iterator[World]:
+    """One cloud with a history in it, which stands still."""
+    made = World(archives, deployed_python)
+    try:
+        made.start()
+        make_history(made)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def run(world: World) -> Callable[[Scenario], Runs]:
+    """Prepare a scenario, and deliver it undisturbed, once."""
+    begin = world.cloud.save()
+    known: dict[str, Runs] = {}
+
+    def prepare(scenario: Scenario) -> Runs:
+        if scenario.name not in known:
+            begin()
+            known[scenario.name] = Runs(world, scenario)
+        return known[scenario.name]
+
+    return prepare
+
+
+Prepare = Callable[[Scenario], Runs]
+
+every_scenario = pytest.mark.parametrize(
+    "scenario", [pytest.param(each, id=f"{each.function}: {each.name}") for each in SCENARIOS]
+)
+
+
+how_it_comes_again = pytest.mark.parametrize(
+    "is_fresh", [False, True], ids=["same process", "fresh process"]
+)
+
+
+@every_scenario
+def test_a_scenario_is_what_it_is_meant_to_be(run: Prepare, scenario: Scenario) -> None:
+    recording = run(scenario).recording
+
+    missing = [each for each in scenario.says if not recording.line.get(each)]
+    assert recording.line["disposition"] == scenario.disposition, recording.line
+    assert not missing, recording.line
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_right_of_a_function_is_used_in_a_scenario(run: Prepare, function: str) -> None:
+    """A workflow that no scenario knows calls what none calls, for which it needs a right."""
+    own = [scenario for scenario in SCENARIOS if scenario.function == function]
+
+    used = {right_of(call) for scenario in own for call in run(scenario).recording.calls}
+
+    assert used - DISCOVERY == find_rights(function)
+
+
+def test_every_kind_of_fact_is_written_in_a_scenario(run: Prepare) -> None:
+    facts = [
+        fact for scenario in SCENARIOS for fact in run(scenario).recording.state["facts"].values()
+    ]
+
+    assert {fact["event"] for fact in facts} == set(get_args(EventName))
+
+
+def test_every_end_of_a_launch_is_met_in_a_scenario(run: Prepare) -> None:
+    launched = [each for each in SCENARIOS if each.function == "image_reference"]
+    ends = set(get_args(Launch.__annotations__["result"]))
+
+    met = {key for scenario in launched for key in run(scenario).recording.line} & ends
+
+    # What is too small is ignored, and a dry run does nothing that could be done twice.
+    assert met == ends - {"too_small", "would_create"}
+
+
+@every_scenario
+def test_a_delivery_that_is_killed_at_a_write_ends_well_when_it_comes_again(
+    run: Prepare, scenario: Scenario
+) -> None:
+    runs = run(scenario)
+
+    kill(runs, runs.recording.number_writes())
+
+
+@every_scenario
+@how_it_comes_again
+def test_a_delivery_that_misses_the_answer_to_a_write_ends_well(
+    run: Prepare, scenario: Scenario, *, is_fresh: bool
+) -> None:
+    runs = run(scenario)
+
+    lose_answers(runs, runs.recording.number_writes(), is_fresh=is_fresh)
+
+
+@pytest.mark.soak
+@every_scenario
+def test_a_delivery_that_is_killed_at_any_call_ends_well_when_it_comes_again(
+    run: Prepare, scenario: Scenario
+) -> None:
+    runs = run(scenario)
+
+    kill(runs, runs.recording.numbers)
+
+
+@pytest.mark.soak
+@every_scenario
+@how_it_comes_again
+def test_a_delivery_that_misses_any_answer_ends_well(
+    run: Prepare, scenario: Scenario, *, is_fresh: bool
+) -> None:
+    runs = run(scenario)
+
+    lose_answers(runs, runs.recording.numbers, is_fresh=is_fresh)
+
+
+def kill(runs: Runs, numbers: Iterable[int]) -> None:
+    """Kill the delivery before each of these calls, and before its acknowledgement."""
+    calls = runs.recording.calls
+    troubles = {f"before {n}. {calls[n - 1]}": runs.kill_before(n) for n in numbers}
+    troubles["before the acknowledgement"] = runs.kill_before_acknowledgement()
+    check(troubles)
+
+
+def lose_answers(runs: Runs, numbers: Iterable[int], *, is_fresh: bool) -> None:
+    """Lose the answer to each of these calls."""
+    calls = runs.recording.calls
+    check({f"{n}. {calls[n - 1]}": runs.lose_answer(n, is_fresh=is_fresh) for n in numbers})
+
+
+def check(troubles: Mapping[str, list[str]]) -> None:
+    """Fail if the world ended differently somewhere, and say where and how."""
+    lines = [f"{place}\n    {line}" for place, found in troubles.items() for line in found]
+    if lines:
+        pytest.fail("\n".join(lines), pytrace=False)
