@@ -60,8 +60,8 @@ class RegistryClient:
 
         Raises:
             RegistryRefusalError: The registry, or the upstream behind it, answered 4xx.
-            InvalidManifestError: The answer is no manifest that can be streamed, or not the one
-                that the reference's digest names.
+            DamagedManifestError: The answer is no JSON, or not what its digest names.
+            InvalidManifestError: It is no manifest that can be streamed.
             TransientError: No answer in time, or 5xx.
             ConfigurationError: There are no credentials to ask with.
         """
