@@ -39,11 +39,15 @@ def google_errors(action: str) -> Iterator[None]:
     with IMPORTING:
         from google.api_core import exceptions as api
         from google.auth import exceptions as auth
+        from google.protobuf import json_format
 
     try:
         yield
     except api.GoogleAPIError as exc:
         raise _from_api(action, exc) from exc
+    except json_format.Error as exc:
+        # Something on the way answered in the service's stead, or cut its answer.
+        raise TransientError(f"cannot {action}: the answer cannot be read: {exc}") from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
     except OSError as exc:
