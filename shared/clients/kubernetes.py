@@ -80,13 +80,10 @@ class KubernetesCluster:
         """
         Merge a patch into a Job; return False if it is gone or changed meanwhile.
 
-        A patch that names ``metadata.resourceVersion`` takes effect on that version only.
+        A patch that names ``metadata.resourceVersion`` takes effect on that version only. One
+        that names none is in conflict only where others keep writing: it may succeed later.
         """
-        try:
-            self._call("PATCH", self._job(name), body=patch)
-        except (_ConflictError, _NotFoundError):
-            return False
-        return True
+        return self._patch(self._job(name), patch)
 
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None:
         """Delete a Job and its pods, if it is still the one with that uid, or of that version."""
@@ -167,11 +164,7 @@ class KubernetesCluster:
 
         A patch that names ``metadata.resourceVersion`` takes effect on that version only.
         """
-        try:
-            self._call("PATCH", self._config_map(name), body=patch)
-        except (_ConflictError, _NotFoundError):
-            return False
-        return True
+        return self._patch(self._config_map(name), patch)
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""
@@ -197,6 +190,17 @@ class KubernetesCluster:
             return self._call("GET", path)
         except _NotFoundError:
             return None
+
+    def _patch(self, path: str, patch: Mapping[str, Any]) -> bool:
+        try:
+            self._call("PATCH", path, body=patch)
+        except _NotFoundError:
+            return False
+        except _ConflictError:
+            if "resourceVersion" in (patch.get("metadata") or {}):
+                return False
+            raise
+        return True
 
     def _list(self, path: str, selectors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         query = {name: value for name, value in selectors.items() if value}
