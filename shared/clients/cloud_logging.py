@@ -3,7 +3,8 @@
 import functools
 from typing import Any
 
-from shared.clients.errors import TIMEOUT, google_errors
+from shared.clients.errors import google_errors
+from shared.clients.timeouts import TIMEOUT
 from shared.clients.vendors import IMPORTING
 from shared.domain.facts import Fact
 from shared.errors import InvalidEventError

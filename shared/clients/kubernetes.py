@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, kubernetes_errors
+from shared.clients.errors import TRANSIENT_STATUSES, kubernetes_errors
+from shared.clients.timeouts import READ_RETRIES, TIMEOUT
 from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import ClusterName
 from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
@@ -39,7 +40,7 @@ def make_configuration() -> Any:
         from kubernetes.client import Configuration
 
     configuration = Configuration()
-    configuration.retries = urllib3.Retry(total=1, respect_retry_after_header=False)
+    configuration.retries = urllib3.Retry(total=READ_RETRIES, respect_retry_after_header=False)
     return configuration
 
 

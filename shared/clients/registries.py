@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.clients.errors import TRANSIENT_STATUSES, request_errors
 from shared.clients.sessions import make_session
+from shared.clients.timeouts import RPC_TIMEOUT_S, TIMEOUT
 from shared.domain.allowances import Allowance
 from shared.domain.manifests import (
     ACCEPT,
