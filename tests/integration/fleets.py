@@ -1,16 +1,19 @@
 """Several instances of each function in one local cloud, and what became of each message."""
 
+import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+from google.pubsub_v1.types import PubsubMessage
 
 from sandbox.function_process import FunctionProcess, Line
 from sandbox.kubernetes.api import Watch
 from sandbox.load_balancer import LoadBalancer
-from sandbox.local_cloud import LocalCloud
+from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import DEAD_LETTERS, TRIGGERS
 from sandbox.pubsub.messages import Message
 from tests.integration.pipelines import ADMIN, BACK_OFF, Pipeline
@@ -74,6 +77,14 @@ class Fleet(Pipeline):
         super().stop()
         for balancer in self._balancers:
             balancer.stop()
+
+    def publish_all(self, topic: str, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Publish many messages, a hundred at a time."""
+        messages = [PubsubMessage(data=json.dumps(entry).encode()) for entry in entries]
+        for start in range(0, len(messages), 100):
+            self._publisher.publish(
+                topic=f"projects/{PROJECT}/topics/{topic}", messages=messages[start : start + 100]
+            )
 
     def read_lines(self) -> None:
         """Read what the instances wrote since the last look."""
