@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEPLOYED := build/deployed
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test check check-terraform bench archives schema lock format clean
+.PHONY: help demo picture test soak check check-terraform bench archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -43,6 +43,10 @@ build/demo/results.jsonl:
 
 test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+soak: $(VENV)/installed $(DEPLOYED)/installed archives ## the long runs, under faults and load; figures in build/soak.json
+	@rm -f build/soak.json
+	@$(BIN)/python -m pytest -q -m soak tests
 
 check: $(VENV)/installed ## format, lint, types, import contracts, Terraform
 	@$(BIN)/ruff format --check .

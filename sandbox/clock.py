@@ -62,6 +62,28 @@ class Clock:
         return self.wait_until(self.now() + timedelta(seconds=seconds), stop)
 
 
+class SkewedClock(Clock):
+    """A service's own clock, which goes as another does, and may be ahead of it or behind."""
+
+    def __init__(self, right: Clock) -> None:
+        super().__init__(right.scale)
+        self.skew = timedelta()
+        """How far it is ahead; negative where it is behind."""
+        self._right = right
+
+    def now(self) -> datetime:
+        """Return what time the service takes it to be."""
+        return self._right.now() + self.skew
+
+    def advance(self, by: timedelta) -> None:
+        """Move the clock that this one follows."""
+        self._right.advance(by)
+
+    def wait_until(self, due: datetime, stop: threading.Event | None = None) -> bool:
+        """Wait until the service takes it to be ``due``, as its clock is now."""
+        return self._right.wait_until(due - self.skew, stop)
+
+
 def format_time(moment: datetime) -> str:
     """
     Format a time as Google's APIs do, with microseconds.

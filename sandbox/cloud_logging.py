@@ -12,12 +12,12 @@ import flask
 
 from sandbox.clock import Clock, format_time
 from sandbox.faults import Faults
+from sandbox.http_faults import apply_faults
 from sandbox.http_server import (
     ApiError,
     HttpServer,
     answer_api_errors,
     api_fault,
-    apply_faults,
     read_json,
 )
 from sandbox.log_filters import parse_filter
@@ -72,7 +72,7 @@ class CloudLogging:
         self._matches = matches
         self._lock = threading.Condition()
         app = flask.Flask(__name__)
-        apply_faults(app, faults, "logging", api_fault)
+        apply_faults(app, faults, "logging", api_fault, clock)
         answer_api_errors(app)
         app.post("/v2/entries:write")(self._serve_write)
         app.post("/v2/entries:list")(self._serve_list)

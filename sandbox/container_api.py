@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.clock import Clock, format_time
 from sandbox.faults import Faults
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault, apply_faults
+from sandbox.http_faults import apply_faults
+from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault
 
 _VERSION = "1.33.5-gke.1080000"
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -33,7 +34,7 @@ class ContainerApi:
         self._clock = clock
         self._lock = threading.Lock()
         app = flask.Flask(__name__)
-        apply_faults(app, faults, "container", api_fault)
+        apply_faults(app, faults, "container", api_fault, clock)
         answer_api_errors(app)
         collection = "/v1/projects/<project>/locations/<location>/clusters"
         app.get(collection)(self._list)

@@ -2,9 +2,20 @@
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from sandbox.fault_patterns import Occasion, Pattern
+
+Damage = Literal["cut", "truncated", "mistyped", "emptied"]
+"""
+What becomes of a service's own answer on its way.
+
+``cut``: the connection ends in the middle of the body. ``truncated``: half of the body, as if
+it were all. ``mistyped``: all of it, by another media type. ``emptied``: no body.
+"""
 
 
 @dataclass(slots=True)
@@ -30,39 +41,74 @@ class Fault:
     """Whether the call takes effect although its answer is the fault: a lost answer."""
     times: int | None = None
     """How many calls are hit before the fault ends; None for all."""
+    content: bytes | None = None
+    """Body of the answer where that is no JSON: what something on the way answers."""
+    damage: Damage | None = None
+    """The call takes effect, and its own answer is damaged; a gRPC client gets none."""
+    when: Pattern | None = None
+    """Which of the calls are hit; None for each."""
+    hits: int = 0
+    """How many calls were hit so far."""
+
+    @property
+    def takes_effect(self) -> bool:
+        """Whether a call that it hits does what it should all the same."""
+        return self.applied or self.damage is not None
+
+
+@dataclass(slots=True)
+class _Standing:
+    """A fault that is switched on, and the calls that it was asked about."""
+
+    fault: Fault
+    calls: int = 0
+    repeats: Counter[str] = field(default_factory=Counter)
+
+    def hits(self, call: str) -> bool:
+        """Whether the fault hits a call of its service, which it counts."""
+        fault = self.fault
+        if not re.search(fault.call, call):
+            return False
+        if fault.when is None:
+            return True
+        self.calls += 1
+        self.repeats[call] += 1
+        return fault.when(Occasion(call, self.calls, self.repeats[call]))
 
 
 class Faults:
     """The faults that are switched on; the services ask it at each call."""
 
     def __init__(self) -> None:
-        self._faults: list[Fault] = []
+        self._standing: list[_Standing] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
         """Switch a fault on, and return it so that it can be removed."""
         with self._lock:
-            self._faults.append(fault)
+            self._standing.append(_Standing(fault))
         return fault
 
     def remove(self, fault: Fault) -> None:
         """Switch a fault off."""
         with self._lock:
-            self._faults = [other for other in self._faults if other is not fault]
+            self._standing = [each for each in self._standing if each.fault is not fault]
 
     def clear(self) -> None:
         """Switch all faults off."""
         with self._lock:
-            self._faults.clear()
+            self._standing.clear()
 
     def hit(self, service: str, call: str) -> Fault | None:
-        """Return the fault that hits a call, counting it."""
+        """Return the fault that hits a call, counting it; of several the one added first."""
         with self._lock:
-            for fault in self._faults:
-                if fault.service == service and re.search(fault.call, call):
+            for standing in self._standing:
+                fault = standing.fault
+                if fault.service == service and standing.hits(call):
+                    fault.hits += 1
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times <= 0:
-                            self._faults.remove(fault)
+                            self._standing.remove(standing)
                     return fault
         return None

@@ -3,18 +3,14 @@
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from sandbox.faults import Fault, Faults
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
+from sandbox.faults import Fault
 
 _STATUSES = {
     400: "INVALID_ARGUMENT",
@@ -58,6 +54,10 @@ class _Handler(WSGIRequestHandler):
             super().finish()
         self.server.open_connections.discard(self.connection)
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin an answer, without a date: the service writes its own, which may be wrong."""
+        self.send_response_only(code, message)
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
         """Keep the terminal quiet."""
 
@@ -87,8 +87,12 @@ class HttpServer:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        self.drop_connections()
+
+    def drop_connections(self) -> None:
+        """End all connections, with what is under way on them."""
         for connection in tuple(self._server.open_connections):
-            _shut(connection)
+            shut(connection)
 
 
 class ApiError(Exception):
@@ -151,61 +155,8 @@ def api_fault(fault: Fault) -> flask.Response:
     return ApiError(fault.status, "a fault that the sandbox was told to have").response()
 
 
-def apply_faults(
-    app: flask.Flask,
-    faults: Faults,
-    service: str | Callable[[], str],
-    error: Callable[[Fault], flask.Response],
-) -> None:
-    """
-    Ask ``faults`` at each request, and answer with ``error(fault)`` where one hits.
-
-    ``service`` is its name, or tells it from the current request. ``error`` writes the
-    service's own form of an error. A fault whose call is applied lets the request take effect,
-    and replaces its answer.
-    """
-
-    @app.before_request
-    def _before() -> flask.Response | None:
-        query = flask.request.query_string.decode()
-        path = flask.request.path + (f"?{query}" if query else "")
-        name = service if isinstance(service, str) else service()
-        fault = faults.hit(name, f"{flask.request.method} {path}")
-        if fault is None:
-            return None
-        if fault.stall_s:
-            time.sleep(fault.stall_s)
-        if fault.applied:
-            flask.g.fault = fault
-            return None
-        return _answer(fault, error)
-
-    @app.after_request
-    def _after(response: flask.Response) -> flask.Response:
-        fault: Fault | None = flask.g.pop("fault", None)
-        return response if fault is None else _answer(fault, error)
-
-
-def _answer(fault: Fault, error: Callable[[Fault], flask.Response]) -> flask.Response:
-    if fault.status == 0:
-        return _NoAnswer(status=0)
-    response = error(fault)
-    response.headers.update(fault.headers)
-    return response
-
-
-class _NoAnswer(flask.Response):
-    """Ends the connection when it would be written, after all that an application does."""
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        """Shut the connection; what follows cannot be written any more."""
-        _shut(environ["werkzeug.socket"])
-        return super().__call__(environ, start_response)
-
-
-def _shut(connection: socket.socket) -> None:
+def shut(connection: socket.socket) -> None:
+    """End a connection, also one that somebody reads from."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -13,7 +13,7 @@ import yaml
 
 from sandbox.artifact_registry.server import ArtifactRegistry
 from sandbox.catalogue.demo import demo_catalogue
-from sandbox.clock import Clock
+from sandbox.clock import Clock, SkewedClock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.container_api import ContainerApi
 from sandbox.faults import Faults
@@ -74,14 +74,20 @@ class Services:
     ) -> None:
         self.clock = Clock(scale)
         self.faults = Faults() if faults is None else faults
+        self.clocks: dict[str, SkewedClock] = {
+            service: SkewedClock(self.clock)
+            for service in ("pubsub", "artifact-registry", "logging", "container", "kubernetes")
+        }
+        """Each service's own; that of ``kubernetes`` is the API server's, not the nodes'."""
+        clocks = self.clocks
         self.catalogue = demo_catalogue()
         self.cache = StreamingCache(self.clock)
-        self.pubsub = None if pubsub_address else PubsubServer(self.clock, self.faults)
+        self.pubsub = None if pubsub_address else PubsubServer(clocks["pubsub"], self.faults)
         self.artifact_registry = ArtifactRegistry(
-            self.clock, self.faults, self.catalogue, self.cache
+            clocks["artifact-registry"], self.faults, self.catalogue, self.cache
         )
-        self.logging = CloudLogging(self.clock, self.faults)
-        self.container = ContainerApi(self.clock, self.faults)
+        self.logging = CloudLogging(clocks["logging"], self.faults)
+        self.container = ContainerApi(clocks["container"], self.faults)
         self.functions: dict[str, FunctionProcess] = {}
         self._kubeconfig = kubeconfig
         self._pubsub_address = pubsub_address or (self.pubsub.address if self.pubsub else "")
@@ -191,7 +197,7 @@ class LocalCloud(Services):
     ) -> None:
         super().__init__(scale=scale, config=config, pubsub_address=pubsub_address, faults=faults)
         self._is_frozen = False
-        self.kubernetes = KubernetesServer(self.clock, self.faults)
+        self.kubernetes = KubernetesServer(self.clocks["kubernetes"], self.faults)
         self.gke = GkeCluster(
             self.kubernetes,
             self.clock,

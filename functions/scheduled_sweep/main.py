@@ -8,13 +8,14 @@ from cloudevents.http import CloudEvent
 
 from shared.clients.clusters import ClusterDirectory
 from shared.clients.endpoints import Endpoints
+from shared.clients.timeouts import SWEEP_S
 from shared.domain.ages import TOO_OLD, is_too_old
 from shared.domain.clusters import ClusterName, UnknownClusterError
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.ticks import Tick
 from shared.events.pubsub import PubsubMessage
 from shared.events.ticks import parse_tick
-from shared.runtime.handlers import event_handler
+from shared.runtime.handlers import timed_handler
 from shared.runtime.logs import configure_logs
 from shared.settings import Settings, load_settings
 from shared.workflows.spreading import find_watched
@@ -23,7 +24,7 @@ from shared.workflows.sweeping import Sweeping
 configure_logs(os.environ)
 
 
-@event_handler
+@timed_handler(SWEEP_S)
 def handle_scheduled_sweep(event: CloudEvent) -> Outcome:
     """Sweep the cluster that the tick names, or send a tick for each that is watched."""
     message = PubsubMessage.from_cloud_event(event)

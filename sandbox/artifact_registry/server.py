@@ -23,7 +23,8 @@ from sandbox.catalogue.images import Image
 from sandbox.catalogue.upstreams import Catalogue
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault, apply_faults
+from sandbox.http_faults import apply_faults
+from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault
 from sandbox.streaming_cache import StreamingCache
 
 
@@ -124,7 +125,7 @@ class ArtifactRegistry:
             PrewarmingApi(self._clock, repositories, operations, prewarming).blueprint(),
         ):
             app.register_blueprint(blueprint)
-        apply_faults(app, faults, _service, _fault)
+        apply_faults(app, faults, _service, _fault, self._clock)
         answer_api_errors(app)
         app.register_error_handler(HTTPException, _unserved)
         return app

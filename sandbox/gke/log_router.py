@@ -5,11 +5,13 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Self
 
 from sandbox.clock import Clock
 from sandbox.gke.audit_entries import make_audit_entry
 from sandbox.gke.event_entries import Cluster, LogLine, make_event_entry, make_line_entry
+from sandbox.gke.held_entries import HeldEntries
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.kubernetes.bodies import Body
 from sandbox.log_filters import parse_filter
@@ -20,6 +22,8 @@ Publish = Callable[[str, bytes, dict[str, str]], None]
 
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 2.0
+_HOLD_POLL_S = 0.02
+"""How soon it is seen that what is held is due, while nothing else comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,9 @@ class LogRouter:
     """
     Makes LogEntries and publishes each once for each sink that wants it.
 
-    One thread does it, so that entries keep their order; what cannot be published is tried
-    again until it can, or until the router is stopped. ``store`` gets every entry.
+    One thread does it, so that entries keep their order, but for those that are held back; what
+    cannot be published is tried again until it can, or until the router is stopped. ``store``
+    gets every entry.
     """
 
     def __init__(
@@ -53,6 +58,13 @@ class LogRouter:
         """Entries that are stored, and lost on their way to every sink."""
         self.duplicate: Matches | None = None
         """Entries that every sink publishes twice."""
+        self.delay: Matches | None = None
+        """Entries that are held back for ``hold_s``, so that later ones overtake them."""
+        self.fold: Matches | None = None
+        """Events that are held likewise; what is alike among them becomes one, of a series."""
+        self.hold_s = 60.0
+        """Seconds of the sandbox's clock."""
+        self._held = HeldEntries()
         self._cluster = Cluster(project, location, cluster)
         self._clock = clock
         self._publish = publish
@@ -104,17 +116,42 @@ class LogRouter:
         self._entries.put(entry)
 
     def _run(self) -> None:
-        while (entry := self._entries.get()) is not None and not self._stopped.is_set():
-            if self._store is not None:
-                self._store(entry)
-            if self.lose is None or not self.lose(entry):
-                self._send(entry)
-            with self._settled:
-                self._open -= 1
-                self._settled.notify_all()
+        while not self._stopped.is_set():
+            try:
+                entry = self._entries.get(timeout=_HOLD_POLL_S if self._held else None)
+            except queue.Empty:
+                pass
+            else:
+                if entry is None:
+                    return
+                self._take(entry)
+            for held in self._held.release(self._clock.now()):
+                self._send(held)
+                self._settle()
+
+    def _take(self, entry: Entry) -> None:
+        """Store an entry, and send it, hold it or lose it."""
+        if self._store is not None:
+            self._store(entry)
+        due = self._clock.now() + timedelta(seconds=self.hold_s)
+        if _matches(self.lose, entry):
+            self._settle()
+        elif _matches(self.delay, entry):
+            self._held.delay(entry, due)
+        elif "involvedObject" in (entry.get("jsonPayload") or ()) and _matches(self.fold, entry):
+            if not self._held.fold(entry, due):
+                self._settle()
+        else:
+            self._send(entry)
+            self._settle()
+
+    def _settle(self) -> None:
+        with self._settled:
+            self._open -= 1
+            self._settled.notify_all()
 
     def _send(self, entry: Entry) -> None:
-        times = 2 if self.duplicate is not None and self.duplicate(entry) else 1
+        times = 2 if _matches(self.duplicate, entry) else 1
         data = json.dumps(entry).encode()
         attributes = {"logging.googleapis.com/timestamp": entry["timestamp"]}
         for sink, wanted in self._sinks:
@@ -132,3 +169,7 @@ class LogRouter:
                 delay_s = min(delay_s * 2, _RETRY_MOST_S)
             else:
                 return
+
+
+def _matches(matches: Matches | None, entry: Entry) -> bool:
+    return matches is not None and matches(entry)

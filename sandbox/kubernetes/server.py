@@ -1,13 +1,16 @@
 """The API server on a socket of its own."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Self
 
 import flask
 
 from sandbox.clock import Clock
-from sandbox.faults import Faults
-from sandbox.http_server import HttpServer, apply_faults
+from sandbox.fault_patterns import within
+from sandbox.faults import Fault, Faults
+from sandbox.http_faults import apply_faults
+from sandbox.http_server import HttpServer
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.audit import AuditListener
@@ -25,12 +28,14 @@ class KubernetesServer:
 
     def __init__(self, clock: Clock, faults: Faults, *, version: str = "v1.36.0") -> None:
         self._engine = engine = assemble(clock)
+        self._clock = clock
+        self._faults = faults
         self.api = Api(engine)
         """The API without the socket."""
         self._tokens = Tokens()
         self._streams = Streams(engine.cluster)
         web = Web(engine, self._tokens, self._streams, version)
-        self._server = HttpServer(_app(web, faults))
+        self._server = HttpServer(_app(web, faults, clock))
 
     def start(self) -> Self:
         """Begin to answer."""
@@ -82,13 +87,27 @@ class KubernetesServer:
         """Forget the history: older watches and continue tokens are answered with 410."""
         self._engine.cluster.store.compact()
 
+    def restart(self, down: timedelta) -> Fault:
+        """
+        Restart the server, which is down for a while of the sandbox's time; its data stays.
 
-def _app(web: Web, faults: Faults) -> flask.Flask:
+        Connections and watches break off, its cache for watches is gone, and requests are
+        answered with 503 until it is back. What runs in the cluster uses the API without the
+        socket, and goes on. Returns the fault that stands for the time that it is down.
+        """
+        fault = self._faults.add(Fault(SERVICE, when=within(self._clock, timedelta(), down)))
+        self.compact()
+        self._streams.end_all()
+        self._server.drop_connections()
+        return fault
+
+
+def _app(web: Web, faults: Faults, clock: Clock) -> flask.Flask:
     app = flask.Flask("kubernetes")
     # A fault that closes the connection is an exception that must reach the socket's server.
     app.config["PROPAGATE_EXCEPTIONS"] = True
     app.url_map.merge_slashes = False
-    apply_faults(app, faults, SERVICE, answer_fault)
+    apply_faults(app, faults, SERVICE, answer_fault, clock)
     app.add_url_rule("/", "root", web.answer, methods=METHODS, defaults={"path": ""})
     app.add_url_rule("/<path:path>", "path", web.answer, methods=METHODS)
     return app

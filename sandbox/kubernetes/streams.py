@@ -38,9 +38,14 @@ class Streams:
         self._open: set[ChangeQueue] = set()
 
     def stop(self) -> None:
-        """End all of them."""
+        """End all of them, and each that is begun later."""
         self._stopped = True
+        self.end_all()
+
+    def end_all(self) -> None:
+        """End those that are open."""
         for changes in tuple(self._open):
+            self._open.discard(changes)
             changes.close()
 
     def open(self, watching: Watching) -> Iterator[bytes]:
@@ -78,7 +83,9 @@ class Streams:
         try:
             yield b""  # The headers go out even while nothing happens.
             yield from first
-            while not self._stopped and (left := end - time.monotonic()) > 0:
+            while (
+                changes in self._open and not self._stopped and (left := end - time.monotonic()) > 0
+            ):
                 change = changes.get(min(left, _POLL_S))
                 event = None if change is None else event_of(change, matches)
                 if event is not None:
@@ -89,6 +96,9 @@ class Streams:
         finally:
             self._open.discard(changes)
             changes.close()
+
+    def _is_open(self, changes: ChangeQueue) -> bool:
+        return changes in self._open and not self._stopped
 
     def _line(self, watching: Watching, event: StoredEvent) -> bytes:
         resource, (kind, stored) = watching.query.resource, event

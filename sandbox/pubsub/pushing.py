@@ -123,7 +123,7 @@ class PushDispatcher:
         if fault is None:
             return self._post(push), None
         self._stopped.wait(fault.stall_s)
-        if fault.applied:
+        if fault.takes_effect:
             return self._post(push), "the answer was lost by a fault"
         return fault.status or None, "lost by a fault"
 

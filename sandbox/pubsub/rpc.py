@@ -74,7 +74,7 @@ class Gate:
         if fault is None:
             return None
         self._stopped.wait(fault.stall_s)
-        if not fault.applied:
+        if not fault.takes_effect:
             _abort(fault, context)
         return fault
 

@@ -7,7 +7,8 @@ The client library speaks REST here as well as to Google, so that a local one ca
 import functools
 from typing import Any
 
-from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.clients.errors import google_errors
+from shared.clients.timeouts import RPC_TIMEOUT_S
 from shared.clients.vendors import IMPORTING
 from shared.domain.repositories import (
     OWNER_LABEL,

@@ -4,7 +4,8 @@ import functools
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from shared.clients.errors import TIMEOUT, google_errors
+from shared.clients.errors import google_errors
+from shared.clients.timeouts import TIMEOUT
 from shared.clients.vendors import IMPORTING
 from shared.errors import InvalidEventError
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.clients.endpoints import Endpoints
-from shared.clients.errors import TIMEOUT, from_status, request_errors
+from shared.clients.errors import from_status, request_errors
 from shared.clients.kubeconfigs import connect_by_kubeconfig
 from shared.clients.kubernetes import KubernetesCluster, make_configuration
+from shared.clients.timeouts import TIMEOUT
 from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
 from shared.domain.node_pools import has_accelerators, is_autopilot, pools_of, streams
@@ -79,7 +80,8 @@ class AccessTokens:
         credentials = self._credentials()
         if not credentials.valid:
             with request_errors("refresh the function's token"):
-                credentials.refresh(Request())
+                # The library itself would wait two minutes.
+                credentials.refresh(functools.partial(Request(), timeout=TIMEOUT))
         configuration.api_key["authorization"] = f"Bearer {credentials.token}"
 
 

@@ -2,22 +2,19 @@
 The vendors' errors, translated to ours; the vendor's own stays as the cause.
 
 Which class a status belongs to follows from whose fault it is (see shared.errors). What is a
-normal answer to a caller (already there, not found) is handled by the client before.
+normal answer to a caller (already there, not found) is handled by the client before. Each call
+begins here, so here it is seen whether a delivery has time left for it.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from shared.clients.timeouts import check_time_left
 from shared.clients.vendors import IMPORTING
 from shared.errors import ConfigurationError, EventError, TransientError
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-TIMEOUT = (3.05, 10.0)
-"""Seconds to connect and to wait for an answer; each delivery ends within seconds."""
-
-RPC_TIMEOUT_S = 10.0
 
 
 def from_status(status: int, message: str) -> EventError:
@@ -33,17 +30,23 @@ def google_errors(action: str) -> Iterator[None]:
     Translate what Google's client libraries raise while doing ``action``.
 
     Raises:
-        TransientError: The service is unavailable or slow, or our quota of it is spent.
+        TransientError: The service is unavailable or slow, or our quota of it is spent; or no
+            time is left.
         ConfigurationError: It refuses our identity, or what we ask for.
     """
     with IMPORTING:
         from google.api_core import exceptions as api
         from google.auth import exceptions as auth
+        from google.protobuf import json_format
 
+    check_time_left(action)
     try:
         yield
     except api.GoogleAPIError as exc:
         raise _from_api(action, exc) from exc
+    except json_format.Error as exc:
+        # Something on the way answered in the service's stead, or cut its answer.
+        raise TransientError(f"cannot {action}: the answer cannot be read: {exc}") from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
     except OSError as exc:
@@ -57,13 +60,14 @@ def request_errors(action: str) -> Iterator[None]:
     Translate what requests and google-auth raise where no answer came at all.
 
     Raises:
-        TransientError: No connection, no answer in time, or half of one.
+        TransientError: No connection, no answer in time, or half of one; or no time left.
         ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
     with IMPORTING:
         import urllib3
         from google.auth import exceptions as auth
 
+    check_time_left(action)
     try:
         yield
     except auth.GoogleAuthError as exc:
@@ -79,13 +83,14 @@ def kubernetes_errors(action: str) -> Iterator[None]:
     Translate what the Kubernetes client raises where no answer came at all.
 
     Raises:
-        TransientError: No connection, no answer in time, or half of one.
+        TransientError: No connection, no answer in time, or half of one; or no time left.
         ConfigurationError: There are no credentials, or they are refused; or an address is none.
     """
     with IMPORTING:
         import urllib3
         from google.auth import exceptions as auth
 
+    check_time_left(action)
     try:
         yield
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:

@@ -6,14 +6,12 @@ from typing import Any
 
 from shared.clients.cloud_logging import LOG_NAME, FactLog
 from shared.clients.errors import google_errors
+from shared.clients.timeouts import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
 from shared.clients.vendors import IMPORTING
 from shared.domain.times import format_time
 
 PAGE_SIZE = 1000
 """The most that Cloud Logging gives at once."""
-
-_PATIENCE_S = 300.0
-"""Reading is limited to 60 pages a minute and project, so that a long log takes waiting."""
 
 
 class FactReader(FactLog):
@@ -24,7 +22,7 @@ class FactReader(FactLog):
         project: str,
         *,
         emulator_host: str | None = None,
-        patience_s: float = _PATIENCE_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """
         Take note of where the log is.
@@ -63,8 +61,8 @@ class FactReader(FactLog):
         }
         retry = Retry(
             predicate=if_exception_type(exceptions.TooManyRequests, exceptions.ServerError),
-            initial=1.0,
-            maximum=30.0,
+            initial=FIRST_PAUSE_S,
+            maximum=LONGEST_PAUSE_S,
             timeout=self._patience_s,
         )
         with google_errors(f"read log {LOG_NAME} of project {self._project}"):

@@ -7,8 +7,9 @@ https://github.com/opencontainers/image-spec/blob/main/config.md
 import json
 from typing import Final
 
-from shared.clients.errors import TIMEOUT, from_status, request_errors
+from shared.clients.errors import from_status, request_errors
 from shared.clients.registries import RegistryClient
+from shared.clients.timeouts import TIMEOUT
 from shared.domain.references import ImageReference
 from shared.domain.untrusted import mapping_of, text_of
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.clients.endpoints import Endpoints
-from shared.clients.errors import TIMEOUT, request_errors
+from shared.clients.errors import request_errors
 from shared.clients.sessions import make_session
+from shared.clients.timeouts import TIMEOUT
 from shared.domain.checks import command
 from shared.domain.readings import Absent, Body, Look, Reading, Service, Unseen
 from shared.domain.untrusted import mapping_of, mappings_of, text_of

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, kubernetes_errors
+from shared.clients.errors import TRANSIENT_STATUSES, kubernetes_errors
+from shared.clients.timeouts import READ_RETRIES, TIMEOUT
 from shared.clients.vendors import IMPORTING
 from shared.domain.clusters import ClusterName
 from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
@@ -39,7 +40,7 @@ def make_configuration() -> Any:
         from kubernetes.client import Configuration
 
     configuration = Configuration()
-    configuration.retries = urllib3.Retry(total=1, respect_retry_after_header=False)
+    configuration.retries = urllib3.Retry(total=READ_RETRIES, respect_retry_after_header=False)
     return configuration
 
 
@@ -80,13 +81,10 @@ class KubernetesCluster:
         """
         Merge a patch into a Job; return False if it is gone or changed meanwhile.
 
-        A patch that names ``metadata.resourceVersion`` takes effect on that version only.
+        A patch that names ``metadata.resourceVersion`` takes effect on that version only. One
+        that names none is in conflict only where others keep writing: it may succeed later.
         """
-        try:
-            self._call("PATCH", self._job(name), body=patch)
-        except (_ConflictError, _NotFoundError):
-            return False
-        return True
+        return self._patch(self._job(name), patch)
 
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None:
         """Delete a Job and its pods, if it is still the one with that uid, or of that version."""
@@ -167,11 +165,7 @@ class KubernetesCluster:
 
         A patch that names ``metadata.resourceVersion`` takes effect on that version only.
         """
-        try:
-            self._call("PATCH", self._config_map(name), body=patch)
-        except (_ConflictError, _NotFoundError):
-            return False
-        return True
+        return self._patch(self._config_map(name), patch)
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
         """Fetch a node; None if it is gone."""
@@ -197,6 +191,17 @@ class KubernetesCluster:
             return self._call("GET", path)
         except _NotFoundError:
             return None
+
+    def _patch(self, path: str, patch: Mapping[str, Any]) -> bool:
+        try:
+            self._call("PATCH", path, body=patch)
+        except _NotFoundError:
+            return False
+        except _ConflictError:
+            if "resourceVersion" in (patch.get("metadata") or {}):
+                return False
+            raise
+        return True
 
     def _list(self, path: str, selectors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         query = {name: value for name, value in selectors.items() if value}

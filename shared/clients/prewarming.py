@@ -8,8 +8,9 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from shared.clients.errors import TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.clients.errors import TRANSIENT_STATUSES, request_errors
 from shared.clients.sessions import make_session
+from shared.clients.timeouts import TIMEOUT
 from shared.domain.prewarming import (
     ArtifactVersion,
     PrewarmedArtifact,

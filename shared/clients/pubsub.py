@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from shared.clients.errors import RPC_TIMEOUT_S, google_errors
+from shared.clients.errors import google_errors
+from shared.clients.timeouts import RPC_TIMEOUT_S
 from shared.clients.vendors import IMPORTING
 
 REFERENCES_TOPIC = "prestream-image-references"

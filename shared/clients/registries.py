@@ -14,8 +14,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.clients.errors import RPC_TIMEOUT_S, TIMEOUT, TRANSIENT_STATUSES, request_errors
+from shared.clients.errors import TRANSIENT_STATUSES, request_errors
 from shared.clients.sessions import make_session
+from shared.clients.timeouts import RPC_TIMEOUT_S, TIMEOUT
 from shared.domain.allowances import Allowance
 from shared.domain.manifests import (
     ACCEPT,
@@ -60,8 +61,8 @@ class RegistryClient:
 
         Raises:
             RegistryRefusalError: The registry, or the upstream behind it, answered 4xx.
-            InvalidManifestError: The answer is no manifest that can be streamed, or not the one
-                that the reference's digest names.
+            DamagedManifestError: The answer is no JSON, or not what its digest names.
+            InvalidManifestError: It is no manifest that can be streamed.
             TransientError: No answer in time, or 5xx.
             ConfigurationError: There are no credentials to ask with.
         """

@@ -334,7 +334,8 @@ def _time(time: datetime | None) -> str | None:
 
 
 def _seconds(seconds: float | None) -> float | None:
-    return None if seconds is None else float(seconds)
+    """Return a duration; None for one that clocks which disagree make negative."""
+    return None if seconds is None or seconds < 0 else float(seconds)
 
 
 def _judged(

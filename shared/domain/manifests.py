@@ -41,6 +41,14 @@ class InvalidManifestError(ValueError):
     """A registry answered something that is no manifest that can be streamed."""
 
 
+class DamagedManifestError(InvalidManifestError):
+    """
+    What came is not what the registry holds: no JSON, or bytes that have another digest.
+
+    A registry takes no such manifest, so something on the way has cut it, or answered instead.
+    """
+
+
 class RegistryRefusalError(Exception):
     """
     A registry answered a request for a manifest with a refusal; whose fault, is to be told.
@@ -134,11 +142,12 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
             None to compute it. The bytes must have it.
 
     Raises:
-        InvalidManifestError: It is neither, or of schema 1, or not what the digest names.
+        DamagedManifestError: It is not what the digest names, or no JSON.
+        InvalidManifestError: It is neither, or of schema 1.
     """
     try:
         known = _identify(body, digest)
-        content = json.loads(body)
+        content = _decode(body)
         return _parse_content(content, media_type.partition(";")[0].strip(), known)
     except InvalidManifestError:
         raise
@@ -148,13 +157,20 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
         raise InvalidManifestError(f"the manifest is malformed: {exc}") from exc
 
 
+def _decode(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as exc:
+        raise DamagedManifestError(f"the manifest is no JSON: {exc}") from exc
+
+
 def _identify(body: bytes, claimed: str | None) -> Digest:
     """Return the digest of a body; a digest that it does not have is not to be trusted."""
     digest = parse_digest(claimed) if claimed else None
     algorithm = digest.partition(":")[0] if digest else "sha256"
     actual = parse_digest(f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
     if digest not in {None, actual}:
-        raise InvalidManifestError(f"its digest is {actual}, not {digest}")
+        raise DamagedManifestError(f"its digest is {actual}, not {digest}")
     return actual
 
 

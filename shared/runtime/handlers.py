@@ -9,6 +9,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from shared.clients.timeouts import DELIVERY_S, limited_to
 from shared.domain.outcomes import Outcome
 from shared.errors import EventError
 
@@ -17,13 +18,26 @@ _logger = logging.getLogger(__name__)
 _MAX_TEXT = 2_000
 
 
-def event_handler(handle: Callable[[CloudEvent], Outcome]) -> Callable[[CloudEvent], None]:
+Handle = Callable[[CloudEvent], Outcome]
+
+
+def event_handler(handle: Handle) -> Callable[[CloudEvent], None]:
     """
     Register a handler, and settle every delivery by how its handling ends.
 
     To return is to acknowledge. Failures are answered with ``abort``: an exception that is let
-    through would be logged a second time.
+    through would be logged a second time. After ``DELIVERY_S`` a delivery calls nobody any more,
+    so that it ends, with its line, before Pub/Sub takes it for lost.
     """
+    return timed_handler(DELIVERY_S)(handle)
+
+
+def timed_handler(limit_s: float) -> Callable[[Handle], Callable[[CloudEvent], None]]:
+    """Register a handler likewise, with a limit of its own."""
+    return functools.partial(_register, limit_s=limit_s)
+
+
+def _register(handle: Handle, *, limit_s: float) -> Callable[[CloudEvent], None]:
 
     @functools.wraps(handle)
     def settle(event: CloudEvent) -> None:
@@ -33,7 +47,8 @@ def event_handler(handle: Callable[[CloudEvent], Outcome]) -> Callable[[CloudEve
             "function": handle.__name__,
         }
         try:
-            outcome = handle(event)
+            with limited_to(limit_s):
+                outcome = handle(event)
         except EventError as exc:
             _log_failure(exc, fields)
             if exc.redeliver:

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from shared.domain.locations import mirror_location
-from shared.domain.manifests import InvalidManifestError, Manifest, RegistryRefusalError
+from shared.domain.manifests import (
+    DamagedManifestError,
+    InvalidManifestError,
+    Manifest,
+    RegistryRefusalError,
+)
 from shared.domain.references import DOCKER_HUB, Digest, ImageReference
 from shared.domain.repositories import (
     RemoteRepository,
@@ -195,6 +200,8 @@ class Mirrors:
     def _fetch(self, reference: ImageReference) -> Manifest:
         try:
             return self._registry.fetch_manifest(reference)
+        except DamagedManifestError as exc:
+            raise TransientError(f"the manifest of {reference} came damaged: {exc}") from exc
         except InvalidManifestError as exc:
             raise ImageError(
                 "pull_failed",

@@ -12,6 +12,7 @@ import google.auth.exceptions
 import pytest
 import requests.exceptions
 import urllib3.exceptions
+from google.protobuf import json_format
 
 from shared.clients.errors import (
     TRANSIENT_STATUSES,
@@ -216,3 +217,8 @@ def test_half_an_answer_is_the_world_s_fault() -> None:
         raise AssertionError
 
     assert isinstance(translate(request_errors, half), TransientError)
+
+
+@pytest.mark.parametrize("error", [json_format.ParseError, json_format.SerializeToJsonError])
+def test_an_answer_that_is_no_message_is_the_world_s_fault(error: type[Exception]) -> None:
+    assert isinstance(translate(google_errors, error("no JSON")), TransientError)

@@ -67,16 +67,20 @@ class Pipeline:
     def start(self, *functions: str) -> Self:
         """Start the cloud with the project's manifests, and these functions; all if none."""
         self.cloud.start()
-        self._channel = grpc.insecure_channel(self.cloud.environ("x")["PUBSUB_EMULATOR_HOST"])
-        self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
-        self._subscriber = SubscriberClient(
-            transport=SubscriberGrpcTransport(channel=self._channel)
-        )
+        self.connect()
         self.cloud.apply_manifests()
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml"}}
         self.api.create("namespaces", body, user=ADMIN)
         self.cloud.serve(self._archives, self._python, functions or None)
         return self
+
+    def connect(self) -> None:
+        """Connect to the cloud's Pub/Sub."""
+        self._channel = grpc.insecure_channel(self.cloud.environ("x")["PUBSUB_EMULATOR_HOST"])
+        self._publisher = PublisherClient(transport=PublisherGrpcTransport(channel=self._channel))
+        self._subscriber = SubscriberClient(
+            transport=SubscriberGrpcTransport(channel=self._channel)
+        )
 
     def stop(self) -> None:
         """Stop everything."""
@@ -86,7 +90,10 @@ class Pipeline:
     def clear(self) -> None:
         """Leave nothing behind that another test would trip over."""
         self.cloud.faults.clear()
-        self.cloud.router.lose = self.cloud.router.duplicate = None
+        router = self.cloud.router
+        router.lose = router.duplicate = router.delay = router.fold = None
+        for clock in self.cloud.clocks.values():
+            clock.skew = timedelta()
         switches = self.cloud.gke.switches
         for left in (switches.runs_on, switches.start_errors, switches.exit_codes):
             left.clear()

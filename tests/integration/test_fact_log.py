@@ -16,7 +16,7 @@ from sandbox.cloud_logging import CloudLogging
 from sandbox.faults import Fault, Faults
 from shared.clients import cloud_logging as module
 from shared.clients.cloud_logging import FactLog
-from shared.clients.errors import TIMEOUT
+from shared.clients.timeouts import TIMEOUT
 from shared.domain.causes import Cause
 from shared.domain.facts import Fact, Subject, WarmupFinished
 from shared.errors import ConfigurationError, InvalidEventError, TransientError

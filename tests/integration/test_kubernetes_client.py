@@ -234,6 +234,17 @@ def test_a_conflict_that_leaves_nothing_is_no_success(
         cluster.create_job(make_warmup(NAME).body())
 
 
+def test_a_patch_of_any_version_that_is_in_conflict_is_a_transient_failure(
+    cluster: KubernetesCluster, faults: Faults
+) -> None:
+    cluster.create_job(make_warmup(NAME).body())
+    faults.add(Fault("kubernetes", "PATCH", 409))
+
+    with pytest.raises(TransientError, match="409"):
+        cluster.patch_job(NAME, {"spec": {"suspend": False}})
+    assert not cluster.patch_job(NAME, {"metadata": {"resourceVersion": "1"}})
+
+
 def test_an_error_that_is_no_status_is_quoted(cluster: KubernetesCluster, faults: Faults) -> None:
     faults.add(Fault("kubernetes", status=502, body={"oops": "a proxy"}))
 

@@ -192,6 +192,11 @@ class TestPayloads:
 
         assert (payload["streamed"], payload["hint"]) == (None, "Do that.")
 
+    def test_no_time_is_told_that_clocks_make_negative(self) -> None:
+        payload = replace(WARMUP, total_seconds=-3552.0).as_fact().payload
+
+        assert payload["total_seconds"] is None
+
     def test_workloads_are_a_list(self) -> None:
         assert MOVED.as_fact().payload["workloads"] == ["ml/trainer"]
         assert BYPASSED.as_fact().payload["workloads"] == ["ml/trainer"]

@@ -13,6 +13,7 @@ from shared.domain.manifests import (
     DOCKER_SCHEMA_1,
     OCI_INDEX,
     OCI_MANIFEST,
+    DamagedManifestError,
     InvalidManifestError,
     Manifest,
     RegistryRefusalError,
@@ -140,6 +141,17 @@ def test_a_digest_that_is_true_is_kept() -> None:
 
     assert parse(body, digest=sha256(body)).digest == sha256(body)
     assert parse(body, digest=sha512).digest == sha512
+
+
+def test_bytes_of_another_digest_came_damaged() -> None:
+    with pytest.raises(DamagedManifestError, match="digest"):
+        parse(image(1), digest=f"sha256:{'1' * 64}")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"schemaVersion": 2, "layers": [{"si'])
+def test_what_is_no_json_came_damaged(body: bytes) -> None:
+    with pytest.raises(DamagedManifestError, match="no JSON"):
+        parse_manifest(body, OCI_MANIFEST, None)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.manifests import InvalidManifestError, RegistryRefusalError
+from shared.domain.manifests import DamagedManifestError, InvalidManifestError, RegistryRefusalError
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, UNKNOWN, Deployment, fails
 
@@ -153,6 +153,11 @@ def test_a_registry_that_is_not_there_is_the_world_s_fault(deployment: Deploymen
 def test_an_answer_that_is_no_manifest_is_the_image_s_fault(deployment: Deployment) -> None:
     with fails("pull_failed", "schema version 1"):
         deployment.answer(InvalidManifestError("the manifest has schema version 1"))()
+
+
+def test_an_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -> None:
+    with pytest.raises(TransientError, match="came damaged"):
+        deployment.answer(DamagedManifestError("the manifest is no JSON"))()
 
 
 # What an index holds

@@ -1,0 +1,290 @@
+"""Every call of a client gives up within its bound, and a delivery within Pub/Sub's deadline."""
+
+import functools
+import inspect
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import werkzeug.exceptions
+import yaml
+from cloudevents.http import CloudEvent
+
+from shared.clients.artifact_registry import ArtifactRegistry
+from shared.clients.cloud_logging import FactLog
+from shared.clients.clusters import AccessTokens, ClusterDirectory
+from shared.clients.endpoints import Endpoints
+from shared.clients.errors import google_errors, kubernetes_errors, request_errors
+from shared.clients.fact_reader import FactReader
+from shared.clients.image_configs import ImageConfigs
+from shared.clients.inspection import Inspector
+from shared.clients.kubernetes import KubernetesCluster
+from shared.clients.prewarming import PrewarmingClient
+from shared.clients.pubsub import TopicPublisher
+from shared.clients.registries import RegistryClient
+from shared.clients.timeouts import DELIVERY_S, LONGEST_CALL_S, SWEEP_S, limited_to
+from shared.domain.clusters import ClusterName
+from shared.domain.facts import StreamObserved, Subject
+from shared.domain.prewarming import ArtifactVersion
+from shared.domain.readings import Look, Unseen
+from shared.domain.references import Digest, parse_reference
+from shared.domain.repositories import RemoteRepository, RepositoryName
+from shared.domain.requests import Cause
+from shared.domain.ticks import Tick
+from shared.errors import TransientError
+from shared.runtime.handlers import timed_handler
+from tests.contract.terraform_files import MODULE, find_block, read_local
+
+SMALL_S = 0.05
+PATIENCE_S = 20.0
+"""What a call may take here at the very most: far more than its bound, and no reader waits so."""
+
+CLIENTS: tuple[type, ...] = (
+    ArtifactRegistry,
+    ClusterDirectory,
+    FactLog,
+    FactReader,
+    ImageConfigs,
+    Inspector,
+    KubernetesCluster,
+    PrewarmingClient,
+    RegistryClient,
+    TopicPublisher,
+)
+
+DIGEST = Digest(f"sha256:{'5f2d' * 16}")
+NAME = ClusterName("demo", "us-central1", "gpu")
+REPOSITORY = RepositoryName("demo", "us-central1", "dockerhub-mirror")
+REMOTE = RemoteRepository(REPOSITORY, "docker.io", None, None, 90)
+IMAGE = parse_reference("us-central1-docker.pkg.dev/demo/apps/tool:1")
+VERSION = ArtifactVersion(REPOSITORY, "team/tool", DIGEST, "linux/amd64")
+SUBJECT = Subject(image="tool:1", mirror=None, digest=DIGEST, cluster=str(NAME), cause=Cause())
+FACT = StreamObserved(
+    subject=SUBJECT,
+    at=datetime(2026, 1, 1, tzinfo=UTC),
+    node="n",
+    layers=1,
+    streamed_layers=1,
+    text="",
+).as_fact()
+REQUEST = Tick(str(NAME))
+LOOK = Look("container", "v1/projects/demo", "demo", "p", "r")
+
+CALLS: dict[str, Callable[[Any], object]] = {
+    "ArtifactRegistry.create_repository": lambda c: c.create_repository(REMOTE),
+    "ArtifactRegistry.fetch_repository": lambda c: c.fetch_repository(REPOSITORY),
+    "ArtifactRegistry.update_credentials": lambda c: c.update_credentials(REMOTE),
+    "ClusterDirectory.connect": lambda c: c.connect(NAME),
+    "ClusterDirectory.list_clusters": lambda c: c.list_clusters("demo"),
+    "FactLog.write": lambda c: c.write(FACT),
+    "FactReader.read": lambda c: list(c.read(datetime(2026, 1, 1, tzinfo=UTC))),
+    "FactReader.write": lambda c: c.write(FACT),
+    "ImageConfigs.fetch_manifest": lambda c: c.fetch_manifest(IMAGE),
+    "ImageConfigs.fetch_platform_of": lambda c: c.fetch_platform_of(IMAGE, DIGEST),
+    "Inspector.read": lambda c: c.read(LOOK),
+    "KubernetesCluster.create_job": lambda c: c.create_job({}),
+    "KubernetesCluster.delete_job": lambda c: c.delete_job("j", "u"),
+    "KubernetesCluster.fetch_config_map": lambda c: c.fetch_config_map("m"),
+    "KubernetesCluster.fetch_group_versions": lambda c: c.fetch_group_versions(),
+    "KubernetesCluster.fetch_job": lambda c: c.fetch_job("j"),
+    "KubernetesCluster.fetch_node": lambda c: c.fetch_node("n"),
+    "KubernetesCluster.fetch_object": lambda c: c.fetch_object("v1", "pods", "p", "ml"),
+    "KubernetesCluster.list_events": lambda c: list(c.list_events("")),
+    "KubernetesCluster.list_jobs": lambda c: list(c.list_jobs("")),
+    "KubernetesCluster.list_nodes": lambda c: list(c.list_nodes()),
+    "KubernetesCluster.list_objects": lambda c: list(c.list_objects("v1", "pods")),
+    "KubernetesCluster.list_pods": lambda c: list(c.list_pods("")),
+    "KubernetesCluster.patch_config_map": lambda c: c.patch_config_map("m", {}),
+    "KubernetesCluster.patch_job": lambda c: c.patch_job("j", {}),
+    "KubernetesCluster.review_access": lambda c: c.review_access({}),
+    "PrewarmingClient.check": lambda c: c.check(VERSION, location="us-central1"),
+    "PrewarmingClient.list_artifacts": lambda c: list(c.list_artifacts(REPOSITORY)),
+    "PrewarmingClient.prewarm": lambda c: c.prewarm(
+        VERSION, location="us-central1", retention_days=7
+    ),
+    "PrewarmingClient.remove": lambda c: c.remove(VERSION, location="us-central1"),
+    "RegistryClient.fetch_manifest": lambda c: c.fetch_manifest(IMAGE),
+    "TopicPublisher.publish": lambda c: c.publish([REQUEST]),
+    "TopicPublisher.send": lambda c: c.send([REQUEST]),
+}
+
+
+@pytest.fixture(scope="module")
+def silent() -> Iterator[str]:
+    """Yield the address of a server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = {"TIMEOUT": (SMALL_S, SMALL_S), "RPC_TIMEOUT_S": SMALL_S}
+    for name, module in tuple(sys.modules.items()):
+        if name.startswith("shared.clients."):
+            for bound, value in bounds.items():
+                if hasattr(module, bound):
+                    monkeypatch.setattr(module, bound, value)
+
+
+@pytest.fixture
+def made(silent: str, tmp_path: Path) -> Callable[[str], Any]:
+    """Make a client of a name whose service is the silent server."""
+
+    def make(name: str) -> Any:
+        if name == "KubernetesCluster":
+            return connected(silent, tmp_path)
+        if name in {"FactLog", "FactReader"}:
+            return {"FactLog": FactLog, "FactReader": FactReader}[name](
+                "demo", emulator_host=silent
+            )
+        if name == "ClusterDirectory":
+            return ClusterDirectory(Endpoints(gke=silent), namespace="prestream")
+        if name == "Inspector":
+            return Inspector(Endpoints(gke=silent))
+        if name == "TopicPublisher":
+            return TopicPublisher("demo", "topic", emulator_host=silent)
+        clients: dict[str, Any] = {each.__name__: each for each in CLIENTS}
+        return clients[name](emulator_host=silent)
+
+    return make
+
+
+def connected(silent: str, folder: Path) -> KubernetesCluster:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{silent}"}}],
+        "users": [{"name": "c", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
+    return directory.connect(NAME)
+
+
+def ended(call: Callable[[], object]) -> object:
+    """Return what a call returned or raised; fail if it does neither."""
+    found: list[object] = []
+
+    def run() -> None:
+        try:
+            found.append(call())
+        except Exception as exc:  # noqa: BLE001 - it is looked at by the test
+            found.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert found, "the call waits for ever"
+    return found[0]
+
+
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_a_call_that_nobody_answers_is_given_up(name: str, made: Callable[[str], Any]) -> None:
+    client = made(name.partition(".")[0])
+
+    result = ended(lambda: CALLS[name](client))
+
+    # Who only looks tells that nothing could be seen.
+    assert isinstance(result, Unseen if name == "Inspector.read" else TransientError)
+
+
+def test_every_call_of_every_client_is_tried() -> None:
+    methods = {
+        f"{client.__name__}.{name}"
+        for client in CLIENTS
+        for name, member in inspect.getmembers(client, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+    assert methods == set(CALLS)
+
+
+def test_every_client_is_tried() -> None:
+    import pkgutil
+    from importlib import import_module
+
+    import shared.clients
+
+    clients = {
+        member
+        for module in pkgutil.iter_modules(shared.clients.__path__, "shared.clients.")
+        for _, member in inspect.getmembers(import_module(module.name), inspect.isclass)
+        if member.__module__ == module.name
+        and any(
+            "self._call" in text or "_errors(" in text or "make_session" in text
+            for text in [inspect.getsource(member)]
+        )
+    }
+    # Publishers to one topic each; tokens are another test's.
+    names = {each.__name__ for each in clients} - {"AccessTokens"}
+
+    assert names == {each.__name__ for each in CLIENTS}
+
+
+def test_a_token_that_nobody_gives_is_given_up(silent: str) -> None:
+    class Expired:
+        valid = False
+        token = None
+
+        def refresh(self, request: Callable[..., Any]) -> None:
+            request(f"http://{silent}/token", method="GET")
+
+    tokens = AccessTokens(Expired)
+
+    result = ended(functools.partial(tokens, None))
+
+    assert isinstance(result, TransientError)
+
+
+# Deliveries.
+
+
+@pytest.mark.parametrize("errors", [google_errors, kubernetes_errors, request_errors])
+def test_a_delivery_that_took_too_long_calls_nobody(errors: Any) -> None:
+    called = []
+
+    with limited_to(-1.0), pytest.raises(TransientError, match="too long"), errors("look"):
+        called.append(True)
+
+    assert called == []
+
+
+def test_a_command_has_no_such_limit() -> None:
+    with limited_to(-1.0):
+        pass
+    with request_errors("look"):
+        called = True
+
+    assert called
+
+
+def test_a_delivery_that_took_too_long_is_deferred() -> None:
+    def handle(_: CloudEvent) -> Any:
+        with request_errors("look"):
+            raise AssertionError
+
+    settle = timed_handler(-1.0)(handle)
+
+    with pytest.raises(werkzeug.exceptions.ServiceUnavailable):
+        settle(CloudEvent({"type": "t", "source": "s", "id": "m-1"}, {}))
+
+
+def test_a_delivery_ends_before_pubsub_takes_it_for_lost() -> None:
+    functions = read_local("functions")
+
+    for name, function in functions.items():
+        limit_s = SWEEP_S if name == "scheduled_sweep" else DELIVERY_S
+        assert limit_s + LONGEST_CALL_S < function["timeout_s"], name
+
+
+def test_pubsub_waits_as_long_as_the_function_may_take() -> None:
+    subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
+
+    assert subscription["ack_deadline_seconds"] == "${var.limits.timeout_s}"
