@@ -18,6 +18,7 @@ from shared.domain.selection import Scope
 from shared.domain.untrusted import mapping_of, text_of
 from shared.domain.workloads import PodSpec
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.operations import Operation
 from shared.events.pubsub import PubsubMessage
 
@@ -229,10 +230,7 @@ class _WireEntry(msgspec.Struct, rename="camel"):
 
 
 def _decode(data: bytes) -> _WireEntry:
-    try:
-        wire = msgspec.json.decode(data, type=_WireEntry)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not a LogEntry: {exc}") from exc
+    wire = decode(data, _WireEntry, "not a LogEntry")
     if wire.proto_payload is wire.json_payload is wire.text_payload is None:
         raise InvalidEventError("not a LogEntry: it has no payload")
     return wire

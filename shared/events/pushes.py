@@ -14,6 +14,7 @@ from shared.domain.images import WrittenImage
 from shared.domain.references import InvalidReferenceError
 from shared.domain.requests import Cause, ReferenceRequest
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
 INSERT = "INSERT"
@@ -45,10 +46,7 @@ class RegistryPush:
         Raises:
             InvalidEventError: The data is none, or its names are no references.
         """
-        try:
-            wire = msgspec.json.decode(message.data, type=_Wire)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise InvalidEventError(f"not a change of a repository: {exc}") from exc
+        wire = decode(message.data, _Wire, "not a change of a repository")
         if wire.action != INSERT or not wire.tag:
             return cls(wire.action, message.message_id)
         digest = (wire.digest or "").partition("@")[2]
