@@ -35,9 +35,16 @@ from shared.domain.reports import (
 from shared.domain.statements import parse_layer_failure, parse_statement, strip_combined
 from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 
 EVENTS_LOG: Final = "events"
 SNAPSHOTTER_LOG: Final = "gcfs-snapshotter"
+
+MAX_TEXT: Final = 8_192
+"""
+Characters of a text that are read. Kubernetes allows an event 1 024 of them; what has no end would
+keep patterns busy for minutes, and no log would take the fact.
+"""
 
 _JOB_REASONS: Final[Mapping[str, JobReason]] = {
     "Completed": "Completed",
@@ -51,6 +58,9 @@ _PULLING = re.compile(r'Pulling image "(?P<image>[^"]+)"')
 _BACK_OFF = re.compile(r'Back-off pulling image "(?P<image>[^"]+)"')
 _LOG_FIELD = re.compile(r'(?:^|\s)msg="(?P<text>(?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
+
+# What the exporter writes when it starts: it says that events were lost.
+_EXPORTER = re.compile(r"Event exporter started watching\. Some events may have been lost[ \w]*\.")
 
 # What the kubelet's image manager answers; the pull itself has an event of its own.
 _PULL_ERROR = re.compile(
@@ -85,10 +95,7 @@ def parse_log_entry(data: bytes) -> NodeEvent:
     Raises:
         InvalidEventError: It is no LogEntry, or holds no event where it must.
     """
-    try:
-        entry = msgspec.json.decode(data, type=_Entry)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not a log entry: {exc}") from exc
+    entry = decode(data, _Entry, "not a log entry")
     log = entry.log_name.rpartition("/")[2]
     if log not in {EVENTS_LOG, SNAPSHOTTER_LOG}:
         return Irrelevant(f"the entry is of another log: {log}")
@@ -97,7 +104,7 @@ def parse_log_entry(data: bytes) -> NodeEvent:
     if log == SNAPSHOTTER_LOG:
         return _parse_line(entry)
     if entry.json_payload is None:
-        return Irrelevant(f"the entry is a text: {entry.text_payload}")
+        return Irrelevant(_read_text(entry.text_payload or ""))
     return parse_event(entry.json_payload, cluster=entry.cluster, record=entry.record)
 
 
@@ -135,7 +142,7 @@ def parse_event(
         event_name=wire.metadata.name or None,
         event_uid=wire.metadata.uid or None,
         timestamp=timestamp,
-        message=strip_combined(wire.message or ""),
+        message=strip_combined(_cut(wire.message or "")),
         log=record.log,
         insert_id=record.insert_id,
     )
@@ -223,6 +230,7 @@ def _parse_line(entry: "_Entry") -> NodeEvent:
     node = entry.resource.labels.get("node_name")
     if not isinstance(line, str) or not node:
         return Irrelevant("a line of the snapshotter without a text or a node")
+    line = _cut(line)
     framed = _LOG_FIELD.search(line)
     text = _ESCAPED.sub(r"\1", framed["text"]) if framed else line
     statement = parse_statement(text, log=entry.log_name, insert_id=entry.insert_id)
@@ -245,13 +253,24 @@ def _parse_line(entry: "_Entry") -> NodeEvent:
     return ImageStreamed(origin, statement)
 
 
+def _read_text(text: str) -> str:
+    """Say what an entry without an event is; only the exporter's own words are repeated."""
+    said = _EXPORTER.match(text)
+    return f"the entry is a text: {said[0]}" if said else "the entry is a text"
+
+
 def _other_reason(wire: "_Event") -> Irrelevant:
     kind = wire.involved_object.kind
     return Irrelevant(f"an event of a {kind} that says nothing of pulls: {wire.reason}")
 
 
 def _unknown_text(origin: Origin) -> Irrelevant:
-    return Irrelevant(f"a text that says nothing of pulls: {origin.message}")
+    """Say what it was about, but not the text: a tenant may have written anything into it."""
+    return Irrelevant(f"a text of a {origin.kind} that says nothing of pulls")
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_TEXT]
 
 
 class _Resource(msgspec.Struct, rename="camel"):
