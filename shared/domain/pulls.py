@@ -54,6 +54,7 @@ _PRESENT = re.compile(r'Container image "(?P<image>[^"]+)" already present on ma
 _FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]+)"')
 
 _URL = re.compile(r'https?://[^\s"]+')
+_ADDRESS = re.compile(r"(https?://)(?:[^\s\"/?@]{1,256}@)?([^\s\"?]*)(\?[^\s\"]*)?")
 _QUOTED_REFERENCE = re.compile(r'(?:image|reference|snapshot) "([^"]+)"')
 _GRANT = re.compile(
     r'Permission "(?P<permission>artifactregistry\.[\w.]+)" denied on resource "(?P<on>[^"]+)"'
@@ -153,6 +154,18 @@ def parse_failed_image(message: str) -> str | None:
     """
     match = _FAILED.match(strip_combined(message))
     return match["image"] if match else None
+
+
+def hide_credentials(text: str) -> str:
+    """
+    Return a text without what may be a credential: the login and the query of each address in it.
+
+    Registries send nodes to addresses that are signed, and errors repeat them.
+
+    >>> hide_credentials('Get "https://me:pw@cdn.example/blob?sig=x&e=1": EOF')
+    'Get "https://cdn.example/blob?…": EOF'
+    """
+    return _ADDRESS.sub(lambda found: found[1] + found[2] + ("?…" if found[3] else ""), text)
 
 
 def classify_pull_failure(message: str) -> PullFailure:
