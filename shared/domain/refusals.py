@@ -54,6 +54,8 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
             log=kept["log"],
             insert_id=kept["insertId"],
         )
-        return [ImagePullFailed(origin, kept["image"], classify_pull_failure(origin.message))]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
+    if not all(isinstance(each, str) for each in (origin.name, origin.message, kept["image"])):
+        return []
+    return [ImagePullFailed(origin, kept["image"], classify_pull_failure(origin.message))]

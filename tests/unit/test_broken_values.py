@@ -1,15 +1,23 @@
 """What no message should hold, and some do: values without an end, and beyond every bound."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from cloudevents.http import CloudEvent
 
+from shared.domain.jobs import (
+    CAUSE_ANNOTATION,
+    NOT_BEFORE_ANNOTATION,
+    SIZE_ANNOTATION,
+    read_image_bytes,
+)
 from shared.domain.placements import InvalidPlacementError, Placement
 from shared.domain.pulls import parse_pulled
+from shared.domain.refusals import REFUSAL_ANNOTATION, read_refusal
 from shared.domain.scheduling import Scheduling
+from shared.domain.standings import read_job
 from shared.domain.statements import parse_statement
 from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
@@ -17,7 +25,18 @@ from shared.events.builds import BuildNotification
 from shared.events.decoding import MAX_VALUES, decode
 from shared.events.node_events import MAX_TEXT, parse_log_entry
 from shared.events.pubsub import PubsubMessage
-from tests.fakes.node_reports import STATEMENT, log_entry, pod_event, snapshotter_line
+from shared.workflows.proving import FAILURES_ANNOTATION, _recent
+from shared.workflows.reporting import Reporting
+from tests.fakes.clusters import FakeCluster
+from tests.fakes.facts import FakeFactLog
+from tests.fakes.node_reports import (
+    STATEMENT,
+    end,
+    log_entry,
+    place_warmup,
+    pod_event,
+    snapshotter_line,
+)
 
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 
@@ -134,3 +153,61 @@ def test_a_message_of_as_many_values_as_are_allowed_is_read() -> None:
     body = b"[1%s]" % (b",1" * (MAX_VALUES - 1))
 
     assert len(decode(body, list, "not it")) == MAX_VALUES
+
+
+BROKEN = ["", "5", "[]", "{", '{"kind": "rumour"}', '{"kind": ["push"]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"kind": "push", "id": [NaN]}'])
+def test_a_cause_that_somebody_broke_is_not_known(text: str) -> None:
+    cluster, facts = FakeCluster(), FakeFactLog()
+    job = end(place_warmup(cluster))
+    job["metadata"]["annotations"][CAUSE_ANNOTATION] = text
+
+    Reporting(facts, marks=False).report_job(cluster, job)
+
+    assert [fact.payload["cause"] for fact in facts.facts] == [None]
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "\u0661", "-1", "1.5", "1e3", ""])
+def test_a_size_that_somebody_broke_is_not_known(text: str) -> None:
+    assert read_image_bytes({SIZE_ANNOTATION: text}) is None
+
+
+REFUSAL = {
+    "pod": "p",
+    "podUid": "u",
+    "fieldPath": "spec.containers{image}",
+    "node": "n",
+    "time": "2026-11-24T07:00:00Z",
+    "image": "a:1",
+    "message": "not found",
+    "log": None,
+    "insertId": None,
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [*BROKEN, *(json.dumps(REFUSAL | {name: 5}) for name in ("pod", "image", "message", "time"))],
+)
+def test_a_refusal_that_somebody_broke_is_not_known(text: str) -> None:
+    job = {"metadata": {"annotations": {REFUSAL_ANNOTATION: text}}}
+
+    assert read_refusal(job, cluster="c") == []
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_counted_failures_that_somebody_broke_count_for_nothing(text: str) -> None:
+    body = {"metadata": {"annotations": {FAILURES_ANNOTATION: text}}}
+
+    assert _recent(body, "docker.io", NOW) == {}
+
+
+def test_a_warmup_whose_not_before_somebody_broke_is_shown_without_it() -> None:
+    job = end(place_warmup(FakeCluster()), "DeadlineExceeded")
+    job["metadata"]["annotations"][NOT_BEFORE_ANNOTATION] = "tomorrow"
+
+    sighting = read_job(job, None, cluster="c", period=timedelta(hours=48))
+
+    assert sighting.not_before is None
