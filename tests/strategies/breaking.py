@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 Path = tuple[str | int, ...]
 
+Break = tuple[int, Callable[..., Any], Any]
+"""Which part of a value it meets, what it does to it, and an odd value to do it with."""
+
 LONG = 20_000
 """Characters of a text that nobody means."""
 
@@ -112,8 +115,15 @@ def odd_values() -> st.SearchStrategy[Any]:
 
 def broken(shapes: Sequence[Any]) -> st.SearchStrategy[Any]:
     """Return one of the shapes with up to four of its parts broken."""
-    breaks = st.tuples(st.integers(0, 10**9), st.sampled_from(_BREAKS), odd_values())
-    return st.builds(_break, st.sampled_from(shapes), st.lists(breaks, min_size=1, max_size=4))
+    some = st.lists(breaks(), min_size=1, max_size=4)
+    return st.builds(
+        lambda shape, each: break_value(copy.deepcopy(shape), each), st.sampled_from(shapes), some
+    )
+
+
+def breaks() -> st.SearchStrategy[Break]:
+    """Return ways to break a part of a value."""
+    return st.tuples(st.integers(0, 10**9), st.sampled_from(_BREAKS), odd_values())
 
 
 def bodies(shapes: Sequence[Any]) -> st.SearchStrategy[Data]:
@@ -157,9 +167,9 @@ def at(value: Any, path: Path) -> Any:
     return value
 
 
-def _break(shape: Any, breaks: Sequence[tuple[int, Callable[..., Any], Any]]) -> Any:
-    value = copy.deepcopy(shape)
-    for place, breaking, odd in breaks:
+def break_value(value: Any, broken: Sequence[Break]) -> Any:
+    """Break some parts of a value, and return it."""
+    for place, breaking, odd in broken:
         paths = [path for path in walk(value) if path and len(path) < 20]
         if not paths:
             return odd
