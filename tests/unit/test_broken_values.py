@@ -189,7 +189,11 @@ REFUSAL = {
 
 @pytest.mark.parametrize(
     "text",
-    [*BROKEN, *(json.dumps(REFUSAL | {name: 5}) for name in ("pod", "image", "message", "time"))],
+    [
+        *BROKEN,
+        *(json.dumps(REFUSAL | {name: 5}) for name in ("pod", "image", "message", "time")),
+        *(json.dumps({key: REFUSAL[key] for key in REFUSAL if key != name}) for name in REFUSAL),
+    ],
 )
 def test_a_refusal_that_somebody_broke_is_not_known(text: str) -> None:
     job = {"metadata": {"annotations": {REFUSAL_ANNOTATION: text}}}
