@@ -62,6 +62,9 @@ _UNBOUNDED_AGE_S = 31 * 24 * 3600
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 _MAX_SLUG = 40
 
+_MAX_DIGITS = 18
+"""Of a size in bytes, an int64."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupKey:
@@ -254,6 +257,17 @@ class Warmup:
         if self.strategy.avoided_nodes:
             preferred.append(_prefer(100, HOSTNAME_KEY, "NotIn", [*self.strategy.avoided_nodes]))
         return preferred
+
+
+def read_image_bytes(annotations: Mapping[str, Any]) -> int | None:
+    """
+    Return the size that a warmup Job says its image has; None if it says none, or nonsense.
+
+    >>> read_image_bytes({SIZE_ANNOTATION: "9700000000"})
+    9700000000
+    """
+    text = str(annotations.get(SIZE_ANNOTATION) or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 @dataclass(frozen=True, slots=True)

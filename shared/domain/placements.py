@@ -50,7 +50,7 @@ class Toleration:
             InvalidPlacementError: It is no object of strings, or its operator is unknown.
         """
         if not isinstance(value, Mapping):
-            raise InvalidPlacementError(f"a toleration is no object: {value!r}")
+            raise InvalidPlacementError(f"a toleration is no object: {_kind(value)}")
         fields = {
             "key": value.get("key") or "",
             "operator": value.get("operator") or "Equal",
@@ -58,9 +58,9 @@ class Toleration:
             "effect": value.get("effect") or "",
         }
         if not all(isinstance(text, str) for text in fields.values()):
-            raise InvalidPlacementError(f"a toleration has a field that is no string: {value!r}")
+            raise InvalidPlacementError("a toleration has a field that is no string")
         if fields["operator"] not in {"Equal", "Exists"}:
-            raise InvalidPlacementError(f"unknown operator in toleration: {value!r}")
+            raise InvalidPlacementError("the operator of a toleration is neither Equal nor Exists")
         return cls(**fields)
 
     def as_json(self) -> dict[str, str]:
@@ -107,15 +107,15 @@ class Placement:
             InvalidPlacementError: It is none.
         """
         if not isinstance(value, Mapping):
-            raise InvalidPlacementError(f"a placement is no object: {value!r}")
+            raise InvalidPlacementError(f"a placement is no object: {_kind(value)}")
         selector = value.get("nodeSelector") or {}
         tolerations = value.get("tolerations") or []
         if not isinstance(selector, Mapping) or not all(
             isinstance(text, str) for pair in selector.items() for text in pair
         ):
-            raise InvalidPlacementError(f"a nodeSelector is no map of strings: {selector!r}")
+            raise InvalidPlacementError("a nodeSelector is no map of strings")
         if not isinstance(tolerations, list):
-            raise InvalidPlacementError(f"tolerations are no list: {tolerations!r}")
+            raise InvalidPlacementError(f"tolerations are no list: {_kind(tolerations)}")
         return cls.of(dict(selector), [Toleration.from_json(each) for each in tolerations])
 
     def as_json(self) -> dict[str, Any]:
@@ -157,3 +157,8 @@ class Placement:
             {key: value for key, value in self.node_selector if key in keys},
             [each for each in self.tolerations if each.key and each.key in keys],
         )
+
+
+def _kind(value: Any) -> str:
+    """Return what a message says of a value that a tenant wrote: it may have no end."""
+    return type(value).__name__

@@ -36,18 +36,25 @@ _SECONDS: Final = {
     "\u03bcs": Decimal("1e-6"),  # the Greek letter, which Go reads as well
     "ns": Decimal("1e-9"),
 }
+_MAX_DURATION: Final = 64
+"""Characters; Go's longest is ``2562047h47m16.854775807s``."""
+
+_MAX_DIGITS: Final = 18
+"""Of a size in bytes, an int64."""
+
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)", re.ASCII)
 
 _PULLED = re.compile(
     r'Successfully pulled image "(?P<image>[^"]+)"'
     r"(?: in (?P<seconds>[^\s()]+))?"
     r"(?: \([^)]*\))?"
-    r"(?:\.? Image size: (?P<bytes>\d+) bytes)?"
+    r"(?:\.? Image size: (?P<bytes>[0-9]+) bytes)?"
 )
 _PRESENT = re.compile(r'Container image "(?P<image>[^"]+)" already present on machine')
 _FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]+)"')
 
 _URL = re.compile(r'https?://[^\s"]+')
+_ADDRESS = re.compile(r"(https?://)(?:[^\s\"/?@]{1,256}@)?([^\s\"?]*)(\?[^\s\"]*)?")
 _QUOTED_REFERENCE = re.compile(r'(?:image|reference|snapshot) "([^"]+)"')
 _GRANT = re.compile(
     r'Permission "(?P<permission>artifactregistry\.[\w.]+)" denied on resource "(?P<on>[^"]+)"'
@@ -125,14 +132,16 @@ def parse_pulled(message: str) -> Pulled | None:
     pulled = _PULLED.match(message)
     if pulled is None:
         return None
+    duration = pulled["seconds"] or ""
     try:
-        seconds = parse_go_duration(pulled["seconds"]) if pulled["seconds"] else None
+        seconds = parse_go_duration(duration) if 0 < len(duration) <= _MAX_DURATION else None
     except InvalidDurationError:
         seconds = None
+    size = pulled["bytes"] or ""
     return Pulled(
         pulled["image"],
         seconds=seconds,
-        image_bytes=int(pulled["bytes"]) if pulled["bytes"] else None,
+        image_bytes=int(size) if 0 < len(size) <= _MAX_DIGITS else None,
     )
 
 
@@ -145,6 +154,18 @@ def parse_failed_image(message: str) -> str | None:
     """
     match = _FAILED.match(strip_combined(message))
     return match["image"] if match else None
+
+
+def hide_credentials(text: str) -> str:
+    """
+    Return a text without what may be a credential: the login and the query of each address in it.
+
+    Registries send nodes to addresses that are signed, and errors repeat them.
+
+    >>> hide_credentials('Get "https://me:pw@cdn.example/blob?sig=x&e=1": EOF')
+    'Get "https://cdn.example/blob?…": EOF'
+    """
+    return _ADDRESS.sub(lambda found: found[1] + found[2] + ("?…" if found[3] else ""), text)
 
 
 def classify_pull_failure(message: str) -> PullFailure:

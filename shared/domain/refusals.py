@@ -42,6 +42,7 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
     text = field_at(job, ["metadata", "annotations", REFUSAL_ANNOTATION])
     try:
         kept = mapping_of(json.loads(text or "null"))
+        image = kept["image"]
         origin = Origin(
             cluster=cluster,
             kind="Pod",
@@ -54,6 +55,8 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
             log=kept["log"],
             insert_id=kept["insertId"],
         )
-        return [ImagePullFailed(origin, kept["image"], classify_pull_failure(origin.message))]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return []
+    if not all(isinstance(each, str) for each in (origin.name, origin.message, image)):
+        return []
+    return [ImagePullFailed(origin, image, classify_pull_failure(origin.message))]

@@ -160,7 +160,7 @@ def read_job(
         progress = "waiting" if state.is_waiting else "warming"
     else:
         progress = "good" if outcome in GOOD_OUTCOMES else "bad"
-    not_before = (fact or {}).get("not_before") or annotations.get(NOT_BEFORE_ANNOTATION)
+    not_before = text_of((fact or {}).get("not_before")) or annotations.get(NOT_BEFORE_ANNOTATION)
     seconds = period.total_seconds()
     return Sighting(
         key=job_key(cluster, state.uid),
@@ -176,9 +176,17 @@ def read_job(
         outcome=outcome if state.is_finished else None,
         reason=text_of((fact or {}).get("reason")),
         hint=text_of((fact or {}).get("hint")),
-        not_before=parse_time(not_before) if not_before else None,
+        not_before=_time_of(not_before),
         fact=fact,
     )
+
+
+def _time_of(text: str | None) -> datetime | None:
+    """Return a time that is told beside all else; what somebody broke is not known."""
+    try:
+        return parse_time(text) if text else None
+    except ValueError:
+        return None
 
 
 def read_fact(entry: Mapping[str, Any]) -> Sighting | None:

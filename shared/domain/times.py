@@ -1,6 +1,6 @@
 """Times as messages, objects and log entries carry them: RFC 3339."""
 
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 
 def parse_time(text: str) -> datetime:
@@ -8,12 +8,15 @@ def parse_time(text: str) -> datetime:
     Parse an RFC 3339 time, cutting fractions of a second at microseconds.
 
     Raises:
-        ValueError: The text is no time.
+        ValueError: The text is no time, or one that is before the first year or after the last
+            as soon as it is told in another zone, or its period's end is asked for.
 
     >>> parse_time("2024-01-01T01:00:00.123456789Z").isoformat()
     '2024-01-01T01:00:00.123456+00:00'
     """
     time = datetime.fromisoformat(text)
+    if not MINYEAR < time.year < MAXYEAR:
+        raise ValueError(f"a time of the year {time.year}")
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 

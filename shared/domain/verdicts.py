@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from shared.domain.pulls import hide_credentials
 from shared.domain.statements import LayerFailure, StreamingStatement, is_same_image
 
 Streamed = Literal["streamed", "likely_streamed", "cached_on_node", "not_streamed", "unknown"]
@@ -48,7 +49,7 @@ class Evidence:
         """Return the form in which facts carry it."""
         return {
             "kind": self.kind,
-            "text": self.text,
+            "text": hide_credentials(self.text),
             "log": self.log,
             "insert_id": self.insert_id,
         }

@@ -15,6 +15,7 @@ from shared.domain.causes import Cause
 from shared.domain.owners import has_built_in_controller
 from shared.domain.untrusted import mapping_of, text_of
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.operations import Operation
 from shared.events.pubsub import PubsubMessage
 
@@ -245,10 +246,7 @@ class _WireEntry(msgspec.Struct, rename="camel"):
 
 
 def _decode(data: bytes) -> _WireEntry:
-    try:
-        wire = msgspec.json.decode(data, type=_WireEntry)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not a LogEntry: {exc}") from exc
+    wire = decode(data, _WireEntry, "not a LogEntry")
     if wire.proto_payload is wire.json_payload is wire.text_payload is None:
         raise InvalidEventError("not a LogEntry: it has no payload")
     return wire

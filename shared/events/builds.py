@@ -13,6 +13,7 @@ import msgspec
 from shared.domain.causes import Cause
 from shared.domain.untrusted import mapping_of
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class BuildNotification:
         status = message.attributes.get("status")
         if status and status != SUCCESS:
             return cls(message.attributes.get("buildId", ""), status)
-        wire = _decode(message.data)
+        wire = decode(message.data, _WireBuild, "not a build")
         build_id = wire.id or message.attributes.get("buildId")
         if not build_id:
             raise InvalidEventError("not a build: it has no id")
@@ -86,13 +87,6 @@ class _WireBuild(msgspec.Struct):
     id: str | None = None
     name: str | None = None
     results: _WireResults | None = None
-
-
-def _decode(data: bytes) -> _WireBuild:
-    try:
-        return msgspec.json.decode(data, type=_WireBuild)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not a build: {exc}") from exc
 
 
 def _read_pushed(images: Iterable[Any]) -> "tuple[tuple[WrittenImage, ...], int]":
@@ -130,7 +124,7 @@ def _read_image(image: Mapping[str, Any]) -> "tuple[bool, WrittenImage]":
 
     name, digest = image.get("name"), image.get("digest")
     if not isinstance(name, str) or not isinstance(digest, str | None):
-        raise InvalidReferenceError(f"a pushed image without name, or with an odd digest: {image}")
+        raise InvalidReferenceError("a pushed image without name, or with an odd digest")
     if not digest:
         return True, WrittenImage.parse(name)
     written = WrittenImage.parse(f"{name.partition('@')[0]}@{digest}")

@@ -7,6 +7,7 @@ as the Kubernetes API lists them, are read by the same parser.
 https://github.com/GoogleCloudPlatform/k8s-stackdriver/tree/master/event-exporter
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 
 from shared.domain.irrelevance import Irrelevant
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.kubernetes_events import KubernetesEvent
 from shared.events.log_entries import LogEntry, LogRecord
 
@@ -39,6 +41,9 @@ _RELEVANT_REASONS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The kinds of objects whose events can matter, and the reasons of those events."""
 
+# What the exporter writes when it starts: it says that events were lost.
+_EXPORTER = re.compile(r"Event exporter started watching\. Some events may have been lost[ \w]*\.")
+
 
 def parse_log_entry(data: bytes) -> "NodeEvent":
     """
@@ -47,10 +52,7 @@ def parse_log_entry(data: bytes) -> "NodeEvent":
     Raises:
         InvalidEventError: It is no LogEntry, or holds no event where it must.
     """
-    try:
-        entry = msgspec.json.decode(data, type=LogEntry)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not a log entry: {exc}") from exc
+    entry = decode(data, LogEntry, "not a log entry")
     log = entry.log_name.rpartition("/")[2]
     if log not in {EVENTS_LOG, SNAPSHOTTER_LOG}:
         return Irrelevant(f"the entry is of another log: {log}")
@@ -61,7 +63,7 @@ def parse_log_entry(data: bytes) -> "NodeEvent":
 
         return read_line(entry)
     if entry.json_payload is None:
-        return Irrelevant(f"the entry is a text: {entry.text_payload}")
+        return Irrelevant(_read_text(entry.text_payload or ""))
     event = _convert(entry.json_payload)
     if (irrelevant := _find_irrelevance(event)) is not None:
         return irrelevant
@@ -87,6 +89,12 @@ def parse_event(event: Mapping[str, Any], *, cluster: str) -> "NodeEvent":
     from shared.events.node_reports import read_event
 
     return read_event(wire, cluster, LogRecord())
+
+
+def _read_text(text: str) -> str:
+    """Say what an entry without an event is; only the exporter's own words are repeated."""
+    said = _EXPORTER.match(text)
+    return f"the entry is a text: {said[0]}" if said else "the entry is a text"
 
 
 def _convert(event: Mapping[str, Any]) -> KubernetesEvent:

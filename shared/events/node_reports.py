@@ -31,6 +31,12 @@ from shared.errors import InvalidEventError
 from shared.events.kubernetes_events import KubernetesEvent
 from shared.events.log_entries import LogEntry, LogRecord
 
+MAX_TEXT: Final = 8_192
+"""
+Characters of a text that are read. Kubernetes allows an event 1 024 of them; what has no end would
+keep patterns busy for minutes, and no log would take the fact.
+"""
+
 _JOB_REASONS: Final[Mapping[str, JobReason]] = {
     "Completed": "Completed",
     "Failed": "Failed",
@@ -83,7 +89,7 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
         event_name=event.metadata.name or None,
         event_uid=event.metadata.uid or None,
         timestamp=timestamp,
-        message=strip_combined(event.message or ""),
+        message=strip_combined(_cut(event.message or "")),
         log=record.log,
         insert_id=record.insert_id,
     )
@@ -164,6 +170,7 @@ def read_line(entry: LogEntry) -> NodeEvent:
     node = entry.resource.labels.get("node_name")
     if not isinstance(line, str) or not node:
         return Irrelevant("a line of the snapshotter without a text or a node")
+    line = _cut(line)
     framed = _LOG_FIELD.search(line)
     text = _ESCAPED.sub(r"\1", framed["text"]) if framed else line
     statement = parse_statement(text, log=entry.log_name, insert_id=entry.insert_id)
@@ -187,4 +194,9 @@ def read_line(entry: LogEntry) -> NodeEvent:
 
 
 def _unknown_text(origin: Origin) -> Irrelevant:
-    return Irrelevant(f"a text that says nothing of pulls: {origin.message}")
+    """Say what it was about, but not the text: a tenant may have written anything into it."""
+    return Irrelevant(f"a text of a {origin.kind} that says nothing of pulls")
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_TEXT]

@@ -17,6 +17,11 @@ from cloudevents.http import CloudEvent
 from shared.domain.times import parse_time
 from shared.errors import InvalidEventError
 
+_MAX_QUOTED = 64
+
+_PLAIN = (str, int, float)
+"""What has a text of its own; that of a list may be deeper than Python goes."""
+
 
 @dataclass(frozen=True, slots=True)
 class PubsubMessage:
@@ -40,7 +45,7 @@ class PubsubMessage:
         if not isinstance(message, dict):
             raise InvalidEventError("the event holds no Pub/Sub message")
         return cls(
-            message_id=str(_either(message, "messageId", "message_id") or event["id"]),
+            message_id=_parse_id(_either(message, "messageId", "message_id") or event["id"]),
             publish_time=_parse_time(_either(message, "publishTime", "publish_time"), event),
             data=_decode_data(message.get("data")),
             attributes=_parse_attributes(message.get("attributes")),
@@ -63,6 +68,12 @@ def _either(message: Mapping[str, Any], *names: str) -> Any:
     return next((message[name] for name in names if message.get(name)), None)
 
 
+def _parse_id(message_id: Any) -> str:
+    if not isinstance(message_id, str | int):
+        raise InvalidEventError(f"the id of the message is no text: {type(message_id).__name__}")
+    return str(message_id)
+
+
 def _decode_data(data: Any) -> bytes:
     if data is None:
         return b""
@@ -78,7 +89,10 @@ def _parse_attributes(attributes: Any) -> Mapping[str, str]:
     if attributes is None:
         return {}
     if not isinstance(attributes, dict):
-        raise InvalidEventError(f"the attributes of the message are no object: {attributes!r}")
+        kind = type(attributes).__name__
+        raise InvalidEventError(f"the attributes of the message are no object: {kind}")
+    if not all(isinstance(value, _PLAIN) for value in attributes.values()):
+        raise InvalidEventError("an attribute of the message is no text")
     return {str(name): str(value) for name, value in attributes.items()}
 
 
@@ -87,7 +101,20 @@ def _parse_time(text: Any, event: CloudEvent) -> datetime:
     for candidate in (text, event.get("time")):
         if candidate:
             try:
-                return parse_time(str(candidate))
+                return parse_time(_text_of(candidate))
             except ValueError as exc:
-                raise InvalidEventError(f"invalid publish time: {candidate!r}") from exc
+                raise InvalidEventError(f"invalid publish time: {_quote(candidate)}") from exc
     raise InvalidEventError("the message has no publish time")
+
+
+def _text_of(candidate: Any) -> str:
+    if not isinstance(candidate, str):
+        raise ValueError("no text")  # noqa: TRY004  # as for every other text that is no time
+    return candidate
+
+
+def _quote(candidate: Any) -> str:
+    """Return a time as a message shows it; what is no text or number may have no end."""
+    if isinstance(candidate, _PLAIN):
+        return repr(candidate)[:_MAX_QUOTED]
+    return type(candidate).__name__

@@ -12,6 +12,7 @@ import msgspec
 
 from shared.domain.causes import Cause
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ class RegistryPush:
         Raises:
             InvalidEventError: The data is none, or its names are no references.
         """
-        try:
-            wire = msgspec.json.decode(message.data, type=_Wire)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise InvalidEventError(f"not a change of a repository: {exc}") from exc
+        wire = decode(message.data, _Wire, "not a change of a repository")
         if wire.action != INSERT or not wire.tag:
             return cls(wire.action, message.message_id)
         from shared.domain.images import WrittenImage

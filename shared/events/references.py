@@ -15,6 +15,7 @@ from shared.domain.placements import InvalidPlacementError, Placement
 from shared.domain.references import InvalidReferenceError, parse_reference
 from shared.domain.requests import ReferenceRequest
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?")
@@ -43,12 +44,10 @@ def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
     Raises:
         InvalidEventError: The data is no such JSON object, or a field is invalid.
     """
+    wire = decode(message.data, _Wire, "not an image reference message")
     try:
-        wire = msgspec.json.decode(message.data, type=_Wire)
         reference = parse_reference(wire.image)
         placement = None if wire.placement is None else Placement.from_json(wire.placement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEventError(f"not an image reference message: {exc}") from exc
     except (InvalidReferenceError, InvalidPlacementError) as exc:
         raise InvalidEventError(str(exc)) from exc
     try:

@@ -9,6 +9,7 @@ import msgspec
 from shared.domain.clusters import ClusterName
 from shared.domain.ticks import Tick
 from shared.errors import InvalidEventError
+from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
 
@@ -25,10 +26,10 @@ def parse_tick(message: PubsubMessage) -> Tick:
     """
     if not message.data.lstrip().startswith(b"{"):
         return Tick()
+    wire = decode(message.data, _Wire, "not a tick of the schedule")
     try:
-        wire = msgspec.json.decode(message.data, type=_Wire)
         if wire.cluster is not None:
             ClusterName.parse(wire.cluster)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+    except ValueError as exc:
         raise InvalidEventError(f"not a tick of the schedule: {exc}") from exc
     return Tick(wire.cluster)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import (
-    SIZE_ANNOTATION,
     STRATEGY_ANNOTATION,
     JobName,
     JobState,
     Warmup,
     WarmupKey,
     period_of,
+    read_image_bytes,
     time_to_live_s,
 )
 from shared.domain.ladder import (
@@ -350,8 +350,7 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> list[Target]
 def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
     """Return what a warmup Job says of itself: the rung, and the image's size."""
     annotations = (body.get("metadata") or {}).get("annotations") or {}
-    size = str(annotations.get(SIZE_ANNOTATION) or "")
-    return annotations.get(STRATEGY_ANNOTATION), int(size) if size.isdecimal() else None
+    return annotations.get(STRATEGY_ANNOTATION), read_image_bytes(annotations)
 
 
 def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:

@@ -299,8 +299,8 @@ def _subject(cluster: Cluster, annotations: Mapping[str, str]) -> Subject:
 
 def _read_cause(text: str | None) -> Cause | None:
     try:
-        return Cause(**json.loads(text or ""))
-    except (ValueError, TypeError):
+        return Cause.from_json(json.loads(text or "null"))
+    except (ValueError, RecursionError):
         return None
 
 
@@ -308,8 +308,7 @@ def _image_bytes(pulled: Pulled | None, annotations: Mapping[str, str]) -> int |
     """Return the compressed size: the kubelet's figure, or else the manifest's."""
     if pulled is not None and pulled.image_bytes is not None:
         return pulled.image_bytes
-    text = annotations.get(jobs.SIZE_ANNOTATION, "")
-    return int(text) if text.isdecimal() else None
+    return jobs.read_image_bytes(annotations)
 
 
 def _judge(

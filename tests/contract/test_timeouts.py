@@ -28,13 +28,13 @@ from shared.clients.prewarming import PrewarmingClient
 from shared.clients.pubsub import TopicPublisher
 from shared.clients.registries import RegistryClient
 from shared.clients.timeouts import DELIVERY_S, LONGEST_CALL_S, SWEEP_S, limited_to
+from shared.domain.causes import Cause
 from shared.domain.clusters import ClusterName
 from shared.domain.facts import StreamObserved, Subject
 from shared.domain.prewarming import ArtifactVersion
 from shared.domain.readings import Look, Unseen
 from shared.domain.references import Digest, parse_reference
 from shared.domain.repositories import RemoteRepository, RepositoryName
-from shared.domain.requests import Cause
 from shared.domain.ticks import Tick
 from shared.errors import TransientError
 from shared.runtime.handlers import timed_handler

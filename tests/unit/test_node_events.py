@@ -201,7 +201,7 @@ class TestPods:
     def test_an_unknown_wording_is_no_pull(self, name: str) -> None:
         report = read(name, lambda entry: entry["jsonPayload"].update(message="Image is there"))
 
-        assert report == Irrelevant("a text that says nothing of pulls: Image is there")
+        assert report == Irrelevant("a text of a Pod that says nothing of pulls")
 
     def test_another_reason_is_ignored(self) -> None:
         report = read("pulled-v1.30", lambda entry: entry["jsonPayload"].update(reason="Started"))

@@ -522,3 +522,15 @@ def test_settings_cannot_be_changed(load: Load) -> None:
         settings.dry_run = True  # type: ignore[misc]
     with pytest.raises(TypeError):
         settings.upstreams["evil.example.com"] = Upstream()  # type: ignore[index]
+
+
+@pytest.mark.parametrize("value", ["hunter2", "[hunter2]", "{hunter2: hunter2}"])
+def test_a_password_where_the_name_of_its_secret_belongs_is_not_repeated(
+    refuse: Refuse, value: str
+) -> None:
+    text = f"upstreams: {{quay.io: {{username: me, password_secret_version: {value}}}}}"
+
+    (problem,) = (each for each in refuse(text) if "password_secret_version: " in each)
+
+    assert "what is given is not allowed" in problem
+    assert "hunter2" not in problem

@@ -417,3 +417,17 @@ class TestLaws:
         turned = replace(pull, statements=pull.statements[::-1])
 
         assert judge_pull(turned).streamed == judge_pull(pull).streamed
+
+
+def test_evidence_repeats_no_login_and_no_signature_of_an_address() -> None:
+    text = (
+        'Failed to pull image "r.io/a:1": Get "https://me:hunter2@cdn.example/v2/blob?sig=hunter2":'
+        " http://other.example/token?key=hunter2&scope=a: EOF"
+    )
+
+    said = Evidence("pull", text).as_json()["text"]
+
+    assert said == (
+        'Failed to pull image "r.io/a:1": Get "https://cdn.example/v2/blob?…":'
+        " http://other.example/token?… EOF"
+    )

@@ -1,0 +1,41 @@
+"""
+What one delivery costs a fresh instance: ``python -m tests.contract.delivery_costs NAME FILE``.
+
+The file is the body of the delivery. Beside it stands what the process already had: its code, and
+what a first small message left.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.fakes.deployments import World, deployed
+from tests.strategies.envelopes import envelope
+
+
+def main(name: str, path: str) -> None:
+    """Deliver the body, and print what became of it and what it cost."""
+    os.environ |= {"GOOGLE_CLOUD_PROJECT": "demo", "PRESTREAM_CONFIG": os.devnull}
+    with deployed(name) as function:
+        world = World()
+        function.deliver(envelope(b"{}"), world=world)
+        body = Path(path).read_bytes()
+        before = psutil.Process().memory_info().rss
+        start = time.process_time()
+        settled, _ = function.deliver(body, world=world)
+        costs = {
+            "status": settled.status,
+            "line": settled.line,
+            "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before,
+            "seconds": round(time.process_time() - start, 2),
+        }
+    sys.stdout.write(json.dumps(costs))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,180 @@
+"""
+What people wrote stays where it is: only what is needed is logged, published and written down.
+
+Canaries stand in every text of a message that may not be told (tests/strategies/canaries.py lists
+what may). None comes out: in no line, sound or not, no message, Job, fact or ConfigMap.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.errors import ConfigurationError, TransientError
+from tests.fakes.deployments import DeployedFunction, Settled, World, deployed
+from tests.fakes.sweeps import make_deployment, make_pod
+from tests.strategies.breaking import write
+from tests.strategies.canaries import (
+    CANARY,
+    TOLD,
+    canaried,
+    list_canaries,
+    plant,
+    secret_fields,
+)
+from tests.strategies.envelopes import envelope
+from tests.strategies.shapes import SHAPES, payloads
+
+NAMES = sorted(SHAPES)
+every_function = pytest.mark.parametrize("name", NAMES)
+many = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+ATTRIBUTES = {CANARY: CANARY, "principalEmail": f"{CANARY}@people.example"}
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DeployedFunction]]:
+    config: Path = tmp_path_factory.mktemp("privacy") / "prestream.yaml"
+    config.write_text("")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
+        patch.setenv("PRESTREAM_CONFIG", str(config))
+        yield {name: stack.enter_context(deployed(name)) for name in NAMES}
+
+
+class SpiedWorld(World):
+    """A world in which people wrote canaries into their workloads too."""
+
+    @property
+    def scene(self) -> Any:
+        is_new = "_filled" not in vars(self)
+        scene = World.scene.__get__(self)
+        if is_new:
+            self._filled = True
+            for body in (
+                make_deployment("trainer", "team/trainer:1"),
+                make_pod("trainer-6f9c-1", "team/trainer:1", "team/trainer@sha256:" + "0" * 64),
+            ):
+                pod = body["spec"].get("template", body)["spec"]
+                pod["containers"][0] |= secret_fields()
+                pod["nodeSelector"]["team"] = CANARY
+                body["metadata"]["annotations"] = {CANARY: CANARY, "owner": f"{CANARY}@a.example"}
+                scene.cluster.place(body)
+        return scene
+
+
+def assert_told_nothing(settled: Settled, world: World) -> None:
+    assert list(list_canaries([settled.output, settled.errors, *world.left_behind()])) == []
+
+
+@every_function
+def test_no_text_that_is_not_needed_gets_out(
+    functions: dict[str, DeployedFunction], name: str
+) -> None:
+    @many
+    @given(canaried(name, SHAPES[name]), st.booleans())
+    def deliver(message: Any, as_event: bool) -> None:  # noqa: FBT001  # Hypothesis passes it
+        body = envelope(write(message), attributes=ATTRIBUTES, orderingKey=CANARY)
+        settled, world = functions[name].deliver(body, as_event=as_event)
+
+        assert_told_nothing(settled, world)
+        assert settled.status == 200
+
+    deliver()
+
+
+WHOLE = {
+    "audit_log": "published",
+    "build_notification": "published",
+    "image_reference": "created",
+    "pull_event": "fact",
+    "registry_push": "published",
+    "scheduled_sweep": "due",
+}
+"""What the line of a message that was handled says it did."""
+
+
+@every_function
+def test_a_message_full_of_canaries_is_handled_as_ever(
+    functions: dict[str, DeployedFunction], name: str
+) -> None:
+    handled = set()
+    for shape in SHAPES[name]:
+        message = plant(shape, TOLD[name])
+        assert CANARY in json.dumps(message)
+        settled, world = functions[name].deliver(envelope(write(message)), world=SpiedWorld())
+
+        assert_told_nothing(settled, world)
+        handled |= set(settled.line)
+
+    assert WHOLE[name] in handled
+
+
+@every_function
+@pytest.mark.parametrize(
+    ("error", "disposition"),
+    [
+        pytest.param(TransientError("503 of an API"), "deferred", id="deferred"),
+        pytest.param(ConfigurationError("403 of an API"), "blocked", id="blocked"),
+        pytest.param(RuntimeError("a bug"), "failed", id="failed"),
+    ],
+)
+def test_a_failure_with_its_traceback_tells_nothing_either(
+    functions: dict[str, DeployedFunction], name: str, error: Exception, disposition: str
+) -> None:
+    class BrokenWorld(SpiedWorld):
+        def wiring(self) -> dict[str, Any]:
+            def fail() -> None:
+                raise error
+
+            return dict.fromkeys(super().wiring(), fail)
+
+    dispositions = set()
+    for shape in SHAPES[name]:
+        message = plant(shape, TOLD[name])
+        body = envelope(write(message), attributes=ATTRIBUTES)
+        settled, world = functions[name].deliver(body, world=BrokenWorld())
+
+        assert_told_nothing(settled, world)
+        dispositions.add(settled.line["disposition"])
+
+    assert disposition in dispositions
+
+
+@pytest.mark.parametrize("text", ["textPayload", "message", "MESSAGE", "jsonPayload"])
+def test_a_text_that_says_nothing_of_pulls_is_not_repeated(
+    functions: dict[str, DeployedFunction], text: str
+) -> None:
+    said = f'Error: failed to create containerd task: exec: "login --token={CANARY}"'
+    for entry in payloads("events"):
+        held = entry.get("jsonPayload") or {}
+        if text == "textPayload":
+            entry |= {"jsonPayload": None, text: said}
+        elif text == "jsonPayload":
+            entry[text] = {**held, "reason": "Failed", "message": said}
+        else:
+            entry["jsonPayload"] = {**held, text: said}
+        settled, world = functions["pull_event"].deliver(envelope(write(entry)))
+
+        assert_told_nothing(settled, world)
+
+
+def test_the_canaries_of_the_world_are_read(functions: dict[str, DeployedFunction]) -> None:
+    world = SpiedWorld()
+    settled, _ = functions["scheduled_sweep"].deliver(
+        envelope(write(SHAPES["scheduled_sweep"][1])), world=world
+    )
+
+    assert "due" in settled.line
+    assert CANARY in json.dumps([*world.cluster.objects.values()][0])  # noqa: RUF015
+    assert_told_nothing(settled, world)

@@ -1,0 +1,210 @@
+"""All six functions as the framework serves them, with their own workflows, over fakes."""
+
+import functools
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.clients import pubsub
+from shared.configuration.files import Document
+from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
+from shared.domain.proofs import PARAMETER_NAME
+from shared.settings import Settings, make_settings
+from shared.workflows.observing import Observing
+from shared.workflows.reporting import Reporting
+from shared.workflows.spreading import Spreading
+from shared.workflows.sweeping import Sweeping
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.node_reports import JOB, end, place_node, place_pod, place_warmup
+from tests.fakes.served_functions import CLOUD_EVENT_HEADERS, ServedFunction, served
+from tests.fakes.sweeps import SERVER, TRAINER, SweptWorld
+from tests.fakes.warmings import Scene
+
+CLUSTERS = [
+    Cluster(GPU_CLUSTER, has_accelerators=True),
+    Cluster(ClusterName("demo", "europe-west4", "pilot"), is_autopilot=True),
+]
+
+
+@dataclass
+class Topic:
+    """Keeps what is published, as bytes and attributes, as the client sends them."""
+
+    messages: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
+
+    def publish(self, requests: Sequence[pubsub.Message]) -> None:
+        self.messages += [
+            (json.dumps(each.as_json()).encode(), dict(each.attributes)) for each in requests
+        ]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What came of a delivery."""
+
+    status: int
+    output: str
+    errors: str
+
+    @property
+    def lines(self) -> list[str]:
+        """What was logged, line by line."""
+        return self.output.split("\n")[:-1]
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The one line that each delivery leaves: a JSON object."""
+        (text,) = self.lines
+        parsed: dict[str, Any] = json.loads(text, parse_constant=_refuse)
+        assert isinstance(parsed, dict)
+        return parsed
+
+
+@functools.cache
+def _settings() -> Settings:
+    return make_settings(Document({}), {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"no JSON: {constant}")
+
+
+class World:
+    """
+    What the functions meet: clusters, registries, topics and a log of facts.
+
+    It is made anew for each delivery, and holds something for every workflow to do: a warmup
+    that ended, workloads in use, images upstream.
+    """
+
+    def __init__(self) -> None:
+        self.references, self.ticks = Topic(), Topic()
+
+    @functools.cached_property
+    def scene(self) -> Scene:
+        """What image_reference meets; made once something asks for it."""
+        scene = Scene()
+        cluster = scene.cluster
+        place_node(cluster)
+        end(place_warmup(cluster, JOB), "CompletionsReached")
+        place_pod(cluster)
+        cluster.place(
+            {
+                "kind": "ConfigMap",
+                "metadata": {"name": PARAMETER_NAME, "namespace": "prestream"},
+                "data": {"docker.io": "us-central1-docker.pkg.dev/demo/dockerhub-mirror"},
+            }
+        )
+        return scene
+
+    @functools.cached_property
+    def swept(self) -> SweptWorld:
+        """The same, as a sweep finds it: with workloads in use."""
+        swept = SweptWorld(
+            cluster=self.cluster, registry=self.scene.registry, facts=self.scene.facts
+        )
+        swept.use(TRAINER, SERVER)
+        return swept
+
+    @property
+    def cluster(self) -> FakeCluster:
+        return self.scene.cluster
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing but the topics was ever asked for."""
+        return "scene" not in vars(self)
+
+    def list_clusters(self, project: str) -> list[Cluster]:
+        return [each for each in CLUSTERS if each.name.project == project]
+
+    def connect(self, name: ClusterName) -> FakeCluster:
+        if name != GPU_CLUSTER:
+            raise UnknownClusterError(f"there is no cluster {name}")
+        return self.cluster
+
+    def wiring(self) -> dict[str, Any]:
+        """Return what takes the place of the functions' own wiring."""
+        return {
+            "_publisher": lambda: self.references,
+            "_warming": lambda: self.scene.warming,
+            "_spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
+            "_observing": self._observing,
+            "_directory": lambda: self,
+            "_sweeping": self._sweeping,
+        }
+
+    def left_behind(self) -> list[str]:
+        """Return all that anybody can read afterwards, as text: what was published and made."""
+        made: list[Any] = []
+        if not self.is_untouched:
+            made += [*self.cluster.jobs.values(), *self.cluster.config_maps.values()]
+            written = self.scene.facts.facts
+            made += [(fact.payload, fact.insert_id, fact.severity) for fact in written]
+        published = [
+            (data.decode(), attributes)
+            for topic in (self.references, self.ticks)
+            for data, attributes in topic.messages
+        ]
+        return [json.dumps(each, allow_nan=False) for each in (*made, *published)]
+
+    def _observing(self) -> Observing:
+        facts = self.scene.facts
+        return Observing(_settings(), connect=self.connect, facts=facts, reporting=Reporting(facts))
+
+    def _sweeping(self) -> Sweeping:
+        settings, reporting = _settings(), Reporting(self.scene.facts)
+        mirrors = self.swept._mirrors(settings.without_changes())  # noqa: SLF001
+        return Sweeping(
+            settings,
+            mirrors=mirrors,
+            launcher=self.swept._launcher(settings, mirrors, reporting),  # noqa: SLF001
+            reporting=reporting,
+            publisher=lambda: self.references,
+        )
+
+
+class DeployedFunction:
+    """One of the six, each delivery in a world of its own."""
+
+    def __init__(self, function: ServedFunction, wired: dict[str, Any]) -> None:
+        self._function = function
+        self._wired = wired
+
+    def deliver(
+        self, body: Any, *, as_event: bool = False, world: World | None = None
+    ) -> tuple[Settled, World]:
+        """Deliver the body of a push, raw or as a CloudEvent; bytes are sent as they are."""
+        world = world or World()
+        self._wired["world"] = world
+        output, errors = io.StringIO(), io.StringIO()
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        headers |= CLOUD_EVENT_HEADERS if as_event else {}
+        with redirect_stdout(output), redirect_stderr(errors):
+            status = self._function.http.post("/", data=raw, headers=headers).status_code
+        return Settled(int(status), output.getvalue(), errors.getvalue()), world
+
+
+@contextmanager
+def deployed(name: str) -> Iterator[DeployedFunction]:
+    """Serve a function with its own workflows; the environment must hold its settings."""
+    wired: dict[str, Any] = {}
+
+    def look(part: str) -> Any:
+        world: World = wired["world"]
+        return world.wiring()[part]()
+
+    parts = ("_publisher", "_warming", "_spreading", "_observing", "_directory", "_sweeping")
+    wiring: Mapping[str, Any] = {part: lambda part=part: look(part) for part in parts}
+    with served(name, **wiring) as function:
+        before = pubsub.TickPublisher
+        # It is made where it is used.
+        vars(pubsub)["TickPublisher"] = lambda *_, **__: wired["world"].ticks
+        try:
+            yield DeployedFunction(function, wired)
+        finally:
+            vars(pubsub)["TickPublisher"] = before

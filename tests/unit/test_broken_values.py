@@ -1,0 +1,218 @@
+"""What no message should hold, and some do: values without an end, and beyond every bound."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from cloudevents.http import CloudEvent
+
+from shared.domain.jobs import (
+    CAUSE_ANNOTATION,
+    NOT_BEFORE_ANNOTATION,
+    SIZE_ANNOTATION,
+    read_image_bytes,
+)
+from shared.domain.placements import InvalidPlacementError, Placement
+from shared.domain.pulls import parse_pulled
+from shared.domain.refusals import REFUSAL_ANNOTATION, read_refusal
+from shared.domain.scheduling import Scheduling
+from shared.domain.standings import read_job
+from shared.domain.statements import parse_statement
+from shared.domain.times import parse_time
+from shared.errors import InvalidEventError
+from shared.events.builds import BuildNotification
+from shared.events.decoding import MAX_VALUES, decode
+from shared.events.node_events import parse_log_entry
+from shared.events.node_reports import MAX_TEXT
+from shared.events.pubsub import PubsubMessage
+from shared.workflows.proving import FAILURES_ANNOTATION, _recent
+from shared.workflows.reporting import Reporting
+from tests.fakes.clusters import FakeCluster
+from tests.fakes.facts import FakeFactLog
+from tests.fakes.node_reports import (
+    STATEMENT,
+    end,
+    log_entry,
+    place_warmup,
+    pod_event,
+    snapshotter_line,
+)
+
+NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def parse_envelope(**message: Any) -> PubsubMessage:
+    fields = {"messageId": "m-1", "publishTime": "2026-11-24T07:00:00Z", **message}
+    event = CloudEvent({"type": "t", "source": "s", "id": "m-1"}, {"message": fields})
+    return PubsubMessage.from_cloud_event(event)
+
+
+@pytest.mark.parametrize("field", ["messageId", "publishTime", "attributes"])
+@pytest.mark.parametrize("value", [nested(5_000), [nested(5_000)], {"a": nested(5_000)}])
+def test_a_field_of_a_delivery_may_be_deeper_than_it_can_be_shown(field: str, value: Any) -> None:
+    with pytest.raises(InvalidEventError):
+        parse_envelope(**{field: value})
+
+
+def test_a_pushed_image_may_be_deeper_than_it_can_be_shown() -> None:
+    body = b'{"id": "b", "status": "SUCCESS", "results": {"images": [{"name": %s}]}}'
+    message = PubsubMessage("m-1", NOW, body % (b"[" * 700 + b"]" * 700))
+
+    assert BuildNotification.from_message(message).invalid_images == 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        nested(5_000),
+        {"nodeSelector": nested(5_000)},
+        {"tolerations": {"a": nested(5_000)}},
+        {"tolerations": [nested(5_000)]},
+        {"tolerations": [{"key": nested(5_000)}]},
+        {"tolerations": [{"operator": "Maybe", "value": "a" * 5_000}]},
+    ],
+    ids=["placement", "selector", "tolerations", "toleration", "key", "operator"],
+)
+def test_a_placement_that_is_refused_is_not_shown(value: Any) -> None:
+    with pytest.raises(InvalidPlacementError) as caught:
+        Placement.from_json(value)
+
+    assert len(str(caught.value)) < 100
+
+
+def test_a_toleration_that_is_deeper_than_it_can_be_shown_is_left_out() -> None:
+    scheduling = Scheduling(tolerations=[{"key": nested(5_000)}, {"key": "a"}])
+
+    assert [each.key for each in scheduling.placement.tolerations] == ["a"]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_no_other_zone_can_tell_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match="year"):
+        parse_time(text)
+
+
+def test_the_earliest_and_the_latest_time_can_be_told_in_every_zone() -> None:
+    for text in ("0002-01-01T00:00:00+14:00", "9998-12-31T23:59:59-14:00"):
+        assert parse_time(text).astimezone(UTC).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "expected"),
+    [
+        pytest.param("1s", "9" * 5_000, (1.0, None), id="size"),
+        pytest.param("9" * 5_000 + "h", "1", (None, 1), id="seconds"),
+        pytest.param("9" * 2_000_000 + "h", "1", (None, 1), id="seconds-beyond-a-decimal"),
+        pytest.param("1s", "9" * 18, (1.0, 10**18 - 1), id="the-most"),
+    ],
+)
+def test_a_number_of_a_pull_without_an_end_is_not_known(
+    seconds: str, size: str, expected: tuple[float | None, int | None]
+) -> None:
+    text = f'Successfully pulled image "a:1" in {seconds} (1s). Image size: {size} bytes.'
+
+    pulled = parse_pulled(text)
+
+    assert pulled is not None
+    assert (pulled.seconds, pulled.image_bytes) == expected
+
+
+def test_a_number_of_layers_without_an_end_is_no_statement() -> None:
+    digits = "9" * 5_000
+    text = f"Image a:1 is backed by image streaming by 1% ({digits}/{digits} layers)."
+
+    assert parse_statement(text) is None
+
+
+def test_a_text_without_an_end_is_read_as_far_as_kubernetes_writes_one() -> None:
+    event = log_entry(pod_event("Failed", "parent snapshot " * 500_000))
+    line = snapshotter_line(STATEMENT + " x" * 2_000_000)
+
+    for entry in (event, line):
+        report = parse_log_entry(json.dumps(entry).encode())
+        origin = getattr(report, "origin", None)
+        assert origin is None or len(origin.message) <= MAX_TEXT
+
+
+@pytest.mark.parametrize("sign", [b",1", b",[]", b",{}", b',{"a":[]}'])
+def test_a_message_of_too_many_values_is_refused_before_it_is_decoded(sign: bytes) -> None:
+    body = b"[1%s]" % (sign * (MAX_VALUES + 1))
+
+    with pytest.raises(InvalidEventError, match=rf"not it: it has more than {MAX_VALUES} values"):
+        decode(body, list, "not it")
+
+
+def test_a_message_of_as_many_values_as_are_allowed_is_read() -> None:
+    body = b"[1%s]" % (b",1" * (MAX_VALUES - 1))
+
+    assert len(decode(body, list, "not it")) == MAX_VALUES
+
+
+BROKEN = ["", "5", "[]", "{", '{"kind": "rumour"}', '{"kind": ["push"]}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", [*BROKEN, '{"kind": "push", "id": [NaN]}'])
+def test_a_cause_that_somebody_broke_is_not_known(text: str) -> None:
+    cluster, facts = FakeCluster(), FakeFactLog()
+    job = end(place_warmup(cluster))
+    job["metadata"]["annotations"][CAUSE_ANNOTATION] = text
+
+    Reporting(facts, marks=False).report_job(cluster, job)
+
+    assert [fact.payload["cause"] for fact in facts.facts] == [None]
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "\u0661", "-1", "1.5", "1e3", ""])
+def test_a_size_that_somebody_broke_is_not_known(text: str) -> None:
+    assert read_image_bytes({SIZE_ANNOTATION: text}) is None
+
+
+REFUSAL = {
+    "pod": "p",
+    "podUid": "u",
+    "fieldPath": "spec.containers{image}",
+    "node": "n",
+    "time": "2026-11-24T07:00:00Z",
+    "image": "a:1",
+    "message": "not found",
+    "log": None,
+    "insertId": None,
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *BROKEN,
+        *(json.dumps(REFUSAL | {name: 5}) for name in ("pod", "image", "message", "time")),
+        *(json.dumps({key: REFUSAL[key] for key in REFUSAL if key != name}) for name in REFUSAL),
+    ],
+)
+def test_a_refusal_that_somebody_broke_is_not_known(text: str) -> None:
+    job = {"metadata": {"annotations": {REFUSAL_ANNOTATION: text}}}
+
+    assert read_refusal(job, cluster="c") == []
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_counted_failures_that_somebody_broke_count_for_nothing(text: str) -> None:
+    body = {"metadata": {"annotations": {FAILURES_ANNOTATION: text}}}
+
+    assert _recent(body, "docker.io", NOW) == {}
+
+
+def test_a_warmup_whose_not_before_somebody_broke_is_shown_without_it() -> None:
+    job = end(place_warmup(FakeCluster()), "DeadlineExceeded")
+    job["metadata"]["annotations"][NOT_BEFORE_ANNOTATION] = "tomorrow"
+
+    sighting = read_job(job, None, cluster="c", period=timedelta(hours=48))
+
+    assert sighting.not_before is None
