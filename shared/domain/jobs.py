@@ -17,6 +17,7 @@ from shared.domain.ladder import STREAMING_KEY, Strategy
 from shared.domain.placements import ACCELERATOR_KEY, Placement
 from shared.domain.references import Digest, ImageReference
 from shared.domain.requests import Cause
+from shared.domain.untrusted import text_of
 
 JobName = NewType("JobName", str)
 """A name that also fits a label, which Kubernetes makes of it: at most 63 characters."""
@@ -269,6 +270,8 @@ class JobState:
     is_complete: bool
     is_failed: bool
     is_reported: bool
+    asked_by: str | None = None
+    """The namespace of the workload that asked for it first; None where it was none."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -290,6 +293,7 @@ class JobState:
             is_complete="Complete" in conditions,
             is_failed="Failed" in conditions,
             is_reported=REPORTED_ANNOTATION in annotations,
+            asked_by=_asking_namespace(annotations.get(CAUSE_ANNOTATION)),
         )
 
     @property
@@ -306,6 +310,20 @@ class JobState:
     def is_running(self) -> bool:
         """Whether it has its turn, with or without a pod yet."""
         return not self.is_suspended and not self.is_finished
+
+    @property
+    def turn(self) -> tuple[str, str, JobName]:
+        """By what warmups that wait are ordered: when they were asked for."""
+        return self.created, self.queued, self.name
+
+
+def _asking_namespace(cause: Any) -> str | None:
+    """Return the namespace in a Job's cause; None for a text that somebody else wrote."""
+    try:
+        resource = json.loads(cause).get("resource")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return Cause(resource=text_of(resource)).namespace
 
 
 def _container(

@@ -1,11 +1,14 @@
 """A request that an image be warm, as it travels from a detector to the warmup."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.domain.placements import Placement
 from shared.domain.references import ImageReference
+
+_NAMESPACED = re.compile(r"(?:[^/]+/){0,2}namespaces/([^/]+)/.+", re.DOTALL)
 
 CauseKind = Literal["audit_log", "build", "push", "schedule", "manual"]
 
@@ -17,6 +20,18 @@ class Cause:
     kind: CauseKind = "manual"
     id: str | None = None
     resource: str | None = None
+
+    @property
+    def namespace(self) -> str | None:
+        """
+        The namespace of the workload that asks; None where it is none that asks.
+
+        >>> Cause(resource="apps/v1/namespaces/ml/deployments/trainer").namespace
+        'ml'
+        >>> Cause("build", "1", "projects/demo/builds/1").namespace
+        """
+        found = _NAMESPACED.fullmatch(self.resource or "")
+        return found[1] if found else None
 
     def as_json(self) -> dict[str, str | None]:
         """Return the form in which messages, annotations and facts carry it."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.facts import Fact, Subject, WarmupFinished
+from shared.domain.jobs import JobState
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.requests import ReferenceRequest
 from shared.domain.selection import Selection
@@ -15,7 +16,7 @@ from shared.settings import Settings
 from shared.workflows.launching import Cluster, Launch, Launcher, choose_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError
 from shared.workflows.orders import Order
-from shared.workflows.turns import resume_next
+from shared.workflows.turns import find_excess, read_queue, resume_waiting
 
 
 class FactLog(Protocol):
@@ -83,17 +84,18 @@ class Warming:
     def _warm_targets(
         self, delivery: Delivery, cluster: Cluster, order: Order, details: dict[str, Any]
     ) -> Outcome:
-        launches: list[Launch] = []
+        launched: dict[str, Launch] = {}
         failures: list[dict[str, Any]] = []
         details = details | {"mirror": str(order.pulled)}
         for target in choose_targets(self._settings, order.request, cluster):
             try:
-                launches.append(self._launcher.launch(cluster, order, target))
+                launched[target.name] = self._launcher.launch(cluster, order, target)
             except ImageError as exc:
                 failures.append(self._settle(exc, delivery, details, target=target.name))
-        queued = any(launch.result in {"created", "waiting"} for launch in launches)
+        queued = any(launch.result in {"created", "waiting"} for launch in launched.values())
         if queued and not self._settings.dry_run:
-            details["resumed"] = resume_next(cluster, self._settings.max_running)
+            failures += self._take_turns(delivery, cluster, launched, details)
+        launches = launched.values()
         if not failures and all(launch.result == "too_small" for launch in launches):
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
@@ -106,6 +108,34 @@ class Warming:
         # One target is the usual case: its outcome stands in the line itself.
         failed = {"failures": failures} if len(failures) > 1 else dict(*failures)
         return Outcome("handled", details | failed)
+
+    def _take_turns(
+        self,
+        delivery: Delivery,
+        cluster: Cluster,
+        launched: dict[str, Launch],
+        details: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Let the next run; give up what is beyond the budget of its namespace, and say which."""
+        budget, namespace = self._settings.namespace_budget, delivery.request.cause.namespace
+        queue = read_queue(cluster)
+        excess = find_excess(queue, budget)
+        # What another namespace asked for is its own delivery's to give up.
+        states = {each.name: each for each in queue if each.name in excess}
+        failures = []
+        for target, launch in list(launched.items()):
+            state = states.get(launch.job)
+            if state is None or state.asked_by != namespace:
+                continue
+            error = _over_budget(state, budget)
+            # Its fact first: without a Job nothing else would say what became of it.
+            failures.append(self._settle(error, delivery, details, target=target))
+            cluster.delete_job(state.name, state.uid)
+            del launched[target]
+        details["resumed"] = resume_waiting(
+            cluster, queue, self._settings.max_running, passed_over=excess
+        )
+        return failures
 
     def _settle(
         self, error: ImageError, delivery: Delivery, details: dict[str, Any], *, target: str | None
@@ -136,3 +166,13 @@ class Warming:
             self._facts.write(finished.as_fact())
         said = {"outcome": error.outcome, "reason": str(error), "hint": error.hint}
         return said | ({"target": target} if target else {})
+
+
+def _over_budget(state: JobState, budget: int) -> ImageError:
+    return ImageError(
+        "postponed",
+        f"namespace {state.asked_by!r} has {budget} warmups waiting or running already, which is"
+        " its budget",
+        hint="Nothing, if it can wait: a sweep asks again while the image is in use. Or raise"
+        " `namespace_budget` in prestream.yaml.",
+    )
