@@ -61,7 +61,9 @@ _UNBOUNDED_AGE_S = 31 * 24 * 3600
 """Pub/Sub keeps a message no longer than that."""
 
 _NO_NAME = re.compile(r"[^a-z0-9]+")
-_MAX_SLUG = 40
+_MAX_SLUG = 34
+_HASH_DIGITS = 16
+"""So many that nobody finds an image whose warmup would have the name of another's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +85,14 @@ class WarmupKey:
 
         >>> key = WarmupKey(digest=Digest("sha256:0"), cluster="c", target=Placement(), period=1)
         >>> key.job_name(ImageReference("docker.io", "anyscale/ray-ml", "2.7.0"))
-        'warm-ray-ml-7a5dd73931'
+        'warm-ray-ml-7a5dd73931a2ecae'
         """
         parts = [self.digest, self.cluster, self.target.canonical, str(self.period)]
         parts += [self.forced_by] if self.forced_by else []
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         name = image.repository.rpartition("/")[2]
         slug = _NO_NAME.sub("-", name).strip("-")[:_MAX_SLUG].strip("-")
-        return JobName(f"warm-{slug}-{digest[:10]}")
+        return JobName(f"warm-{slug}-{digest[:_HASH_DIGITS]}")
 
 
 def period_of(moment: datetime, digest: Digest, period_s: float) -> int:
