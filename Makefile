@@ -69,7 +69,7 @@ check-infra: $(VENV)/installed
 	@if ! $(MAKE) --no-print-directory $(CHECKOV)/installed >build/checkov.log 2>&1; then \
 		echo "infra: NOT ANALYSED, as checkov cannot be installed (build/checkov.log)"; exit 0; fi; \
 	if ! $(CHECKOV)/bin/checkov --config-file infra/.checkov.yaml >build/checkov.log 2>&1; then \
-		cat build/checkov.log; exit 1; fi; \
+		grep -B1 -A4 "FAILED for" build/checkov.log || cat build/checkov.log; exit 1; fi; \
 	if ! grep -q "Passed checks" build/checkov.log || grep -q "Parsing errors" build/checkov.log; then \
 		cat build/checkov.log; echo "infra: checkov could not read all of it"; exit 1; fi; \
 	grep "Passed checks" build/checkov.log | sort -u | sed 's/^/infra: checkov: /'
