@@ -17,7 +17,6 @@ from shared.domain.ladder import STREAMING_KEY, Strategy
 from shared.domain.placements import ACCELERATOR_KEY, Placement
 from shared.domain.references import Digest, ImageReference
 from shared.domain.requests import Cause
-from shared.domain.untrusted import text_of
 
 JobName = NewType("JobName", str)
 """A name that also fits a label, which Kubernetes makes of it: at most 63 characters."""
@@ -285,6 +284,7 @@ class JobState:
             for condition in (body.get("status") or {}).get("conditions") or []
             if condition.get("status") == "True"
         }
+        cause = Cause.from_text(annotations.get(CAUSE_ANNOTATION))
         return cls(
             name=JobName(metadata.get("name") or ""),
             uid=metadata.get("uid") or "",
@@ -295,7 +295,7 @@ class JobState:
             is_complete="Complete" in conditions,
             is_failed="Failed" in conditions,
             is_reported=REPORTED_ANNOTATION in annotations,
-            asked_by=_asking_namespace(annotations.get(CAUSE_ANNOTATION)),
+            asked_by=cause.namespace if cause is not None else None,
         )
 
     @property
@@ -317,15 +317,6 @@ class JobState:
     def turn(self) -> tuple[str, str, JobName]:
         """By what warmups that wait are ordered: when they were asked for."""
         return self.created, self.queued, self.name
-
-
-def _asking_namespace(cause: Any) -> str | None:
-    """Return the namespace in a Job's cause; None for a text that somebody else wrote."""
-    try:
-        resource = json.loads(cause).get("resource")
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return None
-    return Cause(resource=text_of(resource)).namespace
 
 
 def _container(

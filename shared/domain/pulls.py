@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from shared.domain.statements import strip_combined
+from shared.domain.untrusted import number_of
 
 FailureKind = Literal[
     "disk_full",
@@ -36,7 +37,9 @@ _SECONDS: Final = {
     "\u03bcs": Decimal("1e-6"),  # the Greek letter, which Go reads as well
     "ns": Decimal("1e-9"),
 }
-_AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)", re.ASCII)
+_AMOUNT = re.compile(
+    r"(\d{1,10}(?:\.\d{0,9})?|\.\d{1,9})(h|ms|m|us|\u00b5s|\u03bcs|ns|s)", re.ASCII
+)
 
 _PULLED = re.compile(
     r'Successfully pulled image "(?P<image>[^"]+)"'
@@ -132,7 +135,7 @@ def parse_pulled(message: str) -> Pulled | None:
     return Pulled(
         pulled["image"],
         seconds=seconds,
-        image_bytes=int(pulled["bytes"]) if pulled["bytes"] else None,
+        image_bytes=number_of(pulled["bytes"]),
     )
 
 

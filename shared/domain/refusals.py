@@ -55,5 +55,5 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
             insert_id=kept["insertId"],
         )
         return [ImagePullFailed(origin, kept["image"], classify_pull_failure(origin.message))]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return []

@@ -1,12 +1,14 @@
 """A request that an image be warm, as it travels from a detector to the warmup."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast, get_args
 
 from shared.domain.placements import Placement
 from shared.domain.references import ImageReference
+from shared.domain.untrusted import mapping_of, text_of
 
 _NAMESPACED = re.compile(r"(?:[^/]+/){0,2}namespaces/([^/]+)/.+", re.DOTALL)
 
@@ -20,6 +22,26 @@ class Cause:
     kind: CauseKind = "manual"
     id: str | None = None
     resource: str | None = None
+
+    @classmethod
+    def from_text(cls, text: Any) -> Self | None:
+        """
+        Read the cause that an annotation holds; None for a text that somebody else wrote.
+
+        >>> Cause.from_text('{"kind": "push", "id": "1", "resource": null}')
+        Cause(kind='push', id='1', resource=None)
+        >>> Cause.from_text('{"kind": "rumour"}')
+        """
+        try:
+            fields = json.loads(text)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        kind = mapping_of(fields).get("kind")
+        if kind not in get_args(CauseKind):
+            return None
+        return cls(
+            cast("CauseKind", kind), text_of(fields.get("id")), text_of(fields.get("resource"))
+        )
 
     @property
     def namespace(self) -> str | None:

@@ -14,8 +14,10 @@ COMBINED_PREFIX = "(combined from similar events): "
 """What client-go puts before the text of an event from the tenth similar one on."""
 
 _STATEMENT = re.compile(r"Image (?P<image>\S+) is backed by (?P<how>.+)", re.DOTALL)
-_STREAMED = re.compile(r"image streaming by [\d.]+% \((?P<part>\d+)/(?P<all>\d+) layers?\)")
-_ON_DISK = re.compile(r"secondary boot disk caching by [\d.]+% \((?P<part>\d+)/(?P<all>\d+)")
+_STREAMED = re.compile(r"image streaming by [\d.]+% \((?P<part>\d{1,9})/(?P<all>\d{1,9}) layers?\)")
+_ON_DISK = re.compile(
+    r"secondary boot disk caching by [\d.]+% \((?P<part>\d{1,9})/(?P<all>\d{1,9})\b"
+)
 _PLAIN = re.compile(r"image streaming\.?\s*")
 _LAYER_FAILURE = re.compile(
     r'Layer download failed\. Layer id: "?(?P<layer>[^",\s]+)"?, image: "?(?P<image>[^",\s]+)"?'

@@ -29,6 +29,7 @@ from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placemen
 from shared.domain.prewarming import PREWARM_RUNG
 from shared.domain.references import Digest, ImageReference, parse_reference
 from shared.domain.requests import ReferenceRequest
+from shared.domain.untrusted import number_of
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
 from shared.workflows.climbing import Ladder, ask_nobody
@@ -342,8 +343,7 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> list[Target]
 def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
     """Return what a warmup Job says of itself: the rung, and the image's size."""
     annotations = (body.get("metadata") or {}).get("annotations") or {}
-    size = str(annotations.get(SIZE_ANNOTATION) or "")
-    return annotations.get(STRATEGY_ANNOTATION), int(size) if size.isdecimal() else None
+    return annotations.get(STRATEGY_ANNOTATION), number_of(annotations.get(SIZE_ANNOTATION))
 
 
 def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:

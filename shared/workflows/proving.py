@@ -169,7 +169,7 @@ def _failures(body: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     text = ((body.get("metadata") or {}).get("annotations") or {}).get(FAILURES_ANNOTATION)
     try:
         counted = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(counted, dict):
         return {}
