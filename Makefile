@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What is deployed, and nothing else: the archives run in it, as they do at Google.
 DEPLOYED := build/deployed
+CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test soak check check-terraform bench archives schema lock format clean
+.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -48,12 +49,14 @@ soak: $(VENV)/installed $(DEPLOYED)/installed archives ## the long runs, under f
 	@rm -f build/soak.json
 	@$(BIN)/python -m pytest -q -m soak tests
 
-check: $(VENV)/installed ## format, lint, types, import contracts, Terraform
+check: $(VENV)/installed ## format, lint, types, import contracts, Terraform, its static analysis, dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory check-terraform
+	@$(MAKE) --no-print-directory check-infra
+	@$(MAKE) --no-print-directory audit
 
 # Where Terraform or its provider cannot be had, this says so: what did not run did not pass.
 check-terraform: archives
@@ -63,6 +66,29 @@ check-terraform: archives
 	if ! terraform -chdir=infra init -backend=false -input=false >build/terraform.log 2>&1; then \
 		echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
 	terraform -chdir=infra validate && terraform -chdir=infra test
+
+# An environment of its own, since checkov pins very much. Where it cannot be had, this says so; what
+# it could not parse it did not check.
+check-infra: $(VENV)/installed
+	@if ! $(MAKE) --no-print-directory $(CHECKOV)/installed >build/checkov.log 2>&1; then \
+		echo "infra: NOT ANALYSED, as checkov cannot be installed (build/checkov.log)"; exit 0; fi; \
+	if ! $(CHECKOV)/bin/checkov --config-file infra/.checkov.yaml >build/checkov.log 2>&1; then \
+		grep -B1 -A4 "FAILED for" build/checkov.log || cat build/checkov.log; exit 1; fi; \
+	if ! grep -q "Passed checks" build/checkov.log || grep -q "Parsing errors" build/checkov.log; then \
+		cat build/checkov.log; echo "infra: checkov could not read all of it"; exit 1; fi; \
+	grep "Passed checks" build/checkov.log | sort -u | sed 's/^/infra: checkov: /'
+
+$(CHECKOV)/installed: requirements-checkov.txt
+	@mkdir -p build
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python $(INSTALL) -r requirements-checkov.txt
+	@touch $@
+
+audit: $(VENV)/installed ## what is known against the dependencies
+	@$(BIN)/python -m infra.audits
+
+sbom: archives ## build/sbom.json: what is deployed, and what with
+	@$(BIN)/python -m infra.bills
 
 bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function; the report's rate
 	@$(BIN)/python -m bench
@@ -77,6 +103,7 @@ schema: $(VENV)/installed ## docs/prestream.schema.json and docs/configuration.m
 lock: $(VENV)/installed ## pin the requirements anew, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-checkov.in -o requirements-checkov.txt
 
 format: $(VENV)/installed ## format, and mend what can be mended
 	@$(BIN)/ruff format .

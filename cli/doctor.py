@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
 from cli.clusters import parse_cluster
 from cli.configured import ProjectOption, read_settings
 from cli.doctor_report import print_checks
 from cli.exits import ExitCode, fail
-from cli.terminal import is_watched
+from cli.terminal import is_watched, make_side_console
 from shared.clients.clusters import ClusterDirectory
 from shared.clients.endpoints import Endpoints
 from shared.clients.fact_reader import FactReader
@@ -185,7 +184,7 @@ def _watching() -> Iterator[Callable[[str], None]]:
     if not is_watched():
         yield _say_nothing
         return
-    with Console(stderr=True).status("Looking") as status:
+    with make_side_console().status("Looking") as status:
         yield status.update
 
 

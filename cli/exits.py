@@ -4,8 +4,9 @@ from enum import IntEnum
 from typing import NoReturn
 
 import typer
-from rich.console import Console
 from rich.text import Text
+
+from cli.terminal import harmless, make_side_console
 
 
 class ExitCode(IntEnum):
@@ -37,8 +38,9 @@ EXIT_CODES = (
 
 
 def say(text: str) -> None:
-    """Say something to a person, beside the output."""
-    Console(stderr=True, soft_wrap=True).print(Text(text))
+    """Say something to a person, beside the output; what a stranger wrote in it does nothing."""
+    text = "\n".join(map(harmless, text.split("\n")))
+    make_side_console(soft_wrap=True).print(Text(text))
 
 
 def fail(code: ExitCode, text: str) -> NoReturn:

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +13,7 @@ from rich.text import Text
 from cli.durations import show_span
 from cli.exits import ExitCode, fail, say
 from cli.places import Places
-from cli.terminal import harmless, is_watched
+from cli.terminal import harmless, is_watched, make_side_console
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.endpoints import Endpoints
 from shared.clients.fact_reader import FactReader
@@ -252,7 +251,7 @@ class _Progress:
     """Shows answers as they change: in place on a terminal, else a line for each change."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = make_side_console(highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._context: AbstractContextManager[object] = nullcontext()
         self._states: dict[tuple[str, str], str] = {}

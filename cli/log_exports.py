@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import typer
-from rich.console import Console
 from rich.progress import wrap_file
 
 from cli.exits import ExitCode, fail
-from cli.terminal import is_watched
+from cli.terminal import is_watched, make_side_console
 
 _PIECE = 64 * 1024
 """Bytes of a line that are read at once: a list without line feeds is one line."""
@@ -110,7 +109,7 @@ def _watch(stream: BinaryIO, name: str, *, is_shown: bool) -> AbstractContextMan
     size = 0 if name == STANDARD_INPUT else Path(name).stat().st_size
     if not is_shown or size < _MANY_BYTES or not is_watched():
         return nullcontext(stream)
-    console = Console(stderr=True)
+    console = make_side_console()
     return wrap_file(stream, size, description=f"Reading {name}", console=console, transient=True)
 
 

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from cli.clusters import ClusterOption, ContextOption, Reached, parse_cluster, reach_cluster
@@ -24,7 +23,7 @@ from cli.log_exports import STANDARD_INPUT
 from cli.plan_report import Plan, print_plan
 from cli.plan_sources import Material, gather_cluster, gather_exports, gather_manifests
 from cli.saved_events import NoFacts
-from cli.terminal import is_watched
+from cli.terminal import is_watched, make_side_console
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.credentials import has_credentials
 from shared.clients.endpoints import Endpoints
@@ -169,7 +168,7 @@ def _plan_images(
     for (_, name), group in track(
         groups.items(),
         "Asking the mirrors",
-        console=Console(stderr=True),
+        console=make_side_console(),
         transient=True,
         disable=not is_watched(),
     ):

@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
-
 from cli.clusters import Reached
 from cli.configured import configured_mirrors
 from cli.exits import ExitCode, fail
 from cli.log_exports import label_of, read_files
 from cli.manifests import read_manifests
 from cli.saved_events import Replayer
-from cli.terminal import count, harmless, is_watched, join_some
+from cli.terminal import count, harmless, is_watched, join_some, make_side_console
 from shared.domain.causes import Cause
 from shared.domain.locations import mirror_location
 from shared.domain.proofs import ProvenMirrors
@@ -62,7 +60,7 @@ def gather_cluster(reached: Reached, settings: Settings) -> Material:
         typer.Exit: It does not answer, or refuses.
     """
     cluster = reached.cluster
-    with Console(stderr=True).status(f"Reading {cluster.name.name} …") as status:
+    with make_side_console().status(f"Reading {cluster.name.name} …") as status:
         read = 0
 
         def watch(plural: str) -> None:

@@ -14,7 +14,6 @@ from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
@@ -22,7 +21,7 @@ from cli.configured import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, fail
 from cli.log_exports import STANDARD_INPUT, label_of, read_files
 from cli.saved_events import Replayed, Replayer
-from cli.terminal import count, harmless, is_watched, join_some, make_console
+from cli.terminal import count, harmless, is_watched, join_some, make_console, make_side_console
 from shared.clients.endpoints import Endpoints
 from shared.clients.pubsub import REFERENCES_TOPIC, ReferencePublisher
 from shared.domain.requests import ReferenceRequest
@@ -204,7 +203,7 @@ def _publish(tally: _Tally, settings: Settings, environ: Mapping[str, str]) -> N
     for start in track(
         starts,
         "Publishing",
-        console=Console(stderr=True),
+        console=make_side_console(),
         transient=True,
         disable=len(starts) < _SLOW or not is_watched(),
     ):

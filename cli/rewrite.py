@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 
 from cli.configured import (
@@ -24,6 +23,7 @@ from cli.configured import (
 from cli.documents import DocumentError
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.rewritten_files import RewrittenFile, join_files, report, rewrite_text
+from cli.terminal import make_side_console
 from shared.domain.proofs import Proof, PullSecrets
 
 STANDARD_INPUT = "-"
@@ -82,7 +82,7 @@ rewrite.__doc__ = f"{rewrite.__doc__}\n\n{EXIT_CODES}"
 def _rewrite_files(
     names: Sequence[str], proofs: Mapping[str, Proof], secrets: PullSecrets
 ) -> Iterator[RewrittenFile]:
-    console = Console(stderr=True)
+    console = make_side_console()
     is_quick = len(names) < _MANY or not console.is_terminal
     for name in track(names, "Rewriting", console=console, transient=True, disable=is_quick):
         text = _read(name)

@@ -17,7 +17,7 @@ from cli.durations import show_ago, show_since
 from cli.exits import EXIT_CODES, ExitCode, say
 from cli.following import STYLES, make_mirrors, make_watching
 from cli.places import ClustersOption, Places, reach_places
-from cli.terminal import count, harmless, is_watched, make_console, show_bytes
+from cli.terminal import count, harmless, is_watched, make_console, make_side_console, show_bytes
 from cli.wait import parse_images
 from shared.domain.images import WrittenImage
 from shared.domain.references import InvalidReferenceError, parse_reference
@@ -52,7 +52,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     places = reach_places(context.obj, settings, clusters, kube_context, allow_unreached=True)
     now = datetime.now(UTC)
     watching = make_watching(context.obj, settings)
-    with Console(stderr=True).status("Looking") if is_watched() else _Nothing():
+    with make_side_console().status("Looking") if is_watched() else _Nothing():
         seen = watching.look(places.clusters, now)
     standings = combine(seen.sightings, now, watching.period)
     meant: list[Meant] = []

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from rich.console import Console
 
@@ -13,9 +14,21 @@ _WIDE = 160
 
 
 def make_console() -> Console:
-    """Return the console of a command's output; what is not for a terminal is not wrapped early."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
+    """
+    Return the console of a command's output; what is not for a terminal is not wrapped early.
+
+    A text is what it says: brackets and colons in it, as an image's name may have them, are no
+    markup.
+    """
+    console = Console(highlight=False, markup=False, emoji=False)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, emoji=False, width=_WIDE)
+
+
+def make_side_console(**options: Any) -> Console:
+    """Return a console beside the output, for progress and errors; a text is what it says."""
+    return Console(stderr=True, markup=False, emoji=False, **options)
 
 
 def harmless(text: str) -> str:

@@ -72,7 +72,8 @@ resource "google_container_node_pool" "warm_pool" {
       enabled = true
     }
     shielded_instance_config {
-      enable_secure_boot = true
+      enable_integrity_monitoring = true
+      enable_secure_boot          = true
     }
     taint {
       key    = "prestream.dev/warmup"

@@ -191,6 +191,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_running: kinds.MaxRunning = 5
     """Warmups that run at once in a cluster; more of them wait."""
 
+    namespace_budget: kinds.NamespaceBudget = 100
+    """Warmups that the workloads of one namespace may have waiting and running at once in a
+    cluster; what they ask for beyond that is postponed. `0` for no limit."""
+
     period_hours: kinds.PeriodHours = 48.0
     """Hours after which an image in use is warmed again."""
 

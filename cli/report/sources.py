@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from cli.durations import parse_duration
@@ -20,7 +19,7 @@ from cli.log_exports import MalformedEntry, UnreadableError
 from cli.report.entries import InvalidFactError, ReadFact, parse_fact
 from cli.report.fact_store import FactStore
 from cli.report.saved_facts import read_saved
-from cli.terminal import is_watched
+from cli.terminal import is_watched, make_side_console
 from shared.clients.fact_reader import FactReader
 from shared.domain.times import parse_time
 from shared.errors import EventError
@@ -196,7 +195,7 @@ def _bar(total: float | None) -> Iterator[Callable[[float], None]]:
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=make_side_console(),
         transient=True,
         disable=not is_watched(),
     )

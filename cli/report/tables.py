@@ -10,6 +10,9 @@ from cli.report.findings import prove
 from cli.report.reports import Report, remark, show_time
 from shared.domain.figures import VERDICTS, ImageFigures, Spread
 
+_FORMULA_STARTS: Final = (*"=+-@\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Also in full width, which some spreadsheets read alike."""
+
 IMAGE_COLUMNS: Final = (
     "image",
     "clusters",
@@ -124,6 +127,6 @@ def _plain(value: object) -> object:
     """
     if isinstance(value, float):
         return round(value, 3)
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
         return f"'{value}"
     return value

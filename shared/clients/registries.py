@@ -8,8 +8,10 @@ import email.utils
 import functools
 import json
 import re
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,9 +30,11 @@ from shared.domain.manifests import (
 from shared.domain.references import ImageReference
 from shared.errors import TransientError
 
-_OK, _TOO_MANY = 200, 429
+_OK, _NOT_FOUND, _TOO_MANY = 200, 404, 429
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """What registries accept at most, and so the most that we read."""
+
+_MAX_CAUSES = 8
 
 _CHUNK_BYTES = 64 * 1024
 _MAX_MESSAGE = 300
@@ -60,7 +64,8 @@ class RegistryClient:
         Fetch the manifest or index that a reference names.
 
         Raises:
-            RegistryRefusalError: The registry, or the upstream behind it, answered 4xx.
+            RegistryRefusalError: The registry, or the upstream behind it, answered 4xx; or there
+                is no such registry.
             DamagedManifestError: The answer is no JSON, or not what its digest names.
             InvalidManifestError: It is no manifest that can be streamed.
             TransientError: No answer in time, or 5xx.
@@ -72,6 +77,7 @@ class RegistryClient:
             base, headers["Host"] = f"http://{self._emulator_host}", reference.registry
         with (
             request_errors(f"fetch the manifest of {reference}"),
+            _refused_if_unknown(reference.registry),
             self._session.get(base + path, headers=headers, timeout=TIMEOUT, stream=True) as answer,
         ):
             body = _read(answer.raw, str(reference))
@@ -91,6 +97,32 @@ class RegistryClient:
     @functools.cached_property
     def _session(self) -> Any:
         return make_session(self._emulator_host)
+
+
+@contextmanager
+def _refused_if_unknown(registry: str) -> Iterator[None]:
+    """
+    Tell a host that does not exist from one that does not answer: asking again is in vain.
+
+    A tenant may name any host of Google's. A resolver that does not answer says something else.
+    """
+    try:
+        yield
+    except OSError as exc:
+        if not _is_unknown_host(exc):
+            raise
+        raise RegistryRefusalError(_NOT_FOUND, "", f"there is no host {registry}") from exc
+
+
+def _is_unknown_host(error: BaseException | None) -> bool:
+    """Whether the cause of an error, however deep, is that a name belongs to no host."""
+    for _ in range(_MAX_CAUSES):
+        if isinstance(error, socket.gaierror):
+            return error.errno == socket.EAI_NONAME
+        if error is None:
+            break
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _read(raw: Any, reference: str) -> bytes:

@@ -124,6 +124,10 @@ Bytes = Annotated[int, Meta(ge=0), allowed("a whole number of bytes, 0 or more")
 
 MaxRunning = Annotated[int, Meta(ge=1, le=100), allowed("a whole number from 1 to 100")]
 
+NamespaceBudget = Annotated[
+    int, Meta(ge=0, le=100_000), allowed("a whole number up to 100000; 0 for no limit")
+]
+
 PeriodHours = Annotated[float, Meta(gt=0, le=8760), allowed("more than 0 and up to 8760 hours")]
 
 Share = Annotated[float, Meta(ge=0, le=1), allowed("from 0 (nothing) to 1 (all of it)")]

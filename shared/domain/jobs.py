@@ -60,9 +60,10 @@ _UNBOUNDED_AGE_S = 31 * 24 * 3600
 """Pub/Sub keeps a message no longer than that."""
 
 _NO_NAME = re.compile(r"[^a-z0-9]+")
-_MAX_SLUG = 40
+_MAX_SLUG = 34
+_HASH_DIGITS = 16
+"""So many that nobody finds an image whose warmup would have the name of another's."""
 
-_MAX_DIGITS = 18
 """Of a size in bytes, an int64."""
 
 
@@ -85,14 +86,14 @@ class WarmupKey:
 
         >>> key = WarmupKey(digest=Digest("sha256:0"), cluster="c", target=Placement(), period=1)
         >>> key.job_name(ImageReference("docker.io", "anyscale/ray-ml", "2.7.0"))
-        'warm-ray-ml-7a5dd73931'
+        'warm-ray-ml-7a5dd73931a2ecae'
         """
         parts = [self.digest, self.cluster, self.target.canonical, str(self.period)]
         parts += [self.forced_by] if self.forced_by else []
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         name = image.repository.rpartition("/")[2]
         slug = _NO_NAME.sub("-", name).strip("-")[:_MAX_SLUG].strip("-")
-        return JobName(f"warm-{slug}-{digest[:10]}")
+        return JobName(f"warm-{slug}-{digest[:_HASH_DIGITS]}")
 
 
 def period_of(moment: datetime, digest: Digest, period_s: float) -> int:
@@ -259,17 +260,6 @@ class Warmup:
         return preferred
 
 
-def read_image_bytes(annotations: Mapping[str, Any]) -> int | None:
-    """
-    Return the size that a warmup Job says its image has; None if it says none, or nonsense.
-
-    >>> read_image_bytes({SIZE_ANNOTATION: "9700000000"})
-    9700000000
-    """
-    text = str(annotations.get(SIZE_ANNOTATION) or "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
-
-
 @dataclass(frozen=True, slots=True)
 class JobState:
     """A warmup Job that stands in a cluster, as far as its turn and its end depend on it."""
@@ -283,6 +273,8 @@ class JobState:
     is_complete: bool
     is_failed: bool
     is_reported: bool
+    asked_by: str | None = None
+    """The namespace of the workload that asked for it first; None where it was none."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -294,6 +286,7 @@ class JobState:
             for condition in (body.get("status") or {}).get("conditions") or []
             if condition.get("status") == "True"
         }
+        cause = Cause.from_text(annotations.get(CAUSE_ANNOTATION))
         return cls(
             name=JobName(metadata.get("name") or ""),
             uid=metadata.get("uid") or "",
@@ -304,6 +297,7 @@ class JobState:
             is_complete="Complete" in conditions,
             is_failed="Failed" in conditions,
             is_reported=REPORTED_ANNOTATION in annotations,
+            asked_by=cause.namespace if cause is not None else None,
         )
 
     @property
@@ -320,6 +314,11 @@ class JobState:
     def is_running(self) -> bool:
         """Whether it has its turn, with or without a pod yet."""
         return not self.is_suspended and not self.is_finished
+
+    @property
+    def turn(self) -> tuple[str, str, JobName]:
+        """By what warmups that wait are ordered: when they were asked for."""
+        return self.created, self.queued, self.name
 
 
 def _container(

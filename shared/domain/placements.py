@@ -24,6 +24,11 @@ SPOT_KEY = "cloud.google.com/gke-spot"
 
 DEFAULT_PLATFORM = "linux/amd64"
 
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+"""https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set"""
+
+_EFFECTS = frozenset({"", "NoSchedule", "PreferNoSchedule", "NoExecute"})
+
 _NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
 _MAX_NAME = 40
 
@@ -72,6 +77,16 @@ class Toleration:
             "effect": self.effect,
         }
         return {name: text for name, text in fields.items() if text}
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the API server takes it; what a custom resource holds it has not looked at."""
+        value = self.value if self.operator == "Equal" else ""
+        return (
+            value == self.value
+            and _LABEL_VALUE.fullmatch(value) is not None
+            and self.effect in _EFFECTS
+        )
 
     def tolerates(self, taint: Mapping[str, Any]) -> bool:
         """
@@ -151,11 +166,16 @@ class Placement:
         """
         Return the part of the placement whose keys are listed.
 
-        A toleration without a key tolerates everything, so it is never kept.
+        A toleration without a key tolerates everything, so it is never kept. Nor is a value that
+        no label or taint can have: no node fits it, and the API server would refuse the warmup.
         """
         return Placement.of(
-            {key: value for key, value in self.node_selector if key in keys},
-            [each for each in self.tolerations if each.key and each.key in keys],
+            {
+                key: value
+                for key, value in self.node_selector
+                if key in keys and _LABEL_VALUE.fullmatch(value)
+            },
+            [each for each in self.tolerations if each.key and each.key in keys and each.is_sound],
         )
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from shared.domain.statements import strip_combined
+from shared.domain.untrusted import number_of
 
 FailureKind = Literal[
     "disk_full",
@@ -38,9 +39,6 @@ _SECONDS: Final = {
 }
 _MAX_DURATION: Final = 64
 """Characters; Go's longest is ``2562047h47m16.854775807s``."""
-
-_MAX_DIGITS: Final = 18
-"""Of a size in bytes, an int64."""
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)", re.ASCII)
 
@@ -137,11 +135,10 @@ def parse_pulled(message: str) -> Pulled | None:
         seconds = parse_go_duration(duration) if 0 < len(duration) <= _MAX_DURATION else None
     except InvalidDurationError:
         seconds = None
-    size = pulled["bytes"] or ""
     return Pulled(
         pulled["image"],
         seconds=seconds,
-        image_bytes=int(size) if 0 < len(size) <= _MAX_DIGITS else None,
+        image_bytes=number_of(pulled["bytes"]),
     )
 
 

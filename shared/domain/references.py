@@ -16,6 +16,11 @@ DOCKER_HUB = "docker.io"
 DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_REPOSITORY_LENGTH = 255
+MAX_REGISTRY_LENGTH = 259
+"""A host's name of 253 characters, a colon, and a port.
+
+So no reference is longer than an attribute of a message may be, which is 1024 bytes.
+"""
 
 DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
 """Hosts that mean Docker Hub as well."""
@@ -96,6 +101,11 @@ def parse_reference(text: str) -> ImageReference:
     repository, colon, tag = path.partition(":")
     if not _REGISTRY.fullmatch(registry):
         raise InvalidReferenceError(f"invalid registry in image reference: {_quote(text)}")
+    if len(registry) > MAX_REGISTRY_LENGTH:
+        raise InvalidReferenceError(
+            f"registry of more than {MAX_REGISTRY_LENGTH} characters in image reference:"
+            f" {_quote(text)}"
+        )
     if not _REPOSITORY.fullmatch(repository):
         raise InvalidReferenceError(f"invalid repository in image reference: {_quote(text)}")
     if len(repository) > MAX_REPOSITORY_LENGTH:

@@ -20,6 +20,7 @@ DESCRIPTION = "Pull-through mirror of {upstream}, made and used by Prestream."
 
 _MAX_ID = 63
 _DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
+_IMAGE_HOST = re.compile(r"[a-z0-9-]{1,40}-docker\.pkg\.dev|(?:[a-z0-9-]{1,40}\.)?gcr\.io")
 
 
 class UpstreamRefusedError(Exception):
@@ -144,6 +145,21 @@ def is_google_registry(registry: str) -> bool:
     """Whether a registry is Google's own, whose images need no mirror to be streamed."""
     host = registry.lower()
     return host.endswith((".pkg.dev", ".gcr.io")) or host == "gcr.io"
+
+
+def serves_images(registry: str) -> bool:
+    """
+    Whether a host of Google's can be one that serves images.
+
+    A tenant may name any. One that is none must not be asked: no answer would come, and that
+    would look as if the world were at fault.
+
+    >>> serves_images("us-central1-docker.pkg.dev"), serves_images("eu.gcr.io")
+    (True, True)
+    >>> serves_images("us-python.pkg.dev"), serves_images("a.b.gcr.io")
+    (False, False)
+    """
+    return _IMAGE_HOST.fullmatch(registry.lower()) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ _DEFAULT_OS = "linux"
 
 # https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _POSITIVE_QUANTITY = re.compile(r"\+?[0-9.]*[1-9].*")
-_PLATFORM_PART = re.compile(r"[a-z0-9]+")
+_PLATFORM_PART = re.compile(r"[a-z0-9]{1,32}")
+"""Longer than any name of an operating system or an architecture."""
 
 
 @dataclass(frozen=True, slots=True)

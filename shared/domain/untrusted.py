@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_MAX_DIGITS = 18
+"""Python does not read a number of thousands, and what we write has 64 bits."""
+
 
 def mapping_of(value: Any) -> Mapping[str, Any]:
     """Return an object's fields; none if the value is no object."""
@@ -22,6 +25,18 @@ def mappings_of(value: Any) -> list[Mapping[str, Any]]:
 def text_of(value: Any) -> str | None:
     """Return a text; None if the value is none."""
     return value if isinstance(value, str) else None
+
+
+def number_of(value: Any) -> int | None:
+    """
+    Return a whole number that is written as a text; None for what fits no 64 bits.
+
+    >>> number_of("42"), number_of("-1"), number_of("9" * 5_000), number_of(None)
+    (42, None, None, None)
+    """
+    text = text_of(value) or ""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS
+    return int(text) if is_number else None
 
 
 def field_at(value: Any, path: Iterable[str]) -> Any:

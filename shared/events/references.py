@@ -18,7 +18,7 @@ from shared.errors import InvalidEventError
 from shared.events.decoding import decode
 from shared.events.pubsub import PubsubMessage
 
-_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9]+(?:/[a-z0-9]+)?")
+_PLATFORM = re.compile(r"[a-z0-9]{1,32}/[a-z0-9]{1,32}(?:/[a-z0-9]{1,32})?")
 
 
 class _WireCause(msgspec.Struct):

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import (
+    SIZE_ANNOTATION,
     STRATEGY_ANNOTATION,
     JobName,
     JobState,
     Warmup,
     WarmupKey,
     period_of,
-    read_image_bytes,
     time_to_live_s,
 )
 from shared.domain.ladder import (
@@ -29,6 +29,7 @@ from shared.domain.manifests import Manifest
 from shared.domain.placements import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
 from shared.domain.references import Digest, ImageReference, parse_reference
 from shared.domain.requests import ReferenceRequest
+from shared.domain.untrusted import number_of
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings import Settings
 from shared.workflows.mirroring import Mirrors
@@ -59,13 +60,16 @@ ReportJob = Callable[[Any, Mapping[str, Any]], object]
 """Writes the fact of a Job that ended in a cluster, unless that was done before."""
 
 
+Result = Literal[
+    "created", "waiting", "known", "too_small", "would_create", "prewarming", "prewarmed"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What came of launching a warmup."""
 
-    result: Literal[
-        "created", "waiting", "known", "too_small", "would_create", "prewarming", "prewarmed"
-    ]
+    result: Result
     job: JobName
     rung: str | None = None
     """How the image is warmed; None where it is not, or where that is not known."""
@@ -75,6 +79,8 @@ class Launch:
     """What Artifact Registry prewarms; there is no Job then."""
     passed: str | None = None
     """Why it does not, where somebody should know."""
+    is_complete: bool = False
+    """Whether the Job that stands there has pulled the image."""
 
     @property
     def name(self) -> str:
@@ -121,7 +127,8 @@ class Launcher:
         body = cluster.fetch_job(job)
         standing = None if body is None else JobState.from_body(body)
         if standing is not None and not standing.is_failed:
-            return Launch("waiting" if standing.is_waiting else "known", job, *_told(body or {}))
+            result: Result = "waiting" if standing.is_waiting else "known"
+            return Launch(result, job, *_told(body or {}), is_complete=standing.is_complete)
         self._mirrors.confirm(order.source)
         way = self._prepare(cluster, order, target)
         strategy, image_bytes = way.chosen, way.image_bytes
@@ -350,7 +357,7 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> list[Target]
 def _told(body: Mapping[str, Any]) -> tuple[str | None, int | None]:
     """Return what a warmup Job says of itself: the rung, and the image's size."""
     annotations = (body.get("metadata") or {}).get("annotations") or {}
-    return annotations.get(STRATEGY_ANNOTATION), read_image_bytes(annotations)
+    return annotations.get(STRATEGY_ANNOTATION), number_of(annotations.get(SIZE_ANNOTATION))
 
 
 def _was_replaced(failed: JobState, body: Mapping[str, Any] | None) -> bool:

@@ -22,6 +22,7 @@ from shared.domain.repositories import (
     compare_repository,
     is_google_registry,
     make_repository_id,
+    serves_images,
 )
 from shared.domain.rewriting import rewrite_reference, trace_upstream
 from shared.domain.upstreams import DEFAULT_PAUSE, Upstream
@@ -30,6 +31,8 @@ from shared.settings import Settings
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _MAX_PLATFORMS = 8
+_MAX_HOST = 253
+"""Characters that a host's name may have."""
 
 _OUR_PERMISSION = "artifactregistry."
 _OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
@@ -93,10 +96,13 @@ class Mirrors:
         one image mean the same.
 
         Raises:
-            ImageError: The registry, or the path in it, is not on the list (``not_allowed``).
+            ImageError: The registry, or the path in it, is not on the list (``not_allowed``); or
+                there is no such registry (``pull_failed``).
         """
         image = trace_upstream(reference, self._settings.project, self._hosts) or reference
         if is_google_registry(image.registry):
+            if not serves_images(image.registry):
+                raise _no_registry(image)
             return Source(image, image)
         host = image.registry.lower()
         upstream = self._settings.upstreams.get(host)
@@ -269,6 +275,14 @@ class Mirrors:
             raise TransientError(f"mirror {repository.name} is being made")
         if compare_repository(repository, state) == "another repository":
             raise _another(repository)
+
+
+def _no_registry(image: ImageReference) -> ImageError:
+    return ImageError(
+        "pull_failed",
+        f"Google has no registry {image.registry[:_MAX_HOST]!r}",
+        hint="Check the name: images lie at LOCATION-docker.pkg.dev or at gcr.io.",
+    )
 
 
 def _list_platforms(index: Manifest) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from shared.domain.clusters import ClusterName, is_watched
 from shared.domain.facts import PullObserved, StreamObserved, Subject
 from shared.domain.irrelevance import Irrelevant
-from shared.domain.jobs import MIRROR_ANNOTATION, JobState
+from shared.domain.jobs import MIRROR_ANNOTATION, JobName, JobState
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.pod_states import holds_image, uid_of
 from shared.domain.references import ImageReference, InvalidReferenceError, parse_reference
@@ -206,8 +206,7 @@ class Observing:
             raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
         proven = self._prove(cluster, state, body)
         # First, so that no warmup waits for Cloud Logging to take the fact.
-        dry_run = self._settings.dry_run
-        resumed = [] if dry_run else resume_next(cluster, self._settings.max_running)
+        resumed = self._resume(cluster)
         fact = self._reporting.report_job(cluster, body)
         details: dict[str, Any] = {"job": state.name, "resumed": resumed}
         details |= {"proven": proven} if proven else {}
@@ -216,6 +215,14 @@ class Observing:
         told = {name: fact.payload[name] for name in ("image", "outcome", "streamed")}
         return Outcome(
             "handled", details | told | {"fact": fact.event, "reason": fact.payload["reason"]}
+        )
+
+    def _resume(self, cluster: WatchedCluster) -> list[JobName]:
+        settings = self._settings
+        if settings.dry_run:
+            return []
+        return resume_next(
+            cluster, settings.max_running, namespace_budget=settings.namespace_budget
         )
 
     def _prove(

@@ -1,6 +1,5 @@
 """Report a warmup that ended: its Job, its pod, its node and their events, in one fact."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from shared.domain.pulls import Pulled
 from shared.domain.refusals import read_refusal
 from shared.domain.reports import ImageStreamed, LayerDownloadFailed, NodeEvent
 from shared.domain.times import parse_time
+from shared.domain.untrusted import number_of
 from shared.domain.verdicts import Evidence, PullObservation, Verdict, judge_pull
 from shared.errors import InvalidEventError, TransientError
 from shared.events.node_events import parse_event
@@ -293,22 +293,15 @@ def _subject(cluster: Cluster, annotations: Mapping[str, str]) -> Subject:
         mirror=annotations.get(jobs.MIRROR_ANNOTATION),
         digest=annotations.get(jobs.DIGEST_ANNOTATION),
         cluster=str(cluster.name),
-        cause=_read_cause(annotations.get(jobs.CAUSE_ANNOTATION)),
+        cause=Cause.from_text(annotations.get(jobs.CAUSE_ANNOTATION)),
     )
-
-
-def _read_cause(text: str | None) -> Cause | None:
-    try:
-        return Cause.from_json(json.loads(text or "null"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _image_bytes(pulled: Pulled | None, annotations: Mapping[str, str]) -> int | None:
     """Return the compressed size: the kubelet's figure, or else the manifest's."""
     if pulled is not None and pulled.image_bytes is not None:
         return pulled.image_bytes
-    return jobs.read_image_bytes(annotations)
+    return number_of(annotations.get(jobs.SIZE_ANNOTATION))
 
 
 def _judge(

@@ -143,7 +143,7 @@ class Sweeping:
         settings = self._settings
         queue = mend_queue(cluster, settings, self._reporting, now)
         # First, so that nothing that goes wrong later keeps a warmup from its turn.
-        resumed = [] if settings.dry_run else resume_next(cluster, settings.max_running)
+        resumed = [] if settings.dry_run else _resume(cluster, settings)
         inventory = read_inventory(cluster, settings)
         inquiry = Inquiry(self._mirrors, settings.sweep_share)
         renewal = self._make_renewal()
@@ -337,6 +337,10 @@ class Sweeping:
             self._publisher().publish(batch)
             count += len(batch)
         return count
+
+
+def _resume(cluster: Cluster, settings: Settings) -> list[JobName]:
+    return resume_next(cluster, settings.max_running, namespace_budget=settings.namespace_budget)
 
 
 def _is_kept(sweep: _Sweep, order: Order, target: Target, manifest: Manifest) -> bool:

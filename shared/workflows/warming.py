@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.domain.clusters import ClusterName
-from shared.domain.jobs import JobName
+from shared.domain.jobs import JobName, JobState
 from shared.domain.manifests import Manifest
 from shared.domain.outcomes import Outcome, ignored
 from shared.domain.requests import ReferenceRequest
@@ -17,7 +17,7 @@ from shared.workflows.launching import Cluster, Launch, Launcher, choose_targets
 from shared.workflows.mirroring import Mirrors, MissingMirrorError, Source
 from shared.workflows.orders import Order
 from shared.workflows.remembering import Memory, Turnstile
-from shared.workflows.turns import resume_next
+from shared.workflows.turns import find_excess, read_queue, resume_waiting
 
 if TYPE_CHECKING:
     from shared.domain.facts import Fact
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _MANIFEST_S = 300.0
 """How long a mirror's answer for a tag holds here; it is itself up to an hour behind upstream."""
 
-_JOB_S = 60.0
-"""How long a warmup that was seen to stand is taken to stand; it may fail meanwhile."""
+_COMPLETE_S = 300.0
+"""How long a warmup that was seen to be complete is taken to stand; others may fail any time."""
 
 
 class FactLog(Protocol):
@@ -69,7 +69,7 @@ class Warming:
         self._facts = facts
         self._selection = Selection(include=settings.include, exclude=settings.exclude)
         self._manifests = Memory[Manifest](_MANIFEST_S)
-        self._standing = Memory[bool](_JOB_S)
+        self._complete = Memory[bool](_COMPLETE_S)
         self._turnstile = Turnstile()
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
@@ -116,32 +116,33 @@ class Warming:
         return manifest
 
     def _recall_jobs(self, order: Order, cluster: ClusterName) -> list[JobName]:
-        """Return the warmups that stand for a request, if all have just been seen; else none."""
+        """Return the warmups of a request, if all have been seen to be complete; else none."""
         targets = given_targets(self._settings, order.request)
         if targets is None or not _may_be_recalled(order.request):
             return []
         names = [self._launcher.job_name(cluster, order, target) for target in targets]
-        return names if all(map(self._standing.recall, names)) else []
+        return names if all(map(self._complete.recall, names)) else []
 
     def _warm_targets(
         self, delivery: Delivery, cluster: Cluster, order: Order, details: dict[str, Any]
     ) -> Outcome:
-        launches: list[Launch] = []
+        launched: dict[str, Launch] = {}
         failures: list[dict[str, Any]] = []
         details = details | {"mirror": str(order.pulled)}
         for target in choose_targets(self._settings, order.request, cluster):
             try:
-                launches.append(self._launcher.launch(cluster, order, target))
+                launched[target.name] = self._launcher.launch(cluster, order, target)
             except ImageError as exc:
                 failures.append(self._settle(exc, delivery, details, target=target.name))
-        queued = any(launch.result in {"created", "waiting"} for launch in launches)
+        queued = any(launch.result in {"created", "waiting"} for launch in launched.values())
         if queued and not self._settings.dry_run:
-            details["resumed"] = resume_next(cluster, self._settings.max_running)
+            failures += self._take_turns(delivery, cluster, launched, details)
+        launches = launched.values()
         if not failures and all(launch.result == "too_small" for launch in launches):
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
         for launch in launches:
-            self._standing.keep(launch.job, launch.result in {"created", "waiting", "known"})
+            self._complete.keep(launch.job, launch.is_complete)
             details.setdefault(launch.result, []).append(launch.name)
             if launch.passed is not None:
                 details.setdefault("passed", []).append(launch.passed)
@@ -150,6 +151,34 @@ class Warming:
         # One target is the usual case: its outcome stands in the line itself.
         failed = {"failures": failures} if len(failures) > 1 else dict(*failures)
         return Outcome("handled", details | failed)
+
+    def _take_turns(
+        self,
+        delivery: Delivery,
+        cluster: Cluster,
+        launched: dict[str, Launch],
+        details: dict[str, Any],
+    ) -> list[dict[str, Any]]:
+        """Let the next run; give up what is beyond the budget of its namespace, and say which."""
+        budget, namespace = self._settings.namespace_budget, delivery.request.cause.namespace
+        queue = read_queue(cluster)
+        excess = find_excess(queue, budget)
+        # What another namespace asked for is its own delivery's to give up.
+        states = {each.name: each for each in queue if each.name in excess}
+        failures = []
+        for target, launch in list(launched.items()):
+            state = states.get(launch.job)
+            if state is None or state.asked_by != namespace:
+                continue
+            error = _over_budget(state, budget)
+            # Its fact first: without a Job nothing else would say what became of it.
+            failures.append(self._settle(error, delivery, details, target=target))
+            cluster.delete_job(state.name, state.uid)
+            del launched[target]
+        details["resumed"] = resume_waiting(
+            cluster, queue, self._settings.max_running, passed_over=excess
+        )
+        return failures
 
     def _settle(
         self, error: ImageError, delivery: Delivery, details: dict[str, Any], *, target: str | None
@@ -187,3 +216,13 @@ class Warming:
 def _may_be_recalled(request: ReferenceRequest) -> bool:
     """Whether a burst of events may ask for it, rather than somebody who knows of a change."""
     return request.cause.kind in {"audit_log", "build", "push"} and not request.force
+
+
+def _over_budget(state: JobState, budget: int) -> ImageError:
+    return ImageError(
+        "postponed",
+        f"namespace {state.asked_by!r} has {budget} warmups waiting or running already, which is"
+        " its budget",
+        hint="Nothing, if it can wait: a sweep asks again while the image is in use. Or raise"
+        " `namespace_budget` in prestream.yaml.",
+    )

@@ -78,6 +78,36 @@ def test_only_one_function_makes_mirrors_and_one_more_looks_at_them() -> None:
     assert users == {"mirrors": {"image_reference"}, "mirror_states": {"scheduled_sweep"}}
 
 
+def test_nobody_else_may_publish_or_read_messages() -> None:
+    pubsub = [block for block in GRANTS if "pubsub." in str(block.body.get("role"))]
+
+    granted = {
+        (block.labels[1], block.body["role"], block.body["member"])
+        for block in pubsub
+        if "pipeline" not in block.labels[1]
+    }
+    # What Google sends by itself, it publishes as its own agents.
+    assert granted == {
+        (
+            "functions",
+            "roles/pubsub.publisher",
+            "${module.functions[each.value.function].service_account.member}",
+        ),
+        ("sinks", "roles/pubsub.publisher", "${each.value.identity}"),
+        ("dead_letters", "roles/pubsub.publisher", "${local.pubsub_agent}"),
+        ("dead_letters", "roles/pubsub.subscriber", "${var.trigger.pubsub_agent}"),
+    }
+
+
+def test_pushes_are_signed_for_the_function_that_they_are_for() -> None:
+    subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
+
+    [push] = subscription["push_config"]
+    [token] = push["oidc_token"]
+    assert token["audience"] == push["push_endpoint"]
+    assert token["service_account_email"] == "${var.trigger.invoker_email}"
+
+
 @pytest.mark.parametrize(
     "forbidden",
     [

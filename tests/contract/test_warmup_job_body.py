@@ -145,6 +145,17 @@ def test_pod_security_would_refuse_less(server: KubernetesServer, path: str) -> 
         create_pod(server.api, pod)
 
 
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "google.com/tpu"])
+def test_nobody_gets_an_accelerator_where_warmups_run(
+    server: KubernetesServer, resource: str
+) -> None:
+    pod = make_pod(make_warmup().body())
+    pod["spec"]["containers"][0]["resources"]["limits"][resource] = 1
+
+    with pytest.raises(ApiError, match="exceeded quota: prestream-warmup"):
+        create_pod(server.api, pod)
+
+
 def test_what_is_kept_is_what_was_sent(cluster: KubernetesCluster) -> None:
     body = make_warmup().body()
     cluster.create_job(body)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 
 import flask
 import pytest
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -386,6 +388,59 @@ def test_a_retry_after_that_says_nothing_is_none(
         client.fetch_manifest(REFERENCE)
 
     assert caught.value.retry_at is None
+
+
+# Hosts that a tenant may name
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        pytest.param(socket.EAI_NONAME, RegistryRefusalError, id="there-is-no-such-host"),
+        pytest.param(socket.EAI_AGAIN, TransientError, id="no-resolver-answers"),
+    ],
+)
+def test_a_host_that_does_not_exist_is_the_image_s_fault(
+    monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
+) -> None:
+    def resolve(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(number, "cannot resolve")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    with pytest.raises(expected):
+        RegistryClient(emulator_host="nowhere.invalid:80").fetch_manifest(REFERENCE)
+
+
+def test_a_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> None:
+    other = Answers()
+    session = requests.Session()
+    session.headers["Authorization"] = "Bearer ours"
+    client = RegistryClient(emulator_host=answers.server.address)
+    vars(client)["_session"] = session
+    answers.status = 302
+    answers.headers = {"Location": f"http://{other.server.address}/v2/elsewhere"}
+    other.manifest()
+
+    client.fetch_manifest(REFERENCE)
+    other.server.stop()
+
+    ((_, asked),) = answers.requests
+    ((_, redirected),) = other.requests
+    assert asked["Authorization"] == "Bearer ours"
+    assert "Authorization" not in redirected
+
+
+def test_redirects_without_end_are_not_followed_for_ever(
+    answers: Answers, client: RegistryClient
+) -> None:
+    answers.status = 302
+    answers.headers = {"Location": "/v2/again"}
+
+    with pytest.raises(TransientError, match="redirects"):
+        client.fetch_manifest(REFERENCE)
+
+    assert len(answers.requests) <= 31
 
 
 # Our own identity, which a local cloud does without

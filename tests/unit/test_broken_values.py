@@ -10,8 +10,6 @@ from cloudevents.http import CloudEvent
 from shared.domain.jobs import (
     CAUSE_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
-    SIZE_ANNOTATION,
-    read_image_bytes,
 )
 from shared.domain.placements import InvalidPlacementError, Placement
 from shared.domain.pulls import parse_pulled
@@ -168,11 +166,6 @@ def test_a_cause_that_somebody_broke_is_not_known(text: str) -> None:
     Reporting(facts, marks=False).report_job(cluster, job)
 
     assert [fact.payload["cause"] for fact in facts.facts] == [None]
-
-
-@pytest.mark.parametrize("text", ["9" * 5_000, "\u0661", "-1", "1.5", "1e3", ""])
-def test_a_size_that_somebody_broke_is_not_known(text: str) -> None:
-    assert read_image_bytes({SIZE_ANNOTATION: text}) is None
 
 
 REFUSAL = {

@@ -401,7 +401,7 @@ def test_no_facts_are_no_error() -> None:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+    return list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
 
 
 def test_the_figures_of_each_image_are_a_row(tmp_path: Path) -> None:
@@ -427,7 +427,9 @@ def test_every_pull_is_a_row_with_the_entries_that_its_verdict_rests_on(tmp_path
     assert warmed["outcome"] == "pulled"
 
 
-@pytest.mark.parametrize("image_name", ["=cmd|' /C calc'!A0", "+1", "@a"])
+@pytest.mark.parametrize(
+    "image_name", ["=cmd|' /C calc'!A0", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+)
 def test_no_name_becomes_a_formula_of_a_spreadsheet(image_name: str, tmp_path: Path) -> None:
     fact = pull("streamed", 1.0, about=subject(image_name))
 

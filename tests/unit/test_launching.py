@@ -551,6 +551,7 @@ def test_an_upstream_that_limits_the_helper_is_waited_for() -> None:
 
 def test_a_known_reference_costs_one_manifest_and_one_call_of_the_cluster(scene: Scene) -> None:
     scene.warm()
+    scene.restart()
     scene.forget_calls()
 
     scene.warm(message_id="message-2")

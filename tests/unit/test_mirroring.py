@@ -103,6 +103,27 @@ def test_a_registry_that_is_not_on_the_list_is_not_allowed(
     assert deployment.repositories.fetched == []
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        pytest.param("evil.pkg.dev", id="of-no-kind"),
+        pytest.param("us-python.pkg.dev", id="of-another-kind"),
+        pytest.param("us-docker.pkg.dev.gcr.io", id="both"),
+        pytest.param(f"{'a' * 64}-docker.pkg.dev", id="longer-than-a-label"),
+        pytest.param(f"{'a' * 64}.gcr.io", id="longer-than-a-label-of-gcr"),
+        pytest.param(f"{'a.' * 2_000}gcr.io", id="longer-than-a-host"),
+    ],
+)
+def test_a_host_of_google_s_that_serves_no_images_is_not_asked(
+    deployment: Deployment, host: str
+) -> None:
+    with fails("pull_failed", "has no registry") as caught:
+        deployment.locate(f"{host}/demo/apps/tool:1")
+
+    assert len(str(caught.value)) < 400
+    assert deployment.registry.asked == []
+
+
 def test_with_credentials_only_the_listed_paths_are_allowed() -> None:
     deployment = Deployment({"upstreams": PRIVATE})
 

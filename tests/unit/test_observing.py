@@ -195,6 +195,15 @@ class TestWarmups:
         assert outcome.details["resumed"] == ["warm-b-1", "warm-a-2"]
         assert is_suspended(observed, "warm-c-3")
 
+    def test_no_turn_is_given_beyond_the_budget_of_a_namespace(self) -> None:
+        observed = Observed(namespace_budget=1)
+        warm(observed)
+        queue(observed, "warm-b-1", "warm-a-2")
+
+        outcome = observed.happen(job_event("Completed"))
+
+        assert outcome.details["resumed"] == ["warm-b-1"]
+
     def test_the_next_one_gets_its_turn_though_the_fact_was_written_before(
         self, observed: Observed
     ) -> None:

@@ -141,11 +141,43 @@ def test_only_listed_keys_are_followed() -> None:
     assert reduced == Placement.of(L4, [Toleration("nvidia.com/gpu", "Exists")])
 
 
-@pytest.mark.parametrize("keys", [set(), {"nvidia.com/gpu"}])
+@pytest.mark.parametrize("keys", [set(), {"nvidia.com/gpu"}, {""}])
 def test_a_toleration_for_everything_is_never_followed(keys: set[str]) -> None:
     everything = Placement.of({}, [Toleration("", "Exists")])
 
     assert everything.reduced_to(keys) == Placement()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("nvidia-l4,!cloud.google.com/gke-spot", id="more-of-a-label-selector"),
+        pytest.param("a b", id="space"),
+        pytest.param("a\n", id="line-feed"),
+        pytest.param("-a", id="hyphen-first"),
+        pytest.param("a" * 64, id="too-long"),
+        pytest.param("é", id="not-ascii"),
+    ],
+)
+def test_what_no_label_can_have_is_not_followed(value: str) -> None:
+    (key,) = L4
+    keys = {key, "nvidia.com/gpu"}
+    placement = Placement.of({key: value}, [Toleration("nvidia.com/gpu", value=value)])
+
+    assert placement.reduced_to(keys) == Placement()
+
+
+@pytest.mark.parametrize(
+    "toleration",
+    [
+        pytest.param(Toleration("nvidia.com/gpu", "Exists", "present"), id="exists-with-a-value"),
+        pytest.param(Toleration("nvidia.com/gpu", "Exists", effect="Always"), id="no-effect"),
+    ],
+)
+def test_a_toleration_that_the_api_server_would_refuse_is_not_followed(
+    toleration: Toleration,
+) -> None:
+    assert Placement.of({}, [toleration]).reduced_to({"nvidia.com/gpu"}) == Placement()
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,9 @@ def test_an_empty_placement_is_kept_apart_from_none() -> None:
         ),
         pytest.param({"image": "nginx", "platform": "amd64"}, "platform", id="platform"),
         pytest.param({"image": "nginx", "platform": "linux/"}, "platform", id="platform-end"),
+        pytest.param(
+            {"image": "nginx", "platform": f"linux/{'a' * 33}"}, "platform", id="platform-long"
+        ),
         pytest.param({"image": "nginx", "cause": {"kind": "rumour"}}, "rumour", id="cause-kind"),
         pytest.param({"image": "nginx", "cause": "push"}, "cause", id="cause-text"),
         pytest.param({"image": "nginx", "cause": {"id": 5}}, "cause", id="cause-id"),

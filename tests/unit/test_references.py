@@ -222,6 +222,30 @@ def test_what_does_not_follow_the_grammar_is_refused(text: str, what: str) -> No
     assert any(part in str(caught.value) for part in what.split("-or-"))
 
 
+def test_a_host_may_be_as_long_as_one_can_be() -> None:
+    host = ".".join(["a" * 63] * 3 + ["a" * 61]) + ":65535"
+    assert len(host) == 259
+
+    assert parse_reference(f"{host}/app").registry == host
+    with pytest.raises(InvalidReferenceError, match="registry of more than 259"):
+        parse_reference(f"a{host}/app")
+
+
+def test_the_longest_reference_fits_an_attribute_of_a_message() -> None:
+    host = ".".join(["a" * 63] * 3 + ["a" * 61]) + ":65535"
+    longest = f"{host}/{'r' * 255}:{'t' * 128}@sha512:{'0' * 128}"
+
+    assert len(str(parse_reference(longest)).encode()) <= 1024
+
+
+@pytest.mark.parametrize("text", ["a-", "a.", "-", "a", "a/", "a_", "a@", "[:", "A."])
+def test_a_very_long_text_is_told_in_one_pass(text: str) -> None:
+    # Doubled in length it would take four times as long, if it were gone through again and again:
+    # hours, for two million characters.
+    with pytest.raises(InvalidReferenceError):
+        parse_reference(text * (2_000_000 // len(text)) + "!")
+
+
 def test_the_message_shows_the_offending_text_in_full() -> None:
     with pytest.raises(InvalidReferenceError, match=r"invalid tag in image reference: 'a:'"):
         parse_reference("a:")

@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.catalogue.images import Image
 from shared.domain.causes import Cause
+from shared.domain.outcomes import Outcome
 from shared.domain.repositories import RepositoryName, RepositoryState
 from shared.errors import TransientError
 from shared.workflows import remembering
@@ -28,8 +29,16 @@ def scene() -> Scene:
     return scene
 
 
-def test_what_has_just_been_warmed_costs_no_call(scene: Scene) -> None:
+def warm_through(scene: Scene) -> Outcome:
+    """Warm an image until its Job is complete, and let the instance see that."""
     first = scene.warm()
+    scene.cluster.end_job(first.details["created"][0], "Complete")
+    scene.warm()
+    return first
+
+
+def test_what_is_warm_costs_no_call(scene: Scene) -> None:
+    first = warm_through(scene)
     asked, called = scene.requests, len(scene.cluster.calls)
 
     second = scene.warm(message_id="message-2")
@@ -51,7 +60,7 @@ def test_what_has_just_been_warmed_costs_no_call(scene: Scene) -> None:
     ],
 )
 def test_who_asks_otherwise_is_answered_by_a_look(scene: Scene, fields: dict[str, Any]) -> None:
-    scene.warm()
+    warm_through(scene)
     called = len(scene.cluster.calls)
 
     outcome = scene.warm(**fields)
@@ -80,6 +89,17 @@ def test_a_tag_of_a_repository_that_people_push_to_is_asked_for_each_time(scene:
 
     assert outcome.details["digest"] == MOVED.digest
     assert len(scene.cluster.jobs) == 2
+
+
+def test_a_warmup_that_may_still_fail_costs_one_call_and_no_manifest(scene: Scene) -> None:
+    scene.warm()
+    scene.forget_calls()
+
+    outcome = scene.warm(message_id="message-2")
+
+    assert "remembered" not in outcome.details
+    assert scene.registry.asked == []
+    assert scene.cluster.calls == ["fetch_job"]
 
 
 def test_a_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) -> None:

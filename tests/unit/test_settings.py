@@ -84,6 +84,7 @@ def test_the_defaults_are_those_of_the_design(load: Load) -> None:
     }
     assert settings.namespace == "prestream"
     assert (settings.max_running, settings.period_hours, settings.deadline_minutes) == (5, 48, 60)
+    assert settings.namespace_budget == 100
     assert settings.helper_image == "docker.io/library/busybox:1.37.0-musl"
     assert (settings.cleanup_days, settings.max_event_age_hours) == (90, 24)
 

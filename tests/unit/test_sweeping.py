@@ -586,6 +586,14 @@ def test_the_limit_holds(world: SweptWorld) -> None:
     assert world.sweep().details["resumed"] == []
 
 
+def test_no_turn_is_given_beyond_the_budget_of_a_namespace(world: SweptWorld) -> None:
+    world.values = {"namespace_budget": 1}
+    for name in ("warm-a", "warm-b"):
+        world.cluster.create_job(make_warmup(name).body())
+
+    assert world.sweep().details["resumed"] == ["warm-a"]
+
+
 # Once, twice, half
 
 
