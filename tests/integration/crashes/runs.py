@@ -76,10 +76,10 @@ class Runs:
             instance.kill()
         return self._end()
 
-    def lose_answer(self, number: int, *, is_fresh: bool) -> list[str]:
-        """Lose the answer to a call; return how the world ends differently."""
+    def lose_answer(self, number: int, *, is_done: bool, is_fresh: bool) -> list[str]:
+        """Let a call go unanswered, done or not; return how the world ends differently."""
         with self._world.instance(self._delivery) as instance:
-            lost = Fault("", status=0, applied=True)
+            lost = Fault("", status=0, applied=is_done)
             answer = self._disturb(instance, number, lambda: lost)
             assert answer is not None
             if not is_fresh:
