@@ -145,6 +145,16 @@ def test_a_delivery_that_misses_the_answer_to_a_write_ends_well(
     lose_answers(runs, runs.recording.number_writes(), is_done=is_done, is_fresh=is_fresh)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nothing_is_acknowledged_before_its_writes_are_answered(
+    run: Prepare, function: str
+) -> None:
+    """Whoever is killed right after the acknowledgement leaves nothing undone."""
+    runs = run(next(each for each in SCENARIOS if each.function == function))
+
+    assert not any(map(runs.is_acknowledged_before, runs.recording.number_writes()))
+
+
 @pytest.mark.soak
 @every_scenario
 def test_a_delivery_that_is_killed_at_any_call_ends_well_when_it_comes_again(
