@@ -1,6 +1,7 @@
 """Run a delivery, undisturbed or struck at one of its calls, and tell how the world ends."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,9 @@ from tests.integration.crashes.scenarios import Scenario
 from tests.integration.crashes.states import State, differences, read_state
 from tests.integration.crashes.strikes import Call
 from tests.integration.crashes.worlds import Delivery, World
+
+_HELD_S = 0.2
+"""Long against what a delivery takes from its last call to its acknowledgement."""
 
 _NEXT_ID = "7000000000000002"
 
@@ -76,10 +80,10 @@ class Runs:
             instance.kill()
         return self._end()
 
-    def lose_answer(self, number: int, *, is_fresh: bool) -> list[str]:
-        """Lose the answer to a call; return how the world ends differently."""
+    def lose_answer(self, number: int, *, is_done: bool, is_fresh: bool) -> list[str]:
+        """Let a call go unanswered, done or not; return how the world ends differently."""
         with self._world.instance(self._delivery) as instance:
-            lost = Fault("", status=0, applied=True)
+            lost = Fault("", status=0, applied=is_done)
             answer = self._disturb(instance, number, lambda: lost)
             assert answer is not None
             if not is_fresh:
@@ -93,6 +97,18 @@ class Runs:
         found = self._end(is_settled=answer.is_acknowledged)
         return self._after_the_next() if found and self._recurs else found
 
+    def is_acknowledged_before(self, number: int) -> bool:
+        """Hold the answer to a call back for a while, and tell whether the delivery awaits it."""
+        answered = threading.Event()
+        seen: list[bool] = []
+
+        def strike() -> None:
+            seen.append(answered.wait(_HELD_S))
+
+        with self._world.instance(self._delivery) as instance:
+            self._disturb(instance, number, strike, answered.set)
+        return seen[0]
+
     def _record(self) -> Recording:
         with self._world.instance(self._delivery) as instance, self._world.strikes.noting() as seen:
             answer = instance.deliver(self._world.envelope(self._delivery))
@@ -101,11 +117,16 @@ class Runs:
         return Recording(tuple(seen), answer, self._read())
 
     def _disturb(
-        self, instance: Instance, number: int, strike: Callable[[], Fault | None]
+        self,
+        instance: Instance,
+        number: int,
+        strike: Callable[[], Fault | None],
+        when_answered: Callable[[], None] = lambda: None,
     ) -> Answer | None:
         self._restore()
         with self._world.strikes.noting(number, strike) as seen:
             answer = instance.deliver(self._world.envelope(self._delivery))
+            when_answered()
         assert len(seen) >= number, f"call {number} did not come: {seen}"
         return answer
 

@@ -26,6 +26,7 @@ class Call:
 
 
 Strike = Callable[[], Fault | None]
+"""What is done when the call arrives; the fault that hits it, if any."""
 
 
 class Strikes(Faults):

@@ -8,9 +8,9 @@ they are. Then, with the world put back, the delivery is disturbed at each of th
   anything. For all that outlives the process this is also the moment *after the call before it
   was done, and answered*: so the moments between all calls are covered, the first and the last.
 - *killed before the acknowledgement*: all is done, and Pub/Sub does not hear of it.
-- *an answer that is lost*: the call is done, and its connection closed. The process lives on,
-  does what it does about that, and gets the message again if it did not acknowledge it: the same
-  process, which may remember what it believes, or a fresh one.
+- *an answer that is lost*: the call is done, or not, and its connection closed. The process lives
+  on, does what it does about that, and the message comes again if it was not acknowledged: to the
+  same process, which may remember what it believes, or to a fresh one.
 
 After a kill the same message comes to a process that never served. Nothing here is random, and
 no call is listed: one that somebody adds is found by the first delivery.
@@ -79,8 +79,13 @@ every_scenario = pytest.mark.parametrize(
 )
 
 
-how_it_comes_again = pytest.mark.parametrize(
-    "is_fresh", [False, True], ids=["same process", "fresh process"]
+however = pytest.mark.parametrize(
+    ("is_done", "is_fresh"),
+    [
+        pytest.param(True, False, id="done, same process"),
+        pytest.param(True, True, id="done, fresh process"),
+        pytest.param(False, False, id="not done, same process"),
+    ],
 )
 
 
@@ -131,13 +136,23 @@ def test_a_delivery_that_is_killed_at_a_write_ends_well_when_it_comes_again(
 
 
 @every_scenario
-@how_it_comes_again
+@however
 def test_a_delivery_that_misses_the_answer_to_a_write_ends_well(
-    run: Prepare, scenario: Scenario, *, is_fresh: bool
+    run: Prepare, scenario: Scenario, *, is_done: bool, is_fresh: bool
 ) -> None:
     runs = run(scenario)
 
-    lose_answers(runs, runs.recording.number_writes(), is_fresh=is_fresh)
+    lose_answers(runs, runs.recording.number_writes(), is_done=is_done, is_fresh=is_fresh)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nothing_is_acknowledged_before_its_writes_are_answered(
+    run: Prepare, function: str
+) -> None:
+    """Whoever is killed right after the acknowledgement leaves nothing undone."""
+    runs = run(next(each for each in SCENARIOS if each.function == function))
+
+    assert not any(map(runs.is_acknowledged_before, runs.recording.number_writes()))
 
 
 @pytest.mark.soak
@@ -152,13 +167,13 @@ def test_a_delivery_that_is_killed_at_any_call_ends_well_when_it_comes_again(
 
 @pytest.mark.soak
 @every_scenario
-@how_it_comes_again
+@however
 def test_a_delivery_that_misses_any_answer_ends_well(
-    run: Prepare, scenario: Scenario, *, is_fresh: bool
+    run: Prepare, scenario: Scenario, *, is_done: bool, is_fresh: bool
 ) -> None:
     runs = run(scenario)
 
-    lose_answers(runs, runs.recording.numbers, is_fresh=is_fresh)
+    lose_answers(runs, runs.recording.numbers, is_done=is_done, is_fresh=is_fresh)
 
 
 def kill(runs: Runs, numbers: Iterable[int]) -> None:
@@ -169,10 +184,15 @@ def kill(runs: Runs, numbers: Iterable[int]) -> None:
     check(troubles)
 
 
-def lose_answers(runs: Runs, numbers: Iterable[int], *, is_fresh: bool) -> None:
+def lose_answers(runs: Runs, numbers: Iterable[int], *, is_done: bool, is_fresh: bool) -> None:
     """Lose the answer to each of these calls."""
     calls = runs.recording.calls
-    check({f"{n}. {calls[n - 1]}": runs.lose_answer(n, is_fresh=is_fresh) for n in numbers})
+    check(
+        {
+            f"{n}. {calls[n - 1]}": runs.lose_answer(n, is_done=is_done, is_fresh=is_fresh)
+            for n in numbers
+        }
+    )
 
 
 def check(troubles: Mapping[str, list[str]]) -> None:
