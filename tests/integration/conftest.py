@@ -30,6 +30,8 @@ upstreams:
   secured.example:
   stalled.example:
   denied.example:
+  unsteady.example:
+  disturbed.example:
   taken.example: {repository: taken}
 """
 """Upstreams of their own let tests meet a mirror that is not made yet, each its own."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sandbox.fault_patterns import at_rate
+from sandbox.fault_patterns import at_rate, every
 from sandbox.faults import Fault
 from sandbox.messaging import SCHEDULE
 from tests.integration.fleets import SETTLED, Fleet, Peaks
@@ -22,7 +22,7 @@ SMALL = 50_000_000
 """Bytes; below ``min_image_bytes``."""
 
 CONFIG = """
-max_running: 5
+max_running: 8
 period_hours: 8760
 upstreams:
   docker.io:
@@ -32,13 +32,15 @@ upstreams:
   doomed.example:
 """
 
+NODES = "abcdefghij"
+
 PAGE = b"<html><body>502 Bad Gateway</body></html>"
 BY_TAG = "GET .*/manifests/1$"
 """Only functions ask so; nodes ask by digest."""
 
 _KINDS = (
-    *(["new"] * 10),
-    *(["again"] * 4),
+    *(["new"] * 8),
+    *(["again"] * 6),
     *(["small"] * 2),
     "absent",
     "not-allowed",
@@ -58,13 +60,14 @@ class Reference:
     message_id: str
 
 
-def make_faults(stall_s: float, scale: float = 1.0) -> Iterator[Fault]:
-    """Yield all faults, each with a share of the calls that it hits."""
+def make_faults(stall_s: float) -> Iterator[Fault]:
+    """Yield all faults, each with the share of the calls that it hits, or each how manieth."""
     gateway: dict[str, Any] = {"status": 502, "content": PAGE}
     page: dict[str, Any] = {"status": 200, "content": PAGE}
     lost: dict[str, Any] = {"status": 0, "applied": True}
     limited: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "1"}}
-    table: list[tuple[str, str, float, dict[str, Any]]] = [
+    stalled: dict[str, Any] = {"stall_s": stall_s}
+    table: list[tuple[str, str, float | int, dict[str, Any]]] = [
         ("registry", "", 0.01, {}),
         ("registry", BY_TAG, 0.02, limited),
         ("registry", BY_TAG, 0.01, {"status": 401}),
@@ -74,20 +77,20 @@ def make_faults(stall_s: float, scale: float = 1.0) -> Iterator[Fault]:
             for each in ("cut", "truncated", "mistyped", "emptied")
         ],
         ("registry", BY_TAG, 0.01, page),
-        ("registry", BY_TAG, 0.003, {"stall_s": stall_s}),
-        ("kubernetes", "", 0.01, {}),
-        ("kubernetes", "", 0.005, {"status": 429}),
-        ("kubernetes", "", 0.003, {"status": 401}),
+        ("registry", BY_TAG, 400, stalled),
+        ("kubernetes", "", 0.005, {}),
+        ("kubernetes", "", 0.002, {"status": 429}),
+        ("kubernetes", "", 0.002, {"status": 401}),
         ("kubernetes", "(POST|PATCH) ", 0.01, {"status": 409}),
-        ("kubernetes", "", 0.005, {"status": 0}),
-        ("kubernetes", "(POST|PATCH) ", 0.02, lost),
+        ("kubernetes", "", 0.002, {"status": 0}),
+        ("kubernetes", "(POST|PATCH) ", 0.01, lost),
         *[
-            ("kubernetes", "", 0.003, {"damage": each})
+            ("kubernetes", "", 0.002, {"damage": each})
             for each in ("cut", "truncated", "mistyped", "emptied")
         ],
-        ("kubernetes", "", 0.003, gateway),
-        ("kubernetes", "", 0.001, {"stall_s": stall_s}),
-        ("artifact-registry", "/doomed-example-mirror", 1.0, {}),
+        ("kubernetes", "", 0.002, gateway),
+        ("kubernetes", "", 2000, stalled),
+        ("artifact-registry", "/doomed-example-mirror", 1, {}),
         ("artifact-registry", "", 0.1, {}),
         ("artifact-registry", "", 0.05, {"status": 429}),
         ("artifact-registry", "", 0.05, {"damage": "cut"}),
@@ -97,17 +100,17 @@ def make_faults(stall_s: float, scale: float = 1.0) -> Iterator[Fault]:
         ("logging", "write", 0.02, lost),
         ("logging", "write", 0.01, {"damage": "cut"}),
         ("logging", "write", 0.01, gateway),
-        ("logging", "write", 0.002, {"stall_s": stall_s}),
-        ("container", "", 0.1, {}),
-        ("container", "", 0.05, {"damage": "truncated"}),
+        ("logging", "write", 150, stalled),
+        ("container", "", 3, {}),
+        ("container", "", 2, {"damage": "truncated"}),
         ("pubsub", "^Publish ", 0.02, {}),
         ("pubsub", "^Publish .*references", 0.02, lost),
         ("pubsub", "^Push ", 0.02, {"status": 503}),
         ("pubsub", "^Push ", 0.02, {"status": 503, "applied": True}),
     ]
     for number, (service, call, share, fields) in enumerate(table):
-        rate = share if share == 1.0 else share * scale
-        yield Fault(service, call, **fields, when=at_rate(rate, SEED + number))
+        pattern = every(share) if isinstance(share, int) else at_rate(share, SEED + number)
+        yield Fault(service, call, **fields, when=pattern)
 
 
 @dataclass
@@ -210,7 +213,7 @@ class Soak:
         router.duplicate = lambda entry: _drawn(entry, "duplicate") < 0.05
         router.delay = lambda entry: _drawn(entry, "delay") < 0.05
         router.fold = lambda entry: _drawn(entry, "fold") < 0.05
-        for letter in "abcdef":
+        for letter in NODES:
             fleet.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")
 
     def _disrupt(self, number: int) -> None:
@@ -222,7 +225,7 @@ class Soak:
             self.fleet.cloud.kubernetes.restart(timedelta(seconds=400))
         else:
             self.preemptions += 1
-            self.fleet.cloud.gke.preempt_node(f"gke-gpu-l4-{'abcdef'[self.preemptions - 1]}")
+            self.fleet.cloud.gke.preempt_node(f"gke-gpu-l4-{NODES[self.preemptions - 1]}")
             self.fleet.add_gpu_node(f"gke-gpu-l4-new-{step}", "l4-spot", accelerator="nvidia-l4")
 
     # Where everything ended.
@@ -238,13 +241,9 @@ class Soak:
     def ends(self) -> dict[int, str]:
         """Return how each reference ended so far; ``lost`` for those of which nothing is known."""
         jobs = {job["metadata"]["name"]: job for job in self.fleet.jobs()}
-        told = Counter(
-            entry["jsonPayload"].get("job") for entry in self.fleet.facts(event="warmup.finished")
-        )
-        without_job = {
-            entry["jsonPayload"]["cause"]["id"]
-            for entry in self.fleet.facts(event="warmup.finished", job=None)
-        }
+        facts = [entry["jsonPayload"] for entry in self.fleet.facts(event="warmup.finished")]
+        told = Counter(fact["job"] for fact in facts)
+        without_job = {fact["cause"]["id"] for fact in facts if fact["job"] is None}
         dead = {_cause_of(message.data) for message in self.fleet.dead_letters()}
         return {
             each.number: self._end_of(each, jobs, told, without_job, dead)

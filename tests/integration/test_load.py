@@ -17,7 +17,8 @@ from tests.integration.pipelines import L4, TIMEOUT_S
 from tests.integration.test_soak import QUOTA, SCALE, write
 from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 
-CONFIG = "period_hours: 8760\nmax_running: 5\n"
+MAX_RUNNING = 5
+CONFIG = f"period_hours: 8760\nmax_running: {MAX_RUNNING}\n"
 A100 = {"cloud.google.com/gke-accelerator": "nvidia-a100-80gb"}
 
 
@@ -119,6 +120,8 @@ def check(figures: dict[str, Any]) -> None:
     assert {name: figures[name] for name in exact} == dict.fromkeys(exact, expected)
     assert figures["dead_letters"] == 0
     assert 1 <= figures["pods_at_most"] <= QUOTA
+    # Two instances that take turns at the same moment may exceed the limit for a moment.
+    assert 1 <= figures["running_at_most"] <= 2 * MAX_RUNNING
     assert figures["deliveries"] >= 2 * figures["entries"]
 
 
@@ -127,7 +130,7 @@ def test_a_burst_makes_exactly_the_jobs_that_it_asks_for(
 ) -> None:
     instances = {"audit_log": 2, "image_reference": 2, "pull_event": 2}
 
-    figures = run(archives, deployed_python, instances, images=6, entries=150, time_limit_s=60.0)
+    figures = run(archives, deployed_python, instances, images=12, entries=150, time_limit_s=60.0)
 
     check(figures)
 
