@@ -5,7 +5,7 @@ Only ``image`` is required, so that a person can publish one by hand.
 """
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -21,10 +21,14 @@ from shared.events.pubsub import PubsubMessage
 _PLATFORM = re.compile(r"[a-z0-9]{1,32}/[a-z0-9]{1,32}(?:/[a-z0-9]{1,32})?")
 
 
+_Short = Annotated[str, msgspec.Meta(max_length=4_096)]
+"""Longer than any name of an object; what is made of it, annotations and facts, has limits."""
+
+
 class _WireCause(msgspec.Struct):
     kind: CauseKind = "manual"
-    id: str | None = None
-    resource: str | None = None
+    id: _Short | None = None
+    resource: _Short | None = None
 
 
 class _Wire(msgspec.Struct):

@@ -20,8 +20,8 @@ POLICY, BINDING = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
 class Policy:
     """The policy, compiled once. A variable has the type of its expression, as it has there."""
 
-    def __init__(self) -> None:
-        self._compiled = compile_policy(POLICY["spec"])
+    def __init__(self, spec: Mapping[str, Any] = POLICY["spec"]) -> None:
+        self._compiled = compile_policy(dict(spec))
         assert self._compiled.problems == []
         (self._mutation,) = self._compiled.mutations
         expressions = {**self._compiled.variables, "patch": self._mutation}

@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+import jsonpatch
 import pytest
 import yaml
 
@@ -29,6 +30,7 @@ from tests.contract.rewriting_cases import (
 )
 
 ENGINE = Policy()
+OVERLAYS = FILE.parent.parent / "overlays"
 
 
 def read_images(body: Any) -> list[str]:
@@ -211,6 +213,34 @@ def test_whatever_fails_pods_are_admitted() -> None:
     assert "validationActions" not in BINDING["spec"]
 
 
+def narrow() -> Policy:
+    """Return the policy as the example's overlay has it."""
+    overlay = yaml.safe_load((OVERLAYS / "rewriting" / "kustomization.yaml").read_text("utf-8"))
+    (patch,) = overlay["patches"]
+    assert patch["target"] == {"kind": POLICY["kind"], "name": POLICY["metadata"]["name"]}
+    return Policy(jsonpatch.apply_patch(POLICY, yaml.safe_load(patch["patch"]))["spec"])
+
+
+@pytest.mark.parametrize(
+    ("mirror", "is_taken"),
+    [
+        pytest.param("us-central1-docker.pkg.dev/my-project/quay-io-mirror", True, id="ours"),
+        pytest.param("us-central1-docker.pkg.dev/evil/quay-io-mirror", False, id="of-others"),
+        pytest.param("us-central1-docker.pkg.dev/my-project-2/mirror", False, id="longer-name"),
+        pytest.param("asia-docker.pkg.dev/my-project/mirror", False, id="of-another-place"),
+    ],
+)
+def test_an_overlay_keeps_pods_from_the_repositories_of_others(
+    mirror: str, *, is_taken: bool
+) -> None:
+    written = pod(container("quay.io/acme/app:1"))
+
+    admitted = narrow().admit(written, {"quay.io": mirror})
+
+    expected = f"{mirror}/acme/app:1" if is_taken else "quay.io/acme/app:1"
+    assert read_images(admitted) == [expected]
+
+
 def test_only_namespaces_that_opted_in_are_looked_at() -> None:
     selector = POLICY["spec"]["matchConstraints"]["namespaceSelector"]
 
@@ -242,6 +272,7 @@ def test_the_folder_is_applied_as_a_whole() -> None:
 
 # An API server refuses lists whose items differ in type, and a patch that is none.
 TYPES = {
+    "mirrorsBeginWith": "LIST<STRING>",
     **dict.fromkeys(("isSkipped", "fits"), "BOOL"),
     **dict.fromkeys(("originals", "allOriginals"), "STRING"),
     **dict.fromkeys(

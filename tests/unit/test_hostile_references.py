@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.references import InvalidReferenceError
+from shared.domain.rewriting import ORIGINALS_ANNOTATION
 from shared.domain.workloads import find_pod_specs
 from shared.errors import ImageError
 from shared.events.audit_logs import LogEntry
@@ -193,3 +194,26 @@ def test_no_object_can_force_a_warmup_or_pass_for_a_person() -> None:
     assert not request.overrides_rules
     assert request.cause.kind == "audit_log"
     assert request.cause.namespace == "ml"
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        pytest.param("acme/secret:1.0", id="another-path"),
+        pytest.param("team/tool:2.0", id="another-version"),
+        pytest.param("team/../tool:1.0", id="no-reference"),
+        pytest.param("team/tool", id="no-version"),
+    ],
+)
+def test_an_original_that_a_tenant_made_up_is_not_believed(original: str) -> None:
+    image = f"{AR}/evil/apps/team/tool:1.0"
+    annotations = {ORIGINALS_ANNOTATION: json.dumps({image: original})}
+    body = {
+        "kind": "Pod",
+        "metadata": {"annotations": annotations},
+        "spec": {"containers": [{"name": "main", "image": image}]},
+    }
+
+    (pod,) = find_pod_specs(body)
+
+    assert [each.text for each in pod.images] == [image]

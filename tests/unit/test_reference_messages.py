@@ -157,6 +157,10 @@ def test_an_empty_placement_is_kept_apart_from_none() -> None:
         pytest.param({"image": "nginx", "cause": {"kind": "rumour"}}, "rumour", id="cause-kind"),
         pytest.param({"image": "nginx", "cause": "push"}, "cause", id="cause-text"),
         pytest.param({"image": "nginx", "cause": {"id": 5}}, "cause", id="cause-id"),
+        pytest.param({"image": "nginx", "cause": {"id": "i" * 4_097}}, "cause", id="cause-id-long"),
+        pytest.param(
+            {"image": "nginx", "cause": {"resource": "r" * 300_000}}, "cause", id="resource-long"
+        ),
         pytest.param({"image": "nginx", "force": "yes"}, "force", id="force"),
     ],
 )
