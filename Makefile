@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench archives schema lock format clean
+.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench fuzz archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -93,6 +93,18 @@ sbom: archives ## build/sbom.json: what is deployed, and what with
 bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function; the report's rate
 	@$(BIN)/python -m bench
 
+# What it needs has wheels for Linux alone, so it stands apart.
+build/fuzzing/installed: requirements.txt requirements-dev.txt requirements-fuzz.txt
+	@echo "Installing what fuzzing needs into build/fuzzing …"
+	@$(PYTHON) -m venv build/fuzzing
+	@build/fuzzing/bin/python $(INSTALL) -r requirements.txt -r requirements-dev.txt -r requirements-fuzz.txt
+	@touch $@
+
+FUZZ_SECONDS ?= 20
+
+fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); what is found is in build/fuzz
+	@build/fuzzing/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+
 archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
 	@mkdir -p build
 	@$(BIN)/python infra/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
@@ -104,6 +116,7 @@ lock: $(VENV)/installed ## pin the requirements anew, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-checkov.in -o requirements-checkov.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-fuzz.in -o requirements-fuzz.txt
 
 format: $(VENV)/installed ## format, and mend what can be mended
 	@$(BIN)/ruff format .

@@ -43,6 +43,10 @@ class Spreading:
         chosen = self._choose(request)
         if not chosen:
             return ignored("no cluster is watched", image=request.image)
+        if request.placement is not None:
+            # Warmups follow no more of it, so no more of it is sent on.
+            reduced = request.placement.reduced_to(self._settings.placement_keys)
+            request = replace(request, placement=reduced)
         self._publisher.publish([replace(request, cluster=str(name)) for name in chosen])
         return Outcome(
             "handled", {"image": request.image, "published": [str(name) for name in chosen]}

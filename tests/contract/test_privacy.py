@@ -5,6 +5,7 @@ Canaries stand in every text of a message that may not be told (tests/strategies
 what may). None comes out: in no line, sound or not, no message, Job, fact or ConfigMap.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.deployments import DeployedFunction, Settled, World, deployed
 from tests.fakes.sweeps import make_deployment, make_pod
-from tests.strategies.breaking import write
+from tests.strategies.breaking import at, walk, write
 from tests.strategies.canaries import (
     CANARY,
     TOLD,
@@ -118,6 +119,34 @@ def test_a_message_full_of_canaries_is_handled_as_ever(
         handled |= set(settled.line)
 
     assert WHOLE[name] in handled
+
+
+@every_function
+def test_no_error_quotes_the_message_whatever_part_of_it_is_missing_or_odd(
+    functions: dict[str, DeployedFunction], name: str
+) -> None:
+    shape = next(
+        each
+        for each in SHAPES[name]
+        if WHOLE[name] in functions[name].deliver(envelope(write(each)))[0].line
+    )
+    message = plant(shape, TOLD[name])
+    rejected = 0
+    for path in walk(shape):
+        if not path:
+            continue
+        for odd in (None, 7, [CANARY], {CANARY: CANARY}, [[{"a": CANARY}]]):
+            broken = copy.deepcopy(message)
+            holder = at(broken, path[:-1])
+            holder[path[-1]] = odd
+            if odd is None:
+                del holder[path[-1]]
+            settled, world = functions[name].deliver(envelope(write(broken)))
+
+            assert_told_nothing(settled, world)
+            rejected += settled.line["disposition"] == "rejected"
+
+    assert rejected > 0
 
 
 @every_function

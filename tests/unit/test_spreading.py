@@ -8,7 +8,7 @@ import pytest
 from shared.domain.causes import Cause
 from shared.domain.clusters import Cluster, ClusterName
 from shared.domain.outcomes import Outcome
-from shared.domain.placements import Placement
+from shared.domain.placements import Placement, Toleration
 from shared.domain.references import parse_reference
 from shared.domain.requests import ReferenceRequest
 from shared.errors import TransientError
@@ -80,7 +80,7 @@ def test_one_cluster_of_each_region_is_chosen() -> None:
 
 def test_all_else_of_the_request_stays_as_it_was() -> None:
     asked = request(
-        placement=Placement.of({"a": "b"}),
+        placement=Placement.of({"cloud.google.com/gke-spot": "true"}),
         platform="linux/arm64",
         cause=Cause("build", "b-1"),
         force=True,
@@ -220,3 +220,12 @@ def test_a_cluster_that_is_named_both_ways_is_watched_once() -> None:
     _, published = spread(request(), clusters=("gpu", str(full)), spread="cluster")
 
     assert clusters_of(published) == [name("us-central1-a", "gpu"), full]
+
+
+def test_of_a_placement_only_what_a_warmup_follows_is_sent_on() -> None:
+    key = "cloud.google.com/gke-accelerator"
+    written = Placement.of({key: "nvidia-l4", "team": "vision"}, [Toleration("owner", "Exists")])
+
+    _, published = spread(request(placement=written))
+
+    assert {each.placement for each in published} == {Placement.of({key: "nvidia-l4"})}

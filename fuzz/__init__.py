@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of the parsers, and the corpus that it found."""

@@ -1,0 +1,25 @@
+"""Whatever fuzzing began with or found goes through the same targets once more."""
+
+import pytest
+
+from fuzz.seeds import CORPUS, list_seeds
+from fuzz.targets import TARGETS
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_that_fuzzing_found_is_a_bug_any_more(target: str) -> None:
+    found = [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
+
+    for data in [*list_seeds(target), *found]:
+        TARGETS[target](data)
+
+
+def test_no_folder_of_the_corpus_is_forgotten() -> None:
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+
+
+def test_the_corpus_stays_small() -> None:
+    sizes = [path.stat().st_size for path in CORPUS.glob("*/*")]
+
+    assert 0 < len(sizes) <= 300
+    assert sum(sizes) < 1_000_000
