@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEPLOYED := build/deployed
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test check check-terraform bench archives schema lock format clean
+.PHONY: help demo picture test check check-terraform bench growth bench-document archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -60,8 +60,14 @@ check-terraform: archives
 		echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
 	terraform -chdir=infra validate && terraform -chdir=infra test
 
-bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function; the report's rate
+bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start, memory, rate and calls, against a blank function and a naive one
 	@$(BIN)/python -m bench
+
+bench-document: $(VENV)/installed ## docs/performance.md and its picture, from the last make bench
+	@$(BIN)/python -m bench --document
+
+growth: $(VENV)/installed $(DEPLOYED)/installed archives ## cost, memory and time against size: events, images, clusters
+	@$(BIN)/python -m bench.growth
 
 archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
 	@mkdir -p build
