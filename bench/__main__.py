@@ -155,7 +155,7 @@ def _measure_on_stage(
     """
     samples: dict[str, list[Sample]] = {scenario.name: [] for scenario in scenarios}
     with Stage() as stage:
-        stage.prepare()
+        stage.prepare("image_reference", NAIVE)
         stage.measure(scenarios[0])
         for number in range(runs):
             first = number % len(scenarios)

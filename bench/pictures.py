@@ -126,8 +126,7 @@ def _draw_panel(
                 f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 11:.0f}"'
                 f' y2="{y + 11:.0f}"/>'
             )
-        end = left + max(ratio, other, limit or 0.0) * unit
-        yield _text(end + 10, y + 5, f"{ratio:.2f}")
+        yield _text(left + _PANEL, y + 5, f"{ratio:.2f}", "end")
 
 
 def _y(number: int) -> float:

@@ -24,7 +24,16 @@ KNOWN = "anyscale/ray-ml:2.7.0"
 BLANK, NAIVE = "blank", "naive"
 DETECTORS = ("build_notification", "registry_push", "audit_log")
 
-Kind = Literal["ignored", "published", "new reference", "known reference", "fact written"]
+Kind = Literal[
+    "ignored",
+    "published",
+    "new reference",
+    "known reference",
+    "fact written",
+    "reference spread",
+    "ticks sent",
+    "cluster swept",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,17 @@ def list_scenarios(now: datetime) -> tuple[Scenario, ...]:
         Scenario("image_reference", "known reference", make_reference(KNOWN), "handled", "known"),
         _ignored("pull_event", _payload("events-node-ready")),
         Scenario("pull_event", "fact written", make_pulled(now), "handled", "fact"),
+    )
+
+
+def list_further_scenarios() -> tuple[Scenario, ...]:
+    """Return the kinds of delivery that are counted, and not timed."""
+    spread = make_reference(KNOWN)
+    del spread["cluster"]
+    return (
+        Scenario("image_reference", "reference spread", spread, "handled", "published"),
+        Scenario("scheduled_sweep", "ticks sent", {}, "handled", "published"),
+        Scenario("scheduled_sweep", "cluster swept", {"cluster": CLUSTER}, "handled", "images"),
     )
 
 

@@ -68,13 +68,6 @@ class Stage:
         self.cloud.apply_manifests()
         self.cloud.gke.add_node(NODE, pool="l4-spot", accelerator="nvidia-l4")
         self._built.mkdir()
-        for base in _BASES:
-            plain = self.cloud.folder / f"{base}.zip"
-            with zipfile.ZipFile(plain, "w") as archive:
-                archive.write(ROOT / "bench" / base / "main.py", "main.py")
-            build(plain, self._built)
-        for archive_path in ARCHIVES.glob("*.zip"):
-            build(archive_path, self._built)
         return self
 
     def __exit__(
@@ -85,15 +78,16 @@ class Stage:
     ) -> None:
         self.cloud.stop()
 
-    def prepare(self) -> None:
+    def prepare(self, *functions: str) -> None:
         """
-        Make the mirror, and the warmups that the references to a known image will find.
+        Make the mirror, and the warmup that these functions find for the known image.
 
         Raises:
             FailedDeliveryError: That did not succeed.
         """
-        for function, evidence in (("image_reference", "created"), (NAIVE, "done")):
-            disposition = None if function == NAIVE else "handled"
+        for function in functions:
+            is_naive = function == NAIVE
+            disposition, evidence = (None, "done") if is_naive else ("handled", "created")
             first = Scenario(
                 function, "known reference", make_reference(KNOWN), disposition, evidence
             )
@@ -196,11 +190,23 @@ class Stage:
         # The naive one does the work of image_reference among others, and needs its rights.
         identity = "image_reference" if function in _BASES else function
         return FunctionProcess(
-            self._built / f"{function}.zip",
+            self._archive(function),
             folder,
             python=PYTHON,
             environ=self.cloud.environ(identity),
         )
+
+    def _archive(self, function: str) -> Path:
+        """Return what is served: an archive with its bytecode, built when it is first needed."""
+        built = self._built / f"{function}.zip"
+        if not built.exists():
+            plain = ARCHIVES / built.name
+            if function in _BASES:
+                plain = self.cloud.folder / built.name
+                with zipfile.ZipFile(plain, "w") as archive:
+                    archive.write(ROOT / "bench" / function / "main.py", "main.py")
+            build(plain, self._built)
+        return built
 
     @property
     def _built(self) -> Path:
