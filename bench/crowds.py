@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bench.calls import is_job_post, is_manifest_request
+from bench.calls import count_services, is_job_post, is_manifest_request
 from bench.measuring import FailedDeliveryError, sum_pss
 from bench.rates import SENDERS, measure_rate
 from bench.scenarios import Scenario, make_reference
@@ -30,6 +30,8 @@ class Crowd:
     pss_bytes: int
     calls: int
     """Of all kinds."""
+    services: dict[str, int]
+    """Of each service."""
     manifest_requests: int
     """Without those for the helper image."""
     job_posts: int
@@ -88,6 +90,7 @@ def send_crowd(stage: Stage, events: int, images: int) -> Crowd:
         cpu_s=rate.cpu_s,
         pss_bytes=pss_bytes,
         calls=len(calls),
+        services=count_services(calls),
         manifest_requests=len(asked),
         job_posts=sum(map(is_job_post, calls)),
         handled=handled,

@@ -51,7 +51,7 @@ def measure(process: FunctionProcess, body: bytes) -> Sample:
     return Sample(cold_start_s, sum_pss(process.pid))
 
 
-def post(process: FunctionProcess, body: bytes) -> int:
+def post(process: FunctionProcess, body: bytes, timeout_s: float = _ANSWER_S) -> int:
     """
     Post a delivery as soon as the function accepts connections; return the answer's status.
 
@@ -61,7 +61,7 @@ def post(process: FunctionProcess, body: bytes) -> int:
     address = urlsplit(process.url).netloc
     due = time.monotonic() + _ANSWER_S
     while time.monotonic() < due and _is_running(process.pid):
-        connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
+        connection = http.client.HTTPConnection(address, timeout=timeout_s)
         try:
             connection.connect()
         except OSError:
