@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.crowds import EVENTS, IMAGES, Crowd, send_crowd
-from bench.documents import DATA, DOCUMENT, PICTURE, write_document
+from bench.documents import DATA, DOCUMENT, PICTURE, render, write_document
 from bench.end_to_end import measure_end_to_end
 from bench.figures import compare
 from bench.measuring import FailedDeliveryError, Sample
@@ -78,7 +78,7 @@ def _document(console: Console) -> int:
     content = json.loads(REPORT.read_text("utf-8"))
     write_json(DATA, content)
     PICTURE.write_text(draw_bench(content), encoding="utf-8")
-    write_document(DOCUMENT, content)
+    write_document(DOCUMENT, render(content))
     for path in (DOCUMENT, DATA, PICTURE):
         console.print(str(path.relative_to(ROOT)))
     return 0

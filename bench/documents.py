@@ -1,4 +1,4 @@
-"""The part of docs/performance.md that is generated, from figures that are kept beside it."""
+"""The parts of pages that are generated, from figures that are kept beside them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,27 +11,25 @@ DOCUMENT: Final = ROOT / "docs" / "performance.md"
 DATA: Final = ROOT / "docs" / "bench.json"
 PICTURE: Final = ROOT / "docs" / "bench.svg"
 
-_BETWEEN: Final = re.compile(
-    r"(?<=<!-- figures: make bench-document -->\n).*?(?=<!-- end of figures -->)", re.DOTALL
-)
+_BETWEEN: Final = re.compile(r"(?<=<!-- figures -->\n).*?(?=<!-- end of figures -->)", re.DOTALL)
 _MILLION = 1e6
 
 
-def write_document(path: Path, content: Mapping[str, Any]) -> None:
+def write_document(path: Path, generated: str) -> None:
     """
-    Replace the generated part of the page.
+    Replace the generated part of a page.
 
     Raises:
         ValueError: The page has no place for it.
     """
-    text, count = _BETWEEN.subn(lambda _: render(content), path.read_text("utf-8"))
+    text, count = _BETWEEN.subn(lambda _: generated, path.read_text("utf-8"))
     if count != 1:
         raise ValueError(f"{path} has not exactly one place for figures")
     path.write_text(text, encoding="utf-8")
 
 
 def read_generated(path: Path) -> str:
-    """Return the generated part of the page."""
+    """Return the generated part of a page."""
     found = _BETWEEN.search(path.read_text("utf-8"))
     return "" if found is None else found[0]
 
@@ -58,7 +56,7 @@ def _render_run(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _render_functions(scenarios: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from _table(
+    yield from make_table(
         ("function", "delivery", "cold start", "ratio", "memory", "ratio", "a second", "ratio"),
         (
             (
@@ -79,7 +77,7 @@ def _render_functions(scenarios: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 def _render_calls(calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "Calls of one delivery:"
     yield ""
-    yield from _table(
+    yield from make_table(
         ("delivery", "the first of an instance", "the next", "until the Job is made"),
         (
             (
@@ -114,7 +112,7 @@ def _render_targets(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not missed:
         yield "Nothing."
         return
-    yield from _table(
+    yield from make_table(
         ("against", "what", "measured", "limit"),
         (
             (
@@ -128,7 +126,8 @@ def _render_targets(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     )
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     for row in (headings, ["---"] * len(headings), *rows):
         yield f"| {' | '.join(row)} |"
 

@@ -105,7 +105,7 @@ def _draw_panel(
     left: int, heading: str, values: list[tuple[float, float, float | None, bool]]
 ) -> Iterator[str]:
     most = max(max(one, other, limit or 0.0) for one, other, limit, _ in values)
-    unit = (_PANEL - 44) / most
+    unit = (_PANEL - 58) / most
     bottom = _y(len(values)) - _ROW / 2
     yield _text(left, _TOP - 14, heading, name="title")
     yield f'<line class="axis" x1="{left}" x2="{left}" y1="{_TOP}" y2="{bottom:.0f}"/>'
@@ -126,7 +126,7 @@ def _draw_panel(
                 f'<line class="limit" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 11:.0f}"'
                 f' y2="{y + 11:.0f}"/>'
             )
-        yield _text(left + _PANEL, y + 5, f"{ratio:.2f}", "end")
+        yield _text(left + _PANEL + 8, y + 5, f"{ratio:.2f}", "end")
 
 
 def _y(number: int) -> float:

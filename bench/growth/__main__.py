@@ -1,6 +1,7 @@
 """``python -m bench.growth``: measure the curves; ``make growth`` prepares it."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.documents import write_document
 from bench.growth.curves import Curve, grow_clusters, grow_events, grow_images, grow_waiting
+from bench.growth.documents import DATA, DOCUMENT, PICTURE, render
 from bench.growth.pictures import draw_growth
 from bench.measuring import FailedDeliveryError
 from bench.reports import write_json
@@ -18,19 +21,25 @@ from bench.stages import ARCHIVES, PYTHON
 from sandbox.local_cloud import ROOT
 
 GROWTH = ROOT / "build" / "growth.json"
-PICTURE = ROOT / "docs" / "growth.svg"
 
 _MILLION = 1e6
 _FILE_WIDTH = 120
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Measure, show a table, write ``build/growth.json`` and its picture; return the status."""
+    """Measure, show a table, write it down; return the exit status."""
     parser = argparse.ArgumentParser(prog="bench.growth", description=__doc__)
-    parser.parse_args(arguments)
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help=f"write {DOCUMENT.relative_to(ROOT)} from the last run, and measure nothing",
+    )
+    is_known = parser.parse_args(arguments).document
     console = Console()
     if not console.is_terminal:
         console.width = _FILE_WIDTH
+    if is_known:
+        return _document(console)
     if not PYTHON.exists() or not ARCHIVES.exists():
         console.print("There is nothing to measure yet: run make growth.")
         return 1
@@ -46,8 +55,19 @@ def run(arguments: list[str] | None = None) -> int:
         "curves": [each.as_json() for each in curves],
     }
     write_json(GROWTH, content)
+    return _document(console)
+
+
+def _document(console: Console) -> int:
+    if not GROWTH.exists():
+        console.print("Nothing was measured yet: run make growth.")
+        return 1
+    content = json.loads(GROWTH.read_text("utf-8"))
+    write_json(DATA, content)
     PICTURE.write_text(draw_growth(content), encoding="utf-8")
-    console.print(f"All figures: {GROWTH.relative_to(ROOT)}, {PICTURE.relative_to(ROOT)}")
+    write_document(DOCUMENT, render(content))
+    for path in (GROWTH, DATA, DOCUMENT, PICTURE):
+        console.print(str(path.relative_to(ROOT)))
     return 0
 
 

@@ -66,7 +66,12 @@ def test_a_delivery_imports_no_more_than_its_budget(counter: Counter, scenario: 
         ),
     }
 
-    assert not any(grown.values()), {when: each for when, each in grown.items() if each}
+    said = [
+        f"{when}, {package}: {', '.join(names)}"
+        for when, packages in grown.items()
+        for package, names in packages.items()
+    ]
+    assert not said, "modules beyond the budget\n" + "\n".join(said)
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(each, id=each.name) for each in SCENARIOS])
