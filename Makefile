@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench fuzz archives schema lock format clean
+.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz archives schema lock format clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -90,9 +90,6 @@ audit: $(VENV)/installed ## what is known against the dependencies
 sbom: archives ## build/sbom.json: what is deployed, and what with
 	@$(BIN)/python -m infra.bills
 
-bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start and memory, against a blank function; the report's rate
-	@$(BIN)/python -m bench
-
 # What it needs has wheels for Linux alone, so it stands apart.
 build/fuzzing/installed: requirements.txt requirements-dev.txt requirements-fuzz.txt
 	@echo "Installing what fuzzing needs into build/fuzzing …"
@@ -104,6 +101,15 @@ FUZZ_SECONDS ?= 20
 
 fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); what is found is in build/fuzz
 	@build/fuzzing/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+
+bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start, memory, rate and calls, against a blank function and a naive one
+	@$(BIN)/python -m bench
+
+bench-document: $(VENV)/installed ## docs/performance.md and its picture, from the last make bench
+	@$(BIN)/python -m bench --document
+
+growth: $(VENV)/installed $(DEPLOYED)/installed archives ## cost, memory and time against size: events, images, clusters
+	@$(BIN)/python -m bench.growth
 
 archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
 	@mkdir -p build

@@ -1,8 +1,10 @@
 """Measure one cold start: from the start of the process to its first answer, and what it holds."""
 
 import http.client
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
@@ -10,6 +12,7 @@ import psutil
 from sandbox.function_process import FunctionProcess
 
 _ANSWER_S = 60.0
+_KIBIBYTE = 1024
 _PAUSE_S = 0.005
 """Between two attempts to connect; it bounds the error of a measured time."""
 
@@ -20,12 +23,16 @@ class FailedDeliveryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The figures of one cold start."""
+    """The figures of one process: of its cold start, and of what it does once it is warm."""
 
     cold_start_s: float
     """From before the process is made to the whole answer to its first delivery."""
     pss_bytes: int
     """Proportional set size of the process and its children, after that answer."""
+    rate: float = 1.0
+    """Deliveries a second, once it is warm."""
+    cpu_s: float = 1.0
+    """Seconds of a processor that each of those took."""
 
 
 def measure(process: FunctionProcess, body: bytes) -> Sample:
@@ -41,10 +48,10 @@ def measure(process: FunctionProcess, body: bytes) -> Sample:
     cold_start_s = time.perf_counter() - started
     if status >= http.client.BAD_REQUEST:
         raise FailedDeliveryError(f"{process.name} answered {status}: {process.lines[-3:]}")
-    return Sample(cold_start_s, _sum_pss(process.pid))
+    return Sample(cold_start_s, sum_pss(process.pid))
 
 
-def post(process: FunctionProcess, body: bytes) -> int:
+def post(process: FunctionProcess, body: bytes, timeout_s: float = _ANSWER_S) -> int:
     """
     Post a delivery as soon as the function accepts connections; return the answer's status.
 
@@ -54,7 +61,7 @@ def post(process: FunctionProcess, body: bytes) -> int:
     address = urlsplit(process.url).netloc
     due = time.monotonic() + _ANSWER_S
     while time.monotonic() < due and _is_running(process.pid):
-        connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
+        connection = http.client.HTTPConnection(address, timeout=timeout_s)
         try:
             connection.connect()
         except OSError:
@@ -73,6 +80,18 @@ def post(process: FunctionProcess, body: bytes) -> int:
     raise FailedDeliveryError(f"{process.name} does not serve: {process.lines[-5:]}")
 
 
+def peak_bytes(pid: int) -> int:
+    """Return the most that a process, or the largest of its children, ever held."""
+    parent = psutil.Process(pid)
+    return max(map(_peak_of, (parent, *parent.children(recursive=True))))
+
+
+def _peak_of(process: psutil.Process) -> int:
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+    return int(found[1]) * _KIBIBYTE if found else 0
+
+
 def _is_running(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -80,7 +99,7 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def _sum_pss(pid: int) -> int:
+def sum_pss(pid: int) -> int:
     """Return the memory of a process and its children, what several share counted once."""
     parent = psutil.Process(pid)
     members = [parent, *parent.children(recursive=True)]

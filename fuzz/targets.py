@@ -21,12 +21,13 @@ from shared.configuration.files import parse_document
 from shared.domain import jobs
 from shared.domain.ages import is_too_old
 from shared.domain.image_fields import find_image_fields
+from shared.domain.irrelevance import Irrelevant
 from shared.domain.manifests import InvalidManifestError, parse_manifest
+from shared.domain.originals import read_originals
 from shared.domain.proofs import InvalidProofError, Proof, ProvenMirrors
 from shared.domain.references import InvalidReferenceError, parse_digest, parse_reference
 from shared.domain.refusals import REFUSAL_ANNOTATION
-from shared.domain.reports import Irrelevant
-from shared.domain.rewriting import read_originals, rewrite_image
+from shared.domain.rewriting import rewrite_image
 from shared.domain.selection import Scope
 from shared.domain.standings import read_job
 from shared.domain.times import format_time

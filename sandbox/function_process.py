@@ -54,12 +54,6 @@ class FunctionProcess:
             raise RuntimeError(f"function {self.name} is not started")
         return self._process.pid
 
-    def compile(self) -> None:
-        """Compile the sources, as the build of a function at Google does."""
-        # https://github.com/GoogleCloudPlatform/buildpacks, cmd/python/functions_framework
-        command = [str(self._python), "-m", "compileall", "-f", "-q", "."]
-        subprocess.run(command, cwd=self._folder, check=True)  # noqa: S603 - the command is ours
-
     def start(self) -> Self:
         """Start serving, and return at once; ``wait_until_ready`` waits."""
         command = [

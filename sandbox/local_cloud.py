@@ -60,7 +60,8 @@ class Services:
     Google's services on loopback sockets, for one project, and the functions that use them.
 
     Time runs ``scale`` times as fast as the world's. ``pubsub_address`` is an official emulator
-    that is to be used in place of the embedded server, ``kubeconfig`` a cluster of one's own.
+    that is to be used in place of the embedded server, ``kubeconfig`` a cluster of one's own,
+    ``faults`` what each service asks at each call.
     """
 
     def __init__(
@@ -185,7 +186,12 @@ class Services:
 
 
 class LocalCloud(Services):
-    """The services with a GKE cluster of their own, whose logs are routed as at Google."""
+    """
+    The services with a GKE cluster of their own, whose logs are routed as at Google.
+
+    Unless ``acts``, the cluster keeps what is written to it, and nothing more: no controller and no
+    node does anything, so that every call is one of those who are watched.
+    """
 
     def __init__(
         self,
@@ -194,9 +200,11 @@ class LocalCloud(Services):
         config: str = "",
         pubsub_address: str | None = None,
         faults: Faults | None = None,
+        acts: bool = True,
     ) -> None:
         super().__init__(scale=scale, config=config, pubsub_address=pubsub_address, faults=faults)
         self._is_frozen = False
+        self._acts = acts
         self.kubernetes = KubernetesServer(self.clocks["kubernetes"], self.faults)
         self.gke = GkeCluster(
             self.kubernetes,
@@ -222,13 +230,16 @@ class LocalCloud(Services):
         """Start the services and the cluster; functions are started by ``serve``."""
         self.kubernetes.start()
         super().start()
-        self.gke.start()
+        if self._acts:
+            self.gke.start()
         self.gke.attach(self.router)
         return self
 
     def stop(self) -> None:
         """Stop everything, and remove what was written."""
-        if not self._is_frozen:
+        if not self._acts:
+            self.router.stop()
+        elif not self._is_frozen:
             self.gke.stop()
         super().stop()
         self.kubernetes.stop()

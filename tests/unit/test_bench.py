@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from bench.calls import Call, is_job_post, is_manifest_request
+from bench.documents import DATA, DOCUMENT, read_generated, render
 from bench.figures import Spread, compare
 from bench.measuring import Sample
 from bench.report_rate import ReportRate, make_lines
 from bench.scenarios import Scenario, list_scenarios
+from bench.targets import Target, to_job
 from cli.report.entries import parse_fact
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -29,10 +32,10 @@ def test_a_ratio_compares_starts_of_the_same_round() -> None:
 
     figures = compare(samples, floor="blank")
 
-    assert figures["other"].cold_start_ratio == Spread(2.0, 2.0, 2.0)
-    assert figures["other"].pss_ratio == Spread(2.0, 2.0, 3.0)
+    assert figures["other"].to_floor.cold_start == Spread(2.0, 2.0, 2.0)
+    assert figures["other"].to_floor.pss == Spread(2.0, 2.0, 3.0)
     assert figures["other"].cold_start_s == Spread(2.0, 2.0, 20.0)
-    assert figures["blank"].cold_start_ratio == Spread(1.0, 1.0, 1.0)
+    assert figures["blank"].to_floor.cold_start == Spread(1.0, 1.0, 1.0)
 
 
 def test_scenarios_that_were_measured_unequally_often_are_not_compared() -> None:
@@ -74,8 +77,63 @@ def test_the_floor_comes_first_and_every_other_delivery_must_be_proven() -> None
     floor, *others = list_scenarios(NOON)
 
     assert floor.function == "blank"
-    assert all(each.disposition and each.evidence for each in others)
+    ours = [each for each in others if each.function != "naive"]
+    assert all(each.disposition and each.evidence for each in ours)
     assert len({each.name for each in others}) == len(others)
+
+
+def test_a_delivery_is_compared_with_the_naive_one_of_its_kind_in_the_same_round() -> None:
+    samples = {
+        "blank": [Sample(1.0, 100, 50.0), Sample(1.0, 100, 10.0)],
+        "naive": [Sample(3.0, 300, 40.0), Sample(6.0, 300, 8.0)],
+        "other": [Sample(1.5, 150, 20.0), Sample(3.0, 150, 4.0)],
+    }
+
+    figures = compare(samples, "blank", {"other": "naive"})
+
+    other = figures["other"]
+    assert figures["naive"].to_naive is None
+    assert other.to_naive is not None
+    assert other.to_naive.cold_start == Spread(0.5, 0.5, 0.5)
+    assert other.to_naive.rate == Spread(0.5, 0.5, 0.5)
+    assert other.to_floor.rate == Spread(0.4, 0.4, 0.4)
+
+
+def test_every_kind_of_delivery_has_a_naive_one_to_compare_with() -> None:
+    scenarios = list_scenarios(NOON)
+
+    naive = {each.kind for each in scenarios if each.function == "naive"}
+
+    assert {each.kind for each in scenarios} == naive
+
+
+@pytest.mark.parametrize(
+    ("measured", "is_least", "is_met"),
+    [(1.2, False, True), (1.21, False, False), (1.2, True, True), (1.19, True, False)],
+)
+def test_a_target_is_met_at_its_limit(measured: float, *, is_least: bool, is_met: bool) -> None:
+    assert Target("calls", "something", measured, 1.2, is_least=is_least).is_met is is_met
+
+
+def test_calls_count_until_the_job_is_made() -> None:
+    jobs = "/apis/batch/v1/namespaces/prestream/jobs"
+    calls = [
+        Call("registry", "GET /v2/demo/hub/app/manifests/1", 0.0),
+        Call("kubernetes", f"GET {jobs}/warm-app", 0.1),
+        Call("kubernetes", f"POST {jobs}?fieldValidation=Strict", 0.2),
+        Call("kubernetes", f"GET {jobs}?limit=500", 0.3),
+    ]
+
+    assert to_job(calls) == 3
+    assert [is_job_post(each) for each in calls] == [False, False, True, False]
+    assert [is_manifest_request(each) for each in calls] == [True, False, False, False]
+    assert calls[1].kind == f"kubernetes: GET {jobs}/NAME"
+
+
+def test_the_figures_of_the_page_are_those_that_are_kept_beside_it() -> None:
+    content = json.loads(DATA.read_text("utf-8"))
+
+    assert read_generated(DOCUMENT) == render(content)
 
 
 def test_the_facts_that_the_report_is_measured_with_are_facts() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.domain.originals import ORIGINALS_ANNOTATION
 from shared.domain.references import InvalidReferenceError
-from shared.domain.rewriting import ORIGINALS_ANNOTATION
 from shared.domain.workloads import find_pod_specs
 from shared.errors import ImageError
 from shared.events.audit_logs import LogEntry

@@ -1,0 +1,1 @@
+"""Cost, memory and time against size: curves, and where they bend."""

@@ -1,0 +1,39 @@
+"""Curves tell how a figure grows with its size, and their picture says which of them bend."""
+
+import pytest
+
+from bench.growth.curves import Curve, Point
+from bench.growth.pictures import draw_growth
+
+
+def make_curve(*calls: float) -> Curve:
+    points = tuple(
+        Point(10**number, each, {"registry": 1}, 0.5, 1_000_000)
+        for number, each in enumerate(calls, 1)
+    )
+    return Curve("a sweep", "images", "the sweep", "peak", points)
+
+
+@pytest.mark.parametrize(
+    ("calls", "power"),
+    [
+        pytest.param((5, 5, 5), 0.0, id="not at all"),
+        pytest.param((5, 10, 100), 1.0, id="in proportion, once what is fixed no longer counts"),
+        pytest.param((1, 10, 1_000), 2.0, id="with the square"),
+        pytest.param((0, 0, 0), 0.0, id="nothing at all"),
+    ],
+)
+def test_a_curve_says_with_which_power_it_grows_at_its_end(
+    calls: tuple[float, ...], power: float
+) -> None:
+    curve = make_curve(*calls)
+
+    assert curve.exponent("calls") == pytest.approx(power)
+    assert curve.exponent("bytes") == 0.0
+
+
+def test_the_picture_marks_what_bends_in_words_too() -> None:
+    square, straight = make_curve(1, 10, 1_000), make_curve(1, 10, 100)
+
+    assert "bends" in draw_growth({"curves": [square.as_json()]})
+    assert "bends" not in draw_growth({"curves": [straight.as_json()]})
