@@ -97,6 +97,22 @@ class Runs:
         found = self._end(is_settled=answer.is_acknowledged)
         return self._after_the_next() if found and self._recurs else found
 
+    def overtake(self, number: int) -> list[str]:
+        """
+        Let the message come again, and be settled, while a call is under way.
+
+        So it is where the delivery takes longer than Pub/Sub waits. Return how the world ends
+        differently.
+        """
+        with self._world.instance(self._delivery) as instance:
+
+            def strike() -> None:
+                self._world.deliver(self._delivery)
+
+            answer = self._disturb(instance, number, strike)
+        assert answer is not None
+        return self._end(is_settled=answer.is_acknowledged)
+
     def is_acknowledged_before(self, number: int) -> bool:
         """Hold the answer to a call back for a while, and tell whether the delivery awaits it."""
         answered = threading.Event()

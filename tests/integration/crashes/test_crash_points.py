@@ -145,6 +145,15 @@ def test_a_delivery_that_misses_the_answer_to_a_write_ends_well(
     lose_answers(runs, runs.recording.number_writes(), is_done=is_done, is_fresh=is_fresh)
 
 
+@every_scenario
+def test_a_delivery_that_is_overtaken_at_a_write_ends_well(
+    run: Prepare, scenario: Scenario
+) -> None:
+    runs = run(scenario)
+
+    overtake(runs, runs.recording.number_writes())
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_nothing_is_acknowledged_before_its_writes_are_answered(
     run: Prepare, function: str
@@ -176,12 +185,28 @@ def test_a_delivery_that_misses_any_answer_ends_well(
     lose_answers(runs, runs.recording.numbers, is_done=is_done, is_fresh=is_fresh)
 
 
+@pytest.mark.soak
+@every_scenario
+def test_a_delivery_that_is_overtaken_at_any_call_ends_well(
+    run: Prepare, scenario: Scenario
+) -> None:
+    runs = run(scenario)
+
+    overtake(runs, runs.recording.numbers)
+
+
 def kill(runs: Runs, numbers: Iterable[int]) -> None:
     """Kill the delivery before each of these calls, and before its acknowledgement."""
     calls = runs.recording.calls
     troubles = {f"before {n}. {calls[n - 1]}": runs.kill_before(n) for n in numbers}
     troubles["before the acknowledgement"] = runs.kill_before_acknowledgement()
     check(troubles)
+
+
+def overtake(runs: Runs, numbers: Iterable[int]) -> None:
+    """Let the message come again before each of these calls takes effect."""
+    calls = runs.recording.calls
+    check({f"{n}. {calls[n - 1]}": runs.overtake(n) for n in numbers})
 
 
 def lose_answers(runs: Runs, numbers: Iterable[int], *, is_done: bool, is_fresh: bool) -> None:
