@@ -39,8 +39,8 @@ BY_TAG = "GET .*/manifests/1$"
 """Only functions ask so; nodes ask by digest."""
 
 _KINDS = (
-    *(["new"] * 8),
-    *(["again"] * 6),
+    *(["new"] * 5),
+    *(["again"] * 9),
     *(["small"] * 2),
     "absent",
     "not-allowed",
@@ -78,17 +78,17 @@ def make_faults(stall_s: float) -> Iterator[Fault]:
         ],
         ("registry", BY_TAG, 0.01, page),
         ("registry", BY_TAG, 400, stalled),
-        ("kubernetes", "", 0.005, {}),
-        ("kubernetes", "", 0.002, {"status": 429}),
-        ("kubernetes", "", 0.002, {"status": 401}),
-        ("kubernetes", "(POST|PATCH) ", 0.01, {"status": 409}),
-        ("kubernetes", "", 0.002, {"status": 0}),
-        ("kubernetes", "(POST|PATCH) ", 0.01, lost),
+        ("kubernetes", "", 0.003, {}),
+        ("kubernetes", "", 0.001, {"status": 429}),
+        ("kubernetes", "", 0.001, {"status": 401}),
+        ("kubernetes", "(POST|PATCH) ", 0.005, {"status": 409}),
+        ("kubernetes", "", 0.001, {"status": 0}),
+        ("kubernetes", "(POST|PATCH) ", 0.005, lost),
         *[
-            ("kubernetes", "", 0.002, {"damage": each})
+            ("kubernetes", "", 0.001, {"damage": each})
             for each in ("cut", "truncated", "mistyped", "emptied")
         ],
-        ("kubernetes", "", 0.002, gateway),
+        ("kubernetes", "", 0.001, gateway),
         ("kubernetes", "", 2000, stalled),
         ("artifact-registry", "/doomed-example-mirror", 1, {}),
         ("artifact-registry", "", 0.1, {}),
@@ -96,8 +96,8 @@ def make_faults(stall_s: float) -> Iterator[Fault]:
         ("artifact-registry", "", 0.05, {"damage": "cut"}),
         ("artifact-registry", "", 0.05, page),
         ("artifact-registry", "POST ", 0.2, lost),
-        ("logging", "write", 0.02, {}),
-        ("logging", "write", 0.02, lost),
+        ("logging", "write", 0.01, {}),
+        ("logging", "write", 0.01, lost),
         ("logging", "write", 0.01, {"damage": "cut"}),
         ("logging", "write", 0.01, gateway),
         ("logging", "write", 150, stalled),
