@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flask
@@ -16,6 +16,7 @@ from shared.errors import EventError
 _logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 2_000
+_MAX_ITEMS = 50
 
 
 Handle = Callable[[CloudEvent], Outcome]
@@ -42,8 +43,8 @@ def _register(handle: Handle, *, limit_s: float) -> Callable[[CloudEvent], None]
     @functools.wraps(handle)
     def settle(event: CloudEvent) -> None:
         fields: dict[str, Any] = {
-            "event_id": event["id"],
-            "event_type": event["type"],
+            "event_id": _cut(event["id"]),
+            "event_type": _cut(event["type"]),
             "function": handle.__name__,
         }
         try:
@@ -76,14 +77,24 @@ def _log_failure(error: EventError, fields: dict[str, Any]) -> None:
 
 
 def _log_outcome(outcome: Outcome, fields: dict[str, Any]) -> None:
-    details = {
-        name: _cut(value) if isinstance(value, str) else value
-        for name, value in outcome.details.items()
-    }
+    details = {name: _cut_within(value) for name, value in outcome.details.items()}
     fields |= {**details, "disposition": outcome.disposition}
     story = _cut(outcome.story)
     text = f"event {outcome.disposition}" + (f": {story}" if story else "")
     _logger.info("%s", text, extra={"json_fields": fields})
+
+
+def _cut_within(value: Any) -> Any:
+    """Cut texts and lists, however deep they stand in what a workflow tells."""
+    if isinstance(value, str):
+        return _cut(value)
+    if isinstance(value, Mapping):
+        return {name: _cut_within(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        more = len(value) - _MAX_ITEMS
+        told = [_cut_within(each) for each in value[:_MAX_ITEMS]]
+        return [*told, f"… and {more} more"] if more > 0 else told
+    return value
 
 
 def _cut(text: str) -> str:

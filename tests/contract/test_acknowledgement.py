@@ -397,6 +397,22 @@ class TestStory:
         assert len(json.dumps(line)) < 10_000
         assert line["reason"].startswith("xxx")
 
+    def test_is_cut_wherever_in_it_that_text_stands(
+        self, serve: Serve, wired: Wired, lines: Lines
+    ) -> None:
+        long = "x" * 1_000_000
+        wired.outcome = Outcome(
+            "handled", {"cause": {"resource": long}, "published": [long] * 1_000, "due": 7}
+        )
+
+        serve("image_reference").push(REFERENCE, messageId=long)
+
+        (line,) = lines()
+        assert len(json.dumps(line)) < 200_000
+        assert line["cause"]["resource"].startswith("xxx")
+        assert line["published"][-1] == "… and 950 more"
+        assert line["due"] == 7
+
     def test_no_detail_takes_the_place_of_the_disposition(
         self, serve: Serve, wired: Wired, lines: Lines
     ) -> None:

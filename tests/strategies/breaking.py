@@ -20,7 +20,7 @@ Path = tuple[str | int, ...]
 Break = tuple[int, Callable[..., Any], Any]
 """Which part of a value it meets, what it does to it, and an odd value to do it with."""
 
-LONG = 20_000
+LONG = 300_000
 """Characters of a text that nobody means."""
 
 TIMES = [
