@@ -95,9 +95,10 @@ class KubernetesCluster:
         except (_ConflictError, _NotFoundError):
             return
 
-    def list_jobs(self, label_selector: str) -> Iterator[dict[str, Any]]:
+    def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterator[dict[str, Any]]:
         """List the Jobs of our namespace, page by page."""
-        return self._list(self._jobs, {"labelSelector": label_selector})
+        selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        return self._list(self._jobs, selectors)
 
     def list_pods(self, label_selector: str) -> Iterator[dict[str, Any]]:
         """List the pods of our namespace, page by page."""

@@ -52,7 +52,9 @@ class Cluster(Protocol):
     def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102
     def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
     def delete_job(self, name: str, uid: str) -> None: ...  # noqa: D102
-    def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def list_jobs(  # noqa: D102
+        self, label_selector: str, field_selector: str = ""
+    ) -> Iterable[dict[str, Any]]: ...
     def list_nodes(self, label_selector: str = "") -> Iterable[dict[str, Any]]: ...  # noqa: D102
 
 

@@ -10,11 +10,21 @@ from typing import Any, Protocol
 
 from shared.domain.jobs import SELECTOR, JobName, JobState
 
+NOT_PULLED = "status.successful=0"
+"""
+A field selector for the Jobs of which no pod has succeeded.
+
+Warmups that pulled stand for as long as their period, and nearly all that stand are such; by this
+the API server leaves them out. https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/batch/job/strategy.go
+"""
+
 
 class Jobs(Protocol):
     """The warmup Jobs of a cluster, as far as their turns need them."""
 
-    def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def list_jobs(  # noqa: D102
+        self, label_selector: str, field_selector: str = ""
+    ) -> Iterable[dict[str, Any]]: ...
     def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
 
 
@@ -26,7 +36,7 @@ def read_queue(jobs: Jobs) -> list[JobState]:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    states = [JobState.from_body(body) for body in jobs.list_jobs(SELECTOR)]
+    states = [JobState.from_body(body) for body in jobs.list_jobs(SELECTOR, NOT_PULLED)]
     standing = (state for state in states if not state.is_finished)
     return sorted(standing, key=lambda state: (not state.is_running, state.turn))
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from shared.domain.clusters import ClusterName
 from shared.domain.jobs import SELECTOR
 from shared.workflows import inventory, launching, reporting
+from shared.workflows.turns import NOT_PULLED
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
 
@@ -263,6 +264,19 @@ class ClusterConformance:
 
         assert names_of(listed) == ["warm-a", "warm-b"]
         assert {job["spec"]["suspend"] for job in listed} == {True}
+
+    def test_jobs_that_have_pulled_are_left_out_of_a_queue(self, world: World) -> None:
+        pulled = make_warmup("warm-pulled").body()
+        pulled["status"] = {"succeeded": 1}
+        failed = make_warmup("warm-failed").body()
+        failed["status"] = {"failed": 1}
+        for body in (pulled, failed):
+            world.place(body)
+        world.cluster.create_job(make_warmup("warm-waits").body())
+
+        listed = names_of(world.cluster.list_jobs(SELECTOR, NOT_PULLED))
+
+        assert listed == ["warm-failed", "warm-waits"]
 
     def test_pods_are_listed_by_the_name_of_their_job(self, world: World) -> None:
         world.place(make_pod("warm-a-x1", "warm-a"))

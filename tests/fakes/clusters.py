@@ -74,7 +74,8 @@ class FakeCluster:
         """Let a Job end, by the name of its condition: ``Complete`` or ``Failed``."""
         at = "2026-11-24T08:00:00Z"
         done = {"type": condition, "status": "True", "reason": "x", "lastTransitionTime": at}
-        self.jobs[name]["status"] = {"conditions": [done]}
+        succeeded = {"succeeded": 1} if condition == "Complete" else {}
+        self.jobs[name]["status"] = {"conditions": [done], **succeeded}
 
     def fetch_job(self, name: str) -> Body | None:
         self._called("fetch_job")
@@ -107,9 +108,16 @@ class FakeCluster:
         if version in {None, job["metadata"]["resourceVersion"]}:
             del self.jobs[name]
 
-    def list_jobs(self, label_selector: str) -> Iterator[Body]:
+    def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterator[Body]:
         self._called("list_jobs")
-        return _select(list(self.jobs.values()), _by_label(label_selector))
+        has_labels = _by_label(label_selector)
+        wanted = field_selector.partition("status.successful=")[2]
+
+        def matches(job: Body) -> bool:
+            succeeded = str((job.get("status") or {}).get("succeeded", 0))
+            return has_labels(job) and wanted in {"", succeeded}
+
+        return _select(list(self.jobs.values()), matches)
 
     def list_pods(self, label_selector: str) -> Iterator[Body]:
         self._called("list_pods")
