@@ -115,7 +115,7 @@ def a_warmup_waited_for_too_long(world: World) -> Delivery:
     return world.tick(world.cloud.cluster, config)
 
 
-@scenario("scheduled_sweep", "renewed", "prewarming", follows=True)
+@scenario("scheduled_sweep", "renewed", "prewarming")
 def prewarmed_images_are_renewed_and_new_ones_begun(world: World) -> Delivery:
     world.delete_deployments()
     for name in ("old", "older"):
