@@ -52,10 +52,10 @@ def test_no_reference_is_lost_when_everything_fails_now_and_then(
         instances,
         back_off=timedelta(milliseconds=20),
         stall_s=0.5,
-        count=40,
+        count=30,
         time_limit_s=60.0,
         tick_s=1.0,
-        disturb_every=15,
+        disturb_every=10,
     )
 
     check(figures)
