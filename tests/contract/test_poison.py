@@ -20,7 +20,7 @@ from tests.strategies.breaking import bodies, odd_values
 from tests.strategies.envelopes import broken_envelopes, envelope
 from tests.strategies.shapes import SHAPES
 
-EXAMPLES = int(os.environ.get("POISON_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("POISON_EXAMPLES", "30"))
 NAMES = sorted(SHAPES)
 
 every_function = pytest.mark.parametrize("name", NAMES)
