@@ -8,9 +8,10 @@ from typing import Final
 from cli.report.fact_store import FactStore, Told
 from cli.report.findings import prove
 from cli.report.reports import Report, remark, show_time
+from cli.terminal import harmless
 from shared.domain.figures import VERDICTS, ImageFigures, Spread
 
-_FORMULA_STARTS: Final = (*"=+-@\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA_STARTS: Final = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Also in full width, which some spreadsheets read alike."""
 
 IMAGE_COLUMNS: Final = (
@@ -127,6 +128,8 @@ def _plain(value: object) -> object:
     """
     if isinstance(value, float):
         return round(value, 3)
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    # A carriage return alone would end a row, for some readers, and begin another cell.
+    text = harmless(value)
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -427,15 +427,26 @@ def test_every_pull_is_a_row_with_the_entries_that_its_verdict_rests_on(tmp_path
     assert warmed["outcome"] == "pulled"
 
 
-@pytest.mark.parametrize(
-    "image_name", ["=cmd|' /C calc'!A0", "+1", "-1", "@a", "\t=1", "\r=1", "\n=1", "\uff1d1"]
-)
+@pytest.mark.parametrize("image_name", ["=cmd|' /C calc'!A0", "+1", "-1", "@a", "\uff1d1"])
 def test_no_name_becomes_a_formula_of_a_spreadsheet(image_name: str, tmp_path: Path) -> None:
     fact = pull("streamed", 1.0, about=subject(image_name))
 
     run("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
 
-    assert rows(tmp_path / "pulls.csv")[0]["image"] == f"'{image_name}"
+    (row,) = rows(tmp_path / "pulls.csv")
+    assert row["image"] == f"'{image_name}"
+
+
+@pytest.mark.parametrize("image_name", ["\t=1", "\r=1", "\n=1", "a\r=1", "a\r\n=1", "a\x00=1"])
+def test_no_name_begins_another_cell_of_a_spreadsheet(image_name: str, tmp_path: Path) -> None:
+    fact = pull("streamed", 1.0, about=subject(image_name))
+
+    run("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
+
+    lines = (tmp_path / "pulls.csv").read_bytes().decode().splitlines()
+    assert len(lines) == 2
+    assert "=1" in lines[1]
+    assert lines[1].isprintable()
 
 
 def test_the_terminal_obeys_no_name() -> None:

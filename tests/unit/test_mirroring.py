@@ -111,7 +111,7 @@ def test_a_registry_that_is_not_on_the_list_is_not_allowed(
         pytest.param("us-docker.pkg.dev.gcr.io", id="both"),
         pytest.param(f"{'a' * 64}-docker.pkg.dev", id="longer-than-a-label"),
         pytest.param(f"{'a' * 64}.gcr.io", id="longer-than-a-label-of-gcr"),
-        pytest.param(f"{'a.' * 2_000}gcr.io", id="longer-than-a-host"),
+        pytest.param(f"{'a.' * 100}gcr.io", id="many-labels"),
     ],
 )
 def test_a_host_of_google_s_that_serves_no_images_is_not_asked(
