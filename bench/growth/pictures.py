@@ -62,7 +62,7 @@ def _draw_panel(left: int, top: int, curve: Mapping[str, Any], field: str) -> It
     for size, value in (points[0], points[-1]):
         anchor = "start" if size == points[0][0] else "end"
         yield _text(across(size), up(value) - 9, _show(field, value), anchor)
-    said = f"power {power:.1f}" + (": bends" if is_bent else "")
+    said = f"power {round(power, 1) + 0.0:.1f}" + (": bends" if is_bent else "")
     yield _text(left + _PANEL, bottom - 6, said, "end", "soft")
 
 
