@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox.faults import Fault, Faults
+from sandbox.messaging import AUDIT, GKE_EVENTS
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _JOB = re.compile(r"/jobs/[^/?]+")
+_OF_THE_CLOUD = re.compile(rf"Push |Publish projects/[^/]+/topics/(?:{AUDIT}|{GKE_EVENTS})$")
 _QUERY = re.compile(r"\?.*")
 
 
@@ -35,7 +37,7 @@ class CountedCalls(Faults):
     """
     No faults unless they are added, but a record of what was called.
 
-    What Pub/Sub itself does, pushing messages, is no call of anybody's.
+    What Pub/Sub pushes and what the log router publishes is no call of a function's.
     """
 
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class CountedCalls(Faults):
 
     def hit(self, service: str, call: str) -> Fault | None:
         """Take note of a call."""
-        if not call.startswith("Push "):
+        if not _OF_THE_CLOUD.match(call):
             with self._changed:
                 self._calls.append(Call(service, call, time.perf_counter()))
                 self._changed.notify_all()

@@ -166,11 +166,11 @@ class Stage:
         """Return a scenario with an image that nobody has named yet, if it needs one."""
         return scenario.of_image(self.add_image(index=index)) if scenario.is_new else scenario
 
-    def add_image(self, *, index: bool = False) -> str:
+    def add_image(self, *, index: bool = False, layers: tuple[int, ...] = _LAYERS) -> str:
         """Publish a new image upstream, and return its reference."""
         name = f"bench/app-{next(self._numbers)}"
         platforms = _PLATFORMS if index else _PLATFORMS[:1]
-        image = Image(_LAYERS, platforms, build=name)
+        image = Image(layers, platforms, build=name)
         self.cloud.catalogue.add(f"docker.io/{name}", "1", image)
         return f"{name}:1"
 

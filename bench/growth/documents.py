@@ -32,7 +32,12 @@ def render(content: Mapping[str, Any]) -> str:
             )
             for each in curve["points"]
         ]
-        rows.append(("power", *(f"{powers[key]:.1f}" for key in ("calls", "seconds", "bytes"))))
+        rows.append(
+            (
+                "power",
+                *(f"{round(powers[key], 1) + 0.0:.1f}" for key in ("calls", "seconds", "bytes")),
+            )
+        )
         lines.append(f"**{curve['title'].capitalize()}.** Calls and seconds of {curve['per']}.")
         lines.append("")
         headings = (curve["size"], "calls", "seconds", f"memory, {curve['memory']}")

@@ -12,8 +12,8 @@ _LEFT, _TOP = 210, 84
 _PANEL, _HIGH, _GAP, _BETWEEN = 220, 104, 50, 48
 _FIGURES: Final = (("calls", "calls"), ("seconds", "seconds"), ("bytes", "memory"))
 _MILLION, _THOUSAND = 1e6, 1e3
-_BENT: Final = 1.2
-"""From this power of the size on, a curve is said to bend."""
+_ROOM: Final = 0.2
+"""How far above its own power a curve may grow before it is said to bend."""
 
 
 def draw_growth(content: Mapping[str, Any]) -> str:
@@ -46,7 +46,8 @@ def _draw_panel(left: int, top: int, curve: Mapping[str, Any], field: str) -> It
     across = _scale([size for size, _ in points], left + 14, left + _PANEL - 14)
     up = _scale([value for _, value in points], top + _HIGH - 14, top + 20)
     power = curve["exponents"][field]
-    name = "missed" if power > _BENT else "bar"
+    is_bent = power > curve["straight"] + _ROOM
+    name = "missed" if is_bent else "bar"
     bottom = top + _HIGH
     yield (
         f'<path class="axis" fill="none" d="M{left} {top} V{bottom} H{left + _PANEL}"/>'
@@ -61,7 +62,7 @@ def _draw_panel(left: int, top: int, curve: Mapping[str, Any], field: str) -> It
     for size, value in (points[0], points[-1]):
         anchor = "start" if size == points[0][0] else "end"
         yield _text(across(size), up(value) - 9, _show(field, value), anchor)
-    said = f"power {power:.1f}" + (": bends" if power > _BENT else "")
+    said = f"power {round(power, 1) + 0.0:.1f}" + (": bends" if is_bent else "")
     yield _text(left + _PANEL, bottom - 6, said, "end", "soft")
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench.calls import Call
+from bench.calls import Call, CountedCalls
 from bench.crowds import Crowd
 from bench.figures import compare
 from bench.measuring import Sample
@@ -111,3 +111,19 @@ def test_modules_are_counted_by_where_they_come_from() -> None:
     assert name_growth(names, counted) == {}
     assert name_growth([*names, "grpc.aio"], counted) == {"grpc": ["grpc._x", "grpc.aio"]}
     assert name_growth(["kubernetes"], {}) == {"kubernetes": ["kubernetes"]}
+
+
+def test_only_calls_of_functions_are_counted() -> None:
+    counted = CountedCalls()
+
+    for call in (
+        "Push projects/demo/subscriptions/prestream-audit-log",
+        "Publish projects/demo/topics/prestream-audit",
+        "Publish projects/demo/topics/prestream-gke-events",
+        "Publish projects/demo/topics/prestream-image-references",
+    ):
+        counted.hit("pubsub", call)
+
+    (left,) = counted.take()
+    assert left.kind == "pubsub: Publish projects/demo/topics/prestream-image-references"
+    assert counted.take() == []

@@ -1,17 +1,21 @@
 """Curves tell how a figure grows with its size, and their picture says which of them bend."""
 
+import json
+
 import pytest
 
+from bench.documents import read_generated
 from bench.growth.curves import Curve, Point
+from bench.growth.documents import DATA, DOCUMENT, render
 from bench.growth.pictures import draw_growth
 
 
-def make_curve(*calls: float) -> Curve:
+def make_curve(*calls: float, straight: float = 1.0) -> Curve:
     points = tuple(
         Point(10**number, each, {"registry": 1}, 0.5, 1_000_000)
         for number, each in enumerate(calls, 1)
     )
-    return Curve("a sweep", "images", "the sweep", "peak", points)
+    return Curve("a sweep", "images", "the sweep", "peak", points, straight)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,15 @@ def test_the_picture_marks_what_bends_in_words_too() -> None:
 
     assert "bends" in draw_growth({"curves": [square.as_json()]})
     assert "bends" not in draw_growth({"curves": [straight.as_json()]})
+
+
+def test_what_one_more_costs_may_not_grow_at_all() -> None:
+    each = make_curve(1, 10, 100, straight=0.0)
+
+    assert "bends" in draw_growth({"curves": [each.as_json()]})
+
+
+def test_the_table_of_the_page_is_of_the_figures_that_are_kept_beside_it() -> None:
+    content = json.loads(DATA.read_text("utf-8"))
+
+    assert read_generated(DOCUMENT) == render(content)
