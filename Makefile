@@ -45,9 +45,10 @@ build/demo/results.jsonl:
 test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-soak: $(VENV)/installed $(DEPLOYED)/installed archives ## the long runs, under faults and load; figures in build/soak.json
+soak: $(VENV)/installed $(DEPLOYED)/installed archives ## the long runs: faults, load, crash points, fuzzing; figures in build/soak.json
 	@rm -f build/soak.json
 	@$(BIN)/python -m pytest -q -m soak tests
+	@$(MAKE) --no-print-directory fuzz
 
 check: $(VENV)/installed ## format, lint, types, import contracts, Terraform, its static analysis, dependencies
 	@$(BIN)/ruff format --check .
