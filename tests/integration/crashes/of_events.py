@@ -139,7 +139,7 @@ def the_facts_of_what_was_prewarmed_are_written(world: World) -> Delivery:
     return world.tick(world.cloud.cluster, PREWARM)
 
 
-@scenario("scheduled_sweep", "left_out", "due", follows=True)
+@scenario("scheduled_sweep", "left_out", "due", follows=True, weighs=True)
 def what_could_not_be_prewarmed_makes_room(world: World) -> Delivery:
     world.delete_deployments()
     switches = world.cloud.artifact_registry.switches

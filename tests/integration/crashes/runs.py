@@ -52,6 +52,7 @@ class Runs:
         self._world = world
         self._delivery = scenario.prepare(world)
         self._follows = scenario.follows
+        self._weighs = scenario.weighs
         self._recurs = scenario.function == "scheduled_sweep"
         self._later: State | None = None
         self._restore = world.cloud.save()
@@ -167,7 +168,8 @@ class Runs:
             self._restore()
             self._world.deliver(self._delivery)
             self._later = self._sweep_again()
-        return differences(self._later, ended)
+        kinds = ("references",) if self._weighs else tuple(ended)
+        return differences({k: self._later[k] for k in kinds}, {k: ended[k] for k in kinds})
 
     def _sweep_again(self) -> State:
         following = replace(self._delivery, message_id=_NEXT_ID)

@@ -37,19 +37,28 @@ class Scenario:
     disposition: str = "handled"
     follows: bool = False
     """Whether the references that it publishes are delivered as well, each as often as it came."""
+    weighs: bool = False
+    """
+    Whether it weighs images against each other. If a registry then does not answer for one, the
+    others fare otherwise, and rightly so: only what is asked for has to be the same in the end.
+    """
 
 
 SCENARIOS: list[Scenario] = []
 
 
 def scenario(
-    function: str, *says: str, disposition: str = "handled", follows: bool = False
+    function: str,
+    *says: str,
+    disposition: str = "handled",
+    follows: bool = False,
+    weighs: bool = False,
 ) -> Callable[[Callable[[World], Delivery]], Callable[[World], Delivery]]:
     """Register a scenario: what makes the world ready, and returns the delivery."""
 
     def register(prepare: Callable[[World], Delivery]) -> Callable[[World], Delivery]:
         name = prepare.__name__.replace("_", " ")
-        SCENARIOS.append(Scenario(name, function, prepare, says, disposition, follows))
+        SCENARIOS.append(Scenario(name, function, prepare, says, disposition, follows, weighs))
         return prepare
 
     return register
