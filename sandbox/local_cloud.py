@@ -267,6 +267,16 @@ class LocalCloud(Services):
 
         return restore
 
+    def calm(self) -> None:
+        """Switch off whatever disturbs the cloud."""
+        self.faults.clear()
+        self.router.lose = self.router.duplicate = self.router.delay = self.router.fold = None
+        for clock in self.clocks.values():
+            clock.skew = timedelta()
+        switches = self.gke.switches
+        for left in (switches.runs_on, switches.start_errors, switches.exit_codes):
+            left.clear()
+
     def apply_manifests(self) -> None:
         """Apply the project's own manifests to the cluster, as an administrator would."""
         for body in [*read_manifests(PROJECT), *read_manifests(PROJECT, REWRITING)]:

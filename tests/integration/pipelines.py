@@ -89,14 +89,7 @@ class Pipeline:
 
     def clear(self) -> None:
         """Leave nothing behind that another test would trip over."""
-        self.cloud.faults.clear()
-        router = self.cloud.router
-        router.lose = router.duplicate = router.delay = router.fold = None
-        for clock in self.cloud.clocks.values():
-            clock.skew = timedelta()
-        switches = self.cloud.gke.switches
-        for left in (switches.runs_on, switches.start_errors, switches.exit_codes):
-            left.clear()
+        self.cloud.calm()
         for job in self.jobs():
             if not is_finished(job):
                 name = job["metadata"]["name"]
