@@ -28,7 +28,7 @@ from bench.stages import ARCHIVES, PYTHON, CallsOfADelivery, Stage
 from bench.targets import judge_calls, judge_crowd, judge_end_to_end, judge_figures
 from sandbox.local_cloud import ROOT
 
-_FILE_WIDTH = 130
+_FILE_WIDTH = 136
 """Columns of a table that goes to a file or a pipe."""
 
 _WAYS = 20

@@ -27,6 +27,8 @@ class Ratios:
     """What one scenario came to, against another one."""
 
     cold_start: Spread
+    cold_cpu: Spread
+    """Of the seconds of a processor until the first answer."""
     pss: Spread
     rate: Spread
     """Above 1 is faster, unlike the others."""
@@ -43,6 +45,7 @@ class Ratios:
         """
         pairs = list(zip(samples, base, strict=True))
         return cls(
+            cold_cpu=Spread.of([each.cold_cpu_s / one.cold_cpu_s for each, one in pairs]),
             cold_start=Spread.of([each.cold_start_s / one.cold_start_s for each, one in pairs]),
             pss=Spread.of([each.pss_bytes / one.pss_bytes for each, one in pairs]),
             rate=Spread.of([each.rate / one.rate for each, one in pairs]),

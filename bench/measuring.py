@@ -33,6 +33,8 @@ class Sample:
     """Deliveries a second, once it is warm."""
     cpu_s: float = 1.0
     """Seconds of a processor that each of those took."""
+    cold_cpu_s: float = 1.0
+    """Seconds of a processor until the first answer: a busy machine does not change them much."""
 
 
 def measure(process: FunctionProcess, body: bytes) -> Sample:
@@ -48,7 +50,7 @@ def measure(process: FunctionProcess, body: bytes) -> Sample:
     cold_start_s = time.perf_counter() - started
     if status >= http.client.BAD_REQUEST:
         raise FailedDeliveryError(f"{process.name} answered {status}: {process.lines[-3:]}")
-    return Sample(cold_start_s, sum_pss(process.pid))
+    return Sample(cold_start_s, sum_pss(process.pid), cold_cpu_s=sum_cpu_s(process.pid))
 
 
 def post(process: FunctionProcess, body: bytes, timeout_s: float = _ANSWER_S) -> int:
@@ -97,6 +99,13 @@ def _is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def sum_cpu_s(pid: int) -> float:
+    """Return the seconds of a processor that a process and its children have taken."""
+    parent = psutil.Process(pid)
+    times = [each.cpu_times() for each in (parent, *parent.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
 
 
 def sum_pss(pid: int) -> int:

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-import psutil
-
-from bench.measuring import FailedDeliveryError
+from bench.measuring import FailedDeliveryError, sum_cpu_s
 from sandbox.function_process import FunctionProcess
 
 SENDERS: Final = 4
@@ -57,7 +55,7 @@ def measure_rate(
     lock = threading.Lock()
     started = time.perf_counter()
     due = None if seconds is None else started + seconds
-    before = _cpu_s(process.pid)
+    before = sum_cpu_s(process.pid)
 
     def take() -> bytes | None:
         if due is not None and time.perf_counter() >= due:
@@ -68,7 +66,7 @@ def measure_rate(
     with ThreadPoolExecutor(senders) as pool:
         sent = list(pool.map(lambda _: _send(process, take), range(senders)))
     taken = time.perf_counter() - started
-    return Rate(sum(sent), taken, _cpu_s(process.pid) - before)
+    return Rate(sum(sent), taken, sum_cpu_s(process.pid) - before)
 
 
 def _send(process: FunctionProcess, take: Callable[[], bytes | None]) -> int:
@@ -107,9 +105,3 @@ def _receive(connection: socket.socket, process: FunctionProcess) -> bytes:
     if not content:
         raise FailedDeliveryError(f"{process.name} closed a connection: {process.lines[-3:]}")
     return content
-
-
-def _cpu_s(pid: int) -> float:
-    parent = psutil.Process(pid)
-    times = [each.cpu_times() for each in (parent, *parent.children(recursive=True))]
-    return sum(each.user + each.system for each in times)

@@ -90,7 +90,7 @@ def make_table(scenarios: Sequence[Scenario], figures: Mapping[str, Figures], ru
     )
     table.add_column("function", no_wrap=True)
     table.add_column("delivery", no_wrap=True)
-    for heading in ("cold start", "ratio", "memory", "ratio", "a second", "ratio"):
+    for heading in ("cold start", "ratio", "of CPU", "memory", "ratio", "a second", "ratio"):
         table.add_column(heading, justify="right", no_wrap=True)
     for scenario in scenarios:
         each = figures[scenario.name]
@@ -99,6 +99,7 @@ def make_table(scenarios: Sequence[Scenario], figures: Mapping[str, Figures], ru
             scenario.kind,
             f"{each.cold_start_s.median:.2f} s",
             show_ratio(each.to_floor.cold_start),
+            f"{each.to_floor.cold_cpu.median:.2f}",
             f"{each.pss_bytes.median / _MILLION:.0f} MB",
             show_ratio(each.to_floor.pss),
             f"{each.rate.median:.0f}",
