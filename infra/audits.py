@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 PASSED = "audited, nothing is known against any"
-FILES = ("requirements.txt", "requirements-dev.txt", "requirements-checkov.txt")
+FILES = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-checkov.txt",
+    "requirements-fuzz.txt",
+)
 
 _COMMAND = (
     *(sys.executable, "-m", "pip_audit"),

@@ -4,7 +4,7 @@ Cloud Build's messages: a build reached another state.
 https://docs.cloud.google.com/build/docs/subscribe-build-notifications
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -89,13 +89,15 @@ class _WireBuild(msgspec.Struct):
     results: _WireResults | None = None
 
 
-def _read_pushed(images: Iterable[Any]) -> "tuple[tuple[WrittenImage, ...], int]":
+def _read_pushed(images: Sequence[Any]) -> "tuple[tuple[WrittenImage, ...], int]":
     """
     Return what was pushed, and how many of the entries were invalid.
 
     One push under a name and under several tags of it is one image. Of its entries the first
     with a tag is kept, since a tag says more to whoever reads the reference.
     """
+    if not images:
+        return (), 0
     from shared.domain.references import InvalidReferenceError
 
     pushed: dict[tuple[str, str], tuple[bool, WrittenImage]] = {}
