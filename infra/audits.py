@@ -22,6 +22,9 @@ FILES = (
     "requirements-fuzz.txt",
 )
 
+_MAX_REASON = 100
+"""Characters; what follows is a stack of one error within another."""
+
 _COMMAND = (
     *(sys.executable, "-m", "pip_audit"),
     *("--require-hashes", "--disable-pip", "--progress-spinner", "off"),
@@ -70,8 +73,10 @@ def judge(report: str, errors: str) -> Verdict:
 
 
 def _not_audited(why: str) -> Verdict:
+    short = why if len(why) <= _MAX_REASON else f"{why[:_MAX_REASON]}…"
     return Verdict(
-        f"NOT AUDITED, as the database of vulnerabilities could not be reached ({why})", passed=True
+        f"NOT AUDITED, as the database of vulnerabilities could not be reached ({short})",
+        passed=True,
     )
 
 
