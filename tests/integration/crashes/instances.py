@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,11 @@ class Instance:
 
     def kill(self) -> None:
         """Kill it, as a machine that goes away does: nothing is finished or told."""
-        if not self._is_dead:
+        if self._is_dead:
+            return
+        # Once only: nobody waits for it, so that its id may soon be another process's.
+        self._is_dead = True
+        with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
