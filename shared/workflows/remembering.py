@@ -13,8 +13,12 @@ from typing import Generic, TypeVar
 _MAX_KEPT = 2_000
 """Entries of a memory; of more the oldest are forgotten."""
 
-_PATIENCE_S = 30.0
-"""Seconds after which one delivery no longer waits for what another finds out."""
+_PATIENCE_S = 10.0
+"""
+Seconds after which one delivery no longer waits for what another finds out.
+
+A third of what a delivery has in all, so that there is time left to look for itself.
+"""
 
 _V = TypeVar("_V")
 
