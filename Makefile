@@ -86,10 +86,10 @@ $(CHECKOV)/installed: requirements-checkov.txt
 	@touch $@
 
 audit: $(VENV)/installed ## what is known against the dependencies
-	@$(BIN)/python -m infra.audits
+	@$(BIN)/python -m tools.audit
 
 sbom: archives ## build/sbom.json: what is deployed, and what with
-	@$(BIN)/python -m infra.bills
+	@$(BIN)/python -m tools.sbom
 
 # What it needs has wheels for Linux alone, so it stands apart.
 build/fuzzing/installed: requirements.txt requirements-dev.txt requirements-fuzz.txt
@@ -101,23 +101,23 @@ build/fuzzing/installed: requirements.txt requirements-dev.txt requirements-fuzz
 FUZZ_SECONDS ?= 20
 
 fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); what is found is in build/fuzz
-	@build/fuzzing/bin/python -m fuzz --seconds $(FUZZ_SECONDS)
+	@build/fuzzing/bin/python -m tools.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start, memory, rate and calls, against a blank function and a naive one
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m tools.bench
 
 bench-document: $(VENV)/installed ## docs/performance.md and its picture, from the last make bench
-	@$(BIN)/python -m bench --document
+	@$(BIN)/python -m tools.bench --document
 
 growth: $(VENV)/installed $(DEPLOYED)/installed archives ## cost, memory and time against size: events, images, clusters
-	@$(BIN)/python -m bench.growth
+	@$(BIN)/python -m tools.bench.growth
 
 archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
 	@mkdir -p build
-	@$(BIN)/python infra/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
+	@$(BIN)/python tools/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
 
 schema: $(VENV)/installed ## docs/prestream.schema.json and docs/configuration.md, from the settings
-	@$(BIN)/python -m cli.settings_reference
+	@$(BIN)/python -m tools.settings_reference
 
 lock: $(VENV)/installed ## pin the requirements anew, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt

@@ -2,15 +2,15 @@
 
 import typer
 
-from cli.doctor import doctor
-from cli.plan import plan
-from cli.policy import policy
-from cli.replay import replay
-from cli.report.command import report
-from cli.rewrite import rewrite
-from cli.status import status
-from cli.wait import wait
-from cli.warm import warm
+from cli.doctor.doctor import doctor
+from cli.plan.plan import plan
+from cli.policy.policy import policy
+from cli.replay.replay import replay
+from cli.report.report import report
+from cli.rewrite.rewrite import rewrite
+from cli.status.status import status
+from cli.status.wait import wait
+from cli.status.warm import warm
 
 app = typer.Typer(
     name="prestream",

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple, get_args
 
 import msgspec
 
-from shared.domain.facts import EventName
-from shared.domain.times import parse_time
-from shared.domain.verdicts import Streamed
+from shared.domain.fact import EventName
+from shared.domain.streaming_verdict import Streamed
+from shared.domain.timestamp import parse_time
 
 EVENTS: Final[tuple[str, ...]] = get_args(EventName)
 _VERDICTS: Final = frozenset(get_args(Streamed))

@@ -23,11 +23,11 @@ from typing import Any, Final, NamedTuple, Self, cast
 import msgspec
 
 from cli.report.entries import EvidenceFields, ReadFact
-from shared.domain.facts import EventName
-from shared.domain.figures import Pull
-from shared.domain.joining import AFTER, BEFORE, Statement, joined_verdict
-from shared.domain.references import InvalidReferenceError, parse_reference
-from shared.domain.verdicts import Streamed
+from cli.report.figures import Pull
+from cli.report.joining import AFTER, BEFORE, Statement, joined_verdict
+from shared.domain.fact import EventName
+from shared.domain.image_reference import InvalidReferenceError, parse_reference
+from shared.domain.streaming_verdict import Streamed
 
 _SQL: Final = Path(__file__).with_name("fact_store.sql").read_text(encoding="utf-8")
 _SCHEMA, _INSERT, _KEYS, _COPIES, _STATEMENTS, _DOUBTFUL, _JOINED, _PULLS = _SQL.split("-- next\n")

@@ -6,9 +6,9 @@ from itertools import groupby
 from typing import Final, Literal
 
 from cli.report.fact_store import FactStore, Told
-from shared.domain.facts import GOOD_OUTCOMES
-from shared.domain.figures import ImageFigures
-from shared.domain.prices import Prices
+from cli.report.figures import ImageFigures
+from cli.report.prices import Prices
+from shared.domain.fact import GOOD_OUTCOMES
 
 Kind = Literal["mirror_distrusted", "not_streamed", "warmup_failed", "mirror_bypassed", "unknown"]
 

@@ -16,7 +16,7 @@ from typing import Annotated, Final
 import msgspec
 import yaml
 
-from shared.domain.prices import Prices
+from cli.report.prices import Prices
 
 _Price = Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]

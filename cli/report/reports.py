@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from cli.report.fact_store import FactStore, Told
+from cli.report.figures import Group, ImageFigures, PlaceFigures, Spread
 from cli.report.findings import Finding, Proof, find_causes, prove
+from cli.report.prices import Prices
 from cli.report.sources import Malformed, Reading
-from shared.domain.figures import Group, ImageFigures, PlaceFigures, Spread
-from shared.domain.prices import Prices
-from shared.domain.tallies import Figures
-from shared.domain.times import format_time
+from cli.report.tallies import Figures
+from shared.domain.timestamp import format_time
 
 MOST_SHOWN: Final = 3
 """Pulls of an image that are shown for each verdict, the latest; ``--pulls`` has all."""

@@ -3,14 +3,14 @@ Read facts that were saved: a line each, or as ``gcloud logging read --format=js
 
 A file of a million lines is mostly lines that are an object each, and those are read as such. From
 the first line on that is not, but begins a list or an object of several lines, the rest is read
-piece by piece (`cli.log_exports`), which takes whatever is put together, and far longer.
+piece by piece (`cli.input.log_export`), which takes whatever is put together, and far longer.
 """
 
 import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from cli.log_exports import MalformedEntry, UnreadableError, read_entries
+from cli.input.log_export import MalformedEntry, UnreadableError, read_entries
 from cli.report.entries import InvalidFactError, ReadFact, parse_fact
 
 MAX_LINE_BYTES = 1024 * 1024

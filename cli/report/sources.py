@@ -13,15 +13,15 @@ import msgspec
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cli.durations import parse_duration
+from cli.connect.fact_reader import FactReader
 from cli.exits import ExitCode, fail
-from cli.log_exports import MalformedEntry, UnreadableError
+from cli.input.duration import parse_duration
+from cli.input.log_export import MalformedEntry, UnreadableError
 from cli.report.entries import InvalidFactError, ReadFact, parse_fact
 from cli.report.fact_store import FactStore
 from cli.report.saved_facts import read_saved
 from cli.terminal import is_watched, make_side_console
-from shared.clients.fact_reader import FactReader
-from shared.domain.times import parse_time
+from shared.domain.timestamp import parse_time
 from shared.errors import EventError
 
 STANDARD_INPUT: Final = "-"

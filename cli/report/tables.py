@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from cli.report.fact_store import FactStore, Told
+from cli.report.figures import VERDICTS, ImageFigures, Spread
 from cli.report.findings import prove
 from cli.report.reports import Report, remark, show_time
 from cli.terminal import harmless
-from shared.domain.figures import VERDICTS, ImageFigures, Spread
 
 _FORMULA_STARTS: Final = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Also in full width, which some spreadsheets read alike."""

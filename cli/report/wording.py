@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from cli.report.figures import VERDICTS, Group, Spread
 from cli.report.reports import Report, show_time
 from cli.terminal import count
-from shared.domain.figures import VERDICTS, Group, Spread
 
 NONE: Final = "\N{EN DASH}"
 """Stands for a figure that was not measured."""

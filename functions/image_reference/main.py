@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from cloudevents.http import CloudEvent
 
-from shared.clients.endpoints import Endpoints
-from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.clusters import ClusterName, UnknownClusterError, is_watched
-from shared.domain.outcomes import Outcome, ignored
-from shared.events.pubsub import PubsubMessage
-from shared.events.references import parse_reference_request
-from shared.runtime.handlers import event_handler
-from shared.runtime.logs import configure_logs
-from shared.settings import Settings, load_settings
+from shared.clients.endpoint import Endpoints
+from shared.domain.age import TOO_OLD, is_too_old
+from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
+from shared.domain.disposition import Outcome, ignored
+from shared.messages.image_request import parse_reference_request
+from shared.messages.pubsub_message import PubsubMessage
+from shared.runtime.handler import event_handler
+from shared.runtime.log_line import configure_logs
+from shared.settings.keys import Settings, load_settings
 
 if TYPE_CHECKING:
-    from shared.clients.cloud_logging import FactLog
-    from shared.workflows.prewarming import Prewarming
-    from shared.workflows.spreading import Spreading
-    from shared.workflows.warming import Warming
+    from shared.clients.fact_log import FactLog
+    from shared.pipeline.fan_out import Spreading
+    from shared.pipeline.prewarm_artifact import Prewarming
+    from shared.pipeline.warm import Warming
 
 configure_logs(os.environ)
 
@@ -40,7 +40,7 @@ def handle_image_reference(event: CloudEvent) -> Outcome:
         return _spreading().spread(request)
     if not is_watched(request.cluster, settings.clusters):
         return ignored("the cluster is not watched", image=request.image, cluster=request.cluster)
-    from shared.workflows.warming import Delivery
+    from shared.pipeline.warm import Delivery
 
     delivery = Delivery(request, message.message_id, message.publish_time)
     try:
@@ -63,12 +63,12 @@ def _endpoints() -> Endpoints:
 def _warming() -> "Warming":
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
-    from shared.clients.clusters import ClusterDirectory
-    from shared.clients.registries import RegistryClient
+    from shared.clients.container_api import ClusterDirectory
+    from shared.clients.registry import RegistryClient
     from shared.domain.ladder import PREWARM_RUNG
-    from shared.workflows.launching import Launcher
-    from shared.workflows.mirroring import Mirrors
-    from shared.workflows.warming import Warming
+    from shared.pipeline.mirror_lookup import Mirrors
+    from shared.pipeline.plan_warmup import Launcher
+    from shared.pipeline.warm import Warming
 
     settings, endpoints = _settings(), _endpoints()
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
@@ -93,7 +93,7 @@ def _warming() -> "Warming":
 
 @functools.cache
 def _facts() -> "FactLog":
-    from shared.clients.cloud_logging import FactLog, leave_out_grpc
+    from shared.clients.fact_log import FactLog, leave_out_grpc
 
     leave_out_grpc(os.environ)
     return FactLog(_settings().deployment_project, emulator_host=_endpoints().logging)
@@ -101,14 +101,14 @@ def _facts() -> "FactLog":
 
 def _report_job(cluster: Any, body: Mapping[str, Any]) -> object:
     """Write the fact of a Job that ended, before another takes its place."""
-    from shared.workflows.reporting import Reporting
+    from shared.pipeline.report_warmup import Reporting
 
     return Reporting(_facts()).report_job(cluster, body)
 
 
 def _prewarming() -> "Prewarming":
-    from shared.clients.prewarming import PrewarmingClient
-    from shared.workflows.prewarming import Prewarming
+    from shared.clients.prewarm_api import PrewarmingClient
+    from shared.pipeline.prewarm_artifact import Prewarming
 
     api = PrewarmingClient(emulator_host=_endpoints().artifact_registry)
     return Prewarming(_settings(), api=api, write=_facts().write)
@@ -116,9 +116,9 @@ def _prewarming() -> "Prewarming":
 
 @functools.cache
 def _spreading() -> "Spreading":
-    from shared.clients.clusters import ClusterDirectory
-    from shared.clients.pubsub import ReferencePublisher
-    from shared.workflows.spreading import Spreading
+    from shared.clients.container_api import ClusterDirectory
+    from shared.clients.publisher import ReferencePublisher
+    from shared.pipeline.fan_out import Spreading
 
     settings, endpoints = _settings(), _endpoints()
     return Spreading(

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
-from shared.domain.ages import TOO_OLD, is_too_old
+from shared.domain.age import TOO_OLD, is_too_old
+from shared.domain.disposition import Outcome, ignored
 from shared.domain.irrelevance import Irrelevant
-from shared.domain.outcomes import Outcome, ignored
-from shared.events.node_events import parse_log_entry
-from shared.events.pubsub import PubsubMessage
-from shared.runtime.handlers import event_handler
-from shared.runtime.logs import configure_logs
+from shared.messages.node_event import parse_log_entry
+from shared.messages.pubsub_message import PubsubMessage
+from shared.runtime.handler import event_handler
+from shared.runtime.log_line import configure_logs
 
 if TYPE_CHECKING:
-    from shared.settings import Settings
-    from shared.workflows.observing import Observing
+    from shared.pipeline.observe import Observing
+    from shared.settings.keys import Settings
 
 configure_logs(os.environ)
 
@@ -29,7 +29,7 @@ def handle_pull_event(event: CloudEvent) -> Outcome:
     reported = parse_log_entry(message.data)
     if isinstance(reported, Irrelevant):
         return ignored(reported.reason)
-    from shared.domain.clusters import UnknownClusterError
+    from shared.domain.cluster import UnknownClusterError
 
     max_age = timedelta(hours=_settings().max_event_age_hours)
     if is_too_old(message.publish_time, datetime.now(UTC), max_age):
@@ -43,7 +43,7 @@ def handle_pull_event(event: CloudEvent) -> Outcome:
 @functools.cache
 def _settings() -> "Settings":
     """Load the settings, once an instance; what is irrelevant in any case needs none."""
-    from shared.settings import load_settings
+    from shared.settings.keys import load_settings
 
     return load_settings(os.environ)
 
@@ -51,11 +51,11 @@ def _settings() -> "Settings":
 @functools.cache
 def _observing() -> "Observing":
     """Wire the clients, once per instance; each connects when it is first used."""
-    from shared.clients.cloud_logging import FactLog, leave_out_grpc
-    from shared.clients.clusters import ClusterDirectory
-    from shared.clients.endpoints import Endpoints
-    from shared.workflows.observing import Observing
-    from shared.workflows.reporting import Reporting
+    from shared.clients.container_api import ClusterDirectory
+    from shared.clients.endpoint import Endpoints
+    from shared.clients.fact_log import FactLog, leave_out_grpc
+    from shared.pipeline.observe import Observing
+    from shared.pipeline.report_warmup import Reporting
 
     leave_out_grpc(os.environ)
     settings, endpoints = _settings(), Endpoints.from_environ(os.environ)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
-from shared.domain.outcomes import Outcome
-from shared.events.pubsub import PubsubMessage
-from shared.events.pushes import RegistryPush
-from shared.runtime.handlers import event_handler
-from shared.runtime.logs import configure_logs
-from shared.workflows.detecting import Detecting
+from shared.domain.disposition import Outcome
+from shared.messages.pubsub_message import PubsubMessage
+from shared.messages.registry_push import RegistryPush
+from shared.pipeline.detect import Detecting
+from shared.runtime.handler import event_handler
+from shared.runtime.log_line import configure_logs
 
 if TYPE_CHECKING:
-    from shared.settings import Settings
-    from shared.workflows.announcing import Publisher
+    from shared.pipeline.announce import Publisher
+    from shared.settings.keys import Settings
 
 configure_logs(os.environ)
 
@@ -31,7 +31,7 @@ def handle_registry_push(event: CloudEvent) -> Outcome:
 @functools.cache
 def _settings() -> "Settings":
     """Load the settings, once an instance; what asks for nothing in any case needs none."""
-    from shared.settings import load_settings
+    from shared.settings.keys import load_settings
 
     return load_settings(os.environ)
 
@@ -39,8 +39,8 @@ def _settings() -> "Settings":
 @functools.cache
 def _publisher() -> "Publisher":
     """Make the real client, once an instance, and only when there is something to publish."""
-    from shared.clients.endpoints import Endpoints
-    from shared.clients.pubsub import ReferencePublisher
+    from shared.clients.endpoint import Endpoints
+    from shared.clients.publisher import ReferencePublisher
 
     return ReferencePublisher(
         _settings().deployment_project, emulator_host=Endpoints.from_environ(os.environ).pubsub

@@ -6,20 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 from cloudevents.http import CloudEvent
 
-from shared.clients.clusters import ClusterDirectory
-from shared.clients.endpoints import Endpoints
-from shared.clients.timeouts import SWEEP_S
-from shared.domain.ages import TOO_OLD, is_too_old
-from shared.domain.clusters import ClusterName, UnknownClusterError
-from shared.domain.outcomes import Outcome, ignored
-from shared.domain.ticks import Tick
-from shared.events.pubsub import PubsubMessage
-from shared.events.ticks import parse_tick
-from shared.runtime.handlers import timed_handler
-from shared.runtime.logs import configure_logs
-from shared.settings import Settings, load_settings
-from shared.workflows.spreading import find_watched
-from shared.workflows.sweeping import Sweeping
+from shared.clients.container_api import ClusterDirectory
+from shared.clients.deadline import SWEEP_S
+from shared.clients.endpoint import Endpoints
+from shared.domain.age import TOO_OLD, is_too_old
+from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.disposition import Outcome, ignored
+from shared.domain.tick_value import Tick
+from shared.messages.pubsub_message import PubsubMessage
+from shared.messages.tick import parse_tick
+from shared.pipeline.fan_out import find_watched
+from shared.pipeline.sweep.due import Sweeping
+from shared.runtime.handler import timed_handler
+from shared.runtime.log_line import configure_logs
+from shared.settings.keys import Settings, load_settings
 
 configure_logs(os.environ)
 
@@ -44,7 +44,7 @@ def handle_scheduled_sweep(event: CloudEvent) -> Outcome:
 
 def _spread() -> Outcome:
     """Send one tick for each cluster, so that one that does not answer blocks no other."""
-    from shared.clients.pubsub import TickPublisher
+    from shared.clients.publisher import TickPublisher
 
     clusters = find_watched(_settings(), _directory())
     names = [str(each.name) for each in clusters]
@@ -76,14 +76,14 @@ def _directory() -> ClusterDirectory:
 def _sweeping() -> Sweeping:
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
-    from shared.clients.cloud_logging import FactLog, leave_out_grpc
-    from shared.clients.prewarming import PrewarmingClient
-    from shared.clients.pubsub import ReferencePublisher
-    from shared.clients.registries import RegistryClient
-    from shared.workflows.launching import Launcher
-    from shared.workflows.mirroring import Mirrors
-    from shared.workflows.prewarming import Prewarming
-    from shared.workflows.reporting import Reporting
+    from shared.clients.fact_log import FactLog, leave_out_grpc
+    from shared.clients.prewarm_api import PrewarmingClient
+    from shared.clients.publisher import ReferencePublisher
+    from shared.clients.registry import RegistryClient
+    from shared.pipeline.mirror_lookup import Mirrors
+    from shared.pipeline.plan_warmup import Launcher
+    from shared.pipeline.prewarm_artifact import Prewarming
+    from shared.pipeline.report_warmup import Reporting
 
     leave_out_grpc(os.environ)
     settings, endpoints = _settings(), _endpoints()

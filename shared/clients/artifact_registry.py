@@ -7,10 +7,10 @@ The client library speaks REST here as well as to Google, so that a local one ca
 import functools
 from typing import Any
 
-from shared.clients.errors import google_errors
-from shared.clients.timeouts import RPC_TIMEOUT_S
-from shared.clients.vendors import IMPORTING
-from shared.domain.repositories import (
+from shared.clients.deadline import RPC_TIMEOUT_S
+from shared.clients.vendor_error import google_errors
+from shared.clients.vendor_import import IMPORTING
+from shared.domain.mirror import (
     OWNER_LABEL,
     RemoteRepository,
     RepositoryName,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.domain.untrusted import field_at, mapping_of, mappings_of
+from shared.domain.json_access import field_at, mapping_of, mappings_of
 
 Path = tuple[str | int, ...]
 """The way to a field: keys of objects and indexes of lists."""

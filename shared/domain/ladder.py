@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from shared.domain.placements import (
+from shared.domain.image_reference import Digest
+from shared.domain.placement import (
     ACCELERATOR_KEY,
     ARCH_KEY,
     COMPUTE_CLASS_KEY,
@@ -19,7 +20,6 @@ from shared.domain.placements import (
     Placement,
     Toleration,
 )
-from shared.domain.references import Digest
 
 PREWARM_RUNG = "prewarm-api"
 """The rung that needs no node."""

@@ -6,10 +6,12 @@ It is run on the fake, and on the real client with an API server behind it.
 
 from typing import Any, Protocol
 
-from shared.domain.clusters import ClusterName
-from shared.domain.jobs import SELECTOR
-from shared.workflows import inventory, launching, reporting
-from shared.workflows.turns import NOT_PULLED
+from shared.domain.cluster import ClusterName
+from shared.domain.warmup_job import SELECTOR
+from shared.pipeline import plan_warmup as launching
+from shared.pipeline import report_warmup as reporting
+from shared.pipeline.plan_resume import NOT_PULLED
+from shared.pipeline.sweep import inventory
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
 

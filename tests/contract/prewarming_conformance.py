@@ -10,10 +10,10 @@ from typing import Protocol
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.prewarming import ArtifactVersion, PrewarmRefusedError
-from shared.domain.references import Digest, parse_reference
-from shared.domain.repositories import RepositoryName
-from shared.workflows.prewarming import PrewarmApi
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.mirror import RepositoryName
+from shared.domain.prewarm import ArtifactVersion, PrewarmRefusedError
+from shared.pipeline.prewarm_artifact import PrewarmApi
 
 APPS = RepositoryName("demo", "us-central1", "apps")
 REGION, OTHER_REGION = "us-central1", "europe-west4"

@@ -12,17 +12,17 @@ from typing import Protocol
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.manifests import InvalidManifestError, RegistryRefusalError
-from shared.domain.references import Digest, ImageReference, parse_reference
-from shared.domain.repositories import (
+from shared.domain.image_reference import Digest, ImageReference, parse_reference
+from shared.domain.manifest import InvalidManifestError, RegistryRefusalError
+from shared.domain.mirror import (
     RemoteRepository,
     RepositoryName,
     UpstreamCredentials,
     UpstreamRefusedError,
 )
-from shared.domain.rewriting import rewrite_reference
+from shared.domain.mirror_reference import rewrite_reference
 from shared.errors import TransientError
-from shared.workflows.mirroring import Registry, Repositories
+from shared.pipeline.mirror_lookup import Registry, Repositories
 
 TOOL = Image((500_000, 30_000_000), build="tool")
 PAIR = Image((700_000, 60_000_000), ("linux/amd64", "linux/arm64"), attestations=True, build="pair")

@@ -1,7 +1,7 @@
 """
 The one table of what becomes of images and pods.
 
-The Python rule (shared/domain/rewriting.py) and the expressions of the policy
+The Python rule (shared/domain/mirror_reference.py) and the expressions of the policy
 (infra/kubernetes/rewriting/policy.yaml) are held to it, each by its own test.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.outcomes import Outcome, ignored
+from shared.domain.disposition import Outcome, ignored
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.node_reports import log_entry, node_event
 from tests.fakes.served_functions import FUNCTIONS, ServedFunction, envelope, served

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from shared.events.pubsub import PubsubMessage
-from shared.events.references import parse_reference_request
+from shared.messages.image_request import parse_reference_request
+from shared.messages.pubsub_message import PubsubMessage
 from tests.contract.terraform_files import find_block, read_blocks
 
 ROOT = Path(__file__).parents[2]

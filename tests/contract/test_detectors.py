@@ -14,7 +14,7 @@ from typing import Any
 import functions_framework
 import pytest
 
-from shared.domain.requests import ReferenceRequest
+from shared.domain.request import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 
 ROOT = Path(__file__).parents[2]

@@ -11,13 +11,13 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.faults import Faults
-from shared.domain.causes import Cause
-from shared.domain.clusters import ClusterName, UnknownClusterError
-from shared.domain.outcomes import Outcome
-from shared.domain.placements import Placement
-from shared.domain.requests import ReferenceRequest
+from shared.domain.cause import Cause
+from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.disposition import Outcome
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
-from shared.workflows.warming import Delivery
+from shared.pipeline.warm import Delivery
 from tests.fakes.served_functions import ServedFunction, served
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from kubernetes_validate.utils import validate
 
-from shared.clients.kubernetes import KubernetesCluster
-from shared.domain.jobs import SERVICE_ACCOUNT
+from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.ladder import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
-from shared.domain.proofs import PARAMETER_NAME
-from shared.settings import Settings
-from shared.workflows.inventory import KINDS, PODS
+from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.domain.warmup_job import SERVICE_ACCOUNT
+from shared.pipeline.sweep.inventory import KINDS, PODS
+from shared.settings.keys import Settings
 
 KUSTOMIZATIONS = Path(__file__).parents[2] / "infra" / "kubernetes"
 FOLDER = KUSTOMIZATIONS / "base"

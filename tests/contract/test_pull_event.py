@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.clusters import ClusterName, UnknownClusterError
-from shared.domain.jobs import REPORTED_ANNOTATION
+from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.warmup_job import REPORTED_ANNOTATION
 from shared.errors import ConfigurationError, TransientError
-from shared.settings import load_settings
-from shared.workflows.observing import Observing
-from shared.workflows.reporting import Reporting
+from shared.pipeline.observe import Observing
+from shared.pipeline.report_warmup import Reporting
+from shared.settings.keys import load_settings
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.repositories import RepositoryName, RepositoryState, UpstreamCredentials
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName, RepositoryState, UpstreamCredentials
 from shared.errors import TransientError
 from tests.contract.registry_conformance import RegistryConformance, RepositoriesConformance
 from tests.fakes.registries import FakeRegistry, FakeRepositories

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.requests import ReferenceRequest
+from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
 from tests.fakes.served_functions import ServedFunction, served
 

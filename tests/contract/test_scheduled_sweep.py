@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.clients import pubsub
-from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
-from shared.domain.outcomes import Outcome
-from shared.domain.ticks import Tick
+from shared.clients import publisher as pubsub
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.disposition import Outcome
+from shared.domain.tick_value import Tick
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.served_functions import ServedFunction, served
 

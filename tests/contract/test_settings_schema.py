@@ -6,16 +6,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from cli.settings_reference import (
+from shared.errors import ConfigurationError
+from shared.settings.keys import DEFAULT_FILE, NOT_IN_FILE, Settings, make_settings
+from shared.settings.yaml_file import Document, parse_document
+from tools.settings_reference import (
     PAGE_FILE,
     SCHEMA_FILE,
     fill_tables,
     format_schema,
     json_schema,
 )
-from shared.configuration.files import Document, parse_document
-from shared.errors import ConfigurationError
-from shared.settings import DEFAULT_FILE, NOT_IN_FILE, Settings, make_settings
 
 ENVIRON = {"GOOGLE_CLOUD_PROJECT": "demo"}
 SECRET = "projects/demo/secrets/s/versions/1"  # noqa: S105  # the name of a secret

@@ -14,7 +14,7 @@ import pytest
 from google.cloud.logging_v2.handlers import StructuredLogHandler
 from google.cloud.logging_v2.handlers.structured_log import GCP_STRUCTURED_LOGGING_FIELDS
 
-from shared.runtime.logs import StructuredFormatter, configure_logs
+from shared.runtime.log_line import StructuredFormatter, configure_logs
 
 PROJECT = "starling-lab"
 TRACE = "0af7651916cd43dd8448eb211c80319c"

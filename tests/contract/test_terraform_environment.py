@@ -12,12 +12,12 @@ import yaml
 
 from sandbox import messaging
 from sandbox.pubsub.subscription_filters import parse_subscription_filter
-from shared.clients import pubsub
-from shared.clients.endpoints import Endpoints
-from shared.events.builds import BuildNotification
-from shared.events.pubsub import PubsubMessage
-from shared.runtime.logs import configure_logs
-from shared.settings import load_settings
+from shared.clients import publisher as pubsub
+from shared.clients.endpoint import Endpoints
+from shared.messages.build import BuildNotification
+from shared.messages.pubsub_message import PubsubMessage
+from shared.runtime.log_line import configure_logs
+from shared.settings.keys import load_settings
 from tests.contract.terraform_files import INFRA, MODULE, find_block, read_local
 
 ROOT = INFRA.parent

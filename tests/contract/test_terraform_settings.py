@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from shared.domain import repositories
-from shared.domain.references import DOCKER_HUB
-from shared.domain.upstreams import Upstream
-from shared.settings import Settings
+from shared.domain import mirror as repositories
+from shared.domain.image_reference import DOCKER_HUB
+from shared.domain.upstream import Upstream
+from shared.settings.keys import Settings
 from tests.contract.terraform_files import FILES, INFRA, find_block
 
 SCHEMA = json.loads((INFRA.parent / "docs" / "prestream.schema.json").read_text("utf-8"))

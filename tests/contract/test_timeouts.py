@@ -15,29 +15,29 @@ import werkzeug.exceptions
 import yaml
 from cloudevents.http import CloudEvent
 
+from cli.connect.fact_reader import FactReader
+from cli.doctor.image_configs import ImageConfigs
+from cli.doctor.inspection import Inspector
+from cli.doctor.reading import Look, Unseen
 from shared.clients.artifact_registry import ArtifactRegistry
-from shared.clients.cloud_logging import FactLog
-from shared.clients.clusters import AccessTokens, ClusterDirectory
-from shared.clients.endpoints import Endpoints
-from shared.clients.errors import google_errors, kubernetes_errors, request_errors
-from shared.clients.fact_reader import FactReader
-from shared.clients.image_configs import ImageConfigs
-from shared.clients.inspection import Inspector
-from shared.clients.kubernetes import KubernetesCluster
-from shared.clients.prewarming import PrewarmingClient
-from shared.clients.pubsub import TopicPublisher
-from shared.clients.registries import RegistryClient
-from shared.clients.timeouts import DELIVERY_S, LONGEST_CALL_S, SWEEP_S, limited_to
-from shared.domain.causes import Cause
-from shared.domain.clusters import ClusterName
-from shared.domain.facts import StreamObserved, Subject
-from shared.domain.prewarming import ArtifactVersion
-from shared.domain.readings import Look, Unseen
-from shared.domain.references import Digest, parse_reference
-from shared.domain.repositories import RemoteRepository, RepositoryName
-from shared.domain.ticks import Tick
+from shared.clients.container_api import AccessTokens, ClusterDirectory
+from shared.clients.deadline import DELIVERY_S, LONGEST_CALL_S, SWEEP_S, limited_to
+from shared.clients.endpoint import Endpoints
+from shared.clients.fact_log import FactLog
+from shared.clients.kubernetes_api import KubernetesCluster
+from shared.clients.prewarm_api import PrewarmingClient
+from shared.clients.publisher import TopicPublisher
+from shared.clients.registry import RegistryClient
+from shared.clients.vendor_error import google_errors, kubernetes_errors, request_errors
+from shared.domain.cause import Cause
+from shared.domain.cluster import ClusterName
+from shared.domain.fact import StreamObserved, Subject
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.prewarm import ArtifactVersion
+from shared.domain.tick_value import Tick
 from shared.errors import TransientError
-from shared.runtime.handlers import timed_handler
+from shared.runtime.handler import timed_handler
 from tests.contract.terraform_files import MODULE, find_block, read_local
 
 SMALL_S = 0.05
@@ -125,7 +125,7 @@ def silent() -> Iterator[str]:
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = {"TIMEOUT": (SMALL_S, SMALL_S), "RPC_TIMEOUT_S": SMALL_S}
     for name, module in tuple(sys.modules.items()):
-        if name.startswith("shared.clients."):
+        if name.startswith(("shared.clients.", "cli.connect.", "cli.doctor.")):
             for bound, value in bounds.items():
                 if hasattr(module, bound):
                     monkeypatch.setattr(module, bound, value)
@@ -210,11 +210,15 @@ def test_every_client_is_tried() -> None:
     import pkgutil
     from importlib import import_module
 
+    import cli.connect
+    import cli.doctor
     import shared.clients
 
+    packages = (shared.clients, cli.connect, cli.doctor)
     clients = {
         member
-        for module in pkgutil.iter_modules(shared.clients.__path__, "shared.clients.")
+        for package in packages
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
         for _, member in inspect.getmembers(import_module(module.name), inspect.isclass)
         if member.__module__ == module.name
         and any(

@@ -14,7 +14,7 @@ import requests.exceptions
 import urllib3.exceptions
 from google.protobuf import json_format
 
-from shared.clients.errors import (
+from shared.clients.vendor_error import (
     TRANSIENT_STATUSES,
     from_status,
     google_errors,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.domain.clusters import ClusterName
+from shared.domain.cluster import ClusterName
 
 Body = dict[str, Any]
 

@@ -8,15 +8,15 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.clients import pubsub
-from shared.configuration.files import Document
-from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
-from shared.domain.proofs import PARAMETER_NAME
-from shared.settings import Settings, make_settings
-from shared.workflows.observing import Observing
-from shared.workflows.reporting import Reporting
-from shared.workflows.spreading import Spreading
-from shared.workflows.sweeping import Sweeping
+from shared.clients import publisher as pubsub
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.pipeline.fan_out import Spreading
+from shared.pipeline.observe import Observing
+from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.sweep.due import Sweeping
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.node_reports import JOB, end, place_node, place_pod, place_warmup
 from tests.fakes.served_functions import CLOUD_EVENT_HEADERS, ServedFunction, served

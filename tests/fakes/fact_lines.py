@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.domain.facts import Fact, Place, PullObserved, StreamObserved, Subject, WarmupFinished
-from shared.domain.times import format_time
-from shared.domain.verdicts import Evidence, Streamed, Verdict
+from shared.domain.fact import Fact, Place, PullObserved, StreamObserved, Subject, WarmupFinished
+from shared.domain.streaming_verdict import Evidence, Streamed, Verdict
+from shared.domain.timestamp import format_time
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"

@@ -1,6 +1,6 @@
 """A log of facts in memory."""
 
-from shared.domain.facts import Fact
+from shared.domain.fact import Fact
 
 
 class FakeFactLog:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.configuration.files import Document
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.references import parse_reference
-from shared.domain.repositories import RemoteRepository, RepositoryName
+from shared.domain.image_reference import parse_reference
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.errors import FailedOutcome, ImageError
-from shared.settings import make_settings
-from shared.workflows.mirroring import Mirrors, Source
+from shared.pipeline.mirror_lookup import Mirrors, Source
+from shared.settings.keys import make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.registries import FakeRegistry, FakeRepositories, state_of
 
 ZONE = "us-central1-a"

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.domain.prewarming import ArtifactVersion, PrewarmedArtifact, PrewarmRefusedError
-from shared.domain.references import Digest
-from shared.domain.repositories import RepositoryName
+from shared.domain.image_reference import Digest
+from shared.domain.mirror import RepositoryName
+from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact, PrewarmRefusedError
 
 Key = tuple[RepositoryName, Digest, str]
 

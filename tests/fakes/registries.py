@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from sandbox.catalogue.images import Image
 from sandbox.catalogue.images import Manifest as StoredManifest
-from shared.domain.allowances import Allowance
-from shared.domain.manifests import Manifest, RegistryRefusalError, parse_manifest
-from shared.domain.references import DOCKER_HUB, ImageReference
-from shared.domain.repositories import (
+from shared.domain.image_reference import DOCKER_HUB, ImageReference
+from shared.domain.manifest import Manifest, RegistryRefusalError, parse_manifest
+from shared.domain.mirror import (
     OWNER_LABEL,
     ArtifactPath,
     RemoteRepository,
@@ -17,6 +16,7 @@ from shared.domain.repositories import (
     UpstreamCredentials,
     UpstreamRefusedError,
 )
+from shared.domain.rate_limit import Allowance
 
 HUB_HOSTS = {"registry-1.docker.io", "index.docker.io"}
 

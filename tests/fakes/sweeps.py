@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.catalogue.images import Image
-from shared.configuration.files import Document
-from shared.domain.outcomes import Outcome
-from shared.domain.repositories import RemoteRepository, RepositoryName
-from shared.domain.requests import ReferenceRequest
-from shared.settings import Settings, make_settings
-from shared.workflows.launching import Launcher
-from shared.workflows.mirroring import Mirrors
-from shared.workflows.prewarming import Prewarming
-from shared.workflows.reporting import Reporting
-from shared.workflows.sweeping import Sweeping
-from shared.workflows.warming import Delivery, Warming
+from shared.domain.disposition import Outcome
+from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.request import ReferenceRequest
+from shared.pipeline.mirror_lookup import Mirrors
+from shared.pipeline.plan_warmup import Launcher
+from shared.pipeline.prewarm_artifact import Prewarming
+from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.sweep.due import Sweeping
+from shared.pipeline.warm import Delivery, Warming
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.prewarming import FakePrewarmApi

@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.catalogue.images import Image
-from shared.configuration.files import Document
-from shared.domain.causes import Cause
-from shared.domain.clusters import ClusterName
-from shared.domain.outcomes import Outcome
-from shared.domain.references import parse_reference
-from shared.domain.requests import ReferenceRequest
-from shared.settings import make_settings
-from shared.workflows.launching import Launcher
-from shared.workflows.mirroring import Mirrors
-from shared.workflows.prewarming import Prewarming
-from shared.workflows.warming import Delivery, Warming
+from shared.domain.cause import Cause
+from shared.domain.cluster import ClusterName
+from shared.domain.disposition import Outcome
+from shared.domain.image_reference import parse_reference
+from shared.domain.request import ReferenceRequest
+from shared.pipeline.mirror_lookup import Mirrors
+from shared.pipeline.plan_warmup import Launcher
+from shared.pipeline.prewarm_artifact import Prewarming
+from shared.pipeline.warm import Delivery, Warming
+from shared.settings.keys import make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.mirrors import HUB, HUB_NAME

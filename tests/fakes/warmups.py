@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.domain.causes import Cause
-from shared.domain.jobs import JobName, Warmup
+from shared.domain.cause import Cause
+from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.ladder import PRIORITY_CLASS, Strategy
-from shared.domain.placements import Placement, Toleration
-from shared.domain.references import Digest, parse_reference
+from shared.domain.placement import Placement, Toleration
+from shared.domain.warmup_job import JobName, Warmup
 
 DIGEST = Digest("sha256:" + "a" * 64)
 HELPER_DIGEST = Digest("sha256:" + "b" * 64)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import archives as assembly
 from sandbox.local_cloud import LocalCloud
 from tests.integration.pipelines import FUNCTIONS, Pipeline
+from tools import archives as assembly
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / "build"

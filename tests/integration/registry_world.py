@@ -9,8 +9,8 @@ from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.streaming_cache import StreamingCache
 from shared.clients.artifact_registry import ArtifactRegistry
-from shared.clients.registries import RegistryClient
-from shared.domain.repositories import RepositoryName, UpstreamCredentials
+from shared.clients.registry import RegistryClient
+from shared.domain.mirror import RepositoryName, UpstreamCredentials
 
 
 class SandboxWorld:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import archives as assembly
 from sandbox.function_process import FunctionProcess
+from tools import archives as assembly
 
 NAMES = assembly.function_names()
 MAX_BYTES = 1_000_000
@@ -33,7 +33,7 @@ def test_an_archive_holds_what_the_function_needs_and_no_more(archives: Path, na
 
     assert roots == {"main.py", "shared", "requirements.txt", "prestream.yaml"}
     assert f"def handle_{name}(" in main
-    assert "shared/runtime/handlers.py" in paths
+    assert "shared/runtime/handler.py" in paths
     assert all(path.endswith(".py") for path in paths if path.startswith("shared/"))
     assert not [path for path in paths if "test" in path or "__pycache__" in path]
 

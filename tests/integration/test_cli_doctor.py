@@ -14,11 +14,11 @@ from cli.app import app
 from sandbox.faults import Fault
 from sandbox.local_cloud import LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
-from shared.clients.cloud_logging import FactLog
-from shared.domain.causes import Cause
-from shared.domain.facts import PullObserved, Subject, WarmupFinished
-from shared.domain.repositories import RemoteRepository, RepositoryName
-from shared.domain.verdicts import Evidence, Verdict
+from shared.clients.fact_log import FactLog
+from shared.domain.cause import Cause
+from shared.domain.fact import PullObserved, Subject, WarmupFinished
+from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.streaming_verdict import Evidence, Verdict
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from cli.app import app
 from cli.exits import ExitCode
 from sandbox.local_cloud import PROJECT, LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
-from shared.domain.repositories import RemoteRepository, RepositoryName
+from shared.domain.mirror import RemoteRepository, RepositoryName
 from tests.fakes.warmups import L4
 from tests.integration.conftest import ENDLESS_PERIOD
 

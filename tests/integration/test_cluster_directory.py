@@ -24,10 +24,10 @@ from sandbox.clock import Clock
 from sandbox.container_api import ContainerApi
 from sandbox.faults import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
-from shared.clients.clusters import AccessTokens, ClusterDirectory
-from shared.clients.endpoints import Endpoints
-from shared.clients.kubernetes import KubernetesCluster, make_configuration
-from shared.domain.clusters import Cluster, ClusterName, UnknownClusterError
+from shared.clients.container_api import AccessTokens, ClusterDirectory
+from shared.clients.endpoint import Endpoints
+from shared.clients.kubernetes_api import KubernetesCluster, make_configuration
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.clusters import GPU_CLUSTER
 
@@ -431,7 +431,7 @@ def test_a_description_is_kept(
 def test_a_cluster_that_moved_is_found_again(
     container: ContainerApi, directory: ClusterDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.clients.clusters._MAX_AGE_S", 0.0)
+    monkeypatch.setattr("shared.clients.container_api._MAX_AGE_S", 0.0)
     container.add_cluster({"name": "gpu", "location": "us-central1"})
     first = directory.connect(GPU_CLUSTER)
     assert directory.connect(GPU_CLUSTER) is first
@@ -450,7 +450,7 @@ def test_an_old_description_is_better_than_none(
     faults: Faults,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shared.clients.clusters._MAX_AGE_S", 0.0)
+    monkeypatch.setattr("shared.clients.container_api._MAX_AGE_S", 0.0)
     container.add_cluster({"name": "gpu", "location": "us-central1"})
     first = directory.connect(GPU_CLUSTER)
 

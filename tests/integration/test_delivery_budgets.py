@@ -1,8 +1,8 @@
 """
 What each kind of delivery may cost, counted and never timed.
 
-``python -m bench.budgets --write`` takes today's counts as the ceilings, after a change that is
-meant to cost more, or that made something cheaper.
+``python -m tools.bench.budgets --write`` takes the counts as the new ceilings, after a change
+that is meant to cost more, or that made something cheaper.
 """
 
 import json
@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bench.budgets import BUDGETS, list_counted, make_budget, prepare
-from bench.probing import Counted, count_blank, count_delivery, name_growth
-from bench.scenarios import Scenario
-from bench.stages import Stage
+from tools.bench.budgets import BUDGETS, list_counted, make_budget, prepare
+from tools.bench.probing import Counted, count_blank, count_delivery, name_growth
+from tools.bench.scenarios import Scenario
+from tools.bench.stages import Stage
 
 pytestmark = pytest.mark.integration
 

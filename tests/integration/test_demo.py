@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from infra.archives import ROOT
 from sandbox.demo import local_run
 from sandbox.demo.cases import CASES, Case
 from sandbox.demo.outcomes import Result, caused_by
+from tools.archives import ROOT
 
 TIMEOUT_S = 120.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.local_cloud import LocalCloud
-from shared.clients.endpoints import Endpoints
-from shared.runtime.logs import configure_logs
-from shared.settings import load_settings
+from shared.clients.endpoint import Endpoints
+from shared.runtime.log_line import configure_logs
+from shared.settings.keys import load_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = [ROOT / "shared", ROOT / "functions"]

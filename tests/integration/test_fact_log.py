@@ -14,11 +14,11 @@ from google.cloud import logging as cloud_logging
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.faults import Fault, Faults
-from shared.clients import cloud_logging as module
-from shared.clients.cloud_logging import FactLog
-from shared.clients.timeouts import TIMEOUT
-from shared.domain.causes import Cause
-from shared.domain.facts import Fact, Subject, WarmupFinished
+from shared.clients import fact_log as module
+from shared.clients.deadline import TIMEOUT
+from shared.clients.fact_log import FactLog
+from shared.domain.cause import Cause
+from shared.domain.fact import Fact, Subject, WarmupFinished
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 
 pytestmark = pytest.mark.integration

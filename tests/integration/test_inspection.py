@@ -10,21 +10,21 @@ import flask
 import pytest
 import yaml
 
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors
-from shared.clients.endpoints import Endpoints
-from shared.clients.inspection import Inspector
-from shared.configuration.files import Document
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Absent, Service, Unseen
-from shared.settings import Settings, make_settings
-from shared.workflows.examining import apis, looks
-from shared.workflows.examining.messaging import DEAD_LETTERS, SUBSCRIPTIONS
-from shared.workflows.examining.of_clusters import (
+from cli.doctor.checks import apis, looks
+from cli.doctor.checks.messaging import DEAD_LETTERS, SUBSCRIPTIONS
+from cli.doctor.checks.of_clusters import (
     FoundCluster,
     examine_description,
     find_clusters,
 )
-from shared.workflows.examining.of_projects import examine_projects
+from cli.doctor.checks.of_projects import examine_projects
+from cli.doctor.inspection import Inspector
+from cli.doctor.reading import Absent, Service, Unseen
+from sandbox.http_server import ApiError, HttpServer, answer_api_errors
+from shared.clients.endpoint import Endpoints
+from shared.domain.cluster import ClusterName
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from sandbox.demo.cases import make_deployment
 from sandbox.faults import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import PROJECT, Services
-from shared.workflows.inventory import KINDS
+from shared.pipeline.sweep.inventory import KINDS
 from tests.integration.pipelines import ADMIN, L4, MEDIUM
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,10 @@ from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import read_manifests, resource_name
-from shared.clients.clusters import ClusterDirectory
-from shared.clients.endpoints import Endpoints
-from shared.clients.kubernetes import KubernetesCluster
-from shared.domain.jobs import SELECTOR
+from shared.clients.container_api import ClusterDirectory
+from shared.clients.endpoint import Endpoints
+from shared.clients.kubernetes_api import KubernetesCluster
+from shared.domain.warmup_job import SELECTOR
 from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
 from tests.contract.cluster_conformance import Body, Cluster, ClusterConformance, World
 from tests.fakes.clusters import GPU_CLUSTER
@@ -128,7 +128,7 @@ def test_a_failure_tells_whose_fault_it_is(
 def test_an_answer_that_does_not_come_is_a_transient_failure(
     cluster: KubernetesCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.clients.kubernetes.TIMEOUT", (1.0, 0.05))
+    monkeypatch.setattr("shared.clients.kubernetes_api.TIMEOUT", (1.0, 0.05))
     faults.add(Fault("kubernetes", stall_s=0.5, status=503))
 
     with pytest.raises(TransientError, match="timed out"):

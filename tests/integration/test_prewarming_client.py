@@ -16,12 +16,12 @@ from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.http_server import HttpServer
 from sandbox.streaming_cache import StreamingCache
-from shared.clients import prewarming
-from shared.clients.prewarming import PrewarmingClient
-from shared.domain.prewarming import ArtifactVersion, PrewarmRefusedError, RefusalKind
-from shared.domain.references import Digest
+from shared.clients import prewarm_api as prewarming
+from shared.clients.prewarm_api import PrewarmingClient
+from shared.domain.image_reference import Digest
+from shared.domain.prewarm import ArtifactVersion, PrewarmRefusedError, RefusalKind
 from shared.errors import ConfigurationError, EventError, TransientError
-from shared.workflows.prewarming import PrewarmApi
+from shared.pipeline.prewarm_artifact import PrewarmApi
 from tests.contract.prewarming_conformance import (
     APPS,
     REGION,

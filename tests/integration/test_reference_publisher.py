@@ -12,16 +12,16 @@ from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.pubsub.messages import Message
 from sandbox.pubsub.server import PubsubServer
-from shared.clients import pubsub
-from shared.clients.endpoints import Endpoints
-from shared.clients.pubsub import ReferencePublisher
-from shared.domain.causes import Cause
-from shared.domain.placements import Placement
-from shared.domain.references import parse_reference
-from shared.domain.requests import ReferenceRequest
+from shared.clients import publisher as pubsub
+from shared.clients.endpoint import Endpoints
+from shared.clients.publisher import ReferencePublisher
+from shared.domain.cause import Cause
+from shared.domain.image_reference import parse_reference
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
-from shared.events.pubsub import PubsubMessage
-from shared.events.references import parse_reference_request
+from shared.messages.image_request import parse_reference_request
+from shared.messages.pubsub_message import PubsubMessage
 
 pytestmark = pytest.mark.integration
 

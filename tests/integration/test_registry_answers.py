@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.http_server import HttpServer
-from shared.clients import registries
-from shared.clients.registries import RegistryClient
-from shared.domain.manifests import (
+from shared.clients import registry as registries
+from shared.clients.registry import RegistryClient
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.manifest import (
     ACCEPT,
     OCI_INDEX,
     OCI_MANIFEST,
     InvalidManifestError,
     RegistryRefusalError,
 )
-from shared.domain.references import Digest, parse_reference
 from shared.errors import ConfigurationError, TransientError
 from tests.contract.registry_conformance import refused
 

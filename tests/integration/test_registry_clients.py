@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.faults import Fault
-from shared.clients import registries
-from shared.clients.registries import RegistryClient
+from shared.clients import registry as registries
+from shared.clients.registry import RegistryClient
 from shared.errors import ConfigurationError, TransientError
 from tests.contract.registry_conformance import (
     HUB,

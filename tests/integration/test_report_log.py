@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from cli.connect.fact_reader import PAGE_SIZE, FactReader
 from cli.exits import ExitCode
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.faults import Fault, Faults
-from shared.clients.fact_reader import PAGE_SIZE, FactReader
 from tests.fakes.fact_lines import CLUSTER, NOON, as_entry, pull, subject
 
 pytestmark = pytest.mark.integration

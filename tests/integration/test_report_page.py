@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.app import app
-from shared.domain.facts import Fact
+from shared.domain.fact import Fact
 from tests.fakes.fact_lines import as_lines, pull, statement, subject, warmup
 from tests.integration.browsers import Browser, find_browser, open_browser
 

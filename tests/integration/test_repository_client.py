@@ -9,7 +9,7 @@ import pytest
 from sandbox.faults import Fault
 from shared.clients import artifact_registry
 from shared.clients.artifact_registry import ArtifactRegistry
-from shared.domain.repositories import RemoteRepository, RepositoryName, UpstreamRefusedError
+from shared.domain.mirror import RemoteRepository, RepositoryName, UpstreamRefusedError
 from shared.errors import ConfigurationError, TransientError
 from tests.contract.registry_conformance import (
     GHCR,

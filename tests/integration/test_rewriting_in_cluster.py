@@ -15,9 +15,9 @@ from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.bodies import encode
 from sandbox.kubernetes.statuses import ApiError
 from sandbox.local_cloud import LocalCloud
-from shared.domain.originals import ORIGINALS_ANNOTATION, read_originals
-from shared.domain.proofs import PARAMETER_NAME
-from shared.domain.rewriting import SKIPPED_ANNOTATION
+from shared.domain.mirror_reference import SKIPPED_ANNOTATION
+from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
+from shared.domain.proven_mirrors import PARAMETER_NAME
 from tests.contract.rewriting_cases import (
     GHCR,
     HUB,

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.clients.registries import RegistryClient
-from shared.domain.allowances import Allowance
-from shared.domain.references import parse_reference
+from shared.clients.registry import RegistryClient
+from shared.domain.image_reference import parse_reference
+from shared.domain.rate_limit import Allowance
 
 pytestmark = pytest.mark.integration
 

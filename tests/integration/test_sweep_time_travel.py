@@ -12,8 +12,8 @@ import yaml
 from sandbox.catalogue.images import Image
 from sandbox.local_cloud import CLUSTER, LOCATION, PROJECT, LocalCloud
 from sandbox.messaging import BUILDS, PUSHES, REFERENCES
-from shared.domain.jobs import period_of
-from shared.domain.references import Digest
+from shared.domain.image_reference import Digest
+from shared.domain.warmup_job import period_of
 from tests.integration.conftest import CONFIG, SCALE
 from tests.integration.pipelines import ADMIN, MEDIUM, REPORTED, Pipeline
 from tests.integration.warmup_jobs import annotation, is_finished, is_reported

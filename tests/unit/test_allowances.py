@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.allowances import Allowance
+from shared.domain.rate_limit import Allowance
 
 
 @pytest.mark.parametrize(

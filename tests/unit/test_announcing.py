@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.domain.causes import Cause
-from shared.domain.outcomes import Outcome
-from shared.domain.placements import Placement
-from shared.domain.references import parse_reference
-from shared.domain.requests import ReferenceRequest
-from shared.domain.selection import Selection
+from shared.domain.cause import Cause
+from shared.domain.disposition import Outcome
+from shared.domain.image_reference import parse_reference
+from shared.domain.image_selection import Selection
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
-from shared.workflows.announcing import Announcer, Publisher
+from shared.pipeline.announce import Announcer, Publisher
 
 L4 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-l4"})
 T4 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"})

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from shared.domain.causes import Cause
-from shared.domain.placements import Placement
-from shared.domain.selection import Scope
-from shared.domain.workloads import find_pod_specs
+from shared.domain.cause import Cause
+from shared.domain.image_selection import Scope
+from shared.domain.placement import Placement
+from shared.domain.workload import find_pod_specs
 from shared.errors import InvalidEventError
-from shared.events.audit_logs import LogEntry
-from shared.events.operations import Operation
-from shared.events.pubsub import PubsubMessage
+from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_method import Operation
+from shared.messages.pubsub_message import PubsubMessage
 
 SCOPE = Scope("prestream", frozenset({"kube-system", "gke-gmp-system"}))
 DEPLOYMENT = "apps/v1/namespaces/ml/deployments/trainer"

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from shared.domain.clusters import ClusterName
-from shared.domain.images import WrittenImage
-from shared.domain.references import Digest
-from shared.domain.standings import Progress, Sighting
+from cli.status.awaiting import Answer, Earlier, Gate, Wish
+from cli.status.standing import Meant, Problem, Seen
+from cli.status.standings import Progress, Sighting
+from shared.domain.cluster import ClusterName
+from shared.domain.image_reference import Digest
+from shared.domain.written_image import WrittenImage
 from shared.errors import TransientError
-from shared.workflows.awaiting import Answer, Earlier, Gate, Wish
-from shared.workflows.standing import Meant, Problem, Seen
 from tests.fakes.clusters import GPU_CLUSTER, START
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bench.calls import Call, is_job_post, is_manifest_request
-from bench.documents import DATA, DOCUMENT, read_generated, render
-from bench.figures import Spread, compare
-from bench.measuring import Sample
-from bench.report_rate import ReportRate, make_lines
-from bench.scenarios import Scenario, list_scenarios
-from bench.targets import Target, to_job
 from cli.report.entries import parse_fact
+from tools.bench.calls import Call, is_job_post, is_manifest_request
+from tools.bench.documents import DATA, DOCUMENT, read_generated, render
+from tools.bench.figures import Spread, compare
+from tools.bench.measuring import Sample
+from tools.bench.report_rate import ReportRate, make_lines
+from tools.bench.scenarios import Scenario, list_scenarios
+from tools.bench.targets import Target, to_job
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 

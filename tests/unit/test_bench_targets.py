@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench.calls import Call, CountedCalls
-from bench.crowds import Crowd
-from bench.figures import compare
-from bench.measuring import Sample
-from bench.probing import group_modules, name_growth
-from bench.scenarios import list_scenarios
-from bench.stages import CallsOfADelivery
-from bench.targets import Target, judge_calls, judge_crowd, judge_figures
+from tools.bench.calls import Call, CountedCalls
+from tools.bench.crowds import Crowd
+from tools.bench.figures import compare
+from tools.bench.measuring import Sample
+from tools.bench.probing import group_modules, name_growth
+from tools.bench.scenarios import list_scenarios
+from tools.bench.stages import CallsOfADelivery
+from tools.bench.targets import Target, judge_calls, judge_crowd, judge_figures
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 SCENARIOS = list_scenarios(NOON)

@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent
 
-from shared.domain.jobs import (
+from cli.status.standings import read_job
+from shared.domain.kubelet_messages import parse_pulled
+from shared.domain.placement import InvalidPlacementError, Placement
+from shared.domain.pod_scheduling import Scheduling
+from shared.domain.snapshotter_messages import parse_statement
+from shared.domain.timestamp import parse_time
+from shared.domain.warmup_job import (
     CAUSE_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
 )
-from shared.domain.placements import InvalidPlacementError, Placement
-from shared.domain.pulls import parse_pulled
-from shared.domain.refusals import REFUSAL_ANNOTATION, read_refusal
-from shared.domain.scheduling import Scheduling
-from shared.domain.standings import read_job
-from shared.domain.statements import parse_statement
-from shared.domain.times import parse_time
+from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
 from shared.errors import InvalidEventError
-from shared.events.decoding import MAX_VALUES, decode
-from shared.events.node_events import parse_log_entry
-from shared.events.node_reports import MAX_TEXT
-from shared.events.pubsub import PubsubMessage
-from shared.workflows.proving import FAILURES_ANNOTATION, _recent
-from shared.workflows.reporting import Reporting
+from shared.messages.json_body import MAX_VALUES, decode
+from shared.messages.node_event import parse_log_entry
+from shared.messages.node_event_body import MAX_TEXT
+from shared.messages.pubsub_message import PubsubMessage
+from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.track_proven import FAILURES_ANNOTATION, _recent
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (

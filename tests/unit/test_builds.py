@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.causes import Cause
+from shared.domain.cause import Cause
 from shared.errors import InvalidEventError
-from shared.events.builds import BuildNotification
-from shared.events.pubsub import PubsubMessage
+from shared.messages.build import BuildNotification
+from shared.messages.pubsub_message import PubsubMessage
 
 D1 = "sha256:" + "1" * 64
 D2 = "sha256:" + "2" * 64

@@ -5,16 +5,16 @@ from typing import Any
 
 import yaml
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.workflows.examining.access import (
+from cli.doctor.check import Check
+from cli.doctor.checks.access import (
     OWN,
     Access,
     check_accesses,
     check_manifests,
     needed_accesses,
 )
+from cli.doctor.reading import Absent, Reading, Unseen
+from shared.domain.cluster import ClusterName
 
 BASE = Path(__file__).parents[2] / "infra" / "kubernetes" / "base"
 NAME = ClusterName("demo", "us-central1", "gpu")

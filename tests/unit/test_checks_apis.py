@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from shared.domain.checks import Check
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.workflows.examining import looks
-from shared.workflows.examining.apis import OF_IMAGES, STREAMING, check_apis
+from cli.doctor.check import Check
+from cli.doctor.checks import looks
+from cli.doctor.checks.apis import OF_IMAGES, STREAMING, check_apis
+from cli.doctor.reading import Absent, Reading, Unseen
 
 LOOK = looks.apis("demo", OF_IMAGES)
 

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Unseen
-from shared.workflows.examining import looks
-from shared.workflows.examining.clusters import (
+from cli.doctor.checks import looks
+from cli.doctor.checks.clusters import (
     check_default,
     check_logging,
     check_private_access,
     check_public_nodes,
     private_subnetworks,
 )
+from cli.doctor.reading import Unseen
+from shared.domain.cluster import ClusterName
 
 NAME = ClusterName("demo", "us-central1", "gpu")
 ON = {"nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}}

@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.workflows.examining import looks
-from shared.workflows.examining.grants import (
+from cli.doctor.check import Check
+from cli.doctor.checks import looks
+from cli.doctor.checks.grants import (
     check_right,
     project_number,
     reads_images,
     reads_secret,
     uses_services,
 )
+from cli.doctor.reading import Absent, Reading, Unseen
 
 ACCOUNT = "nodes@demo.iam.gserviceaccount.com"
 MEMBER = f"serviceAccount:{ACCOUNT}"

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.readings import Unseen
-from shared.domain.references import parse_reference
-from shared.workflows.examining.histories import check_history, filter_of
-from shared.workflows.mirroring import Source
+from cli.doctor.check import Check
+from cli.doctor.checks.histories import check_history, filter_of
+from cli.doctor.reading import Unseen
+from shared.domain.image_reference import parse_reference
+from shared.pipeline.mirror_lookup import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

@@ -4,13 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.manifests import Manifest
-from shared.domain.readings import Unseen
-from shared.domain.references import ImageReference, parse_digest, parse_reference
-from shared.errors import ImageError
-from shared.workflows.examining.images import (
+from cli.doctor.check import Check
+from cli.doctor.checks.images import (
     ImageReadings,
     Refused,
     check_manifest,
@@ -18,7 +13,12 @@ from shared.workflows.examining.images import (
     check_refused_name,
     check_size,
 )
-from shared.workflows.mirroring import Source
+from cli.doctor.reading import Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.image_reference import ImageReference, parse_digest, parse_reference
+from shared.domain.manifest import Manifest
+from shared.errors import ImageError
+from shared.pipeline.mirror_lookup import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/vllm/vllm-openai:v0.6.3"

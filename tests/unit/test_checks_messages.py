@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.workflows.examining import looks
-from shared.workflows.examining.messaging import (
+from cli.doctor.check import Check
+from cli.doctor.checks import looks
+from cli.doctor.checks.messaging import (
     SINKS,
     SUBSCRIPTIONS,
     SinkReadings,
@@ -17,6 +16,7 @@ from shared.workflows.examining.messaging import (
     check_sink,
     check_subscription,
 )
+from cli.doctor.reading import Absent, Reading, Unseen
 
 INFRA = Path(__file__).parents[2] / "infra"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

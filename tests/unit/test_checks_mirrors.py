@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.domain.repositories import RemoteRepository, RepositoryName, UpstreamCredentials
-from shared.workflows.examining import looks
-from shared.workflows.examining.mirrors import check_mirror, check_region, check_secret_version
+from cli.doctor.check import Check
+from cli.doctor.checks import looks
+from cli.doctor.checks.mirrors import check_mirror, check_region, check_secret_version
+from cli.doctor.reading import Absent, Reading, Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.mirror import RemoteRepository, RepositoryName, UpstreamCredentials
 
 NAME = ClusterName("demo", "us-central1-a", "gpu")
 HUB = RemoteRepository(RepositoryName("demo", "us-central1", "hub"), "docker.io", None)

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.node_pools import (
+from cli.doctor.check import Check
+from cli.doctor.checks.node_pools import check_pool
+from shared.domain.cluster import ClusterName
+from shared.domain.node_pool import (
     accounts_of,
     has_accelerators,
     is_default_account,
     platform_of,
 )
-from shared.workflows.examining.node_pools import check_pool
 
 NAME = ClusterName("demo", "us-central1-a", "gpu")
 SCOPE = "https://www.googleapis.com/auth/"

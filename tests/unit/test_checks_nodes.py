@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Unseen
-from shared.workflows.examining.nodes import STREAMING_LABEL, check_nodes, platforms_of
+from cli.doctor.checks.nodes import STREAMING_LABEL, check_nodes, platforms_of
+from cli.doctor.reading import Unseen
+from shared.domain.cluster import ClusterName
 
 NAME = ClusterName("demo", "us-central1", "gpu")
 

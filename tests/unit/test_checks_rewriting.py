@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Absent, Reading, Unseen
-from shared.workflows.examining.rewriting import RewritingReadings, check_rewriting
+from cli.doctor.check import Check
+from cli.doctor.checks.rewriting import RewritingReadings, check_rewriting
+from cli.doctor.reading import Absent, Reading, Unseen
+from shared.domain.cluster import ClusterName
 
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
 ALL = RewritingReadings(

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.checks import Check
-from shared.domain.clusters import ClusterName
-from shared.domain.readings import Unseen
-from shared.domain.references import parse_reference
-from shared.workflows.examining.uses import check_uses, find_uses
-from shared.workflows.mirroring import Source
+from cli.doctor.check import Check
+from cli.doctor.checks.uses import check_uses, find_uses
+from cli.doctor.reading import Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.image_reference import parse_reference
+from shared.pipeline.mirror_lookup import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/vllm/vllm-openai:v0.6.3"

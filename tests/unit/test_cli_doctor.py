@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from cli.doctor_report import print_checks
-from shared.domain.checks import Check, Topic, Verdict
+from cli.doctor.check import Check, Topic, Verdict
+from cli.doctor.doctor_report import print_checks
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

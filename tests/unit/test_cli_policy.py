@@ -9,10 +9,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from cli import policy as module
 from cli.app import app
-from cli.clusters import Reached
+from cli.connect.clusters import Reached
 from cli.exits import ExitCode
+from cli.policy import policy as module
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.exits import ExitCode
 from cli.report.saved_facts import MAX_LINE_BYTES
-from shared.domain.facts import Fact, MirrorBypassed, MirrorDistrusted
+from shared.domain.fact import Fact, MirrorBypassed, MirrorDistrusted
 from tests.fakes.fact_lines import (
     CLUSTER,
     NOON,
@@ -305,7 +305,7 @@ def test_an_image_that_is_named_by_its_mirror_counts_for_its_upstream() -> None:
 
 
 def subject_with(digest: str, image: str) -> Any:
-    from shared.domain.facts import Subject
+    from shared.domain.fact import Subject
 
     return Subject(image=image, mirror=RAY_MIRROR, digest=digest, cluster=CLUSTER)
 

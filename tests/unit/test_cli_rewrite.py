@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from cli.documents import DocumentError, read_documents
-from cli.rewritten_files import rewrite_text
+from cli.input.yaml_documents import DocumentError, read_documents
+from cli.rewrite.rewritten_files import rewrite_text
 from shared.domain.image_fields import find_image_fields
-from shared.domain.proofs import ProvenMirrors
-from shared.domain.rewriting import rewrite_field, rewrite_image
+from shared.domain.mirror_reference import rewrite_field, rewrite_image
+from shared.domain.proven_mirrors import ProvenMirrors
 from tests.contract.rewriting_cases import DIGEST, HUB, IMAGES, PROVEN
 
 MIRRORS = ProvenMirrors.from_data(PROVEN)

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import status as command
 from cli.app import app
 from cli.exits import ExitCode
-from cli.places import Group, Places
-from shared.domain.clusters import ClusterName
-from shared.domain.references import Digest, parse_reference
-from shared.domain.times import format_time
+from cli.status import status as command
+from cli.status.places import Group, Places
+from cli.status.standing import Watching
+from shared.domain.cluster import ClusterName
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.timestamp import format_time
 from shared.errors import ConfigurationError
-from shared.workflows.standing import Watching
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.mirrors import Deployment
 from tests.fakes.node_reports import place_warmup

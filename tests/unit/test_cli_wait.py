@@ -8,9 +8,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
-from cli.durations import parse_duration
 from cli.exits import ExitCode
-from cli.following import (
+from cli.input.duration import parse_duration
+from cli.status.awaiting import Answer, Verdict, Wish
+from cli.status.following import (
     LONGEST_PAUSE_S,
     describe,
     exit_code,
@@ -19,10 +20,9 @@ from cli.following import (
     is_decided,
     name_aliases,
 )
-from shared.configuration.files import Document
-from shared.domain.standings import State
-from shared.settings import make_settings
-from shared.workflows.awaiting import Answer, Verdict, Wish
+from cli.status.standings import State
+from shared.settings.keys import make_settings
+from shared.settings.yaml_file import Document
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.clusters import ClusterName, is_watched
+from shared.domain.cluster import ClusterName, is_watched
 
 TEXT = "projects/demo/locations/us-central1/clusters/gpu"
 

@@ -1,6 +1,6 @@
 """Nothing is warmed out of a repository that only bears a mirror's name."""
 
-from shared.domain.repositories import RepositoryName, RepositoryState
+from shared.domain.mirror import RepositoryName, RepositoryState
 from tests.fakes.warmings import Scene
 from tests.fakes.warmups import make_node
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.audits import FILES, PASSED, judge
-from infra.bills import ROOT, make_bill
+from tools.audit import FILES, PASSED, judge
+from tools.sbom import ROOT, make_bill
 
 SOUND = {"name": "requests", "version": "2.34.2", "vulns": []}
 BAD = {

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.endings import Ending, FinishedJob, tell_ending
-from shared.domain.pulls import Pulled, classify_pull_failure
-from shared.domain.reports import (
+from shared.domain.cluster_event import (
     ContainerFailed,
     ImagePullDelayed,
     ImagePulled,
@@ -21,6 +19,8 @@ from shared.domain.reports import (
     Origin,
     PodUnschedulable,
 )
+from shared.domain.kubelet_messages import Pulled, classify_pull_failure
+from shared.domain.warmup_outcome import Ending, FinishedJob, tell_ending
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 END = START + timedelta(hours=1)

@@ -1,6 +1,6 @@
 """Where the services are, as the environment says."""
 
-from shared.clients.endpoints import Endpoints
+from shared.clients.endpoint import Endpoints
 
 
 def test_without_a_word_the_services_are_google_s() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.causes import Cause
-from shared.domain.facts import (
+from shared.domain.cause import Cause
+from shared.domain.fact import (
     GOOD_OUTCOMES,
     Fact,
     MirrorBypassed,
@@ -23,8 +23,8 @@ from shared.domain.facts import (
     WarmupOutcome,
     make_insert_id,
 )
-from shared.domain.times import format_time, parse_time
-from shared.domain.verdicts import Evidence, Verdict
+from shared.domain.streaming_verdict import Evidence, Verdict
+from shared.domain.timestamp import format_time, parse_time
 
 Reported = WarmupFinished | PullObserved | StreamObserved | TagMoved | MirrorBypassed
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.figures import Group, Place, PlaceFigures, Pull, Spread, spread_of
-from shared.domain.joining import Statement, joined_verdict
-from shared.domain.prices import Prices
-from shared.domain.tallies import Figures
-from shared.domain.verdicts import Streamed
+from cli.report.figures import Group, Place, PlaceFigures, Pull, Spread, spread_of
+from cli.report.joining import Statement, joined_verdict
+from cli.report.prices import Prices
+from cli.report.tallies import Figures
+from shared.domain.streaming_verdict import Streamed
 
 DIGEST = f"sha256:{'a' * 64}"
 FREE = Prices(

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from bench.documents import read_generated
-from bench.growth.curves import Curve, Point
-from bench.growth.documents import DATA, DOCUMENT, render
-from bench.growth.pictures import draw_growth
+from tools.bench.documents import read_generated
+from tools.bench.growth.curves import Curve, Point
+from tools.bench.growth.documents import DATA, DOCUMENT, render
+from tools.bench.growth.pictures import draw_growth
 
 
 def make_curve(*calls: float, straight: float = 1.0) -> Curve:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.originals import ORIGINALS_ANNOTATION
-from shared.domain.references import InvalidReferenceError
-from shared.domain.workloads import find_pod_specs
+from shared.domain.image_reference import InvalidReferenceError
+from shared.domain.original_image import ORIGINALS_ANNOTATION
+from shared.domain.workload import find_pod_specs
 from shared.errors import ImageError
-from shared.events.audit_logs import LogEntry
-from shared.events.pubsub import PubsubMessage
-from shared.settings import DEFAULT_PLACEMENT_KEYS
+from shared.messages.audit_entry import LogEntry
+from shared.messages.pubsub_message import PubsubMessage
+from shared.settings.keys import DEFAULT_PLACEMENT_KEYS
 from tests.fakes.mirrors import Deployment
 
 SECRET = "projects/demo/secrets/hub/versions/3"  # noqa: S105  # the name of a secret

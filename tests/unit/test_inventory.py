@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared.configuration.files import Document
-from shared.domain.owners import find_workload
-from shared.settings import Settings, make_settings
-from shared.workflows.inventory import KINDS, Inventory, read_inventory
+from shared.domain.owner import find_workload
+from shared.pipeline.sweep.inventory import KINDS, Inventory, read_inventory
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.sweeps import Body, make_deployment, make_pod, pod_spec
 

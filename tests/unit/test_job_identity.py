@@ -1,8 +1,8 @@
 """Which warmups are the same one."""
 
-from shared.domain.jobs import WarmupKey
-from shared.domain.placements import Placement
-from shared.domain.references import parse_digest, parse_reference
+from shared.domain.image_reference import parse_digest, parse_reference
+from shared.domain.placement import Placement
+from shared.domain.warmup_job import WarmupKey
 
 
 def test_two_tags_of_one_digest_are_one_warmup() -> None:

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.causes import Cause
-from shared.domain.jobs import (
+from shared.domain.cause import Cause
+from shared.domain.image_reference import Digest, ImageReference, parse_reference
+from shared.domain.ladder import SCALING_PRIORITY_CLASS
+from shared.domain.placement import Placement, Toleration
+from shared.domain.warmup_job import (
     JobState,
     WarmupKey,
     period_of,
     time_to_live_s,
 )
-from shared.domain.ladder import SCALING_PRIORITY_CLASS
-from shared.domain.placements import Placement, Toleration
-from shared.domain.references import Digest, ImageReference, parse_reference
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, L4, MIRRORS, make_strategy, make_warmup
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

@@ -16,7 +16,7 @@ from shared.domain.ladder import (
     serve_rung,
     with_platform,
 )
-from shared.domain.placements import Placement, Toleration
+from shared.domain.placement import Placement, Toleration
 from tests.fakes.warmups import DIGEST, GPU_TAINT, GPU_TOLERATION, L4, make_node
 
 ACCELERATOR = "cloud.google.com/gke-accelerator"

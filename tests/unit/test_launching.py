@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.placements import Placement, Toleration
-from shared.domain.repositories import RepositoryName
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName
+from shared.domain.placement import Placement, Toleration
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.warmings import ARM, BUSYBOX, PUBLISHED, RAY, SINGLE, Scene

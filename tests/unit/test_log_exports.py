@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.log_exports import (
+from cli.input.log_export import (
     MAX_ENTRY_BYTES,
     MalformedEntry,
     SavedEntry,

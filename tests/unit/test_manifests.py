@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.manifests import (
+from shared.domain.image_reference import Digest
+from shared.domain.manifest import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     DOCKER_SCHEMA_1,
@@ -19,7 +20,6 @@ from shared.domain.manifests import (
     RegistryRefusalError,
     parse_manifest,
 )
-from shared.domain.references import Digest
 
 FIRST, SECOND, THIRD = (Digest(f"sha256:{digit * 64}") for digit in "123")
 INT64 = 2**63 - 1

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from shared.configuration.files import Document
-from shared.domain.jobs import JobName
-from shared.domain.times import parse_time
+from shared.domain.timestamp import parse_time
+from shared.domain.warmup_job import JobName
 from shared.errors import TransientError
-from shared.settings import make_settings
-from shared.workflows.mending import Queue, mend_queue
-from shared.workflows.reporting import Reporting
+from shared.pipeline.repair_queue import Queue, mend_queue
+from shared.pipeline.report_warmup import Reporting
+from shared.settings.keys import make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import START, FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import LIMITED, end, place_pod, place_warmup, pod_event

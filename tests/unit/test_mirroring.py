@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.repositories import (
+from shared.domain.mirror import (
     RemoteRepository,
     RepositoryName,
     RepositoryState,
     UpstreamCredentials,
 )
 from shared.errors import ConfigurationError, TransientError
-from shared.workflows.mirroring import MissingMirrorError
+from shared.pipeline.mirror_lookup import MissingMirrorError
 from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, TOOL, UNKNOWN, Deployment, fails
 from tests.fakes.registries import state_of
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.causes import Cause
-from shared.domain.jobs import CAUSE_ANNOTATION, JobState
+from shared.domain.cause import Cause
+from shared.domain.warmup_job import CAUSE_ANNOTATION, JobState
 from shared.errors import TransientError
-from shared.workflows.turns import find_excess, read_queue, resume_next
+from shared.pipeline.plan_resume import find_excess, read_queue, resume_next
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.warmings import GB, PUBLISHED, Scene
 from tests.fakes.warmups import make_node, make_warmup

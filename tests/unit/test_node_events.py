@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.irrelevance import Irrelevant
-from shared.domain.reports import (
+from shared.domain.cluster_event import (
     ContainerFailed,
     ImagePullDelayed,
     ImagePulled,
@@ -22,8 +21,9 @@ from shared.domain.reports import (
     Origin,
     PodUnschedulable,
 )
+from shared.domain.irrelevance import Irrelevant
 from shared.errors import InvalidEventError
-from shared.events.node_events import parse_event, parse_log_entry
+from shared.messages.node_event import parse_event, parse_log_entry
 
 PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from shared.domain.clusters import ClusterName, UnknownClusterError
+from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.disposition import Outcome
 from shared.domain.irrelevance import Irrelevant
-from shared.domain.jobs import REPORTED_ANNOTATION
-from shared.domain.outcomes import Outcome
-from shared.domain.refusals import REFUSAL_ANNOTATION
+from shared.domain.warmup_job import REPORTED_ANNOTATION
+from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
-from shared.events.node_events import parse_log_entry
-from shared.settings import Settings
-from shared.workflows.observing import Observing
-from shared.workflows.reporting import Reporting
+from shared.messages.node_event import parse_log_entry
+from shared.pipeline.observe import Observing
+from shared.pipeline.report_warmup import Reporting
+from shared.settings.keys import Settings
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.placements import InvalidPlacementError, Placement, Toleration
+from shared.domain.placement import InvalidPlacementError, Placement, Toleration
 
 L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}

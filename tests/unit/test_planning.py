@@ -4,18 +4,18 @@ from typing import Any
 
 import pytest
 
-from shared.configuration.files import Document
-from shared.domain.causes import Cause
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.placements import Placement
-from shared.domain.references import parse_reference
-from shared.domain.repositories import RepositoryName, RepositoryState
-from shared.domain.requests import ReferenceRequest
+from cli.plan.planning import EVERY_POOL, PlannedImage, Planning, Step, Wish
+from shared.domain.cause import Cause
+from shared.domain.image_reference import parse_reference
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
-from shared.settings import Settings, make_settings
-from shared.workflows.mirroring import Mirrors
-from shared.workflows.planning import EVERY_POOL, PlannedImage, Planning, Step, Wish
-from shared.workflows.prewarming import Prewarming
+from shared.pipeline.mirror_lookup import Mirrors
+from shared.pipeline.prewarm_artifact import Prewarming
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.mirrors import HUB_NAME
 from tests.fakes.warmings import PUBLISHED, RAY, SINGLE, Scene
 from tests.fakes.warmups import L4, make_node

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.configured import configured_mirrors
+from cli.connect.configuration import configured_mirrors
 from shared.domain.image_fields import find_image_fields
-from shared.domain.originals import ORIGINALS_ANNOTATION, read_originals
-from shared.domain.proofs import InvalidProofError, Proof, ProvenMirrors
-from shared.domain.references import InvalidReferenceError, parse_reference
-from shared.domain.rewriting import (
+from shared.domain.image_reference import InvalidReferenceError, parse_reference
+from shared.domain.mirror_reference import (
     rewrite_field,
     rewrite_image,
 )
-from shared.settings import Settings
-from shared.workflows.mirroring import Mirrors
+from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
+from shared.domain.proven_mirrors import InvalidProofError, Proof, ProvenMirrors
+from shared.pipeline.mirror_lookup import Mirrors
+from shared.settings.keys import Settings
 from tests.contract.rewriting_cases import HUB, IMAGES, NVCR, PODS, PROVEN, ImageCase, PodCase
 from tests.fakes.registries import FakeRegistry, FakeRepositories
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.prewarm_plans import LIMIT_BYTES, PrewarmPlan, Wanted, plan_prewarming
-from shared.domain.prewarming import PrewarmedArtifact, PrewarmState
-from shared.domain.references import Digest
-from shared.domain.schedules import Schedule
+from shared.domain.cron_schedule import Schedule
+from shared.domain.image_reference import Digest
+from shared.domain.prewarm import PrewarmedArtifact, PrewarmState
+from shared.domain.prewarm_plan import LIMIT_BYTES, PrewarmPlan, Wanted, plan_prewarming
 
 NOW = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
 RETENTION = timedelta(days=3)

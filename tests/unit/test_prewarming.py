@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.facts import Subject, WarmupFinished
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.outcomes import Outcome
-from shared.domain.prewarming import (
+from shared.domain.disposition import Outcome
+from shared.domain.fact import Subject, WarmupFinished
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,
     RefusalKind,
 )
-from shared.domain.references import Digest, parse_reference
-from shared.domain.repositories import RepositoryName, RepositoryState
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.warmings import GB, PUBLISHED, RAY, Scene
 from tests.fakes.warmups import make_node

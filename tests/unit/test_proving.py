@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.pulls import classify_pull_failure
-from shared.domain.references import parse_reference
-from shared.domain.reports import ImagePullFailed, Origin
-from shared.domain.upstreams import Upstream
+from shared.domain.cluster_event import ImagePullFailed, Origin
+from shared.domain.image_reference import parse_reference
+from shared.domain.kubelet_messages import classify_pull_failure
+from shared.domain.upstream import Upstream
 from shared.errors import TransientError
-from shared.settings import Settings
-from shared.workflows.proving import FAILURES_ANNOTATION, Proving
+from shared.pipeline.track_proven import FAILURES_ANNOTATION, Proving
+from shared.settings.keys import Settings
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.facts import FakeFactLog
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent
 
-from shared.domain.times import parse_time
+from shared.domain.timestamp import parse_time
 from shared.errors import InvalidEventError
-from shared.events.pubsub import PubsubMessage
+from shared.messages.pubsub_message import PubsubMessage
 
 ATTRIBUTES = {
     "id": "event-1",

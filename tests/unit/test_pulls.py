@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.pulls import (
+from shared.domain.kubelet_messages import (
     InvalidDurationError,
     Pulled,
     classify_pull_failure,

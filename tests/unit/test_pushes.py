@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from shared.errors import InvalidEventError
-from shared.events.pubsub import PubsubMessage
-from shared.events.pushes import RegistryPush
+from shared.messages.pubsub_message import PubsubMessage
+from shared.messages.registry_push import RegistryPush
 
 DIGEST = "sha256:" + "a" * 64
 IMAGE = "us-central1-docker.pkg.dev/demo/apps/trainer"

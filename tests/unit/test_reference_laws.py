@@ -5,7 +5,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.references import (
+from shared.domain.image_reference import (
     Digest,
     ImageReference,
     InvalidReferenceError,

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.causes import Cause
-from shared.domain.placements import Placement
-from shared.domain.references import parse_reference
-from shared.domain.requests import ReferenceRequest
+from shared.domain.cause import Cause
+from shared.domain.image_reference import parse_reference
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
 from shared.errors import InvalidEventError
-from shared.events.pubsub import PubsubMessage
-from shared.events.references import parse_reference_request
+from shared.messages.image_request import parse_reference_request
+from shared.messages.pubsub_message import PubsubMessage
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

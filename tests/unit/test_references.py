@@ -7,7 +7,7 @@ beside it (Docker's short forms).
 
 import pytest
 
-from shared.domain.references import (
+from shared.domain.image_reference import (
     Digest,
     ImageReference,
     InvalidReferenceError,

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.causes import Cause
-from shared.domain.outcomes import Outcome
-from shared.domain.repositories import RepositoryName, RepositoryState
+from shared.domain.cause import Cause
+from shared.domain.disposition import Outcome
+from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.errors import TransientError
-from shared.workflows import remembering
-from shared.workflows.remembering import Memory, Turnstile
+from shared.pipeline import memory as remembering
+from shared.pipeline.memory import Memory, Turnstile
 from tests.fakes.warmings import PUBLISHED, Scene
 from tests.fakes.warmups import make_node
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.outcomes import Outcome
-from shared.domain.prewarming import PrewarmedArtifact, PrewarmRefusedError, PrewarmState
-from shared.domain.references import Digest
-from shared.domain.repositories import RepositoryName, RepositoryState
+from shared.domain.disposition import Outcome
+from shared.domain.image_reference import Digest
+from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError, PrewarmState
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.sweeps import NOW, TRAINER, SweptWorld, big, make_deployment
 

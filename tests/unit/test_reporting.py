@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.facts import Fact
-from shared.domain.jobs import (
+from shared.domain.fact import Fact
+from shared.domain.timestamp import parse_time
+from shared.domain.warmup_job import (
     CAUSE_ANNOTATION,
     HOLDING_ANNOTATION,
     IMAGE_ANNOTATION,
@@ -16,9 +17,8 @@ from shared.domain.jobs import (
     REPORTED_ANNOTATION,
     SIZE_ANNOTATION,
 )
-from shared.domain.times import parse_time
 from shared.errors import ConfigurationError, TransientError
-from shared.workflows.reporting import Reporting, is_warmup
+from shared.pipeline.report_warmup import Reporting, is_warmup
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.domain.locations import mirror_location, region_of
-from shared.domain.repositories import (
+from shared.domain.location import mirror_location, region_of
+from shared.domain.mirror import (
     ArtifactPath,
     RemoteRepository,
     RepositoryName,

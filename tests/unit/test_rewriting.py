@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.references import Digest, ImageReference, parse_reference
-from shared.domain.repositories import RepositoryName, make_repository_id
-from shared.domain.rewriting import rewrite_reference, trace_upstream
+from shared.domain.image_reference import Digest, ImageReference, parse_reference
+from shared.domain.mirror import RepositoryName, make_repository_id
+from shared.domain.mirror_reference import rewrite_reference, trace_upstream
 
 HUB = RepositoryName("demo", "us-central1", "dockerhub-mirror")
 DIGEST = Digest(f"sha256:{'a' * 64}")

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.ages import is_too_old
-from shared.domain.references import parse_reference
-from shared.domain.selection import Selection
-from shared.domain.workloads import find_pod_specs
+from shared.domain.age import is_too_old
+from shared.domain.image_reference import parse_reference
+from shared.domain.image_selection import Selection
+from shared.domain.workload import find_pod_specs
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.domain.placements import Placement, Toleration
-from shared.domain.upstreams import Upstream
+from shared.domain.placement import Placement, Toleration
+from shared.domain.upstream import Upstream
 from shared.errors import ConfigurationError
-from shared.settings import Settings, load_settings
+from shared.settings.keys import Settings, load_settings
 
 Load = Callable[[str], Settings]
 Refuse = Callable[[str], list[str]]
@@ -223,7 +223,7 @@ def test_the_default_file_lies_beside_the_entry_point(
     if text is not None:
         (tmp_path / "prestream.yaml").write_text(text)
     (tmp_path / "main.py").write_text(
-        "from shared.settings import load_settings\n"
+        "from shared.settings.keys import load_settings\n"
         "print(load_settings({'GOOGLE_CLOUD_PROJECT': 'demo'}).max_running)\n"
     )
 

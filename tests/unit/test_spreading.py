@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.causes import Cause
-from shared.domain.clusters import Cluster, ClusterName
-from shared.domain.outcomes import Outcome
-from shared.domain.placements import Placement, Toleration
-from shared.domain.references import parse_reference
-from shared.domain.requests import ReferenceRequest
+from shared.domain.cause import Cause
+from shared.domain.cluster import Cluster, ClusterName
+from shared.domain.disposition import Outcome
+from shared.domain.image_reference import parse_reference
+from shared.domain.placement import Placement, Toleration
+from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
-from shared.settings import Settings
-from shared.workflows.spreading import Spreading
+from shared.pipeline.fan_out import Spreading
+from shared.settings.keys import Settings
 
 
 def name(location: str, cluster: str) -> ClusterName:

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from shared.configuration.files import Document
-from shared.domain.images import WrittenImage
-from shared.domain.jobs import end_of_period, period_of
-from shared.domain.prewarming import (
+from cli.status.standing import Meant, Seen, Watching, find_meant
+from cli.status.standings import Standing, combine
+from shared.domain.image_reference import Digest
+from shared.domain.mirror import RepositoryName
+from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,
     PrewarmState,
 )
-from shared.domain.references import Digest
-from shared.domain.repositories import RepositoryName
-from shared.domain.standings import Standing, combine
-from shared.domain.times import parse_time
+from shared.domain.timestamp import parse_time
+from shared.domain.warmup_job import end_of_period, period_of
+from shared.domain.written_image import WrittenImage
 from shared.errors import ConfigurationError, TransientError
-from shared.settings import Settings, make_settings
-from shared.workflows.reporting import describe_job
-from shared.workflows.standing import Meant, Seen, Watching, find_meant
+from shared.pipeline.report_warmup import describe_job
+from shared.settings.keys import Settings, make_settings
+from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.mirrors import OUR_403, TOOL, Deployment
 from tests.fakes.node_reports import (

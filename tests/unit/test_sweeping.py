@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.images import Image
-from shared.domain.allowances import Allowance
-from shared.domain.manifests import RegistryRefusalError
-from shared.domain.references import parse_reference
-from shared.domain.repositories import RepositoryName, RepositoryState
+from shared.domain.image_reference import parse_reference
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.rate_limit import Allowance
 from shared.errors import ConfigurationError, TransientError
-from shared.workflows import sweeping
+from shared.pipeline.sweep import due as sweeping
 from tests.fakes.clusters import GPU_CLUSTER, START
 from tests.fakes.sweeps import BIG, NOW, SERVER, TRAINER, SweptWorld, big
 from tests.fakes.warmups import make_warmup

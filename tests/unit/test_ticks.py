@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.ticks import Tick
+from shared.domain.tick_value import Tick
 from shared.errors import InvalidEventError
-from shared.events.pubsub import PubsubMessage
-from shared.events.ticks import parse_tick
+from shared.messages.pubsub_message import PubsubMessage
+from shared.messages.tick import parse_tick
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

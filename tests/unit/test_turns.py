@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.workflows.turns import resume_next
+from shared.pipeline.plan_resume import resume_next
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.warmups import make_warmup
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.upstreams import Upstream
+from shared.domain.upstream import Upstream
 
 LOGIN = Upstream(
     username="me",

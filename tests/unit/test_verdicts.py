@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.statements import (
+from shared.domain.snapshotter_messages import (
     LayerFailure,
     StreamingStatement,
     is_same_image,
     parse_layer_failure,
     parse_statement,
 )
-from shared.domain.verdicts import Evidence, PullObservation, judge_pull
+from shared.domain.streaming_verdict import Evidence, PullObservation, judge_pull
 
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/anyscale/ray-ml"
 DIGEST = "sha256:" + "5f2d" * 16

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.placements import Placement, Toleration
-from shared.domain.workloads import PodSpec, find_pod_specs
+from shared.domain.placement import Placement, Toleration
+from shared.domain.workload import PodSpec, find_pod_specs
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}

@@ -8,10 +8,10 @@ does the width.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from cli.report.figures import ImageFigures, Spread
 from cli.report.findings import short
 from cli.report.reports import Point, Report, by_weight
 from cli.report.wording import show_seconds, show_spread
-from shared.domain.figures import ImageFigures, Spread
 
 MOST_BARS: Final = 15
 """Images in the picture of cold and streamed pulls."""

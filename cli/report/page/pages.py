@@ -10,6 +10,7 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from cli.report.figures import VERDICTS, Spread, spread_of
 from cli.report.findings import short
 from cli.report.page.charts import compared_images, draw_bars, draw_points
 from cli.report.reports import MOST_POINTS, Point, Report, Sample, by_weight, remark, show_time
@@ -27,7 +28,6 @@ from cli.report.wording import (
     times_as_fast,
 )
 from cli.terminal import show_bytes
-from shared.domain.figures import VERDICTS, Spread, spread_of
 
 _FOLDER: Final = Path(__file__).parent
 

@@ -29,8 +29,8 @@ from typing import get_args
 import pytest
 
 from sandbox.local_cloud import ROOT
-from shared.domain.facts import EventName
-from shared.workflows.launching import Launch
+from shared.domain.fact import EventName
+from shared.pipeline.plan_warmup import Launch
 from tests.integration.crashes import of_events, of_references
 from tests.integration.crashes.rights import find_rights, right_of
 from tests.integration.crashes.runs import Runs

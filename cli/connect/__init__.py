@@ -1,0 +1,1 @@
+"""Connections to clusters and services, for commands."""

@@ -1,0 +1,87 @@
+"""The configuration as a command sees it: the file, the environment, and the command's options."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+import typer
+
+from cli.exits import ExitCode, fail
+from shared.domain.location import region_of
+from shared.domain.mirror import RepositoryName, make_repository_id
+from shared.domain.proven_mirrors import Proof
+from shared.errors import ConfigurationError
+from shared.settings.keys import Settings, load_settings
+
+_LOCATION = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
+
+ProjectOption = Annotated[
+    str | None,
+    typer.Option("--project", metavar="PROJECT", help="Project in which the mirrors lie."),
+]
+
+LocationOption = Annotated[
+    str | None,
+    typer.Option(
+        "--location",
+        metavar="LOCATION",
+        help="Location of the mirrors: a region, or us, europe or asia.",
+    ),
+]
+
+
+def read_settings(environ: Mapping[str, str], project: str | None) -> Settings:
+    """
+    Load the settings, the project of the command before the one of the file.
+
+    Raises:
+        typer.Exit: They are invalid.
+    """
+    try:
+        settings = load_settings(
+            {**environ, "GOOGLE_CLOUD_PROJECT": project} if project else environ
+        )
+    except ConfigurationError as exc:
+        fail(ExitCode.MISCONFIGURED, str(exc))
+    return msgspec.structs.replace(settings, project=project) if project else settings
+
+
+def pick_location(settings: Settings, location: str | None) -> str:
+    """
+    Return where mirrors lie: as the command says, else as the file does.
+
+    Raises:
+        typer.Exit: Neither names one place; the file may leave it to each cluster.
+    """
+    if location:
+        if not _LOCATION.fullmatch(location):
+            fail(ExitCode.MISUSED, f"--location: no location of Google's: {location!r}")
+        return region_of(location)
+    if settings.location in {"region", "multi-region"}:
+        fail(
+            ExitCode.MISCONFIGURED,
+            f"mirrors lie in each cluster's own {settings.location} (location in prestream.yaml):"
+            " say which with --location",
+        )
+    return settings.location
+
+
+def configured_mirrors(settings: Settings, location: str) -> dict[str, Proof]:
+    """
+    Return the mirrors that the configuration describes, as if each were proven.
+
+    A file that is rewritten says nothing of the cluster that it is for, so that the list of
+    upstreams has to do.
+    """
+    return {
+        host: Proof(_mirror_of(settings, location, host), upstream.paths)
+        for host, upstream in settings.upstreams.items()
+        if upstream.paths or not upstream.has_credentials
+    }
+
+
+def _mirror_of(settings: Settings, location: str, host: str) -> str:
+    repository_id = settings.upstreams[host].repository or make_repository_id(host)
+    name = RepositoryName(settings.project, location, repository_id)
+    return f"{name.registry}/{name.path}"

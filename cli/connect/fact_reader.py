@@ -1,0 +1,76 @@
+"""Read facts from the log ``prestream``, page by page."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from shared.clients.deadline import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S
+from shared.clients.fact_log import LOG_NAME, FactLog
+from shared.clients.vendor_error import google_errors
+from shared.clients.vendor_import import IMPORTING
+from shared.domain.timestamp import format_time
+
+PAGE_SIZE = 1000
+"""The most that Cloud Logging gives at once."""
+
+
+class FactReader(FactLog):
+    """Reads what was written to the log of facts."""
+
+    def __init__(
+        self,
+        project: str,
+        *,
+        emulator_host: str | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """
+        Take note of where the log is.
+
+        Args:
+            project: The one that it lies in.
+            emulator_host: A local stand-in for Cloud Logging.
+            patience_s: How long one reading goes on trying; who reads again anyway needs little.
+        """
+        super().__init__(project, emulator_host=emulator_host)
+        self._patience_s = patience_s
+
+    def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
+        """
+        Yield the entries since a time, oldest first; no more than a page of them is held.
+
+        Args:
+            since: The time of the first.
+            more: What else the filter demands, in the logging query language.
+
+        Raises:
+            TransientError: Cloud Logging is unavailable, or our quota of it stays spent.
+            ConfigurationError: It refuses our identity, or the filter.
+        """
+        with IMPORTING:
+            from google.api_core import exceptions
+            from google.api_core.retry import Retry, if_exception_type
+
+        log = f"projects/{self._project}/logs/{LOG_NAME}"
+        terms = [f'logName="{log}"', f'timestamp>="{format_time(since)}"', more]
+        query = {
+            "resourceNames": [f"projects/{self._project}"],
+            "filter": " AND ".join(term for term in terms if term),
+            "orderBy": "timestamp asc",
+            "pageSize": PAGE_SIZE,
+        }
+        retry = Retry(
+            predicate=if_exception_type(exceptions.TooManyRequests, exceptions.ServerError),
+            initial=FIRST_PAUSE_S,
+            maximum=LONGEST_PAUSE_S,
+            timeout=self._patience_s,
+        )
+        with google_errors(f"read log {LOG_NAME} of project {self._project}"):
+            fetch = retry(self._api.api_request)
+            while True:
+                page = fetch(method="POST", path="/entries:list", data=query)
+                yield from page.get("entries", ())
+                token = page.get("nextPageToken")
+                if not token:
+                    return
+                query["pageToken"] = token

@@ -1,0 +1,77 @@
+"""Checks: what was looked at, what was found, and the command that mends it."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from cli.doctor.reading import Unseen
+
+Verdict = Literal["failed", "warning", "unknown", "ok"]
+"""``unknown`` is what could not be looked at, and never counts as ok."""
+
+Topic = Literal[
+    "image", "services", "cluster", "nodes", "mirrors", "messages", "access", "rewriting"
+]
+
+VERDICTS: Final[tuple[Verdict, ...]] = ("failed", "warning", "unknown", "ok")
+"""In the order in which a person should read them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was checked."""
+
+    topic: Topic
+    name: str
+    """Stable, in words with hyphens: what scripts and documents know it by."""
+    subject: str
+    """What it is about, such as a node pool."""
+    verdict: Verdict
+    looked_at: str
+    finding: str
+    """What was found, in a sentence; if it failed, what follows from it."""
+    mend: str | None = None
+    """Commands, to be copied as they are."""
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the form for other programs."""
+        return {
+            "topic": self.topic,
+            "name": self.name,
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "looked_at": self.looked_at,
+            "finding": self.finding,
+            "mend": self.mend,
+        }
+
+
+def unknown(topic: Topic, name: str, subject: str, unseen: Unseen) -> Check:
+    """Return the check of what could not be looked at."""
+    missing = f"; the right {unseen.permission} is missing" if unseen.permission else ""
+    return Check(
+        topic=topic,
+        name=name,
+        subject=subject,
+        verdict="unknown",
+        looked_at=unseen.what,
+        finding=f"not known: {unseen.reason}{missing}",
+        mend=unseen.mend,
+    )
+
+
+def command(*words: str) -> str:
+    """
+    Return a command for a shell; names may come from strangers.
+
+    >>> command("kubectl", "get", "pods", "a; b")
+    "kubectl get pods 'a; b'"
+    """
+    return shlex.join(words)
+
+
+def tally(checks: Iterable[Check]) -> Counter[Verdict]:
+    """Return how many checks have which verdict."""
+    return Counter(each.verdict for each in checks)

@@ -1,0 +1,160 @@
+"""Whether the functions may do in a cluster what they must, and find there what they need."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cli.doctor.check import Check, command, unknown
+from cli.doctor.reading import Absent, Body, Reading, Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.json_access import field_at, list_of, mapping_of, mappings_of, text_of
+
+_MAX_NAMED: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A request to an API server that somebody may be allowed to make."""
+
+    verb: str
+    resource: str
+    """Plural."""
+    group: str = ""
+    namespace: str = ""
+    """Empty for the whole cluster."""
+    name: str = ""
+    user: str | None = None
+    """None for whoever asks."""
+
+    def __str__(self) -> str:
+        group = f".{self.group}" if self.group else ""
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.verb} {self.resource}{group}{where}"
+
+
+OWN: Final = (
+    Access("list", "nodes"),
+    Access("list", "pods"),
+    Access("list", "namespaces"),
+)
+"""What the checks themselves read in a cluster."""
+
+
+def needed_accesses(manifests: Iterable[Body], project: str) -> list[Access]:
+    """
+    Return what the functions must be allowed, by the roles that are made for them.
+
+    Args:
+        manifests: The objects of infra/kubernetes/base.
+        project: The project of the functions, which their users' names hold.
+    """
+    bodies = list(manifests)
+    rules = {
+        (body.get("kind"), _namespace(body), _name(body)): mappings_of(body.get("rules"))
+        for body in bodies
+        if body.get("kind") in {"Role", "ClusterRole"}
+    }
+    found: dict[Access, None] = {}
+    for body in bodies:
+        role = mapping_of(body.get("roleRef"))
+        space = _namespace(body)
+        at = space if role.get("kind") == "Role" else ""
+        for subject in mappings_of(body.get("subjects")):
+            user = (text_of(subject.get("name")) or "").replace("PROJECT_ID", project)
+            for rule in rules.get((role.get("kind"), at, text_of(role.get("name")) or ""), []):
+                found.update(dict.fromkeys(_accesses(rule, space, user)))
+    return list(found)
+
+
+def _accesses(rule: Body, namespace: str, user: str) -> Iterator[Access]:
+    for group in list_of(rule.get("apiGroups")):
+        for resource in list_of(rule.get("resources")):
+            for verb in list_of(rule.get("verbs")):
+                for name in list_of(rule.get("resourceNames")) or [""]:
+                    yield Access(verb, resource, group, namespace, name, user)
+
+
+def check_accesses(name: ClusterName, answers: Mapping[Access, bool | Unseen]) -> Iterator[Check]:
+    """Check what an API server says that each function may do."""
+    users: dict[str, dict[Access, bool | Unseen]] = defaultdict(dict)
+    for access, answer in answers.items():
+        users[access.user or ""][access] = answer
+    for user, asked in sorted(users.items()):
+        if user:
+            yield _check_user(name, user, asked)
+        else:
+            yield _check_own(name, asked)
+
+
+def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unseen]) -> Check:
+    subject = f"{user} in cluster {name.name}"
+    denied = [access for access, answer in asked.items() if answer is False]
+    unseen = [answer for answer in asked.values() if isinstance(answer, Unseen)]
+    if not denied and unseen:
+        return unknown("access", "function-rights", subject, unseen[0])
+    mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
+    return Check(
+        topic="access",
+        name="function-rights",
+        subject=subject,
+        verdict="failed" if denied else "ok",
+        looked_at=f"SubjectAccessReview of {len(asked)} rights in {name}",
+        finding=f"it may not {_list(denied)}" if denied else "it may do all that it must",
+        mend=f"{mend}  # with your project's overlay: docs/deploy.md" if denied else None,
+    )
+
+
+def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unseen]) -> Check:
+    """Tell what will not be seen: that is not wrong, but nor is it ok."""
+    missing = [access for access, answer in asked.items() if answer is not True]
+    reasons = [answer.reason for answer in asked.values() if isinstance(answer, Unseen)]
+    mend = command(
+        *("gcloud", "projects", "add-iam-policy-binding", name.project),
+        "--role=roles/container.viewer",
+    )
+    return Check(
+        topic="access",
+        name="own-rights",
+        subject=f"whoever runs this, in cluster {name.name}",
+        verdict="unknown" if missing else "ok",
+        looked_at=f"SelfSubjectAccessReview of {len(asked)} rights in {name}",
+        finding=f"you may not {_list(missing)}: {reasons[0] if reasons else 'it is not granted'}"
+        if missing
+        else "all that is looked at can be seen",
+        mend=f'{mend} --member="user:$(gcloud config get account)"' if missing else None,
+    )
+
+
+def check_manifests(name: ClusterName, found: Mapping[tuple[str, str], Reading]) -> Iterator[Check]:
+    """Check that what warmups need stands in a cluster: by kind and name."""
+    mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
+    for (kind, object_name), reading in found.items():
+        subject = f"{kind} {object_name} in cluster {name.name}"
+        if isinstance(reading, Unseen):
+            yield unknown("access", "manifests", subject, reading)
+            continue
+        is_missing = isinstance(reading, Absent)
+        yield Check(
+            topic="access",
+            name="manifests",
+            subject=subject,
+            verdict="failed" if is_missing else "ok",
+            looked_at=f"{kind} {object_name} in {name}",
+            finding="it is missing: no warmup can run" if is_missing else "it is there",
+            mend=mend if is_missing else None,
+        )
+
+
+def _list(accesses: list[Access]) -> str:
+    named = ", ".join(str(each) for each in accesses[:_MAX_NAMED])
+    more = len(accesses) - _MAX_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _name(body: Body) -> str:
+    return text_of(field_at(body, ("metadata", "name"))) or ""
+
+
+def _namespace(body: Body) -> str:
+    return text_of(field_at(body, ("metadata", "namespace"))) or ""

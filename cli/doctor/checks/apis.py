@@ -1,0 +1,69 @@
+"""Whether the APIs are on that nodes and the pipeline need."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from cli.doctor.check import Check, command, unknown
+from cli.doctor.reading import Absent, Look, Reading, Unseen
+from shared.domain.json_access import mappings_of, text_of
+
+STREAMING: Final = "containerfilesystem.googleapis.com"
+"""Without it a node with streaming on downloads every image whole, and says nothing."""
+
+OF_IMAGES: Final[Mapping[str, str]] = {
+    STREAMING: "no node streams an image of this project",
+    "artifactregistry.googleapis.com": "no mirror can be read or made",
+}
+OF_CLUSTERS: Final[Mapping[str, str]] = {
+    STREAMING: "no node of this project's clusters streams an image",
+    "container.googleapis.com": "there are no clusters to warm images for",
+    "logging.googleapis.com": "nothing that nodes report arrives",
+}
+OF_PIPELINE: Final[Mapping[str, str]] = {
+    "cloudfunctions.googleapis.com": "no function is deployed",
+    "cloudscheduler.googleapis.com": "nothing wakes the sweep, so what is warm goes cold",
+    "logging.googleapis.com": "no fact is kept",
+    "pubsub.googleapis.com": "no message reaches a function",
+    "run.googleapis.com": "no function answers",
+}
+WITH_CREDENTIALS: Final[Mapping[str, str]] = {
+    "secretmanager.googleapis.com": "Artifact Registry cannot log in upstream",
+}
+
+
+def check_apis(look: Look, needed: Mapping[str, str], reading: Reading) -> Iterator[Check]:
+    """
+    Check the APIs of a project.
+
+    Args:
+        look: What was read.
+        needed: What follows if one is off, by its name.
+        reading: What it brought.
+    """
+    subject = f"project {look.project}"
+    if isinstance(reading, Absent):
+        reading = Unseen(reading.what, "there is no such project")
+    if isinstance(reading, Unseen):
+        yield unknown("services", "api-enabled", subject, reading)
+        return
+    states = {
+        (text_of(each.get("name")) or "").rpartition("/")[2]: each.get("state")
+        for each in mappings_of(reading.get("services"))
+    }
+    for name, consequence in needed.items():
+        is_on = states.get(name) == "ENABLED"
+        if not is_on and name not in states:
+            unseen = Unseen(str(look), "the answer says nothing of it")
+            yield unknown("services", "api-enabled", f"{name} in {subject}", unseen)
+            continue
+        yield Check(
+            topic="services",
+            name="api-enabled",
+            subject=f"{name} in {subject}",
+            verdict="ok" if is_on else "failed",
+            looked_at=str(look),
+            finding="it is on" if is_on else f"it is off: {consequence}",
+            mend=None
+            if is_on
+            else command("gcloud", "services", "enable", name, f"--project={look.project}"),
+        )

@@ -1,0 +1,199 @@
+"""
+Whether nodes may read the mirrors, and Artifact Registry the secrets of upstreams.
+
+An IAM policy tells of the grants on its resource. What comes from a folder, an organization, a
+group or a custom role is not in it, so that a grant that is not seen may still be there: only in a
+project that lies nowhere is it missing for certain.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cli.doctor.check import Check, Topic, Verdict, command, unknown
+from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from shared.domain.json_access import list_of, mappings_of, text_of
+from shared.domain.mirror import RepositoryName
+
+_EVERYONE: Final = frozenset({"allUsers", "allAuthenticatedUsers"})
+
+READS_IMAGES: Final = frozenset(
+    {
+        "roles/artifactregistry.admin",
+        "roles/artifactregistry.reader",
+        "roles/artifactregistry.repoAdmin",
+        "roles/artifactregistry.writer",
+        "roles/editor",
+        "roles/owner",
+    }
+)
+USES_SERVICES: Final = frozenset(
+    {
+        "roles/editor",
+        "roles/owner",
+        "roles/serviceusage.serviceUsageAdmin",
+        "roles/serviceusage.serviceUsageConsumer",
+    }
+)
+READS_SECRETS: Final = frozenset(
+    {"roles/owner", "roles/secretmanager.admin", "roles/secretmanager.secretAccessor"}
+)
+PUBLISHES: Final = frozenset(
+    {"roles/editor", "roles/owner", "roles/pubsub.admin", "roles/pubsub.editor"}
+    | {"roles/pubsub.publisher"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that an identity must be allowed to do."""
+
+    topic: Topic
+    name: str
+    subject: str
+    member: str
+    """As policies name it: ``serviceAccount:…``."""
+    roles: frozenset[str]
+    """Predefined roles, each of which allows it."""
+    consequence: str
+    """Of not being allowed."""
+    mend: str
+
+
+def default_account(number: str) -> str:
+    """Return the service account that Compute Engine makes in a project."""
+    return f"{number}-compute@developer.gserviceaccount.com"
+
+
+def artifact_registry_agent(number: str) -> str:
+    """Return the identity with which Artifact Registry acts for a project."""
+    return f"service-{number}@gcp-sa-artifactregistry.iam.gserviceaccount.com"
+
+
+def project_number(reading: Reading) -> str | Unseen:
+    """Return a project's number, or why it is not known."""
+    if isinstance(reading, Unseen):
+        return reading
+    if isinstance(reading, Absent):
+        return Unseen(reading.what, "there is no such project")
+    number = text_of(reading.get("projectNumber"))
+    return number or Unseen("the project", "its description has no number")
+
+
+def has_grant(policy: Body, member: str, roles: frozenset[str]) -> bool:
+    """Whether a policy grants one of some roles to a member by name, on no condition."""
+    return any(
+        text_of(binding.get("role")) in roles
+        and not binding.get("condition")
+        and not _EVERYONE.union({member}).isdisjoint(map(str, list_of(binding.get("members"))))
+        for binding in mappings_of(policy.get("bindings"))
+    )
+
+
+def check_right(
+    right: Right, policies: Iterable[tuple[Look, Reading]], *, may_inherit: bool
+) -> Check:
+    """
+    Check that a right is granted.
+
+    Args:
+        right: What must be allowed.
+        policies: Those in which it may be granted, and what was read of them.
+        may_inherit: Whether the resource lies in a folder or an organization.
+    """
+    read = list(policies)
+    for look, reading in read:
+        if not isinstance(reading, (Absent, Unseen)) and has_grant(
+            reading, right.member, right.roles
+        ):
+            return _make(right, "ok", str(look), f"{right.member} may do so")
+    unseen = [reading for _, reading in read if isinstance(reading, Unseen)]
+    if unseen:
+        return unknown(right.topic, right.name, right.subject, unseen[0])
+    looked_at = ", ".join(str(look) for look, _ in read)
+    policies_read = [each for _, each in read if not isinstance(each, (Absent, Unseen))]
+    doubts = [*_doubts(right, policies_read)]
+    if may_inherit:
+        doubts.append("a folder or an organization may grant it, which cannot be seen here")
+    found = f"no grant to {right.member} is seen: {right.consequence}"
+    if doubts:
+        return _make(right, "warning", looked_at, f"{found}, unless {'; '.join(doubts)}")
+    return _make(right, "failed", looked_at, found)
+
+
+def _doubts(right: Right, policies: Iterable[Body]) -> Iterator[str]:
+    bindings = [each for policy in policies for each in mappings_of(policy.get("bindings"))]
+    members = [
+        (text_of(each.get("role")) or "", list(map(str, list_of(each.get("members")))), each)
+        for each in bindings
+    ]
+    if any(role in right.roles and "group:" in "".join(who) for role, who, _ in members):
+        yield "it is in a group that has the role"
+    if any(right.member in who and not role.startswith("roles/") for role, who, _ in members):
+        yield "a custom role that it has allows it"
+    if any(
+        right.member in who and role in right.roles and each.get("condition")
+        for role, who, each in members
+    ):
+        yield "the condition on its grant holds"
+
+
+def _make(right: Right, verdict: Verdict, looked_at: str, finding: str) -> Check:
+    return Check(
+        topic=right.topic,
+        name=right.name,
+        subject=right.subject,
+        verdict=verdict,
+        looked_at=looked_at,
+        finding=finding,
+        mend=None if verdict == "ok" else right.mend,
+    )
+
+
+def reads_images(account: str, project: str, repository: RepositoryName | None = None) -> Right:
+    """Return the right of nodes to read the images of a project, or of one repository."""
+    return Right(
+        topic="nodes",
+        name="node-reads-images",
+        subject=f"{account} in {f'mirror {repository}' if repository else f'project {project}'}",
+        member=f"serviceAccount:{account}",
+        roles=READS_IMAGES,
+        consequence="nodes can neither pull nor stream from there",
+        mend=_grant(project, account, "roles/artifactregistry.reader"),
+    )
+
+
+def uses_services(account: str, project: str) -> Right:
+    """Return the right of nodes to let streaming count against the quota of the images' project."""
+    return Right(
+        topic="nodes",
+        name="node-uses-services",
+        subject=f"{account} in project {project}",
+        member=f"serviceAccount:{account}",
+        roles=USES_SERVICES,
+        consequence="nodes pull from there, but do not stream",
+        mend=_grant(project, account, "roles/serviceusage.serviceUsageConsumer"),
+    )
+
+
+def reads_secret(agent: str, project: str, secret: str, upstream: str) -> Right:
+    """Return the right of Artifact Registry to log in upstream."""
+    return Right(
+        topic="mirrors",
+        name="secret-access",
+        subject=f"secret {secret} of project {project}, for {upstream}",
+        member=f"serviceAccount:{agent}",
+        roles=READS_SECRETS,
+        consequence=f"Artifact Registry cannot log in to {upstream}",
+        mend=command(
+            *("gcloud", "secrets", "add-iam-policy-binding", secret, f"--project={project}"),
+            *(f"--member=serviceAccount:{agent}", "--role=roles/secretmanager.secretAccessor"),
+        ),
+    )
+
+
+def _grant(project: str, account: str, role: str) -> str:
+    return command(
+        *("gcloud", "projects", "add-iam-policy-binding", project),
+        *(f"--member=serviceAccount:{account}", f"--role={role}"),
+    )

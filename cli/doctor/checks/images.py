@@ -1,0 +1,212 @@
+"""
+Whether an image can be streamed, by its name and its manifest.
+
+https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming#limitations
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cli.doctor.check import Check, Verdict, command, unknown
+from cli.doctor.checks.mirrors import is_near
+from cli.doctor.reading import Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.manifest import Manifest
+from shared.domain.mirror import ArtifactPath
+from shared.errors import ImageError
+from shared.pipeline.mirror_lookup import Source
+
+_EMPTY_BYTES: Final = 32
+"""What gzip makes of an archive with no file in it."""
+
+_GCR_LOCATIONS: Final[Mapping[str, str]] = {
+    "gcr.io": "us",
+    "us.gcr.io": "us",
+    "eu.gcr.io": "europe",
+    "asia.gcr.io": "asia",
+}
+_BIG_LAYER_BYTES: Final = 2_000_000_000
+_BIG_SHARE: Final = 0.6
+_FEW_LAYERS: Final = 3
+"""
+So few layers that hold so much of an image are more often weights than programs: the largest
+layers of the usual serving images, CUDA and PyTorch, stay below 5 GB and below half of them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a registry says in place of a manifest."""
+
+    reason: str
+    is_unusable: bool = False
+    """There is an image, but not one that nodes stream."""
+    lacks_mirror: bool = False
+    """Its mirror is not made yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReadings:
+    """An image, as its registry describes it."""
+
+    text: str
+    """As it was given."""
+    source: Source
+    answer: Manifest | Refused | Unseen
+    platforms: Mapping[str, Manifest | Refused | Unseen]
+    """What a node of each platform of the clusters would pull."""
+
+
+def check_refused_name(text: str, error: ImageError) -> Check:
+    """Say that the configuration does not let an image be mirrored."""
+    found = f"{error}: nodes pull it from upstream, and do not stream it. {error.hint}"
+    return _make(text, "image-allowed", "failed", "upstreams in prestream.yaml", found)
+
+
+def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
+    """Check that an image lies where a cluster's nodes stream from."""
+    mirror = source.mirror
+    artifact = ArtifactPath.split(mirror.registry, mirror.repository)
+    location = artifact.repository.location if artifact else _GCR_LOCATIONS.get(mirror.registry)
+    what = f"the name {mirror}"
+    if location is None:
+        unseen = Unseen(what, f"where {mirror.registry} keeps its images is not known")
+        return unknown("image", "image-place", text, unseen)
+    if is_near(location, cluster.location):
+        found = f"nodes of {cluster.name} pull it from {location}, which is near"
+        return _make(text, "image-place", "ok", what, found)
+    found = (
+        f"it lies in {location}, but nodes of {cluster.name} stream only from {cluster.region} or"
+        " the multi-region around it"
+    )
+    near = f"{cluster.region}-docker.pkg.dev/{cluster.project}/REPOSITORY/{_last(source)}"
+    return _make(text, "image-place", "failed", what, found, f"crane copy {mirror} {near}")
+
+
+def check_manifest(readings: ImageReadings) -> Iterator[Check]:
+    """Check what the registry answers for an image, and for each platform of the nodes."""
+    text, answer = readings.text, readings.answer
+    what = f"the manifest of {readings.source.mirror}"
+    if isinstance(answer, Unseen):
+        yield unknown("image", "manifest", text, answer)
+        return
+    if isinstance(answer, Refused) and answer.lacks_mirror:
+        found = "its mirror is not made yet: the first warmup of the image makes it"
+        yield _make(text, "manifest", "warning", what, found, _warm(text))
+        return
+    if isinstance(answer, Refused):
+        found = (
+            f"{answer.reason}: nodes may download it, but do not stream it. Push it again with a"
+            " current tool"
+            if answer.is_unusable
+            else f"the registry has none for it: {answer.reason}"
+        )
+        yield _make(text, "manifest", "failed", what, found)
+        return
+    yield _make(text, "manifest", "ok", what, f"it can be streamed; its digest is {answer.digest}")
+    for platform, manifest in readings.platforms.items():
+        yield from _check_platform(readings, platform, manifest)
+
+
+def _check_platform(
+    readings: ImageReadings, platform: str, manifest: Manifest | Refused | Unseen
+) -> Iterator[Check]:
+    subject = f"{readings.text} for {platform}"
+    what = f"the manifest of {readings.source.mirror} for {platform}"
+    if isinstance(manifest, Unseen):
+        yield unknown("image", "platform", subject, manifest)
+        return
+    if isinstance(manifest, Refused):
+        build = command("docker", "buildx", "build", f"--platform={platform}", "--push")
+        mend = f"{build} -t {readings.source.image} ."
+        yield _make(subject, "platform", "failed", what, manifest.reason, mend)
+        return
+    yield _make(subject, "platform", "ok", what, f"nodes of {platform} can run it")
+    yield _check_layers(readings, subject, what, manifest)
+    yield _check_weights(subject, what, manifest)
+
+
+def _check_layers(readings: ImageReadings, subject: str, what: str, manifest: Manifest) -> Check:
+    counted = Counter(each for each in manifest.layer_digests if each)
+    repeated = sum(number > 1 for number in counted.values())
+    empty = sum(size <= _EMPTY_BYTES for size in manifest.layers)
+    faults = [
+        f"{number} of its {len(manifest.layers)} layers {what_is_wrong}"
+        for number, what_is_wrong in ((repeated, "come twice"), (empty, "are empty"))
+        if number
+    ]
+    if not faults:
+        found = f"none of its {len(manifest.layers)} layers is empty or comes twice"
+        return _make(subject, "layers", "ok", what, found)
+    found = (
+        f"{' and '.join(faults)}: by Google's documentation GKE downloads such an image whole;"
+        " newer nodes may stream it all the same"
+    )
+    place = readings.source.mirror.registry
+    mend = (
+        f"crane flatten {readings.source.mirror.at(manifest.digest)}"
+        f" -t {place}/PROJECT/REPOSITORY/{_last(readings.source)}"
+    )
+    return _make(subject, "layers", "warning", what, found, mend)
+
+
+def _check_weights(subject: str, what: str, manifest: Manifest) -> Check:
+    biggest = sorted(manifest.layers, reverse=True)[:_FEW_LAYERS]
+    big = [size for size in biggest if size >= _BIG_LAYER_BYTES]
+    share = sum(big) / manifest.image_bytes if manifest.image_bytes else 0.0
+    if not big or share < _BIG_SHARE:
+        return _make(
+            subject, "weights", "ok", what, "its layers do not look like a model's weights"
+        )
+    found = (
+        f"{len(big)} of its layers make up {share:.0%} of its {_gigabytes(manifest.image_bytes)}."
+        " At a guess those are a model's weights: they are read whole at the start, so streaming"
+        " brings little. Keep weights in Cloud Storage or on a disk of their own"
+    )
+    return _make(subject, "weights", "warning", what, found)
+
+
+def check_size(readings: ImageReadings, least: int) -> Check:
+    """Check whether an image is big enough for anybody to care."""
+    what = f"the manifest of {readings.source.mirror}, and min_image_bytes in prestream.yaml"
+    sizes = [each.image_bytes for each in readings.platforms.values() if isinstance(each, Manifest)]
+    if isinstance(readings.answer, Manifest) and not readings.answer.is_index:
+        sizes.append(readings.answer.image_bytes)
+    if not sizes:
+        return unknown("image", "size", readings.text, Unseen(what, "no manifest of it was read"))
+    size = max(sizes)
+    if size >= least:
+        return _make(readings.text, "size", "ok", what, f"it has {_gigabytes(size)} compressed")
+    found = (
+        f"it has {_gigabytes(size)} compressed: so small an image is left alone, by min_image_bytes"
+    )
+    return _make(readings.text, "size", "warning", what, found, _warm(readings.text))
+
+
+def _warm(text: str) -> str:
+    return command("./prestream", "warm", text)
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _last(source: Source) -> str:
+    """Return the last part of an image's name, with its version as far as it is a tag."""
+    return f"{source.image.repository.rpartition('/')[2]}:{source.image.tag or 'latest'}"
+
+
+def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
+    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, mend: str | None = None
+) -> Check:
+    return Check(
+        topic="image",
+        name=name,
+        subject=subject,
+        verdict=verdict,
+        looked_at=looked_at,
+        finding=finding,
+        mend=mend,
+    )

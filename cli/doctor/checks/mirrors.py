@@ -1,0 +1,139 @@
+"""Whether mirrors lie where nodes can stream from, and are what they should be."""
+
+from collections.abc import Iterator
+
+from cli.doctor.check import Check, Verdict, command, unknown
+from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.json_access import field_at, mapping_of, text_of
+from shared.domain.location import mirror_location, region_of
+from shared.domain.mirror import (
+    RemoteRepository,
+    RepositoryState,
+    UpstreamCredentials,
+    compare_repository,
+)
+
+
+def is_near(location: str, cluster_location: str) -> bool:
+    """
+    Whether nodes stream from a location: it is their region, or a multi-region around it.
+
+    >>> is_near("us", "us-central1-a"), is_near("europe-west4", "us-central1")
+    (True, False)
+    """
+    near = {mirror_location(each, cluster_location) for each in ("region", "multi-region")}
+    return region_of(location) in near
+
+
+def check_region(name: ClusterName, setting: str) -> Check:
+    """Check that the configuration puts mirrors where a cluster's nodes stream from."""
+    location = mirror_location(setting, name.location)
+    near = is_near(location, name.location)
+    return Check(
+        topic="mirrors",
+        name="mirror-region",
+        subject=f"mirrors for cluster {name}",
+        verdict="ok" if near else "failed",
+        looked_at="location in prestream.yaml",
+        finding=f"they lie in {location}"
+        if near
+        else f"they lie in {location}, but the cluster's nodes stream only from {name.region} or"
+        " the multi-region around it. Say location: region in prestream.yaml, and deploy again",
+        mend=None if near else "make archives && terraform -chdir=infra apply",
+    )
+
+
+def check_mirror(wanted: RemoteRepository, look: Look, reading: Reading) -> Iterator[Check]:
+    """Check that what stands in a mirror's place is one."""
+    subject = f"mirror {wanted.name} of {wanted.upstream}"
+    if isinstance(reading, Unseen):
+        yield unknown("mirrors", "mirror", subject, reading)
+        return
+    if isinstance(reading, Absent):
+        yield _make(subject, look, "ok", "it is not made yet: the first image of it makes it")
+        return
+    comparison = compare_repository(wanted, _state(reading))
+    if comparison == "another repository":
+        found = "a repository of that name is there, but it is no mirror of that upstream"
+        hint = f"Name another one in upstreams.{wanted.upstream}.repository in prestream.yaml"
+        yield _make(subject, look, "failed", f"{found}. {hint}", _describe(wanted))
+    elif comparison == "credentials differ":
+        found = "it logs in upstream otherwise than prestream.yaml says"
+        yield _make(subject, look, "warning", found, _describe(wanted))
+    else:
+        yield _make(subject, look, "ok", "it pulls through from its upstream")
+    if key := text_of(reading.get("kmsKeyName")):
+        found = f"it is encrypted with {key}: images under a key of one's own may not be streamed"
+        yield _make(subject, look, "warning", found, _describe(wanted))
+
+
+def check_secret_version(subject: str, look: Look, reading: Reading) -> Check:
+    """Check that a version of a secret is there and on."""
+    if isinstance(reading, Unseen):
+        return unknown("mirrors", "secret-version", subject, reading)
+    state = "absent" if isinstance(reading, Absent) else str(reading.get("state"))
+    is_on = state == "ENABLED"
+    _, project, _, secret, _, version = look.path.removeprefix("v1/").split("/")
+    enable = ("gcloud", "secrets", "versions", "enable", version)
+    add = ("gcloud", "secrets", "versions", "add")
+    mend = (
+        command(*enable, f"--secret={secret}", f"--project={project}")
+        if state == "DISABLED"
+        else f"{command(*add, secret, f'--project={project}')} --data-file=-"
+    )
+    return Check(
+        topic="mirrors",
+        name="secret-version",
+        subject=subject,
+        verdict="ok" if is_on else "failed",
+        looked_at=str(look),
+        finding="it is enabled"
+        if is_on
+        else f"it is {state.lower()}: Artifact Registry cannot log in upstream",
+        mend=None if is_on else mend,
+    )
+
+
+def _state(body: Body) -> RepositoryState:
+    """Return what the API says of a repository."""
+    config = mapping_of(body.get("remoteRepositoryConfig"))
+    docker = mapping_of(config.get("dockerRepository"))
+    uri = text_of(field_at(config, ("commonRepository", "uri"))) or text_of(
+        field_at(docker, ("customRepository", "uri"))
+    )
+    is_remote = (
+        body.get("format") == "DOCKER"
+        and body.get("mode") == "REMOTE_REPOSITORY"
+        and (uri is not None or docker.get("publicRepository") == "DOCKER_HUB")
+    )
+    login = mapping_of(field_at(config, ("upstreamCredentials", "usernamePasswordCredentials")))
+    version = text_of(login.get("passwordSecretVersion"))
+    username = text_of(login.get("username")) or ""
+    credentials = UpstreamCredentials(username, version) if version else None
+    return RepositoryState(is_remote, uri, credentials)
+
+
+def _describe(wanted: RemoteRepository) -> str:
+    return command(
+        *("gcloud", "artifacts", "repositories", "describe", wanted.name.repository_id),
+        *(f"--location={wanted.name.location}", f"--project={wanted.name.project}"),
+    )
+
+
+def _make(
+    subject: str,
+    look: Look,
+    verdict: Verdict,
+    finding: str,
+    mend: str | None = None,
+) -> Check:
+    return Check(
+        topic="mirrors",
+        name="mirror",
+        subject=subject,
+        verdict=verdict,
+        looked_at=str(look),
+        finding=finding,
+        mend=mend,
+    )

@@ -1,0 +1,245 @@
+"""The examination of a cluster: as the Container API describes it, and as it tells itself."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from cli.doctor.check import Check, unknown
+from cli.doctor.checks import access, clusters, grants, looks, node_pools, nodes, rewriting
+from cli.doctor.checks.of_projects import may_inherit, wanted_mirrors
+from cli.doctor.checks.seeing import Cluster, Inspector, see, see_list, see_object
+from cli.doctor.reading import Absent, Body, Reading, Unseen
+from shared.domain.cluster import ClusterName, is_watched
+from shared.domain.json_access import field_at, mappings_of, text_of
+from shared.domain.node_pool import (
+    accounts_of,
+    has_accelerators,
+    is_autopilot,
+    is_default_account,
+    pools_of,
+    streams,
+)
+from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.settings.keys import Settings
+
+_POLICIES: Final = "admissionregistration.k8s.io/v1"
+_OPT_IN: Final = ("metadata", "labels", "prestream.dev/rewrite")
+_NEEDED: Final = (
+    ("Namespace", "v1", "namespaces"),
+    ("PriorityClass", "scheduling.k8s.io/v1", "priorityclasses"),
+)
+_PRIORITY: Final = "prestream-warmup"
+_ASKED_AT_ONCE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCluster:
+    """A cluster that is examined, and what the Container API says of it."""
+
+    name: ClusterName
+    body: Body | Unseen
+
+
+def find_clusters(
+    settings: Settings, inspector: Inspector, named: Sequence[ClusterName]
+) -> tuple[list[FoundCluster], list[Check]]:
+    """Return the clusters that are named, or else all that are watched; and what was not found."""
+    if named:
+        return _describe(inspector, named)
+    found, problems = [], []
+    for project in dict.fromkeys((settings.deployment_project, *settings.projects)):
+        reading = inspector.read(looks.clusters(project))
+        subject = f"clusters of project {project}"
+        if isinstance(reading, Absent):
+            reading = Unseen(reading.what, "there is no such project")
+        if isinstance(reading, Unseen):
+            problems.append(unknown("cluster", "clusters", subject, reading))
+            continue
+        for body in mappings_of(reading.get("clusters")):
+            name = ClusterName(project, str(body.get("location")), str(body.get("name")))
+            if is_watched(str(name), settings.clusters) and _is_wanted(settings, body):
+                found.append(FoundCluster(name, body))
+        if not found:
+            nothing = Unseen(str(looks.clusters(project)), "there is none that is watched")
+            problems.append(unknown("cluster", "clusters", subject, nothing))
+    return found, problems
+
+
+def _is_wanted(settings: Settings, body: Body) -> bool:
+    """Whether a cluster is watched that nobody named."""
+    return (
+        settings.clusters != "auto"
+        or is_autopilot(body)
+        or any(has_accelerators(pool) for pool in pools_of(body))
+    )
+
+
+def _describe(
+    inspector: Inspector, named: Iterable[ClusterName]
+) -> tuple[list[FoundCluster], list[Check]]:
+    found, problems = [], []
+    for name in named:
+        look = looks.cluster(name)
+        body = inspector.read(look)
+        if isinstance(body, Absent):
+            problems.append(
+                Check(
+                    topic="cluster",
+                    name="clusters",
+                    subject=f"cluster {name}",
+                    verdict="failed",
+                    looked_at=str(look),
+                    finding="there is no such cluster",
+                    mend=f"gcloud container clusters list --project={name.project}",
+                )
+            )
+        else:
+            found.append(FoundCluster(name, body))
+    return found, problems
+
+
+def examine_description(
+    settings: Settings, inspector: Inspector, found: FoundCluster, image_projects: Iterable[str]
+) -> Iterator[Check]:
+    """Examine a cluster and its pools as the Container API describes them."""
+    name, body = found.name, found.body
+    if isinstance(body, Unseen):
+        yield unknown("cluster", "cluster", f"cluster {name}", body)
+        return
+    yield clusters.check_default(name, body)
+    yield clusters.check_logging(name, body)
+    private = clusters.private_subnetworks(name, body)
+    for look in private:
+        yield clusters.check_private_access(look, inspector.read(look))
+    if not private:
+        yield clusters.check_public_nodes(name)
+    if not is_autopilot(body):
+        for pool in pools_of(body):
+            yield from node_pools.check_pool(name, pool, body)
+    for account in accounts_of(body):
+        yield from _examine_account(settings, inspector, name, account, image_projects)
+
+
+def _examine_account(
+    settings: Settings,
+    inspector: Inspector,
+    name: ClusterName,
+    account: str,
+    image_projects: Iterable[str],
+) -> Iterator[Check]:
+    """Examine what the service account of nodes may read."""
+    email = account
+    if "@" not in account:
+        number = grants.project_number(inspector.read(looks.project(name.project)))
+        if isinstance(number, Unseen):
+            subject = f"the nodes' service account in cluster {name.name}"
+            yield unknown("nodes", "node-reads-images", subject, number)
+            return
+        email = grants.default_account(number)
+    there = [
+        each.name
+        for each in wanted_mirrors(settings, [name])
+        if not isinstance(inspector.read(looks.repository(each.name)), (Absent, Unseen))
+    ]
+    for project in image_projects:
+        policy = looks.project_policy(project)
+        inherits = may_inherit(inspector, project)
+        read = [(policy, inspector.read(policy))]
+        for repository in [each for each in there if each.project == project]:
+            own = looks.repository_policy(repository)
+            yield grants.check_right(
+                grants.reads_images(email, project, repository),
+                [*read, (own, inspector.read(own))],
+                may_inherit=inherits,
+            )
+        if not any(each.project == project for each in there):
+            yield grants.check_right(
+                grants.reads_images(email, project), read, may_inherit=inherits
+            )
+        if not is_default_account(email):
+            yield grants.check_right(
+                grants.uses_services(email, project), read, may_inherit=inherits
+            )
+
+
+def examine_inside(
+    settings: Settings, found: FoundCluster, cluster: Cluster, manifests: Sequence[Body]
+) -> Iterator[Check]:
+    """
+    Examine a cluster as its API server tells it.
+
+    Args:
+        settings: The configuration.
+        found: The cluster, with what the Container API says of it.
+        cluster: A connection to it.
+        manifests: The objects of infra/kubernetes/base.
+    """
+    own = {each: _ask(cluster, each) for each in access.OWN}
+    silent = [answer for answer in own.values() if isinstance(answer, Unseen)]
+    if len(silent) == len(own):
+        # Nothing else would be answered, each after a time-out.
+        yield unknown("access", "cluster-api", f"cluster {found.name}", silent[0])
+        return
+    yield from access.check_accesses(found.name, own)
+    listed = see_list(cluster, "nodes", cluster.list_nodes)
+    yield from nodes.check_nodes(found.name, listed, _cold_pools(found))
+    yield from access.check_manifests(found.name, _needed(cluster, settings.namespace))
+    needed = access.needed_accesses(manifests, settings.deployment_project)
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        answers = dict(zip(needed, pool.map(lambda each: _ask(cluster, each), needed), strict=True))
+    yield from access.check_accesses(found.name, answers)
+    yield from rewriting.check_rewriting(_rewriting(cluster, settings.namespace))
+
+
+def _cold_pools(found: FoundCluster) -> list[str]:
+    body = found.body
+    if isinstance(body, Unseen):
+        return []
+    return [
+        text_of(pool.get("name")) or ""
+        for pool in pools_of(body)
+        if not is_autopilot(body) and not streams(pool, body)
+    ]
+
+
+def _needed(cluster: Cluster, namespace: str) -> Mapping[tuple[str, str], Reading]:
+    return {
+        (kind, name): see_object(cluster, api_version, plural, name)
+        for (kind, api_version, plural), name in zip(_NEEDED, (namespace, _PRIORITY), strict=True)
+    }
+
+
+def _ask(cluster: Cluster, asked: access.Access) -> bool | Unseen:
+    attributes = {
+        "verb": asked.verb,
+        "resource": asked.resource,
+        "group": asked.group,
+        "namespace": asked.namespace,
+        "name": asked.name,
+    }
+    given = {key: text for key, text in attributes.items() if text}
+    what = f"what {asked.user or 'you'} may do in {cluster.name}"
+    return see(what, lambda: cluster.review_access(given, asked.user))
+
+
+def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingReadings:
+    spaces = see_list(cluster, "namespaces", lambda: cluster.list_objects("v1", "namespaces"))
+    opted_in: Sequence[str] | Unseen = (
+        spaces
+        if isinstance(spaces, Unseen)
+        else [
+            str(field_at(each, ("metadata", "name")))
+            for each in spaces
+            if field_at(each, _OPT_IN) == "enabled"
+        ]
+    )
+    kind = "mutatingadmissionpolicies"
+    bindings = "mutatingadmissionpolicybindings"
+    return rewriting.RewritingReadings(
+        name=cluster.name,
+        policy=see_object(cluster, _POLICIES, kind, rewriting.POLICY),
+        binding=see_object(cluster, _POLICIES, bindings, rewriting.POLICY),
+        parameter=see_object(cluster, "v1", "configmaps", PARAMETER_NAME, namespace),
+        namespaces=opted_in,
+    )

@@ -1,0 +1,132 @@
+"""Whether pods are led to the mirrors: the policy, its binding and its parameter."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cli.doctor.check import Check, Verdict, command, unknown
+from cli.doctor.reading import Absent, Reading, Unseen
+from shared.domain.cluster import ClusterName
+from shared.domain.json_access import mapping_of
+from shared.domain.proven_mirrors import ProvenMirrors
+
+POLICY: Final = "prestream-mirrors"
+"""Of the policy and of its binding."""
+
+_MAX_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RewritingReadings:
+    """What stands in a cluster for rewriting pods."""
+
+    name: ClusterName
+    policy: Reading
+    binding: Reading
+    parameter: Reading
+    """The ConfigMap of proven mirrors."""
+    namespaces: Sequence[str] | Unseen
+    """Those that opted in."""
+
+
+def check_rewriting(readings: RewritingReadings) -> Iterator[Check]:
+    """Check that what is there of the policy works together."""
+    yield _check_policy(readings)
+    if not isinstance(readings.policy, (Absent, Unseen)):
+        yield _check_binding(readings)
+        yield from _check_parameter(readings)
+
+
+def _check_policy(readings: RewritingReadings) -> Check:
+    what = f"MutatingAdmissionPolicy {POLICY} in {readings.name}"
+    policy, namespaces = readings.policy, readings.namespaces
+    if isinstance(policy, Unseen):
+        return unknown("rewriting", "policy", _subject(readings), policy)
+    if isinstance(namespaces, Unseen):
+        return unknown("rewriting", "policy", _subject(readings), namespaces)
+    label = command(
+        *("kubectl", f"--context={readings.name.context}", "label", "namespace"),
+        *("NAMESPACE", "prestream.dev/rewrite=enabled"),
+    )
+    if isinstance(policy, Absent):
+        if not namespaces:
+            found = (
+                "it is not applied: pods pull from a mirror only where their manifest names it"
+                " (prestream rewrite does that to files)"
+            )
+            return _make(readings, "policy", "ok", what, found)
+        found = f"it is missing, though {_name(namespaces)} opted in: their pods are not rewritten"
+        return _make(readings, "policy", "failed", what, found, _apply(readings))
+    if not namespaces:
+        found = "it is there, but no namespace opted in: no pod is rewritten"
+        return _make(readings, "policy", "warning", what, found, label)
+    return _make(readings, "policy", "ok", what, f"it rewrites the pods of {_name(namespaces)}")
+
+
+def _check_binding(readings: RewritingReadings) -> Check:
+    what = f"MutatingAdmissionPolicyBinding {POLICY} in {readings.name}"
+    if isinstance(readings.binding, Unseen):
+        return unknown("rewriting", "policy-binding", _subject(readings), readings.binding)
+    if isinstance(readings.binding, Absent):
+        found = "it is missing: without it the policy does nothing"
+        return _make(readings, "policy-binding", "failed", what, found, _apply(readings))
+    return _make(readings, "policy-binding", "ok", what, "it is there")
+
+
+def _check_parameter(readings: RewritingReadings) -> Iterator[Check]:
+    what = f"ConfigMap proven-mirrors in {readings.name}"
+    parameter = readings.parameter
+    if isinstance(parameter, Unseen):
+        yield unknown("rewriting", "policy-parameter", _subject(readings), parameter)
+        return
+    if isinstance(parameter, Absent):
+        found = "it is missing: without it nothing is rewritten"
+        yield _make(readings, "policy-parameter", "failed", what, found, _apply(readings))
+        return
+    data = {str(key): str(text) for key, text in mapping_of(parameter.get("data")).items()}
+    proven = ProvenMirrors.from_data(data)
+    for key, fault in proven.broken.items():
+        edit = ("kubectl", f"--context={readings.name.context}", "-n", "prestream", "edit")
+        found = f"its entry {key} proves nothing: {fault}"
+        mend = command(*edit, "configmap", "proven-mirrors")
+        yield _make(readings, "policy-parameter", "failed", what, found, mend)
+    active = [host for host, proof in proven.proofs.items() if proof.pin != "off"]
+    if not active:
+        found = "no mirror is proven yet: the first warmup through one proves it"
+        yield _make(readings, "policy-parameter", "warning", what, found)
+    elif not proven.broken:
+        found = f"proven are the mirrors of {_name(active)}"
+        yield _make(readings, "policy-parameter", "ok", what, found)
+
+
+def _subject(readings: RewritingReadings) -> str:
+    return f"rewriting in cluster {readings.name.name}"
+
+
+def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
+    readings: RewritingReadings,
+    name: str,
+    verdict: Verdict,
+    looked_at: str,
+    finding: str,
+    mend: str | None = None,
+) -> Check:
+    return Check(
+        topic="rewriting",
+        name=name,
+        subject=_subject(readings),
+        verdict=verdict,
+        looked_at=looked_at,
+        finding=finding,
+        mend=mend,
+    )
+
+
+def _apply(readings: RewritingReadings) -> str:
+    context = f"--context={readings.name.context}"
+    return command("kubectl", context, "apply", "-k", "infra/kubernetes/rewriting")
+
+
+def _name(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,53 @@
+"""Ask a cluster or a registry, and keep apart what it refuses from what is not there."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from cli.doctor.reading import Absent, Look, Reading, Unseen
+from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.errors import EventError
+
+T = TypeVar("T")
+
+
+class Inspector(Protocol):
+    """Google's services, as far as they are looked at."""
+
+    def read(self, look: Look) -> Reading: ...  # noqa: D102
+
+
+class Cluster(Protocol):
+    """A cluster's API, as far as it is looked at."""
+
+    @property
+    def name(self) -> ClusterName: ...  # noqa: D102
+    def list_nodes(self) -> Iterable[Mapping[str, Any]]: ...  # noqa: D102
+    def list_objects(self, api_version: str, plural: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+    def fetch_object(  # noqa: D102
+        self, api_version: str, plural: str, name: str, namespace: str | None = None
+    ) -> dict[str, Any] | None: ...
+    def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool: ...  # noqa: D102
+
+
+def see(what: str, ask: Callable[[], T]) -> T | Unseen:
+    """Return what an API answers, or why it does not."""
+    try:
+        return ask()
+    except (EventError, UnknownClusterError) as exc:
+        return Unseen(what, str(exc))
+
+
+def see_object(
+    cluster: Cluster, api_version: str, plural: str, name: str, namespace: str | None = None
+) -> Reading:
+    """Return an object of a cluster."""
+    what = f"{plural} {name} of {cluster.name}"
+    found = see(what, lambda: cluster.fetch_object(api_version, plural, name, namespace))
+    return Absent(what) if found is None else found
+
+
+def see_list(
+    cluster: Cluster, plural: str, ask: Callable[[], Iterable[Mapping[str, Any]]]
+) -> list[Mapping[str, Any]] | Unseen:
+    """Return objects of a cluster; half a list is none."""
+    return see(f"{plural} of {cluster.name}", lambda: list(ask()))

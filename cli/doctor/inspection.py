@@ -1,0 +1,136 @@
+"""
+Look at Google's services without changing anything, and tell what could not be seen.
+
+There is no client library for half of what is looked at, and for one that only reads a field or
+two REST is enough: https://docs.cloud.google.com/apis/docs/http
+"""
+
+import functools
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from cli.doctor.check import command
+from cli.doctor.reading import Absent, Body, Look, Reading, Service, Unseen
+from shared.clients.deadline import TIMEOUT
+from shared.clients.endpoint import Endpoints
+from shared.clients.google_session import make_session
+from shared.clients.vendor_error import request_errors
+from shared.domain.json_access import mapping_of, mappings_of, text_of
+from shared.errors import EventError
+
+_OK, _UNAUTHENTICATED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+_MAX_MESSAGE = 300
+
+_OFF = "SERVICE_DISABLED"
+"""The reason in an answer of 403 whose cause is that the API is off in the caller's project."""
+
+_LOG_IN = "gcloud auth application-default login"
+
+
+class Inspector:
+    """
+    Reads resources, as the identity of whoever runs it.
+
+    Args:
+        endpoints: Where local clouds stand in for services. Where one does, no service without a
+            stand-in is asked: what is meant for a local cloud is nothing for Google.
+        bases: Addresses of services, with their scheme, before those of ``endpoints``.
+    """
+
+    def __init__(self, endpoints: Endpoints, *, bases: Mapping[Service, str] | None = None) -> None:
+        self._bases: dict[Service, str] = {**_local_bases(endpoints), **(bases or {})}
+        self._is_local = bool(self._bases or endpoints.pubsub or endpoints.logging)
+        self._known: dict[Look, Reading] = {}
+        self._lock = threading.Lock()
+
+    def read(self, look: Look) -> Reading:
+        """Return what a look brings; each is taken once."""
+        with self._lock:
+            if look in self._known:
+                return self._known[look]
+        reading = self._read(look)
+        with self._lock:
+            return self._known.setdefault(look, reading)
+
+    def _read(self, look: Look) -> Reading:
+        base = self._bases.get(look.service)
+        if base is None and self._is_local:
+            return Unseen(str(look), "no local service stands in for it")
+        session = self._session
+        if isinstance(session, str):
+            return Unseen(str(look), session, mend=_LOG_IN)
+        address = f"{base or f'https://{look.service}.googleapis.com'}/{look.path}"
+        try:
+            with request_errors(f"read {look}"):
+                answer = session.request(look.method, address, timeout=TIMEOUT)
+                return _parse(look, answer.status_code, answer.content)
+        except EventError as exc:
+            # The error repeats what was looked at.
+            return Unseen(str(look), f"no answer: {exc.__cause__ or exc}"[:_MAX_MESSAGE])
+
+    @functools.cached_property
+    def _session(self) -> Any:
+        """
+        Make the session, or tell why there is none.
+
+        Both are remembered: to look for credentials in vain takes seconds each time.
+        """
+        try:
+            return make_session("local" if self._is_local else None)
+        except EventError as exc:
+            return f"there are no credentials: {exc.__cause__ or exc}"[:_MAX_MESSAGE]
+
+
+def _local_bases(endpoints: Endpoints) -> dict[Service, str]:
+    """Return the stand-ins that describe resources; those for messages and logs do not."""
+    given: dict[Service, str | None] = {
+        "artifactregistry": endpoints.artifact_registry,
+        "container": endpoints.gke,
+    }
+    return {service: f"http://{host}" for service, host in given.items() if host}
+
+
+def _parse(look: Look, status: int, content: bytes) -> Reading:
+    try:
+        body = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        body = None
+    if status == _OK and isinstance(body, dict):
+        return body
+    error = mapping_of(mapping_of(body).get("error"))
+    message = (text_of(error.get("message")) or "")[:_MAX_MESSAGE]
+    # Where no path is served, what answers is no error of the API's.
+    if status == _NOT_FOUND and error:
+        return Absent(str(look))
+    said = f"{status} {message}".strip()
+    if status == _UNAUTHENTICATED:
+        return Unseen(str(look), said, mend=_LOG_IN)
+    if status != _FORBIDDEN:
+        return Unseen(str(look), said)
+    if enable := _enable(error):
+        return Unseen(str(look), said, mend=enable)
+    return Unseen(str(look), said, look.permission, _grant(look))
+
+
+def _enable(error: Body) -> str | None:
+    """
+    Return the command that turns an API on, where it is off in the project of whoever asks.
+
+    https://docs.cloud.google.com/apis/design/errors#error_info
+    """
+    for each in mappings_of(error.get("details")):
+        metadata = mapping_of(each.get("metadata"))
+        service, consumer = text_of(metadata.get("service")), text_of(metadata.get("consumer"))
+        if each.get("reason") == _OFF and service and consumer:
+            project = consumer.removeprefix("projects/")
+            return command("gcloud", "services", "enable", service, f"--project={project}")
+    return None
+
+
+def _grant(look: Look) -> str:
+    granting = command(
+        "gcloud", "projects", "add-iam-policy-binding", look.project, f"--role={look.role}"
+    )
+    return f'{granting} --member="user:$(gcloud config get account)"'

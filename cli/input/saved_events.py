@@ -1,0 +1,201 @@
+"""What a saved entry is, and what the function that it wakes would make of it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NoReturn
+
+from cloudevents.http import CloudEvent
+
+from cli.input.log_export import Found, MalformedEntry
+from shared.domain.cluster import ClusterName
+from shared.domain.disposition import Outcome
+from shared.domain.fact import Fact
+from shared.domain.json_access import mapping_of
+from shared.domain.request import ReferenceRequest
+from shared.errors import EventError, InvalidEventError
+from shared.messages.audit_entry import LogEntry
+from shared.messages.build import BuildNotification
+from shared.messages.image_request import parse_reference_request
+from shared.messages.node_event import EVENTS_LOG, SNAPSHOTTER_LOG, parse_log_entry
+from shared.messages.pubsub_message import PubsubMessage
+from shared.messages.registry_push import RegistryPush
+from shared.pipeline.detect import Detecting, scope_of
+from shared.pipeline.observe import Observing
+from shared.pipeline.report_warmup import Reporting
+from shared.settings.keys import Settings
+
+Function = Literal[
+    "audit_log", "build_notification", "registry_push", "pull_event", "image_reference"
+]
+Disposition = Literal["handled", "ignored", "rejected", "undecided"]
+
+UNDECIDED: Final = "pull_event would look at the pod, its node or its Job in the cluster"
+
+_PAYLOADS = frozenset({"protoPayload", "jsonPayload", "textPayload", "logName"})
+_NODE_LOGS = frozenset({EVENTS_LOG, SNAPSHOTTER_LOG})
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What became of an entry."""
+
+    line: int
+    function: Function | None
+    """The one that such a message wakes; None where that cannot be told."""
+    disposition: Disposition
+    """As the function logs it; ``undecided`` where it would have to ask a cluster."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    requests: tuple[ReferenceRequest, ...] = ()
+    """What would be published."""
+
+    @property
+    def reason(self) -> str:
+        """Why nothing is published, for what is not handled."""
+        return str(self.details.get("reason") or "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the report says."""
+        return {
+            "line": self.line,
+            "function": self.function,
+            "disposition": self.disposition,
+            **{name: value for name, value in self.details.items() if name != "published"},
+            "would_publish": [request.as_json() for request in self.requests],
+        }
+
+
+class Replayer:
+    """
+    Runs saved entries through what the functions do, without any of its effects.
+
+    Args:
+        settings: The configuration.
+        look: Told of each write to an API server whose object is looked at.
+    """
+
+    def __init__(
+        self, settings: Settings, look: Callable[[LogEntry], object] = lambda _: None
+    ) -> None:
+        self._scope = scope_of(settings)
+        self._look = look
+        self._published: list[ReferenceRequest] = []
+        self._detecting = Detecting(lambda: settings, lambda: self)
+        facts = NoFacts()
+        self._observing = Observing(
+            settings.without_changes(),
+            connect=_refuse_to_connect,
+            facts=facts,
+            reporting=Reporting(facts, marks=False),
+        )
+        self._handlers: Mapping[Function, Callable[[PubsubMessage], Outcome]] = {
+            "audit_log": self._handle_write,
+            "build_notification": self._handle_build,
+            "registry_push": self._handle_push,
+            "pull_event": self._handle_report,
+            "image_reference": self._handle_reference,
+        }
+
+    def replay(self, found: Found) -> Replayed:
+        """Tell what the function that an entry wakes would do, if it arrived just now."""
+        if isinstance(found, MalformedEntry):
+            return Replayed(found.line, None, "rejected", {"reason": found.reason})
+        self._published.clear()
+        function: Function | None = None
+        try:
+            message = _read_message(found.value, found.data)
+            function = _find_function(message)
+            outcome = self._handlers[function](message)
+        except _ClusterNeededError:
+            return Replayed(found.line, function, "undecided", {"reason": UNDECIDED})
+        except EventError as exc:
+            return Replayed(found.line, function, "rejected", {"reason": str(exc)})
+        return Replayed(
+            found.line, function, outcome.disposition, outcome.details, tuple(self._published)
+        )
+
+    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+        """Take what a detector publishes."""
+        self._published += requests
+
+    def _handle_write(self, message: PubsubMessage) -> Outcome:
+        entry = LogEntry.from_message(message)
+        if entry.reason_to_ignore(self._scope) is None:
+            self._look(entry)
+        return self._detecting.detect_write(entry, message.publish_time)
+
+    def _handle_build(self, message: PubsubMessage) -> Outcome:
+        build = BuildNotification.from_message(message)
+        return self._detecting.detect_build(build, message.publish_time)
+
+    def _handle_push(self, message: PubsubMessage) -> Outcome:
+        return self._detecting.detect_push(RegistryPush.from_message(message), message.publish_time)
+
+    def _handle_report(self, message: PubsubMessage) -> Outcome:
+        return self._observing.observe(parse_log_entry(message.data))
+
+    def _handle_reference(self, message: PubsubMessage) -> Outcome:
+        """Take up a reference that was saved, out of the dead letters for instance, as it is."""
+        request = parse_reference_request(message)
+        self.publish([request])
+        return Outcome("handled", {"published": [request.image]})
+
+
+class _ClusterNeededError(Exception):
+    """What becomes of a report depends on what a cluster says."""
+
+
+class NoFacts:
+    """Takes facts, and writes none."""
+
+    def write(self, fact: Fact) -> None:
+        """Write nothing: what the fact is, the outcome says."""
+
+
+def _refuse_to_connect(name: ClusterName) -> NoReturn:
+    raise _ClusterNeededError(str(name))
+
+
+def _read_message(value: Mapping[str, Any], data: bytes) -> PubsubMessage:
+    """
+    Return the message that an entry arrives in: what was saved of a subscription is one already.
+
+    It counts as published just now, whatever its age.
+    """
+    now = datetime.now(UTC)
+    if isinstance(value.get("message"), dict):
+        source = {"id": "saved", "source": "replay", "type": "saved"}
+        kept = PubsubMessage.from_cloud_event(
+            CloudEvent(source, {"message": {**value["message"], "publishTime": now.isoformat()}})
+        )
+        return PubsubMessage(kept.message_id, now, kept.data, kept.attributes)
+    return PubsubMessage("", now, data)
+
+
+def _find_function(message: PubsubMessage) -> Function:
+    """
+    Tell by a message's shape which function it wakes.
+
+    Raises:
+        InvalidEventError: It wakes none.
+    """
+    if "buildId" in message.attributes:
+        return "build_notification"
+    try:
+        value = mapping_of(json.loads(message.data))
+    except (ValueError, RecursionError) as exc:
+        raise InvalidEventError(f"the data of the message is not JSON: {exc}") from exc
+    if not _PAYLOADS.isdisjoint(value):
+        log = str(value.get("logName")).rpartition("/")[2]
+        return "pull_event" if log in _NODE_LOGS else "audit_log"
+    if "status" in value and not {"id", "steps"}.isdisjoint(value):
+        return "build_notification"
+    if "action" in value:
+        return "registry_push"
+    if "image" in value:
+        return "image_reference"
+    raise InvalidEventError(
+        "it is no log entry, no build, no push to a registry and no reference: it has"
+        f" {', '.join(sorted(value)[:5]) or 'no field'}"
+    )

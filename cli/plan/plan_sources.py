@@ -1,0 +1,216 @@
+"""Gather what a plan is about: from a cluster, from manifests, or from what was saved of logs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.connect.clusters import Reached
+from cli.connect.configuration import configured_mirrors
+from cli.exits import ExitCode, fail
+from cli.input.kubernetes_files import read_manifests
+from cli.input.log_export import label_of, read_files
+from cli.input.saved_events import Replayer
+from cli.plan.planning import Wish
+from cli.plan.surveying import (
+    Survey,
+    Surveyor,
+    is_opted_in,
+    name_of,
+    read_opted_in,
+    read_proven,
+    survey_cluster,
+)
+from cli.terminal import count, harmless, is_watched, join_some, make_side_console
+from shared.domain.cause import Cause
+from shared.domain.json_access import field_at, text_of
+from shared.domain.location import mirror_location
+from shared.domain.proven_mirrors import ProvenMirrors
+from shared.domain.request import ReferenceRequest
+from shared.errors import EventError
+from shared.messages.audit_entry import LogEntry
+from shared.pipeline.sweep.inventory import Reader, Use, hidden_namespaces, is_in_use
+from shared.settings.keys import Settings
+
+_AS_CONFIGURED = (
+    "which mirrors are proven is known of no file: pods are shown as if all of `upstreams` were"
+)
+
+
+@dataclass(slots=True)
+class Material:
+    """What a plan is about."""
+
+    about: str
+    """What was read, for a person."""
+    wishes: list[Wish] = field(default_factory=list)
+    survey: Survey = field(default_factory=Survey)
+    notes: list[str] = field(default_factory=list)
+    """What could not be looked at, and what had to be assumed."""
+    is_proven: bool = True
+    """Whether any mirror is, so that pods may be rewritten."""
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    """Entries that are not understood, each with its file, line and reason."""
+
+
+def gather_cluster(reached: Reached, settings: Settings) -> Material:
+    """
+    Read what a cluster uses.
+
+    Raises:
+        typer.Exit: It does not answer, or refuses.
+    """
+    cluster = reached.cluster
+    with make_side_console().status(f"Reading {cluster.name.name} …") as status:
+        read = 0
+
+        def watch(plural: str) -> None:
+            nonlocal read
+            read += 1
+            if is_watched():
+                status.update(f"Reading {cluster.name.name}: {count(read, 'object')}, {plural} …")
+
+        try:
+            found = survey_cluster(cluster, settings, watch)
+        except EventError as exc:
+            fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+    material = Material(
+        f"{cluster.name}: {count(found.inventory.workloads, 'workload')}",
+        [_as_wish(each, str(cluster.name), "schedule") for each in found.inventory.uses.values()],
+        found.survey,
+        [*reached.notes, *(f"left out: {each}" for each in found.refusals)],
+    )
+    material.notes += _note_proofs(found.proven)
+    material.is_proven = bool(found.proven.proofs)
+    return material
+
+
+def gather_manifests(
+    files: Sequence[str], settings: Settings, reached: Reached | None, location: str
+) -> Material:
+    """
+    Read what manifests would use, if they were applied.
+
+    Raises:
+        typer.Exit: A file cannot be read, or the cluster.
+    """
+    bodies = list(read_manifests(list(files)))
+    opted_in = {
+        text_of(field_at(body, ("metadata", "name"))) or "": is_opted_in(body)
+        for body in bodies
+        if body.get("kind") == "Namespace"
+    }
+    material = Material(f"{_join(files)}: {count(len(bodies), 'object')}")
+    surveyors = _Surveyors(settings, reached, material, opted_in)
+    surveyor = surveyors.at(location)
+    reader, hidden = Reader(settings, ProvenMirrors()), hidden_namespaces(settings)
+    for body in bodies:
+        api_version = text_of(body.get("apiVersion")) or "v1"
+        plural = f"{(text_of(body.get('kind')) or 'object').lower()}s"
+        reader.read(body, api_version, plural)
+        if is_in_use(body, hidden):
+            surveyor.look(body, name_of(body, api_version, plural))
+    cluster = str(reached.cluster.name) if reached else None
+    uses = reader.inventory.uses.values()
+    material.wishes = [_as_wish(each, cluster, "audit_log") for each in uses]
+    return material
+
+
+def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | None) -> Material:
+    """
+    Read what saved entries ask for.
+
+    Raises:
+        typer.Exit: A file cannot be read, or the cluster.
+    """
+    material = Material("")
+    surveyors = _Surveyors(settings, reached, material, {})
+
+    def look(entry: LogEntry) -> None:
+        surveyor = surveyors.at(entry.location or "")
+        surveyor.look(entry.body, entry.resource_name or "")
+
+    replayer, entries = Replayer(settings, look), 0
+    for name, found in read_files(files, is_shown=True):
+        replayed = replayer.replay(found)
+        entries += 1
+        if replayed.disposition == "rejected":
+            material.rejected.append(
+                {"file": name, "line": replayed.line, "reason": replayed.reason}
+            )
+        material.wishes += [Wish(each, each.cause.resource) for each in replayed.requests]
+    material.about = f"{_join(files)}: {count(entries, 'entry', 'entries')}"
+    return material
+
+
+class _Surveyors:
+    """
+    Looks at what some files hold, by what is known of the cluster.
+
+    Without a cluster nothing is known to be proven, so that the configuration has to do: as if
+    each mirror were, where the cluster of each entry is.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reached: Reached | None,
+        material: Material,
+        opted_in: Mapping[str, bool],
+    ) -> None:
+        self._settings = settings
+        self._material = material
+        self._opted_in = opted_in
+        self._proven: ProvenMirrors | None = None
+        self._made: dict[str, Surveyor] = {}
+        if reached is None:
+            material.notes.append(_AS_CONFIGURED)
+        else:
+            self._read(reached)
+
+    def at(self, location: str) -> Surveyor:
+        """Return who looks at the objects of a cluster there."""
+        if location not in self._made:
+            mirrors = mirror_location(self._settings.location, location)
+            proven = self._proven
+            if proven is None:
+                proven = ProvenMirrors(configured_mirrors(self._settings, mirrors))
+            self._made[location] = Surveyor(
+                self._settings, proven, self._opted_in, self._material.survey
+            )
+        return self._made[location]
+
+    def _read(self, reached: Reached) -> None:
+        """Ask the cluster by what pods are rewritten."""
+        material = self._material
+        try:
+            self._proven = read_proven(reached.cluster)
+            self._opted_in = {**self._opted_in, **read_opted_in(reached.cluster)}
+        except EventError as exc:
+            fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+        material.is_proven = bool(self._proven.proofs)
+        material.notes += [*reached.notes, *_note_proofs(self._proven)]
+
+
+def _join(files: Sequence[str]) -> str:
+    return join_some([label_of(each) for each in files])
+
+
+def _note_proofs(proven: ProvenMirrors) -> list[str]:
+    broken = [
+        f"an entry of proven-mirrors proves nothing: {key}: {problem}"
+        for key, problem in proven.broken.items()
+    ]
+    nothing = ["no mirror is proven in this cluster yet, so that no pod is rewritten"]
+    return broken + (nothing if not proven.proofs else [])
+
+
+def _as_wish(use: Use, cluster: str | None, kind: Any) -> Wish:
+    request = ReferenceRequest(
+        image=use.image.text,
+        reference=use.image.reference,
+        cluster=cluster,
+        placement=use.placement,
+        platform=use.platform,
+        cause=Cause(kind, None, use.workload),
+    )
+    return Wish(request, use.workload)

@@ -1,0 +1,327 @@
+"""
+What Prestream would do for an image, and why: asked of the same workflows, which change nothing.
+
+What cannot be looked at is unknown, and is said to be; no number is made up.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.domain.image_reference import ImageReference, parse_reference
+from shared.domain.image_selection import Selection
+from shared.domain.ladder import PREWARM_RUNG
+from shared.domain.manifest import Manifest
+from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.placement import Placement
+from shared.domain.request import ReferenceRequest
+from shared.errors import EventError, ImageError
+from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError, Source
+from shared.pipeline.order import Order, Target, wanted_platform
+from shared.pipeline.plan_warmup import Cluster, Launcher, choose_targets, given_targets
+from shared.pipeline.prewarm_artifact import Prewarming
+from shared.settings.keys import Settings
+
+Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
+"""
+``warm``: a warmup would be made; ``warm_unless_small``: so it would, if the image is there and
+large enough, which is not known. ``waiting`` and ``known``: that of this period stands, and waits
+for its turn, or does not.
+"""
+
+_WARMED = frozenset({"warm", "warm_unless_small", "waiting", "known"})
+
+MirrorState = Literal["exists", "missing", "taken", "unknown"]
+"""``taken``: another repository stands under its name."""
+
+EVERY_POOL = "every accelerator pool"
+"""Name of the target that only the nodes of a cluster can tell."""
+
+_FOR_LAUNCHES: Mapping[str, Result] = {
+    "would_create": "warm",
+    "created": "warm",
+    "waiting": "waiting",
+    "known": "known",
+    "prewarming": "known",
+    "prewarmed": "known",
+    "too_small": "too_small",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A request for an image, as a detector or the sweep would publish it."""
+
+    request: ReferenceRequest
+    workload: str | None = None
+    """Who asks, in the form of the audit log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What would be done for an image on one target, or why nothing would."""
+
+    result: Result
+    target: str | None = None
+    """None for what holds whatever the target."""
+    rung: str | None = None
+    """None where no cluster was looked at."""
+    job: str | None = None
+    artifact: str | None = None
+    """What Artifact Registry would prewarm, in the place of a Job."""
+    image_bytes: int | None = None
+    """Compressed size on the target's platform; None where that is not known."""
+    outcome: str | None = None
+    """As the fact would say it, of what is refused."""
+    reason: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image that somebody asks for, and what would be done for it."""
+
+    image: str
+    """As it is written."""
+    cluster: str | None
+    workloads: tuple[str, ...]
+    steps: tuple[Step, ...]
+    mirror: str | None = None
+    """What nodes would pull; None where it is not known where that lies."""
+    digest: str | None = None
+
+    @property
+    def is_warmed(self) -> bool:
+        """Whether a warmup would be made, or stands already, on any target."""
+        return any(each.result in _WARMED for each in self.steps)
+
+    @property
+    def image_bytes(self) -> int | None:
+        """Compressed size; the largest of its platforms, None where none is known."""
+        return max((each.image_bytes for each in self.steps if each.image_bytes), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMirror:
+    """A mirror that is needed, and whether it is there."""
+
+    name: str
+    """Of the resource."""
+    address: str
+    """What images are pulled from."""
+    upstream: str
+    state: MirrorState
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a mirror said of an image."""
+
+    manifest: Manifest | None = None
+    refusal: Step | None = None
+    doubt: str | None = None
+    """Why the image's size is not known."""
+
+
+class Planning:
+    """
+    Plans image by image.
+
+    Args:
+        settings: The configuration.
+        mirrors: Those of the deployment, made so that they only look.
+        offline: Why nothing may be asked; None if mirrors may be.
+        now: The moment whose warmups are looked for.
+        prewarming: Serves the rung ``prewarm-api``, made so that it only looks.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        mirrors: Mirrors,
+        offline: str | None,
+        now: datetime,
+        prewarming: Prewarming | None = None,
+    ) -> None:
+        self._settings = settings.without_changes()
+        self._mirrors = mirrors
+        self._offline = offline
+        self._now = now
+        self._launcher = Launcher(
+            self._settings, mirrors=mirrors, report=_report_nothing, prewarming=prewarming
+        )
+        self._selection = Selection(settings.include, settings.exclude)
+        self._answers: dict[ImageReference, _Answer] = {}
+        self._states: dict[RepositoryName, PlannedMirror] = {}
+
+    @property
+    def mirrors(self) -> tuple[PlannedMirror, ...]:
+        """The mirrors that the images planned so far need."""
+        return tuple(sorted(self._states.values(), key=lambda each: each.name))
+
+    def plan(
+        self, wishes: Sequence[Wish], cluster: Cluster | None, location: str | None
+    ) -> PlannedImage:
+        """
+        Tell what would be done for an image.
+
+        Args:
+            wishes: All that ask for it under the same name in the same cluster.
+            cluster: A connection to that; None if it is not looked at.
+            location: Where the cluster is; None where that is not known.
+        """
+        request = wishes[0].request
+        planned = PlannedImage(
+            image=request.image,
+            cluster=str(cluster.name) if cluster else request.cluster,
+            workloads=tuple(dict.fromkeys(each.workload for each in wishes if each.workload)),
+            steps=(),
+        )
+        try:
+            source = self._mirrors.locate(request.reference, location or "")
+        except ImageError as exc:
+            return replace(planned, steps=(_refuse(exc),))
+        if not request.overrides_rules and not self._selection.admits(source.image):
+            return replace(planned, steps=(_EXCLUDED,))
+        if source.repository is not None and not source.repository.name.location:
+            return replace(planned, steps=self._plan_targets(wishes, cluster, source, _NOWHERE))
+        answer = self._ask(source)
+        manifest = answer.manifest
+        return replace(
+            planned,
+            mirror=str(source.mirror.at(manifest.digest) if manifest else source.mirror),
+            digest=manifest.digest if manifest else None,
+            steps=self._plan_targets(wishes, cluster, source, answer),
+        )
+
+    def check_helper(self, location: str | None) -> str | None:
+        """
+        Look at the image whose binary every warmup runs; return what is wrong with it.
+
+        Its mirror is one more that is needed.
+        """
+        text = self._settings.helper_image
+        try:
+            source = self._mirrors.locate(parse_reference(text), location or "")
+        except ImageError as exc:
+            return f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
+        if source.repository is not None and not source.repository.name.location:
+            return None
+        refusal = self._ask(source).refusal
+        if refusal is None:
+            return None
+        return f"helper_image {text!r} cannot be used: {refusal.reason}. {refusal.hint}"
+
+    def _ask(self, source: Source) -> _Answer:
+        """Ask the mirror of an image, once."""
+        if source.mirror not in self._answers:
+            self._answers[source.mirror] = self._look(source)
+        return self._answers[source.mirror]
+
+    def _look(self, source: Source) -> _Answer:
+        repository = source.repository
+        if self._offline is not None:
+            self._note(repository, "unknown")
+            return _Answer(doubt=self._offline)
+        try:
+            manifest = self._mirrors.resolve(source)
+            self._mirrors.confirm(source)
+        except MissingMirrorError:
+            self._note(repository, "missing")
+            return _Answer(doubt="its mirror is not made yet")
+        except ImageError as exc:
+            self._note(repository, "taken" if exc.outcome == "misconfigured" else "exists")
+            return _Answer(refusal=_refuse(exc))
+        except EventError as exc:
+            self._note(repository, "unknown")
+            return _Answer(doubt=str(exc))
+        self._note(repository, "exists")
+        return _Answer(manifest)
+
+    def _note(self, repository: RemoteRepository | None, state: MirrorState) -> None:
+        """Keep what is known of a mirror; what one image could not tell, another may have."""
+        if repository is None or (state == "unknown" and repository.name in self._states):
+            return
+        name = repository.name
+        address = f"{name.registry}/{name.path}"
+        self._states[name] = PlannedMirror(str(name), address, repository.upstream, state)
+
+    def _plan_targets(
+        self, wishes: Iterable[Wish], cluster: Cluster | None, source: Source, answer: _Answer
+    ) -> tuple[Step, ...]:
+        if answer.refusal is not None:
+            return (answer.refusal,)
+        steps: dict[Step, None] = {}
+        for wish in wishes:
+            try:
+                for target in self._find_targets(wish.request, cluster):
+                    step = self._plan_target(wish.request, cluster, source, answer, target)
+                    steps.setdefault(replace(step, target=target.name))
+            except EventError as exc:
+                steps.setdefault(Step("unknown", reason=str(exc)))
+        return tuple(steps)
+
+    def _find_targets(self, request: ReferenceRequest, cluster: Cluster | None) -> list[Target]:
+        if cluster is not None:
+            return choose_targets(self._settings, request, cluster)
+        return given_targets(self._settings, request) or [Target(EVERY_POOL, Placement())]
+
+    def _plan_target(
+        self,
+        request: ReferenceRequest,
+        cluster: Cluster | None,
+        source: Source,
+        answer: _Answer,
+        target: Target,
+    ) -> Step:
+        try:
+            if answer.manifest is None:
+                return self._plan_unmeasured(request, cluster, answer, target)
+            order = Order(request, "", self._now, source, answer.manifest)
+            if cluster is None:
+                return self._plan_unplaced(order, target)
+            launch = self._launcher.launch(cluster, order, target)
+        except ImageError as exc:
+            return _refuse(exc)
+        return Step(
+            _FOR_LAUNCHES[launch.result],
+            rung=launch.rung,
+            job=None if launch.artifact else launch.job,
+            artifact=launch.artifact,
+            image_bytes=launch.image_bytes,
+        )
+
+    def _plan_unmeasured(
+        self, request: ReferenceRequest, cluster: Cluster | None, answer: _Answer, target: Target
+    ) -> Step:
+        """Plan what no mirror has told the size of."""
+        rung = None
+        # Whether Artifact Registry can prewarm an image depends on its size.
+        if cluster is not None and PREWARM_RUNG not in self._settings.ladder:
+            platform = wanted_platform(request, target)
+            rung = self._launcher.choose_strategy(cluster, target.placement, platform, None).rung
+        return Step("warm_unless_small", rung=rung, reason=answer.doubt)
+
+    def _plan_unplaced(self, order: Order, target: Target) -> Step:
+        """Plan what no cluster was looked at for."""
+        size = self._launcher.measure(order, target)
+        if size is not None and self._launcher.is_too_small(order.request, size):
+            return Step("too_small", image_bytes=size)
+        return Step("warm" if size is not None else "warm_unless_small", image_bytes=size)
+
+
+_EXCLUDED = Step(
+    "refused", outcome="excluded", reason="the patterns of `include` and `exclude` leave it out"
+)
+_NOWHERE = _Answer(doubt="where its mirror lies depends on the cluster")
+
+
+def _refuse(error: ImageError) -> Step:
+    return Step("refused", outcome=error.outcome, reason=str(error), hint=error.hint)
+
+
+def _report_nothing(cluster: Any, body: Mapping[str, Any]) -> None:
+    """Write no fact: a plan comes to no Job's end."""
+    del cluster, body

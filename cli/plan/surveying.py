@@ -1,0 +1,252 @@
+"""
+What Prestream would leave alone in workloads, and which of their pods would be rewritten.
+
+It says of each image that no warmup is made for why; what is warmed, the inventory and the
+detectors say, by the same rules.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.domain.image_fields import find_image_fields
+from shared.domain.image_reference import InvalidReferenceError
+from shared.domain.image_selection import Selection
+from shared.domain.json_access import field_at, text_of
+from shared.domain.mirror_reference import Left, Rewrite, rewrite_field
+from shared.domain.owner import resource_name
+from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
+from shared.domain.workload import find_pod_specs
+from shared.domain.written_image import WrittenImage
+from shared.errors import ConfigurationError
+from shared.pipeline.sweep.inventory import (
+    Cluster,
+    Inventory,
+    hidden_namespaces,
+    is_in_use,
+    read_inventory,
+)
+from shared.settings.keys import Settings
+
+OPT_IN = ("prestream.dev/rewrite", "enabled")
+"""The label of a namespace whose pods are rewritten."""
+
+Watch = Callable[[str], object]
+"""Told of each object that is read, by the plural of its kind."""
+
+Why = Literal["no_accelerator", "excluded", "invalid"]
+
+_SENTENCES: Mapping[Why, str] = {
+    "no_accelerator": "no pod with it asks for an accelerator (`accelerators_only`)",
+    "excluded": "the patterns of `include` and `exclude` leave it out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An image that is not warmed because of what the workload or the configuration says."""
+
+    image: str
+    why: Why
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodRewrites:
+    """What becomes of the images of a workload's new pods."""
+
+    workload: str
+    opted_in: bool | None
+    """Whether the namespace has the label; None where that is not known."""
+    rewritten: tuple[Rewrite, ...]
+    left: tuple[Rewrite, ...]
+    """Images that keep their names, though they do not lie at Google."""
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether such a pod would be changed, as far as that is known."""
+        return bool(self.rewritten) and self.opted_in is not False
+
+
+@dataclass(slots=True)
+class Survey:
+    """What the workloads say that were looked at."""
+
+    left_out: dict[LeftOut, list[str]] = field(default_factory=dict)
+    """With the workloads, each once."""
+    pods: dict[PodRewrites, None] = field(default_factory=dict)
+    """Each once, in the order in which they were seen."""
+
+
+class Surveyor:
+    """
+    Looks at workloads, one by one.
+
+    Args:
+        settings: The configuration.
+        proven: By what pods are rewritten.
+        opted_in: Of the namespaces that are known, whether their pods are rewritten.
+        survey: What is there already, of others who look.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        proven: ProvenMirrors,
+        opted_in: Mapping[str, bool],
+        survey: Survey | None = None,
+    ) -> None:
+        self.survey = survey or Survey()
+        self._selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
+        self._proven = proven
+        self._opted_in = opted_in
+
+    def look(self, body: Mapping[str, Any], workload: str) -> None:
+        """Take up what an object says, which is in use."""
+        for left_out in self._find_left_out(body):
+            workloads = self.survey.left_out.setdefault(left_out, [])
+            if workload not in workloads:
+                workloads.append(workload)
+        rewrites = [
+            rewrite_field(each, self._proven.proofs, self._proven.pull_secrets)
+            for each in find_image_fields(body)
+            if isinstance(each.image, str) and each.image
+        ]
+        rewritten = tuple(dict.fromkeys(each for each in rewrites if each.mirror))
+        left = tuple(dict.fromkeys(each for each in rewrites if _is_remarkable(each)))
+        if rewritten or left:
+            namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
+            opted_in = self._opted_in.get(namespace)
+            self.survey.pods.setdefault(PodRewrites(workload, opted_in, rewritten, left))
+
+    def _find_left_out(self, body: Mapping[str, Any]) -> Iterator[LeftOut]:
+        for pod in find_pod_specs(body):
+            for image in pod.images:
+                why = self._why(image, wants=self._selection.wants(pod))
+                if why is not None:
+                    yield LeftOut(image.text, why, _SENTENCES[why])
+        for each in find_image_fields(body):
+            if each.image is None or each.image == "":
+                continue
+            if not isinstance(each.image, str):
+                yield LeftOut(repr(each.image), "invalid", "an image that is no text")
+                continue
+            try:
+                WrittenImage.parse(each.image)
+            except InvalidReferenceError as exc:
+                yield LeftOut(each.image, "invalid", str(exc))
+
+    def _why(self, image: WrittenImage, *, wants: bool) -> Why | None:
+        if not self._selection.admits(image.reference):
+            return "excluded"
+        return None if wants else "no_accelerator"
+
+
+class SurveyedCluster:
+    """
+    A cluster whose objects are surveyed while somebody else reads them.
+
+    A kind that may not be listed is left out, and said to be: a person may see less than a
+    function does.
+    """
+
+    def __init__(
+        self, cluster: Cluster, surveyor: Surveyor, hidden: Collection[str], watch: Watch
+    ) -> None:
+        self.refusals: list[str] = []
+        self._cluster = cluster
+        self._surveyor = surveyor
+        self._hidden = hidden
+        self._watch = watch
+
+    def list_objects(self, api_version: str, plural: str) -> Iterator[dict[str, Any]]:
+        """List the objects of a kind, each of which is surveyed."""
+        try:
+            for body in self._cluster.list_objects(api_version, plural):
+                if is_in_use(body, self._hidden):
+                    self._surveyor.look(body, name_of(body, api_version, plural))
+                self._watch(plural)
+                yield body
+        except ConfigurationError as exc:
+            self.refusals.append(str(exc))
+
+    def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]:
+        """Ask the cluster itself."""
+        return self._cluster.fetch_group_versions()
+
+    def fetch_config_map(self, name: str) -> dict[str, Any] | None:
+        """Ask the cluster itself."""
+        return self._cluster.fetch_config_map(name)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSurvey:
+    """What a cluster uses, and what is left alone in it."""
+
+    inventory: Inventory
+    survey: Survey
+    proven: ProvenMirrors
+    refusals: tuple[str, ...]
+    """What could not be listed, and why."""
+
+
+def read_proven(cluster: Cluster) -> ProvenMirrors:
+    """
+    Read what is proven in a cluster.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    parameter = cluster.fetch_config_map(PARAMETER_NAME) or {}
+    return ProvenMirrors.from_data(parameter.get("data") or {})
+
+
+def read_opted_in(cluster: Cluster) -> dict[str, bool]:
+    """
+    Read of each namespace whether its pods are rewritten.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    namespaces = cluster.list_objects("v1", "namespaces")
+    return {str(field_at(each, ("metadata", "name"))): is_opted_in(each) for each in namespaces}
+
+
+def survey_cluster(cluster: Cluster, settings: Settings, watch: Watch) -> ClusterSurvey:
+    """
+    Read what a cluster uses, and why the rest is left alone.
+
+    Args:
+        cluster: A connection to it.
+        settings: The configuration.
+        watch: Called with the kind of each object.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    proven = read_proven(cluster)
+    surveyor = Surveyor(settings, proven, read_opted_in(cluster))
+    surveyed = SurveyedCluster(cluster, surveyor, hidden_namespaces(settings), watch)
+    inventory = read_inventory(surveyed, settings)
+    return ClusterSurvey(inventory, surveyor.survey, proven, tuple(surveyed.refusals))
+
+
+def name_of(body: Mapping[str, Any], api_version: str, plural: str) -> str:
+    """Name an object in the form of the audit log."""
+    namespace, name = (
+        text_of(field_at(body, ("metadata", key))) or "" for key in ("namespace", "name")
+    )
+    return resource_name(api_version, plural, namespace, name)
+
+
+def is_opted_in(namespace: Mapping[str, Any]) -> bool:
+    """Whether the pods of a namespace are rewritten, by its label."""
+    key, value = OPT_IN
+    return text_of(field_at(namespace, ("metadata", "labels", key))) == value
+
+
+def _is_remarkable(rewrite: Rewrite) -> bool:
+    return rewrite.mirror is None and rewrite.left not in {Left.AT_GOOGLE, Left.INVALID}

@@ -1,0 +1,133 @@
+"""
+prestream rewrite: let manifests name the mirrors, before they are applied.
+
+For clusters whose API server cannot do it, and for whoever wants to see it in the files.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from cli.connect.configuration import (
+    LocationOption,
+    ProjectOption,
+    configured_mirrors,
+    pick_location,
+    read_settings,
+)
+from cli.exits import EXIT_CODES, ExitCode, fail, say
+from cli.input.yaml_documents import DocumentError
+from cli.rewrite.rewritten_files import RewrittenFile, join_files, report, rewrite_text
+from cli.terminal import make_side_console
+from shared.domain.proven_mirrors import Proof, PullSecrets
+
+STANDARD_INPUT = "-"
+
+_MANY = 20
+"""Files that may take longer than a second together."""
+
+
+def rewrite(  # noqa: PLR0913  # each is an option of the command
+    context: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...|-", help="YAML or JSON files; - for standard input."),
+    ],
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; print a diff, and exit with 1 if any.")
+    ] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="Write the files instead of printing them.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what becomes of each image, as JSON.")
+    ] = False,
+    pull_secrets: Annotated[
+        PullSecrets,
+        typer.Option(help="Skip pods with imagePullSecrets, or ignore that they have some."),
+    ] = "skip",
+    project: ProjectOption = None,
+    location: LocationOption = None,
+) -> None:
+    """Let Kubernetes manifests name the mirrors: nothing but images is changed, in any kind."""
+    if check and in_place:
+        fail(ExitCode.MISUSED, "--check and --in-place exclude each other")
+    if in_place and STANDARD_INPUT in files:
+        fail(ExitCode.MISUSED, "--in-place cannot write standard input")
+    settings = read_settings(context.obj, project)
+    proofs = configured_mirrors(settings, pick_location(settings, location))
+    rewritten = list(_rewrite_files(files, proofs, pull_secrets))
+    _tell(rewritten)
+    if in_place:
+        _write_changed(rewritten)
+    if as_json:
+        typer.echo(json.dumps(report(rewritten), indent=2))
+    elif check:
+        typer.echo("".join(each.diff() for each in rewritten).encode(), nl=False)
+    elif not in_place:
+        typer.echo(join_files(rewritten).encode(), nl=False)
+    if check and any(each.is_changed for each in rewritten):
+        raise typer.Exit(ExitCode.DIFFERENT)
+
+
+rewrite.__doc__ = f"{rewrite.__doc__}\n\n{EXIT_CODES}"
+
+
+def _rewrite_files(
+    names: Sequence[str], proofs: Mapping[str, Proof], secrets: PullSecrets
+) -> Iterator[RewrittenFile]:
+    console = make_side_console()
+    is_quick = len(names) < _MANY or not console.is_terminal
+    for name in track(names, "Rewriting", console=console, transient=True, disable=is_quick):
+        text = _read(name)
+        label = "standard input" if name == STANDARD_INPUT else name
+        try:
+            yield rewrite_text(text, label, proofs, secrets)
+        except DocumentError as exc:
+            where = f"{label}:{exc.line}" if exc.line else label
+            fail(ExitCode.UNREADABLE, f"{where}: neither YAML nor JSON: {exc}")
+
+
+def _read(name: str) -> str:
+    try:
+        if name == STANDARD_INPUT:
+            data = typer.get_binary_stream("stdin").read()
+        else:
+            data = Path(name).read_bytes()
+    except OSError as exc:
+        fail(ExitCode.UNREADABLE, f"{name}: {exc.strerror}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        line = data.count(b"\n", 0, exc.start) + 1
+        fail(ExitCode.UNREADABLE, f"{name}:{line}: not UTF-8: {data[exc.start : exc.end]!r}")
+
+
+def _write_changed(files: Sequence[RewrittenFile]) -> None:
+    """Write the files that were changed, each whole or not at all."""
+    for file in files:
+        if not file.is_changed:
+            continue
+        path = Path(file.name).resolve()
+        draft = path.with_name(f".{path.name}.prestream")
+        try:
+            draft.write_bytes(file.after.encode())
+            draft.chmod(path.stat().st_mode)
+            draft.replace(path)
+        except OSError as exc:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            fail(ExitCode.UNREADABLE, f"{file.name}: {exc.strerror}")
+
+
+def _tell(files: Sequence[RewrittenFile]) -> None:
+    for file in files:
+        for each in file.found:
+            if each.remark:
+                say(f"{file.name}:{each.place.line}: left {each.place.value!r}: {each.remark}")

@@ -1,0 +1,1 @@
+"""The commands `prestream status`, `wait` and `warm`."""

@@ -1,0 +1,291 @@
+"""Look again and again until images are warm, with progress for whoever watches."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from cli.connect.fact_reader import FactReader
+from cli.exits import ExitCode, fail, say
+from cli.input.duration import show_span
+from cli.status.awaiting import Answer, Earlier, Gate, Wish
+from cli.status.places import Places
+from cli.status.standing import Meant, Problem, Seen, Watching, find_meant
+from cli.terminal import harmless, is_watched, make_side_console
+from shared.clients.artifact_registry import ArtifactRegistry
+from shared.clients.endpoint import Endpoints
+from shared.clients.prewarm_api import PrewarmingClient
+from shared.clients.registry import RegistryClient
+from shared.domain.cluster import ClusterName
+from shared.domain.written_image import WrittenImage
+from shared.errors import ConfigurationError
+from shared.pipeline.mirror_lookup import Mirrors
+from shared.settings.keys import Settings
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 15.0
+"""Cloud Logging allows 60 readings a minute and project."""
+
+_GROWTH = 1.5
+
+_PATIENCE_S = 5.0
+"""For one reading of the facts: a look that lacks them says so, and is not the last."""
+
+STYLES = {
+    "warm": "green",
+    "failed": "red",
+    "warming": "cyan",
+    "waiting": "yellow",
+    "due": "yellow",
+    "nothing seen": "dim",
+}
+
+_EXITS = {"failed": ExitCode.FAILED, "pending": ExitCode.DIFFERENT, "warm": ExitCode.DONE}
+
+
+def make_watching(environ: Mapping[str, str], settings: Settings) -> Watching:
+    """Wire what looks at warmups to Google's services, or to local ones."""
+    endpoints = Endpoints.from_environ(environ)
+    return Watching(
+        settings,
+        facts=FactReader(
+            settings.deployment_project, emulator_host=endpoints.logging, patience_s=_PATIENCE_S
+        ),
+        prewarming=PrewarmingClient(emulator_host=endpoints.artifact_registry),
+    )
+
+
+def make_mirrors(environ: Mapping[str, str], settings: Settings) -> Mirrors:
+    """Wire what asks mirrors, and changes nothing."""
+    endpoints = Endpoints.from_environ(environ)
+    repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
+    return Mirrors(
+        settings.without_changes(),
+        registry=RegistryClient(emulator_host=endpoints.artifact_registry),
+        repositories=lambda: repositories,
+    )
+
+
+def name_aliases(settings: Settings) -> dict[str, str]:
+    """
+    Return the configured names of targets, by those that are derived from their placements.
+
+    A message carries a placement without its name, and the warmup's label has one all the same.
+    """
+    if settings.targets == "auto":
+        return {}
+    keys = settings.placement_keys
+    return {str(each.reduced_to(keys).name): name for name, each in settings.targets.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is looked at: images, in places, on targets."""
+
+    images: tuple[WrittenImage, ...]
+    places: Places
+    targets: tuple[str, ...] = ()
+
+    @property
+    def wishes(self) -> list[Wish]:
+        """Each image in each place."""
+        return [
+            Wish(
+                image=image.text,
+                place=group.name,
+                clusters=tuple(map(str, group.clusters)),
+                targets=self.targets,
+            )
+            for image in self.images
+            for group in self.places.groups
+        ]
+
+
+class Looker:
+    """Looks at some images; what a tag means is asked once, and again while nobody knows."""
+
+    def __init__(
+        self,
+        watched: Watched,
+        watching: Watching,
+        mirrors: Mirrors,
+        *,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self._watched = watched
+        self._aliases = aliases or {}
+        self._watching = watching
+        self._mirrors = mirrors
+        self._meant: dict[tuple[str, str], Meant] = {}
+        self._said: set[str] = set()
+
+    def look(self) -> tuple[Seen, list[Meant]]:
+        """
+        Look once.
+
+        Raises:
+            typer.Exit: A cluster or a mirror refuses our identity.
+        """
+        meant = [
+            self._find(image, cluster.name)
+            for image in self._watched.images
+            for cluster in self._watched.places.clusters
+        ]
+        seen = self._watching.look(self._watched.places.clusters, datetime.now(UTC), meant)
+        for problem in seen.problems:
+            self._tell(problem)
+        return seen, meant
+
+    def answer(self, earlier: Earlier) -> list[Answer]:
+        """
+        Look once, and judge.
+
+        Raises:
+            typer.Exit: A cluster or a mirror refuses our identity.
+        """
+        seen, meant = self.look()
+        gate = Gate(self._watching.period, earlier, self._aliases)
+        now = datetime.now(UTC)
+        return [gate.judge(wish, meant, seen, now) for wish in self._watched.wishes]
+
+    def _find(self, image: WrittenImage, cluster: ClusterName) -> Meant:
+        key = (image.text, str(cluster))
+        known = self._meant.get(key)
+        if known is None or known.digest is None:
+            try:
+                known = find_meant(self._mirrors, image, cluster)
+            except ConfigurationError as exc:
+                fail(
+                    ExitCode.UNAVAILABLE,
+                    f"which version {image.text} means cannot be asked: {harmless(str(exc))};"
+                    " grant roles/artifactregistry.reader, or give the image by digest",
+                )
+            self._meant[key] = known
+        return known
+
+    def _tell(self, problem: Problem) -> None:
+        """Say once what cannot be read; what refuses us for good ends the command."""
+        if problem.cluster is not None and isinstance(problem.error, ConfigurationError):
+            fail(ExitCode.UNAVAILABLE, harmless(str(problem)))
+        if problem.what not in self._said:
+            self._said.add(problem.what)
+            say(f"note: {harmless(str(problem))}")
+
+
+def follow(
+    ask: Callable[[], list[Answer]],
+    *,
+    timeout: timedelta,
+    is_settled: Callable[[Sequence[Answer]], bool],
+    pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Answer]:
+    """
+    Ask until the answers are settled, or the time is over; show how far it is.
+
+    The pauses grow, since what takes minutes need not be asked for each second.
+
+    Args:
+        ask: Looks once.
+        timeout: How long to wait; at zero it looks once.
+        is_settled: Whether nothing is left to wait for.
+        pause: Waits for some seconds.
+        clock: Seconds since some moment.
+    """
+    began = clock()
+    wait_s = FIRST_PAUSE_S
+    with _Progress() as progress:
+        while True:
+            answers = ask()
+            progress.show(answers, timedelta(seconds=clock() - began))
+            left = timeout.total_seconds() - (clock() - began)
+            if is_settled(answers) or left <= 0:
+                return answers
+            pause(min(wait_s, left))
+            wait_s = min(wait_s * _GROWTH, LONGEST_PAUSE_S)
+
+
+def is_all_settled(answers: Sequence[Answer]) -> bool:
+    """Whether each image is warm or has failed."""
+    return all(each.verdict != "pending" for each in answers)
+
+
+def is_decided(answers: Sequence[Answer]) -> bool:
+    """Whether all images are warm, or one has failed: a gate stays shut for one."""
+    return is_all_settled(answers) or any(each.verdict == "failed" for each in answers)
+
+
+def exit_code(answers: Sequence[Answer]) -> ExitCode:
+    """Return how the command ends: the worst answer decides."""
+    verdicts = {each.verdict for each in answers}
+    worst = next((each for each in ("failed", "pending") if each in verdicts), "warm")
+    return _EXITS[worst]
+
+
+def describe(answer: Answer) -> Text:
+    """Say in one line how an image stands in a place, and what a person can do."""
+    state = answer.state or "nothing seen"
+    if answer.verdict == "failed":
+        state = "failed"
+    targets = ", ".join(sorted({each.target for each in answer.standings if each.target}))
+    said = [f" on {targets}" if targets else ""]
+    if answer.verdict == "failed":
+        said.append(f" ({answer.outcome})" if answer.outcome else "")
+    if answer.verdict != "warm" and answer.reason:
+        said.append(f": {answer.reason}")
+    text = Text.assemble(
+        (state, STYLES[state]),
+        harmless(f"  {answer.wish.image} in {answer.wish.place}{''.join(said)}"),
+    )
+    if answer.verdict != "warm" and answer.hint:
+        text.append(f"\n        {harmless(answer.hint)}")
+    return text
+
+
+class _Progress:
+    """Shows answers as they change: in place on a terminal, else a line for each change."""
+
+    def __init__(self) -> None:
+        self._console = make_side_console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._context: AbstractContextManager[object] = nullcontext()
+        self._states: dict[tuple[str, str], str] = {}
+
+    def __enter__(self) -> "_Progress":
+        if is_watched():
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            self._context = self._live
+        self._context.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def show(self, answers: Sequence[Answer], waited: timedelta) -> None:
+        if self._live is not None:
+            self._live.update(_make_table(answers, waited), refresh=True)
+            return
+        for each in answers:
+            key = (each.wish.image, each.wish.place)
+            text = describe(each)
+            if self._states.get(key) != text.plain:
+                self._states[key] = text.plain
+                self._console.print(Text(f"{show_span(waited):>6}  ").append_text(text))
+
+
+def _make_table(answers: Sequence[Answer], waited: timedelta) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", caption_justify="left")
+    for name in ("IMAGE", "PLACE", "STATE"):
+        table.add_column(name, overflow="fold")
+    for each in answers:
+        state = "failed" if each.verdict == "failed" else each.state or "nothing seen"
+        place = harmless(each.wish.place.rpartition("/")[2])
+        table.add_row(harmless(each.wish.image), place, Text(state, STYLES[state]))
+    warm = sum(each.verdict == "warm" for each in answers)
+    table.caption = f"{warm} of {len(answers)} warm after {show_span(waited)}"
+    return table

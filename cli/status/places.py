@@ -1,0 +1,118 @@
+"""The clusters that a command is about, in groups: one of each group has to be warm."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli.connect.clusters import parse_cluster, reach_cluster
+from cli.exits import ExitCode, fail, say
+from cli.terminal import harmless
+from shared.clients.container_api import ClusterDirectory
+from shared.clients.endpoint import Endpoints
+from shared.clients.kubernetes_api import KubernetesCluster
+from shared.domain.cluster import ClusterName
+from shared.errors import EventError
+from shared.pipeline.fan_out import find_watched
+from shared.settings.keys import Settings
+
+ClustersOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--cluster",
+        metavar="CLUSTER",
+        help="A cluster, projects/P/locations/L/clusters/C; may be given several times. By"
+        " default the watched ones: one of every region, or each (spread in prestream.yaml).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Clusters one of which stands for all: a region's, or one alone."""
+
+    name: str
+    clusters: tuple[ClusterName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a command looks."""
+
+    groups: tuple[Group, ...]
+    clusters: tuple[KubernetesCluster, ...]
+    """Connections to those that could be reached."""
+    unreached: tuple[str, ...] = ()
+
+
+def find_groups(
+    environ: Mapping[str, str], settings: Settings, clusters: Sequence[str] | None
+) -> tuple[Group, ...]:
+    """
+    Return the clusters that the options name, else those that are watched.
+
+    Raises:
+        typer.Exit: The Container API does not tell which are watched, or there are none.
+    """
+    if clusters:
+        named = dict.fromkeys(parse_cluster(each) for each in clusters)
+        return tuple(Group(str(each), (each,)) for each in named)
+    endpoints = Endpoints.from_environ({**environ, "KUBECONFIG": ""})
+    directory = ClusterDirectory(endpoints, namespace=settings.namespace)
+    try:
+        watched = sorted((each.name for each in find_watched(settings, directory)), key=str)
+    except EventError as exc:
+        fail(
+            ExitCode.UNAVAILABLE,
+            f"the watched clusters cannot be found: {harmless(str(exc))}; name them with --cluster",
+        )
+    if not watched:
+        fail(ExitCode.MISCONFIGURED, "no cluster is watched (clusters in prestream.yaml)")
+    if settings.spread == "cluster":
+        return tuple(Group(str(each), (each,)) for each in watched)
+    regions: dict[str, list[ClusterName]] = {}
+    for each in watched:
+        regions.setdefault(each.region, []).append(each)
+    return tuple(Group(name, tuple(members)) for name, members in regions.items())
+
+
+def reach_places(
+    environ: Mapping[str, str],
+    settings: Settings,
+    clusters: Sequence[str] | None,
+    context: str | None = None,
+    *,
+    allow_unreached: bool = False,
+) -> Places:
+    """
+    Connect to the clusters that the options name, else to those that are watched.
+
+    Args:
+        environ: The environment.
+        settings: The configuration.
+        clusters: Names of clusters.
+        context: A context of the kubeconfig, for one cluster.
+        allow_unreached: Leave out what cannot be reached, once that was said.
+
+    Raises:
+        typer.Exit: One cannot be reached; or none is watched.
+    """
+    if context is not None:
+        if clusters and len(clusters) > 1:
+            fail(ExitCode.MISUSED, "--context is one cluster: give --cluster once at most")
+        reached = reach_cluster(environ, settings, clusters[0] if clusters else None, context)
+        for note in reached.notes:
+            say(harmless(note))
+        name = reached.cluster.name
+        return Places((Group(str(name), (name,)),), (reached.cluster,))
+    groups = find_groups(environ, settings, clusters)
+    connected, unreached = [], []
+    for name in (each for group in groups for each in group.clusters):
+        try:
+            connected.append(reach_cluster(environ, settings, str(name), None).cluster)
+        except typer.Exit:
+            if not allow_unreached:
+                raise
+            unreached.append(str(name))
+    return Places(groups, tuple(connected), tuple(unreached))

@@ -1,0 +1,325 @@
+"""Look at what is warm, warming, waiting, due or failed: Jobs, facts and what is prewarmed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from cli.status.standings import Sighting, job_key, read_artifact, read_fact, read_job
+from shared.domain.cluster import ClusterName
+from shared.domain.fact import Fact
+from shared.domain.image_reference import Digest, InvalidReferenceError, parse_reference
+from shared.domain.ladder import PREWARM_RUNG
+from shared.domain.location import mirror_location
+from shared.domain.manifest import Manifest
+from shared.domain.mirror import RepositoryName, make_repository_id
+from shared.domain.mirror_reference import trace_upstream
+from shared.domain.placement import DEFAULT_PLATFORM
+from shared.domain.prewarm import (
+    ArtifactVersion,
+    PrewarmedArtifact,
+    PrewarmRefusedError,
+)
+from shared.domain.warmup_job import SELECTOR, JobState
+from shared.domain.written_image import WrittenImage
+from shared.errors import ConfigurationError, EventError, ImageError, TransientError
+from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
+from shared.pipeline.report_warmup import Cluster as ReportingCluster
+from shared.pipeline.report_warmup import describe_job, is_warmup
+from shared.settings.keys import Settings
+
+_EVENTS_LAST = timedelta(hours=1)
+"""How long Kubernetes keeps events; of what failed before, only a fact can tell why."""
+
+_PERIODS_BACK = 2
+"""Facts of so many periods are read: older ones say nothing about now."""
+
+Payload = Mapping[str, Any]
+
+
+class Cluster(ReportingCluster, Protocol):
+    """A cluster's API, as far as looking needs it."""
+
+    def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
+
+
+class FactSource(Protocol):
+    """The log of facts, to read."""
+
+    def read(self, since: datetime, more: str = "") -> Iterable[Payload]: ...  # noqa: D102
+
+
+class PrewarmApi(Protocol):
+    """Artifact Registry's API of prewarmed artifacts, to read."""
+
+    def check(self, version: ArtifactVersion, *, location: str) -> PrewarmedArtifact | None: ...  # noqa: D102
+    def list_artifacts(self, repository: RepositoryName) -> Iterable[PrewarmedArtifact]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """What an image means in a cluster: the version that a node would pull now."""
+
+    written: WrittenImage
+    cluster: ClusterName
+    mirror: str | None = None
+    """Without a digest."""
+    digest: Digest | None = None
+    """None where it could not be told; then nothing that was seen is known to be this image."""
+    manifest: Manifest | None = None
+    problem: str | None = None
+    """Why it could not be told."""
+    hint: str | None = None
+
+    def is_seen_in(self, sighting: Sighting) -> bool:
+        """Whether a warmup was of this version, in this cluster."""
+        return sighting.cluster == str(self.cluster) and sighting.is_of(
+            self.written.reference, self.mirror, self.digest
+        )
+
+
+def find_meant(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) -> Meant:
+    """
+    Tell which version of an image is meant now; a tag is asked for at the mirror.
+
+    Raises:
+        ConfigurationError: Our identity may not read the mirror.
+    """
+    meant = Meant(written=image, cluster=cluster)
+    try:
+        source = mirrors.locate(image.reference, cluster.location)
+        mirror, digest = source.mirror.name, image.reference.digest
+        meant = Meant(written=image, cluster=cluster, mirror=mirror, digest=digest)
+        manifest = mirrors.resolve(source)
+    except MissingMirrorError:
+        return _with_problem(meant, "its mirror is not made yet")
+    except ImageError as exc:
+        return _with_problem(meant, str(exc), exc.hint)
+    except TransientError as exc:
+        return _with_problem(meant, str(exc))
+    except ConfigurationError:
+        if meant.digest is None:
+            raise
+        # A digest says by itself which version is meant.
+        return meant
+    return Meant(
+        written=image, cluster=cluster, mirror=mirror, digest=manifest.digest, manifest=manifest
+    )
+
+
+def _with_problem(meant: Meant, problem: str, hint: str | None = None) -> Meant:
+    return Meant(
+        written=meant.written,
+        cluster=meant.cluster,
+        mirror=meant.mirror,
+        digest=meant.digest,
+        problem=None if meant.digest else problem,
+        hint=hint,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read."""
+
+    what: str
+    error: Exception
+    cluster: str | None = None
+    """The cluster whose Jobs could not be read."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of warmups, and what could not be read."""
+
+    sightings: tuple[Sighting, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+class Watching:
+    """Looks at warmups; each look reads everything once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        facts: FactSource | None,
+        prewarming: PrewarmApi | None = None,
+    ) -> None:
+        """
+        Wire the parts.
+
+        Args:
+            settings: The configuration.
+            facts: The log of facts; None leaves it out.
+            prewarming: Asked where the ladder has its rung; None leaves it out.
+        """
+        self._settings = settings
+        self._facts = facts
+        self._prewarming = prewarming if PREWARM_RUNG in settings.ladder else None
+        self.period = timedelta(hours=settings.period_hours)
+        self._retention = timedelta(days=settings.prewarm_days)
+
+    def look(
+        self, clusters: Sequence[Cluster], now: datetime, meant: Sequence[Meant] | None = None
+    ) -> Seen:
+        """
+        Look at the warmups in some clusters.
+
+        Args:
+            clusters: Connections to them.
+            now: The time.
+            meant: The images that matter; None for all.
+        """
+        problems: list[Problem] = []
+        facts = self._read_facts(now, meant, problems)
+        names = {str(each.name) for each in clusters}
+        told = {key: each for key, each in facts.items() if each.cluster in names}
+        seen: dict[str, Sighting] = {}
+        for cluster in clusters:
+            for each in self._read_jobs(cluster, told, now, problems):
+                seen[each.key] = each
+        artifacts = self._check(meant, problems) if meant else self._list(clusters, problems)
+        for each in artifacts:
+            seen[f"{each.cluster} {each.key}"] = each
+        return Seen(tuple({**told, **seen}.values()), tuple(problems))
+
+    def _read_facts(
+        self, now: datetime, meant: Sequence[Meant] | None, problems: list[Problem]
+    ) -> dict[str, Sighting]:
+        if self._facts is None:
+            return {}
+        more = ['jsonPayload.event="warmup.finished"']
+        if meant is not None:
+            names = {each.written.reference.repository.rpartition("/")[2] for each in meant}
+            wanted = " OR ".join(f'jsonPayload.image:"{name}"' for name in sorted(names))
+            more.append(f"({wanted})")
+        since = now - self.period * _PERIODS_BACK
+        try:
+            read = [read_fact(each) for each in self._facts.read(since, " AND ".join(more))]
+        except EventError as exc:
+            problems.append(Problem("the facts cannot be read", exc))
+            return {}
+        return {each.key: each for each in read if each is not None}
+
+    def _read_jobs(
+        self,
+        cluster: Cluster,
+        facts: Mapping[str, Sighting],
+        now: datetime,
+        problems: list[Problem],
+    ) -> Iterator[Sighting]:
+        name = str(cluster.name)
+        try:
+            bodies = [each for each in cluster.list_jobs(SELECTOR) if is_warmup(each)]
+        except EventError as exc:
+            problems.append(Problem(f"the Jobs of {name} cannot be read", exc, name))
+            return
+        for body in bodies:
+            key = job_key(name, JobState.from_body(body).uid)
+            fact = facts[key].fact if key in facts else None
+            seen = read_job(body, fact, cluster=name, period=self.period)
+            if seen.progress == "bad" and fact is None and now - seen.at < _EVENTS_LAST:
+                said = self._describe(cluster, body, problems)
+                if said is not None:
+                    seen = read_job(body, said.payload, cluster=name, period=self.period)
+            yield seen
+
+    def _describe(self, cluster: Cluster, body: Payload, problems: list[Problem]) -> Fact | None:
+        """Tell why a Job failed whose fact is not written yet, or cannot be read."""
+        try:
+            return describe_job(cluster, body)
+        except EventError as exc:
+            problems.append(Problem("why a warmup failed cannot be read", exc))
+            return None
+
+    def _list(self, clusters: Sequence[Cluster], problems: list[Problem]) -> Iterator[Sighting]:
+        """List what is prewarmed of our mirrors, in the regions of clusters."""
+        for cluster in clusters if self._prewarming else ():
+            for repository in self._mirrors_of(cluster.name):
+                for each in self._list_artifacts(repository, problems):
+                    if each.location == cluster.name.region:
+                        yield self._read_artifact(each, cluster.name)
+
+    def _list_artifacts(
+        self, repository: RepositoryName, problems: list[Problem]
+    ) -> list[PrewarmedArtifact]:
+        api = self._prewarming
+        return [] if api is None else _ask(lambda: list(api.list_artifacts(repository)), problems)
+
+    def _check(self, meant: Sequence[Meant], problems: list[Problem]) -> Iterator[Sighting]:
+        """Ask for what is prewarmed of some images."""
+        api = self._prewarming
+        for each in meant if api is not None else ():
+            version = _version_of(each)
+            if api is None or version is None or each.digest is None:
+                continue
+            region = each.cluster.region
+            for found in _ask(_checking(api, version, region), problems):
+                yield read_artifact(
+                    found,
+                    image=each.written.text,
+                    mirror=each.mirror,
+                    digest=each.digest,
+                    cluster=str(each.cluster),
+                    retention=self._retention,
+                )
+
+    def _read_artifact(self, artifact: PrewarmedArtifact, cluster: ClusterName) -> Sighting:
+        try:
+            reference = parse_reference(artifact.uri)
+            settings = self._settings
+            image = trace_upstream(reference, settings.project, settings.mirror_hosts) or reference
+            name, mirror = image.name, reference.name
+        except InvalidReferenceError:
+            name = mirror = artifact.uri
+        return read_artifact(
+            artifact,
+            image=name,
+            mirror=mirror,
+            digest=artifact.digest,
+            cluster=str(cluster),
+            retention=self._retention,
+        )
+
+    def _mirrors_of(self, cluster: ClusterName) -> list[RepositoryName]:
+        location = mirror_location(self._settings.location, cluster.location)
+        return [
+            RepositoryName(
+                self._settings.project, location, upstream.repository or make_repository_id(host)
+            )
+            for host, upstream in self._settings.upstreams.items()
+        ]
+
+
+def _version_of(meant: Meant) -> ArtifactVersion | None:
+    """Return what Artifact Registry would have prewarmed of an image."""
+    if meant.mirror is None or meant.manifest is None:
+        return None
+    digest = meant.manifest.platform_digest(DEFAULT_PLATFORM)
+    if digest is None:
+        return None
+    return ArtifactVersion.of(parse_reference(meant.mirror), digest, DEFAULT_PLATFORM)
+
+
+def _checking(
+    api: PrewarmApi, version: ArtifactVersion, region: str
+) -> Callable[[], list[PrewarmedArtifact]]:
+    def check() -> list[PrewarmedArtifact]:
+        found = api.check(version, location=region)
+        return [] if found is None else [found]
+
+    return check
+
+
+def _ask(
+    question: Callable[[], list[PrewarmedArtifact]], problems: list[Problem]
+) -> list[PrewarmedArtifact]:
+    try:
+        return question()
+    except (EventError, PrewarmRefusedError) as exc:
+        problems.append(Problem("what is prewarmed cannot be read", exc))
+        return []

@@ -1,0 +1,125 @@
+"""
+prestream wait: the gate before a rollout.
+
+It passes only when each image was seen warm, in the version that a node would pull now.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from inspect import cleandoc
+from typing import Annotated
+
+import typer
+
+from cli.connect.clusters import ContextOption
+from cli.connect.configuration import ProjectOption, read_settings
+from cli.exits import EXIT_CODES, ExitCode, fail, say
+from cli.input.duration import parse_duration
+from cli.status.awaiting import Answer, Earlier
+from cli.status.following import (
+    Looker,
+    Watched,
+    describe,
+    exit_code,
+    follow,
+    is_decided,
+    make_mirrors,
+    make_watching,
+    name_aliases,
+)
+from cli.status.places import ClustersOption, reach_places
+from cli.terminal import make_console
+from shared.domain.image_reference import InvalidReferenceError
+from shared.domain.written_image import WrittenImage
+
+ImagesArgument = Annotated[
+    list[str], typer.Argument(metavar="IMAGE...", help="Images, as workloads name them.")
+]
+
+TargetsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="A target, by the name that prestream status shows; may be given several times.",
+    ),
+]
+
+TimeoutOption = Annotated[
+    str,
+    typer.Option("--timeout", metavar="10m", help="How long to wait: 90s, 10m, 1h30m; 0s to look."),
+]
+
+
+def wait(  # noqa: PLR0913  # each is an option of the command
+    context: typer.Context,
+    images: ImagesArgument,
+    *,
+    timeout: TimeoutOption = "10m",
+    clusters: ClustersOption = None,
+    kube_context: ContextOption = None,
+    targets: TargetsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    project: ProjectOption = None,
+) -> None:
+    """
+    Wait until images are warm; end well only when each was seen warm.
+
+    It asks for nothing to be warmed (prestream warm does), and ends at once when a warmup failed
+    and none is under way. Without --target, every target counts on which the image was asked for
+    within a period, and there must be one.
+    """
+    settings = read_settings(context.obj, project)
+    written, patience = parse_images(images), parse_timeout(timeout)
+    if settings.dry_run:
+        say("note: dry_run is on in prestream.yaml, so nothing is being warmed")
+    places = reach_places(context.obj, settings, clusters, kube_context)
+    looker = Looker(
+        Watched(written, places, tuple(targets or ())),
+        make_watching(context.obj, settings),
+        make_mirrors(context.obj, settings),
+        aliases=name_aliases(settings),
+    )
+    answers = follow(lambda: looker.answer(Earlier()), timeout=patience, is_settled=is_decided)
+    print_answers(answers, as_json=as_json)
+    raise typer.Exit(exit_code(answers))
+
+
+wait.__doc__ = f"{cleandoc(wait.__doc__ or '')}\n\n{EXIT_CODES}"
+
+
+def parse_images(images: Sequence[str]) -> tuple[WrittenImage, ...]:
+    """
+    Parse the images that a command is given, each once.
+
+    Raises:
+        typer.Exit: One is no image reference.
+    """
+    try:
+        return tuple(WrittenImage.parse(each) for each in dict.fromkeys(images))
+    except InvalidReferenceError as exc:
+        fail(ExitCode.MISUSED, str(exc))
+
+
+def parse_timeout(text: str) -> timedelta:
+    """
+    Parse how long a command waits.
+
+    Raises:
+        typer.Exit: It is no duration.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as exc:
+        fail(ExitCode.MISUSED, f"--timeout: {exc}")
+
+
+def print_answers(answers: Sequence[Answer], *, as_json: bool) -> None:
+    """Print how each image stands in each place."""
+    if as_json:
+        typer.echo(json.dumps([each.as_json() for each in answers], indent=2))
+        return
+    console = make_console()
+    for each in answers:
+        console.print(describe(each), soft_wrap=True)

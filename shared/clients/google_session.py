@@ -1,0 +1,30 @@
+"""Sessions of HTTP with the function's own identity, for what Google has no client library for."""
+
+from typing import Any
+
+from shared.clients.vendor_error import request_errors
+from shared.clients.vendor_import import IMPORTING
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+
+def make_session(emulator_host: str | None) -> Any:
+    """
+    Return a session of ``requests``: without credentials for a local service.
+
+    Raises:
+        TransientError: The credentials cannot be asked for now.
+        ConfigurationError: There are no credentials to ask with.
+    """
+    with IMPORTING:
+        import requests
+
+    if emulator_host is not None:
+        return requests.Session()
+    with IMPORTING:
+        import google.auth
+        from google.auth.transport.requests import AuthorizedSession
+
+    with request_errors("find the function's credentials"):
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    return AuthorizedSession(credentials)

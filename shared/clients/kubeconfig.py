@@ -1,0 +1,86 @@
+"""Reach a cluster through a context of a kubeconfig."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from shared.clients.kubernetes_api import make_configuration
+from shared.clients.vendor_import import IMPORTING
+from shared.domain.cluster import ClusterName
+from shared.errors import ConfigurationError
+
+
+def connect_by_kubeconfig(path: str, name: ClusterName, context: str | None = None) -> Any:
+    """
+    Return a Kubernetes client for a cluster.
+
+    It goes through the context that is named, else the one that gcloud names after the cluster,
+    else through the only one that the file has.
+
+    Args:
+        path: One path, or several as ``KUBECONFIG`` joins them.
+        name: The cluster.
+        context: A context of the file, whatever cluster its name may speak of.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or has no context for the cluster.
+    """
+    with _reading(path) as merged:
+        with IMPORTING:
+            from kubernetes.client import ApiClient
+            from kubernetes.config.kube_config import KubeConfigLoader
+
+        known = [str(each["name"]) for each in merged.value["contexts"]]
+        configuration = make_configuration()
+        KubeConfigLoader(
+            config_dict=merged,
+            active_context=context or _choose(known, path, name),
+            config_base_path=None,
+        ).load_and_set(configuration)
+        return ApiClient(configuration)
+
+
+def read_current_context(path: str) -> str:
+    """
+    Return the context that kubectl uses.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or names none.
+    """
+    with _reading(path) as merged:
+        current = merged.value.get("current-context")
+    if not current:
+        raise ConfigurationError(f"KUBECONFIG {path!r} has no current context")
+    return str(current)
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[Any]:
+    """Read what the files of a path say together; whatever is wrong with them is one error."""
+    with IMPORTING:
+        import yaml
+        from kubernetes import config
+        from kubernetes.config.kube_config import KubeConfigMerger
+
+    try:
+        # The public functions insist on a current context, which often says nothing.
+        merged = KubeConfigMerger(path).config
+        if merged is None:
+            raise ConfigurationError(f"there is no file at KUBECONFIG {path!r}")
+        yield merged
+    except (config.ConfigException, OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
+    except (AttributeError, KeyError, TypeError) as exc:
+        # The loader takes for granted that each field has the type it should have.
+        raise ConfigurationError(f"KUBECONFIG {path!r} is no kubeconfig: {exc!r}") from exc
+
+
+def _choose(known: list[str], path: str, name: ClusterName) -> str:
+    if name.context in known:
+        return name.context
+    if len(known) == 1:
+        return known[0]
+    raise ConfigurationError(
+        f"KUBECONFIG {path!r} has no context {name.context!r} for cluster {name}; it has"
+        f" {', '.join(sorted(known)) or 'none'}: run gcloud container clusters get-credentials"
+    )

@@ -1,0 +1,77 @@
+"""Clusters, as far as warming an image in them needs to know them."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from shared.domain.location import region_of
+
+_NAME = re.compile(
+    r"projects/((?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*)"
+    r"/locations/([a-z0-9][a-z0-9-]*)/clusters/([a-z0-9][a-z0-9-]*)"
+)
+"""It becomes part of hosts and paths of Google's APIs, so nothing but names passes."""
+
+
+class UnknownClusterError(Exception):
+    """There is no cluster of that name (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterName:
+    """``projects/P/locations/L/clusters/C``."""
+
+    project: str
+    location: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Parse a cluster's full resource name.
+
+        Raises:
+            ValueError: It is none.
+        """
+        found = _NAME.fullmatch(text)
+        if found is None:
+            raise ValueError(f"not projects/P/locations/L/clusters/C: {text!r}")
+        return cls(*found.groups())
+
+    def __str__(self) -> str:
+        return f"projects/{self.project}/locations/{self.location}/clusters/{self.name}"
+
+    @property
+    def context(self) -> str:
+        """The name that gcloud gives the cluster's context in a kubeconfig."""
+        return f"gke_{self.project}_{self.location}_{self.name}"
+
+    @property
+    def region(self) -> str:
+        """The region, whose streaming cache its nodes use."""
+        return region_of(self.location)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that may be watched."""
+
+    name: ClusterName
+    is_autopilot: bool = False
+    has_accelerators: bool = False
+    cold_pools: tuple[str, ...] = ()
+    """Pools with accelerators on which image streaming is off."""
+    streams: bool = True
+    """False if image streaming is off on every pool with accelerators: none uses the cache."""
+
+
+def is_watched(name: str, watched: str | tuple[str, ...]) -> bool:
+    """
+    Whether the configuration's ``clusters`` names a cluster, in full or by its last part.
+
+    >>> is_watched("projects/p/locations/l/clusters/gpu", ("gpu",))
+    True
+    """
+    if watched == "auto":
+        return True
+    return name in watched or name.rpartition("/")[2] in watched

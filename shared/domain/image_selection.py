@@ -1,0 +1,54 @@
+"""Where workloads are looked at, and which images are warmed of all that are seen."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from shared.domain.image_reference import ImageReference
+from shared.domain.workload import PodSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where workloads are looked at, and where not."""
+
+    namespace: str
+    """Our own, whose Jobs must not wake us again."""
+    system_namespaces: frozenset[str]
+    clusters: str | tuple[str, ...] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """
+    The configuration's word on which images are warmed.
+
+    Patterns are matched against the full name, ``REGISTRY/REPOSITORY`` without tag or digest, as
+    a whole and with regard to case. ``*`` stands for any characters, slashes included, ``?`` for
+    one, and ``[ab]`` for one of several.
+    """
+
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    accelerators_only: bool = True
+
+    def admits(self, reference: ImageReference) -> bool:
+        """
+        Whether a pattern of ``include`` matches, and none of ``exclude``.
+
+        >>> from shared.domain.image_reference import parse_reference
+        >>> selection = Selection(include=("docker.io/*",), exclude=("*/library/*",))
+        >>> selection.admits(parse_reference("anyscale/ray-ml:2.7.0"))
+        True
+        >>> selection.admits(parse_reference("nginx"))
+        False
+        """
+        return _matches(reference.name, self.include) and not _matches(reference.name, self.exclude)
+
+    def wants(self, pod: PodSpec) -> bool:
+        """Whether the images of a pod are looked at at all."""
+        return pod.asks_for_accelerator or not self.accelerators_only
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,187 @@
+"""
+Repositories in Artifact Registry: where they are, and the mirrors that we want there.
+
+A mirror is a remote repository that pulls through from one upstream registry:
+https://docs.cloud.google.com/artifact-registry/docs/repositories/remote-overview
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NewType, Self
+
+from shared.domain.image_reference import DOCKER_HUB
+
+RepositoryId = NewType("RepositoryId", str)
+"""An id that Artifact Registry accepts: 63 characters of a-z, 0-9 and hyphens."""
+
+OWNER_LABEL = ("managed-by", "prestream")
+DESCRIPTION = "Pull-through mirror of {upstream}, made and used by Prestream."
+
+_MAX_ID = 63
+_DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
+_IMAGE_HOST = re.compile(r"[a-z0-9-]{1,40}-docker\.pkg\.dev|(?:[a-z0-9-]{1,40}\.)?gcr\.io")
+
+
+class UpstreamRefusedError(Exception):
+    """Artifact Registry could not validate the upstream of a repository, and made none."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCredentials:
+    """A login upstream: the password is the name of a secret version, never its value."""
+
+    username: str
+    password_secret_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryName:
+    """A repository's place: a project, a location and an id."""
+
+    project: str
+    location: str
+    repository_id: str
+
+    def __str__(self) -> str:
+        return f"{self.parent}/repositories/{self.repository_id}"
+
+    @property
+    def parent(self) -> str:
+        """``projects/P/locations/L``."""
+        return f"projects/{self.project}/locations/{self.location}"
+
+    @property
+    def registry(self) -> str:
+        """The host that images are pulled from."""
+        return f"{self.location}-docker.pkg.dev"
+
+    @property
+    def path(self) -> str:
+        """
+        What stands before an image's own path; a domain-scoped project has a slash there.
+
+        >>> RepositoryName("example.com:ml", "us", "apps").path
+        'example.com/ml/apps'
+        """
+        return f"{self.project.replace(':', '/')}/{self.repository_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRepository:
+    """A mirror as we want it."""
+
+    name: RepositoryName
+    upstream: str
+    """The upstream registry's host."""
+    uri: str | None
+    """Where Artifact Registry pulls from; None for its preset of Docker Hub."""
+    credentials: UpstreamCredentials | None = None
+    cleanup_days: int = 90
+
+    @property
+    def description(self) -> str:
+        """What a person who finds the repository reads."""
+        return DESCRIPTION.format(upstream=self.upstream)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryState:
+    """A repository as Artifact Registry describes it, as far as a mirror depends on it."""
+
+    is_docker_remote: bool
+    uri: str | None = None
+    """None for the preset of Docker Hub."""
+    credentials: UpstreamCredentials | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether Prestream made it, and so may change it."""
+        key, value = OWNER_LABEL
+        return self.labels.get(key) == value
+
+
+Comparison = Literal["same", "credentials differ", "another repository"]
+
+
+def compare_repository(wanted: RemoteRepository, state: RepositoryState) -> Comparison:
+    """Tell what stands in the place of a mirror from the mirror that we want there."""
+    same_upstream = _comparable(wanted.uri) == _comparable(state.uri)
+    if not state.is_docker_remote or not same_upstream:
+        return "another repository"
+    # Also credentials that left the configuration: with them the paths that it lists left as well,
+    # and the mirror would give away whatever the old login can read.
+    if wanted.credentials != state.credentials:
+        return "credentials differ"
+    return "same"
+
+
+def _comparable(uri: str | None) -> str:
+    """Return a form in which two URIs of one upstream are equal."""
+    host = (uri or f"https://{DOCKER_HUB}").rstrip("/").lower()
+    host = host.removesuffix("/v2")
+    hub = {"https://registry-1.docker.io", "https://index.docker.io", f"https://{DOCKER_HUB}"}
+    return f"https://{DOCKER_HUB}" if host in hub else host
+
+
+def make_repository_id(upstream: str) -> RepositoryId:
+    """
+    Return the id of an upstream registry's mirror.
+
+    >>> make_repository_id("docker.io"), make_repository_id("registry.k8s.io")
+    ('dockerhub-mirror', 'registry-k8s-io-mirror')
+    """
+    if upstream == DOCKER_HUB:
+        return RepositoryId("dockerhub-mirror")
+    suffix = "-mirror"
+    host = re.sub(r"[^a-z0-9]+", "-", upstream.lower()).strip("-")
+    if not host[:1].isalpha():
+        host = f"r-{host}"
+    return RepositoryId(host[: _MAX_ID - len(suffix)].rstrip("-") + suffix)
+
+
+def is_google_registry(registry: str) -> bool:
+    """Whether a registry is Google's own, whose images need no mirror to be streamed."""
+    host = registry.lower()
+    return host.endswith((".pkg.dev", ".gcr.io")) or host == "gcr.io"
+
+
+def serves_images(registry: str) -> bool:
+    """
+    Whether a host of Google's can be one that serves images.
+
+    A tenant may name any. One that is none must not be asked: no answer would come, and that
+    would look as if the world were at fault.
+
+    >>> serves_images("us-central1-docker.pkg.dev"), serves_images("eu.gcr.io")
+    (True, True)
+    >>> serves_images("us-python.pkg.dev"), serves_images("a.b.gcr.io")
+    (False, False)
+    """
+    return _IMAGE_HOST.fullmatch(registry.lower()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactPath:
+    """An image in Artifact Registry: its repository, and its path within."""
+
+    repository: RepositoryName
+    path: str
+
+    @classmethod
+    def split(cls, registry: str, repository: str) -> Self | None:
+        """
+        Split the path of an image on ``LOCATION-docker.pkg.dev``; None for any other.
+
+        >>> ArtifactPath.split("us-docker.pkg.dev", "example.com/ml/apps/vllm").repository.project
+        'example.com:ml'
+        """
+        host = _DOCKER_HOST.fullmatch(registry.lower())
+        parts = repository.split("/")
+        scoped = "." in parts[0]
+        if host is None or len(parts) < (4 if scoped else 3):
+            return None
+        project = f"{parts[0]}:{parts[1]}" if scoped else parts[0]
+        repository_id, *path = parts[2:] if scoped else parts[1:]
+        return cls(RepositoryName(project, host[1], repository_id), "/".join(path))

@@ -1,0 +1,347 @@
+"""
+How a warmup ended, told from its Job, its pod and what was reported of them.
+
+A container that could not start after its image was pulled has still warmed the image, so it is
+the pull that counts, and never the exit code alone. Nothing is said to be pulled that was not
+seen pulled, and a failure is told of the last pod: a disruption may have made several.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self, TypeVar
+
+from shared.domain.cluster_event import (
+    ContainerFailed,
+    ImagePullDelayed,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePulling,
+    JobReported,
+    NodeEvent,
+    Origin,
+    PodUnschedulable,
+)
+from shared.domain.fact import (
+    ALREADY_PRESENT,
+    MISCONFIGURED,
+    NO_NODE,
+    POSTPONED,
+    PULL_FAILED,
+    PULLED,
+    TIMED_OUT,
+    WarmupOutcome,
+)
+from shared.domain.irrelevance import Irrelevant
+from shared.domain.kubelet_messages import PullFailure, classify_pull_failure
+from shared.domain.streaming_verdict import Evidence, EvidenceKind
+from shared.domain.timestamp import parse_time
+from shared.domain.upstream import DEFAULT_PAUSE
+from shared.domain.warmup_job import CONTAINER
+from shared.domain.warmup_pod import (
+    Pod,
+    failure_of,
+    helper_exit,
+    holds_image,
+    node_of,
+    pull_refusal,
+    uid_of,
+)
+
+_Report = TypeVar(
+    "_Report",
+    ContainerFailed,
+    ImagePullDelayed,
+    ImagePulled,
+    ImagePullFailed,
+    ImagePulling,
+    JobReported,
+    PodUnschedulable,
+)
+
+_DEADLINE: Final = "DeadlineExceeded"
+_CHECK_HELPER: Final = "Check `helper_image` in prestream.yaml."
+_RAISE_DEADLINE: Final = "Raise `deadline_minutes` in prestream.yaml if the image needs longer."
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of a warmup, with the reports that say so."""
+
+    outcome: WarmupOutcome
+    reason: str | None = None
+    hint: str | None = None
+    node: str | None = None
+    pulled: ImagePulled | None = None
+    """The kubelet's report of the pull; None where it was lost, or nothing was pulled."""
+    evidence: tuple[Evidence, ...] = ()
+    """Of what went wrong; a pull is judged by more than its ending."""
+    not_before: datetime | None = None
+    """When trying again can help, where the registry limits the rate."""
+
+    @property
+    def was_pulled(self) -> bool:
+        """Whether the image was seen to be on the node."""
+        return self.outcome in {PULLED, ALREADY_PRESENT}
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """A Job that ended: when, and how the Job controller says it did."""
+
+    is_complete: bool
+    at: datetime
+    reason: str
+    message: str
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self | None:
+        """Read it out of a Job; None for one that has not ended."""
+        status = body.get("status") or {}
+        for condition in status.get("conditions") or []:
+            kind = condition.get("type")
+            if kind not in {"Complete", "Failed"} or condition.get("status") != "True":
+                continue
+            time = (kind == "Complete" and status.get("completionTime")) or condition.get(
+                "lastTransitionTime"
+            )
+            if not time:
+                return None
+            return cls(
+                is_complete=kind == "Complete",
+                at=parse_time(str(time)),
+                reason=condition.get("reason") or "",
+                message=condition.get("message") or "",
+            )
+        return None
+
+
+def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+    """
+    Tell how a warmup ended.
+
+    Args:
+        job: The Job, once it ended.
+        pod: Its last pod; None if it is gone, or there never was one.
+        reports: What was reported of the Job and its pods, in any order.
+    """
+    pulled = _find_pull(reports)
+    started = _last(reports, ContainerFailed, _could_not_start)
+    if pulled or started or job.is_complete or (pod is not None and holds_image(pod)):
+        seen = pulled or started
+        node = (seen.origin.node if seen else None) or _find_node(pod, _of_last_pod(pod, reports))
+        if pulled is not None and pulled.pulled.already_present:
+            return Ending(ALREADY_PRESENT, node=node, pulled=pulled)
+        reason = None
+        if started is not None and not job.is_complete:
+            said = started.origin.message
+            reason = f"the container did not start, after its image was pulled: {said}"
+        return Ending(PULLED, reason, node=node, pulled=pulled)
+    return _tell_failure(job, pod, _of_last_pod(pod, reports))
+
+
+def _tell_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+    node = _find_node(pod, reports)
+    return (
+        _tell_pull_failure(job, pod, reports, node)
+        or _tell_helper_failure(job, pod, reports, node)
+        or (
+            _tell_deadline(pod, reports, node)
+            if job.reason == _DEADLINE
+            else _tell_pod_failure(job, pod, node)
+        )
+    )
+
+
+def _tell_pull_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell why the image was not pulled, if a pull of it failed."""
+    failed = _last(reports, ImagePullFailed, _is_of_image)
+    if failed is None:
+        return _tell_lost_pull_failure(job, pod, reports, node)
+    failure = failed.failure
+    again = _last(reports, ImagePulling, _is_of_image)
+    resumed = again is not None and again.origin.timestamp > failed.origin.timestamp
+    if resumed and not failure.permanent and job.reason == _DEADLINE:
+        reason = (
+            "the image was still being pulled when the deadline came, after an attempt that"
+            f" failed: {failure.reason}"
+        )
+        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", failed))
+    return _from_failure(job, failure, node, _quote("pull", failed))
+
+
+def _tell_lost_pull_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell of a failed pull whose own report was lost, from what came of it."""
+    delayed = _last(reports, ImagePullDelayed, _is_of_image) or _last(
+        reports,
+        ContainerFailed,
+        lambda each: each.step == "pull" and _is_of_image(each),
+    )
+    refusal = pull_refusal(pod) if pod is not None else None
+    if refusal is not None:
+        evidence: tuple[Evidence, ...] = (Evidence("pull", refusal),)
+    elif delayed is not None:
+        refusal, evidence = delayed.origin.message, _quote("pull", delayed)
+    else:
+        return None
+    return _from_failure(job, classify_pull_failure(refusal), node, evidence)
+
+
+def _from_failure(
+    job: FinishedJob, failure: PullFailure, node: str | None, evidence: tuple[Evidence, ...]
+) -> Ending:
+    return Ending(
+        failure.outcome,
+        failure.reason,
+        failure.hint,
+        node,
+        evidence=evidence,
+        not_before=_not_before(job, failure),
+    )
+
+
+def _not_before(job: FinishedJob, failure: PullFailure) -> datetime | None:
+    return job.at + DEFAULT_PAUSE if failure.outcome == POSTPONED else None
+
+
+def _tell_helper_failure(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Ending | None:
+    """Tell what kept the helper from running, without which the image is never pulled."""
+    failed = _last(reports, ImagePullFailed, _is_of_helper)
+    if failed is not None:
+        failure = failed.failure
+        return Ending(
+            POSTPONED if failure.outcome == POSTPONED else MISCONFIGURED,
+            f"the helper image could not be pulled: {failure.reason}",
+            _CHECK_HELPER if failure.permanent else failure.hint,
+            node,
+            evidence=_quote("pull", failed),
+            not_before=_not_before(job, failure),
+        )
+    stopped = _last(reports, ContainerFailed, _is_of_helper)
+    if stopped is not None:
+        reason = f"the helper could not start: {stopped.origin.message}"
+        evidence = _quote("container", stopped)
+        return Ending(MISCONFIGURED, reason, _CHECK_HELPER, node, evidence=evidence)
+    ended = helper_exit(pod) if pod is not None else None
+    if ended is None:
+        return None
+    said = (Evidence("container", ended),)
+    return Ending(MISCONFIGURED, f"the helper failed: {ended}", _CHECK_HELPER, node, evidence=said)
+
+
+def _tell_deadline(pod: Pod | None, reports: Sequence[NodeEvent], node: str | None) -> Ending:
+    if node is None:
+        return _tell_waiting(pod, reports)
+    pulling = _last(reports, ImagePulling, _is_of_image)
+    if pulling is not None:
+        reason = "the image was still being pulled when the deadline came"
+        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", pulling))
+    reason = "the pull of the image was not seen to begin before the deadline"
+    return Ending(TIMED_OUT, reason, f"See what the kubelet of node {node} was doing.", node)
+
+
+def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+    """Tell why a warmup had no node until its deadline."""
+    unschedulable = _last(reports, PodUnschedulable, _is_any)
+    if unschedulable is not None or pod is not None:
+        reason = unschedulable.origin.message if unschedulable else "no node took the pod"
+        hint = "Start a node of the target, or let another rung serve it."
+        evidence = _quote("scheduling", unschedulable) if unschedulable else ()
+        return Ending(NO_NODE, reason, hint, evidence=evidence)
+    refused = _last(reports, JobReported, lambda each: each.reason == "FailedCreate")
+    if refused is None:
+        reason = "the deadline came, and nothing is left that says how far the warmup was"
+        return Ending(TIMED_OUT, reason)
+    # A quota is full for a while; what another policy forbids stays forbidden.
+    waits = "exceeded quota" in refused.origin.message
+    return Ending(
+        TIMED_OUT if waits else MISCONFIGURED,
+        f"the warmup's pod could not be created: {refused.origin.message}",
+        "Check the quota and the policies of Prestream's namespace.",
+        evidence=_quote("job", refused),
+    )
+
+
+def _tell_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> Ending:
+    """Tell of a pod that failed for a reason that is neither a pull nor the helper."""
+    failure = failure_of(pod) if pod is not None else None
+    if failure is None:
+        reason = (
+            "the warmup's pod failed, and nothing is left that says whether the image was pulled:"
+            f" {job.message}"
+        )
+        return Ending(PULL_FAILED, reason, node=node)
+    return Ending(
+        NO_NODE,
+        f"the node gave the pod up before the image was pulled: {failure}",
+        "See whether the node has room for one more pod, and space on its disk.",
+        node,
+        evidence=(Evidence("container", failure),),
+    )
+
+
+def _last(
+    reports: Iterable[NodeEvent], kind: type[_Report], fits: Callable[[_Report], bool]
+) -> _Report | None:
+    found = [each for each in reports if isinstance(each, kind) and fits(each)]
+    return max(found, key=lambda each: each.origin.timestamp, default=None)
+
+
+def _find_pull(reports: Sequence[NodeEvent]) -> ImagePulled | None:
+    """Return the last pull of the image; that a later pod found it present says less."""
+    return _last(
+        reports, ImagePulled, lambda each: _is_of_image(each) and not each.pulled.already_present
+    ) or _last(reports, ImagePulled, _is_of_image)
+
+
+def _of_last_pod(pod: Pod | None, reports: Sequence[NodeEvent]) -> list[NodeEvent]:
+    """Leave out what was reported of earlier pods, which ran on other nodes."""
+    pods = [
+        each.origin
+        for each in reports
+        if not isinstance(each, Irrelevant) and each.origin.kind == "Pod"
+    ]
+    uid = uid_of(pod) if pod is not None else None
+    if pod is None and pods:
+        uid = max(pods, key=lambda origin: origin.timestamp).uid
+    earlier = [origin for origin in pods if origin.uid not in {uid, None}]
+    return [each for each in reports if isinstance(each, Irrelevant) or each.origin not in earlier]
+
+
+def _is_any(_: object) -> bool:
+    return True
+
+
+def _is_of_image(report: Any) -> bool:
+    origin: Origin = report.origin
+    return origin.container == CONTAINER and not origin.is_init
+
+
+def _is_of_helper(report: Any) -> bool:
+    origin: Origin = report.origin
+    return origin.is_init
+
+
+def _could_not_start(report: ContainerFailed) -> bool:
+    """Whether the runtime was asked to start the image's container: only once it is pulled."""
+    return report.step == "start" and _is_of_image(report)
+
+
+def _quote(kind: EvidenceKind, report: Any) -> tuple[Evidence, ...]:
+    origin: Origin = report.origin
+    return (Evidence(kind, origin.message, origin.log, origin.insert_id),)
+
+
+def _find_node(pod: Pod | None, reports: Iterable[NodeEvent]) -> str | None:
+    """Return the pod's node; the kubelet's reports outlive a pod that was deleted."""
+    if pod is not None and (node := node_of(pod)):
+        return node
+    kubelet = ImagePulled | ImagePullFailed | ImagePulling | ImagePullDelayed | ContainerFailed
+    named = (each.origin.node for each in reports if isinstance(each, kubelet))
+    return next((node for node in named if node), None)

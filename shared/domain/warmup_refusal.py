@@ -1,0 +1,62 @@
+"""
+The report of a pull that cannot succeed, kept on the Job that is ended for it.
+
+Kubernetes forgets events, and with the Job's end its pod goes. What ended the warmup must still
+be known when its fact is written.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from shared.domain.cluster_event import ImagePullFailed, Origin
+from shared.domain.json_access import field_at, mapping_of
+from shared.domain.kubelet_messages import classify_pull_failure
+from shared.domain.timestamp import format_time, parse_time
+
+REFUSAL_ANNOTATION = "prestream.dev/refusal"
+
+_MAX_MESSAGE = 2_000
+
+
+def write_refusal(report: ImagePullFailed) -> str:
+    """Return the annotation that keeps a report."""
+    origin = report.origin
+    return json.dumps(
+        {
+            "pod": origin.name,
+            "podUid": origin.uid,
+            "fieldPath": origin.field_path,
+            "node": origin.node,
+            "time": format_time(origin.timestamp),
+            "image": report.image,
+            "message": origin.message[:_MAX_MESSAGE],
+            "log": origin.log,
+            "insertId": origin.insert_id,
+        }
+    )
+
+
+def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFailed]:
+    """Return the report that is kept on a Job; none if there is none that can be read."""
+    text = field_at(job, ["metadata", "annotations", REFUSAL_ANNOTATION])
+    try:
+        kept = mapping_of(json.loads(text or "null"))
+        image = kept["image"]
+        origin = Origin(
+            cluster=cluster,
+            kind="Pod",
+            name=kept["pod"],
+            uid=kept["podUid"],
+            field_path=kept["fieldPath"],
+            node=kept["node"],
+            timestamp=parse_time(kept["time"]),
+            message=kept["message"],
+            log=kept["log"],
+            insert_id=kept["insertId"],
+        )
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return []
+    if not all(isinstance(each, str) for each in (origin.name, origin.message, image)):
+        return []
+    return [ImagePullFailed(origin, image, classify_pull_failure(origin.message))]

@@ -1,1 +1,0 @@
-"""What arrives, parsed once into frozen values; a parser raises InvalidEventError for poison."""

@@ -1,0 +1,1 @@
+"""The configuration, prestream.yaml: its keys, their defaults and their errors."""

@@ -1,0 +1,299 @@
+"""
+What an operator decides: the configuration file, and the environment around it.
+
+All of it has defaults, so that an empty file is a working one. Only an entry point reads the
+environment; it passes it in here.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from shared.domain.image_reference import (
+    DOCKER_HUB,
+    DOCKER_HUB_ALIASES,
+    InvalidReferenceError,
+    parse_reference,
+)
+from shared.domain.mirror import is_google_registry, make_repository_id
+from shared.domain.placement import Placement
+from shared.domain.upstream import Upstream
+from shared.errors import ConfigurationError
+from shared.settings import value_type as kinds
+from shared.settings.reader import Reader
+from shared.settings.value_type import allowed
+from shared.settings.yaml_file import Document, read_document
+
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "prestream.yaml"
+"""Beside ``main.py`` in an archive, and at the root of a checkout."""
+
+DEFAULT_UPSTREAMS: Mapping[str, Upstream] = MappingProxyType(
+    {
+        host: Upstream()
+        for host in (
+            "docker.io",
+            "ghcr.io",
+            "quay.io",
+            "nvcr.io",
+            "registry.k8s.io",
+            "public.ecr.aws",
+        )
+    }
+)
+
+DEFAULT_PLACEMENT_KEYS = frozenset(
+    {
+        "cloud.google.com/compute-class",
+        "cloud.google.com/gke-accelerator",
+        "cloud.google.com/gke-nodepool",
+        "cloud.google.com/gke-provisioning",
+        "cloud.google.com/gke-spot",
+        "cloud.google.com/gke-tpu-accelerator",
+        "google.com/tpu",
+        "nvidia.com/gpu",
+    }
+)
+
+# Kubernetes' own, and those that GKE makes for its add-ons and protects on Autopilot. Names that
+# users give as well, such as istio-system, are left out: what runs there may be theirs.
+DEFAULT_SYSTEM_NAMESPACES = frozenset(
+    {
+        "asm-system",
+        "cnrm-system",
+        "config-management-monitoring",
+        "config-management-system",
+        "configconnector-operator-system",
+        "gke-connect",
+        "gke-gmp-system",
+        "gke-managed-ambient",
+        "gke-managed-checkpointing",
+        "gke-managed-cim",
+        "gke-managed-dpv2-observability",
+        "gke-managed-filestorecsi",
+        "gke-managed-lustrecsi",
+        "gke-managed-metrics-server",
+        "gke-managed-mldiagnostics",
+        "gke-managed-networking-dra-driver",
+        "gke-managed-otel",
+        "gke-managed-parallelstorecsi",
+        "gke-managed-pod-snapshots",
+        "gke-managed-slurm",
+        "gke-managed-system",
+        "gke-managed-volumepopulator",
+        "gke-system",
+        "gkebackup",
+        "gmp-public",
+        "gmp-system",
+        "kube-node-lease",
+        "kube-public",
+        "kube-system",
+        "resource-group-system",
+    }
+)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The keys of the file under their own names, and what the environment adds."""
+
+    project: kinds.Project
+    """Project in which mirrors lie; by default the one of the environment
+    (`GOOGLE_CLOUD_PROJECT`)."""
+
+    deployment_project: str
+    """Project in which the topics and the functions are: the one of the environment."""
+
+    location: kinds.Location = "region"
+    """Where mirrors lie: `region` (the cluster's own), `multi-region` (the one around it), or the
+    name of a location."""
+
+    dry_run: kinds.Flag = False
+    """Decide and log everything, change nothing."""
+
+    clusters: Annotated[
+        Literal["auto"] | Annotated[tuple[kinds.ClusterName, ...], Meta(min_length=1)],
+        allowed("auto, or a list of at least one cluster's name"),
+    ] = "auto"
+    """Clusters that are kept warm: `auto` (all of the project with an accelerator pool or on
+    Autopilot), or a list of names, alone or as `projects/P/locations/L/clusters/C`."""
+
+    projects: Annotated[
+        tuple[kinds.Project, ...], allowed("a list of ids of projects, which may be empty")
+    ] = ()
+    """Further projects whose clusters are looked for; the project of the functions always is."""
+
+    targets: Annotated[
+        Literal["auto"] | Annotated[Mapping[kinds.Target, Placement], Meta(min_length=1)],
+        allowed("auto, or at least one name with a nodeSelector and tolerations"),
+    ] = "auto"
+    """Where an image is warmed if nothing says where: `auto` (on every accelerator pool), or
+    names with a `nodeSelector` and `tolerations` each."""
+
+    spread: kinds.Spread = "region"
+    """Warm in one cluster of a `region`, since its streaming cache is shared, or in each
+    `cluster`."""
+
+    ladder: Annotated[
+        tuple[kinds.Rung, ...],
+        Meta(min_length=1),
+        allowed("a list of at least one of gpu-node, any-node, new-gpu-node and prewarm-api"),
+    ] = ("gpu-node", "any-node")
+    """Where a warmup may run, tried in this order: `gpu-node` (a ready node of the target),
+    `any-node` (a ready node that streams), `new-gpu-node` (one that is added for it),
+    `prewarm-api` (none at all)."""
+
+    warm_pool: kinds.Flag = False
+    """Whether the watched clusters have the warm pool that Terraform can make: `any-node` then
+    has a node added there when no ready one streams."""
+
+    accelerators_only: kinds.Flag = True
+    """Of what is deployed, look only at workloads that ask for an accelerator."""
+
+    include: Annotated[
+        tuple[kinds.ImagePattern, ...],
+        Meta(min_length=1),
+        allowed("a list of at least one pattern over REGISTRY/REPOSITORY"),
+    ] = ("*",)
+    """Patterns over the full name of an image, `REGISTRY/REPOSITORY`; one must match."""
+
+    exclude: Annotated[
+        tuple[kinds.ImagePattern, ...], allowed("a list of patterns over REGISTRY/REPOSITORY")
+    ] = ()
+    """Patterns over the full name of an image; none must match."""
+
+    min_image_bytes: kinds.Bytes = 200_000_000
+    """Compressed size below which an image is left alone, as it starts fast anyway."""
+
+    upstreams: Annotated[
+        Mapping[kinds.Host, Upstream], allowed("hosts of registries, with or without details")
+    ] = DEFAULT_UPSTREAMS
+    """The registries that may be mirrored, and no others: a list in the file replaces the
+    default one. Each may stay empty."""
+
+    placement_keys: Annotated[
+        frozenset[kinds.LabelKey], allowed("a list of keys of labels and taints")
+    ] = DEFAULT_PLACEMENT_KEYS
+    """Keys of selectors and tolerations that a warmup may copy from a workload; a list in the
+    file replaces the default one."""
+
+    system_namespaces: Annotated[
+        frozenset[kinds.Namespace], allowed("a list of exact names of namespaces")
+    ] = DEFAULT_SYSTEM_NAMESPACES
+    """Namespaces that are never looked at, by their exact names; a list in the file replaces the
+    default one."""
+
+    namespace: kinds.Namespace = "prestream"
+    """Namespace of warmup Jobs, in every cluster."""
+
+    max_running: kinds.MaxRunning = 5
+    """Warmups that run at once in a cluster; more of them wait."""
+
+    namespace_budget: kinds.NamespaceBudget = 100
+    """Warmups that the workloads of one namespace may have waiting and running at once in a
+    cluster; what they ask for beyond that is postponed. `0` for no limit."""
+
+    period_hours: kinds.PeriodHours = 48.0
+    """Hours after which an image in use is warmed again."""
+
+    sweep_share: kinds.Share = 0.5
+    """Of what a registry gives within a window of time, the share that keeping warm may spend;
+    the rest is left to workloads. It takes effect where answers say how much is left
+    (`ratelimit-limit` and `ratelimit-remaining`)."""
+
+    prewarm_days: kinds.PrewarmDays = 3
+    """Days for which the rung `prewarm-api` has an image cached; before a third of them is left,
+    a sweep renews what is still in use."""
+
+    deadline_minutes: kinds.DeadlineMinutes = 60.0
+    """Minutes after which a warmup that runs is given up."""
+
+    helper_image: kinds.Image = "docker.io/library/busybox:1.37.0-musl"
+    """Image with the static binary that a warmup runs instead of the image's own code."""
+
+    cleanup_days: kinds.CleanupDays = 90
+    """Days that a mirror keeps a cached version."""
+
+    max_event_age_hours: kinds.MaxEventAgeHours = 24.0
+    """Events published longer ago are ignored; `0` for no limit."""
+
+    def without_changes(self) -> "Settings":
+        """Return the same for a part that only looks, whatever the configuration allows."""
+        return msgspec.structs.replace(self, dry_run=True)
+
+    @property
+    def mirror_hosts(self) -> Mapping[str, str]:
+        """The upstream registry of each mirror, by the id of its repository."""
+        return {
+            upstream.repository or make_repository_id(host): host
+            for host, upstream in self.upstreams.items()
+        }
+
+
+NOT_IN_FILE = frozenset({"deployment_project"})
+"""Fields of the settings that are no keys of the file."""
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """
+    Load the settings from the configuration file and the environment.
+
+    The file is the one that ``PRESTREAM_CONFIG`` names, else `DEFAULT_FILE`, which may be
+    missing.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds what is not allowed; every problem
+            is named.
+    """
+    name = environ.get("PRESTREAM_CONFIG")
+    path = Path(name) if name else DEFAULT_FILE
+    missing = not name and not path.exists()
+    document = Document({}) if missing else read_document(path)
+    return make_settings(document, environ, name=path.name)
+
+
+def make_settings(document: Document, environ: Mapping[str, str], *, name: str) -> Settings:
+    """
+    Make the settings of a file that was read; ``name`` is what errors call it.
+
+    Raises:
+        ConfigurationError: It holds what is not allowed; every problem is named.
+    """
+    reader = Reader(list(document.problems))
+    values = reader.read_fields(document.values, Settings, "", hidden=NOT_IN_FILE)
+    deployment_project = reader.read(
+        environ.get("GOOGLE_CLOUD_PROJECT") or None, kinds.Project | None, "GOOGLE_CLOUD_PROJECT"
+    )
+    if "project" not in document.values:
+        values["project"] = deployment_project
+        if deployment_project is None:
+            reader.problems.append("project: missing, set GOOGLE_CLOUD_PROJECT or this key")
+    problems = [*reader.problems, *_list_faults(values)]
+    if problems:
+        separator = "\n- " if len(problems) > 1 else " "
+        raise ConfigurationError(separator.join([f"invalid settings in {name}:", *problems]))
+    return Settings(**values, deployment_project=deployment_project or values["project"])
+
+
+def _list_faults(values: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with values that are sound one by one."""
+    if "helper_image" in values:
+        try:
+            parse_reference(values["helper_image"])
+        except InvalidReferenceError as exc:
+            yield f"helper_image: {exc}"
+    repositories: dict[str, str] = {}
+    for host, upstream in values.get("upstreams", {}).items():
+        if host in DOCKER_HUB_ALIASES:
+            yield f"upstreams.{host}: is an alias, only its full name is allowed: {DOCKER_HUB}"
+        if is_google_registry(host):
+            yield f"upstreams.{host}: is Google's own, whose images need no mirror"
+        repository = upstream.repository or make_repository_id(host)
+        if repository in repositories:
+            yield (
+                f"upstreams.{host}.repository: {repository!r} is the mirror of"
+                f" {repositories[repository]} already"
+            )
+        repositories.setdefault(repository, host)
