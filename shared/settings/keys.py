@@ -100,15 +100,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The keys of the file under their own names, and what the environment adds."""
 
     project: kinds.Project
-    """Project in which mirrors lie; by default the one of the environment
-    (`GOOGLE_CLOUD_PROJECT`)."""
+    """Project of the mirrors; by default `GOOGLE_CLOUD_PROJECT`."""
 
     deployment_project: str
-    """Project in which the topics and the functions are: the one of the environment."""
+    """Project of the topics and functions (`GOOGLE_CLOUD_PROJECT`)."""
 
     location: kinds.Location = "region"
-    """Where mirrors lie: `region` (the cluster's own), `multi-region` (the one around it), or the
-    name of a location."""
+    """Location of the mirrors: `region` (of the cluster), `multi-region` (that contains it), or
+    the name of a location."""
 
     dry_run: kinds.Flag = False
     """Decide and log everything, change nothing."""
@@ -117,23 +116,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto"] | Annotated[tuple[kinds.ClusterName, ...], Meta(min_length=1)],
         allowed("auto, or a list of at least one cluster's name"),
     ] = "auto"
-    """Clusters that are kept warm: `auto` (all of the project with an accelerator pool or on
-    Autopilot), or a list of names, alone or as `projects/P/locations/L/clusters/C`."""
+    """Watched clusters: `auto` (all with an accelerator pool or on Autopilot), or a list of names,
+    short or as `projects/P/locations/L/clusters/C`."""
 
     projects: Annotated[
         tuple[kinds.Project, ...], allowed("a list of ids of projects, which may be empty")
     ] = ()
-    """Further projects whose clusters are looked for; the project of the functions always is."""
+    """Further projects to search for clusters, in addition to the project of the functions."""
 
     targets: Annotated[
         Literal["auto"] | Annotated[Mapping[kinds.Target, Placement], Meta(min_length=1)],
         allowed("auto, or at least one name with a nodeSelector and tolerations"),
     ] = "auto"
-    """Where an image is warmed if nothing says where: `auto` (on every accelerator pool), or
-    names with a `nodeSelector` and `tolerations` each."""
+    """Targets of a reference without placement: `auto` (every accelerator pool), or names, each
+    with a `nodeSelector` and `tolerations`."""
 
     spread: kinds.Spread = "region"
-    """Warm in one cluster of a `region`, since its streaming cache is shared, or in each
+    """Warm in one cluster per `region`, because its clusters share a streaming cache, or in each
     `cluster`."""
 
     ladder: Annotated[
@@ -141,83 +140,78 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(min_length=1),
         allowed("a list of at least one of gpu-node, any-node, new-gpu-node and prewarm-api"),
     ] = ("gpu-node", "any-node")
-    """Where a warmup may run, tried in this order: `gpu-node` (a ready node of the target),
-    `any-node` (a ready node that streams), `new-gpu-node` (one that is added for it),
-    `prewarm-api` (none at all)."""
+    """Rungs, tried in this order: `gpu-node` (a ready node of the target), `any-node` (a ready
+    node that streams), `new-gpu-node` (a node is added), `prewarm-api` (without a node)."""
 
     warm_pool: kinds.Flag = False
-    """Whether the watched clusters have the warm pool that Terraform can make: `any-node` then
-    has a node added there when no ready one streams."""
+    """The watched clusters have the warm pool that Terraform can create: `any-node` adds a node
+    there if no ready node streams."""
 
     accelerators_only: kinds.Flag = True
-    """Of what is deployed, look only at workloads that ask for an accelerator."""
+    """From the audit log, select only workloads that request an accelerator."""
 
     include: Annotated[
         tuple[kinds.ImagePattern, ...],
         Meta(min_length=1),
         allowed("a list of at least one pattern over REGISTRY/REPOSITORY"),
     ] = ("*",)
-    """Patterns over the full name of an image, `REGISTRY/REPOSITORY`; one must match."""
+    """Patterns over the full name of an image, `REGISTRY/REPOSITORY`. At least one must match."""
 
     exclude: Annotated[
         tuple[kinds.ImagePattern, ...], allowed("a list of patterns over REGISTRY/REPOSITORY")
     ] = ()
-    """Patterns over the full name of an image; none must match."""
+    """Patterns over the full name of an image. An image that matches one is skipped."""
 
     min_image_bytes: kinds.Bytes = 200_000_000
-    """Compressed size below which an image is left alone, as it starts fast anyway."""
+    """Compressed size below which an image is skipped, because it starts fast anyway."""
 
     upstreams: Annotated[
         Mapping[kinds.Host, Upstream], allowed("hosts of registries, with or without details")
     ] = DEFAULT_UPSTREAMS
-    """The registries that may be mirrored, and no others: a list in the file replaces the
-    default one. Each may stay empty."""
+    """The only registries that may be mirrored. Each value may be empty."""
 
     placement_keys: Annotated[
         frozenset[kinds.LabelKey], allowed("a list of keys of labels and taints")
     ] = DEFAULT_PLACEMENT_KEYS
-    """Keys of selectors and tolerations that a warmup may copy from a workload; a list in the
-    file replaces the default one."""
+    """Keys of selectors and tolerations that a warmup may copy from a workload."""
 
     system_namespaces: Annotated[
         frozenset[kinds.Namespace], allowed("a list of exact names of namespaces")
     ] = DEFAULT_SYSTEM_NAMESPACES
-    """Namespaces that are never looked at, by their exact names; a list in the file replaces the
-    default one."""
+    """Exact names of namespaces that are never watched."""
 
     namespace: kinds.Namespace = "prestream"
     """Namespace of warmup Jobs, in every cluster."""
 
     max_running: kinds.MaxRunning = 5
-    """Warmups that run at once in a cluster; more of them wait."""
+    """Maximum of running warmups in a cluster; others wait in the queue."""
 
     namespace_budget: kinds.NamespaceBudget = 100
-    """Warmups that the workloads of one namespace may have waiting and running at once in a
-    cluster; what they ask for beyond that is postponed. `0` for no limit."""
+    """Maximum of pending and running warmups for the workloads of one namespace in a cluster;
+    further requests are postponed. `0`: no limit."""
 
     period_hours: kinds.PeriodHours = 48.0
     """Hours after which an image in use is warmed again."""
 
     sweep_share: kinds.Share = 0.5
-    """Of what a registry gives within a window of time, the share that keeping warm may spend;
-    the rest is left to workloads. It takes effect where answers say how much is left
-    (`ratelimit-limit` and `ratelimit-remaining`)."""
+    """Share of a registry's rate limit that the sweep may use; the rest is for workloads. It needs
+    the headers `ratelimit-limit` and `ratelimit-remaining`."""
 
     prewarm_days: kinds.PrewarmDays = 3
-    """Days for which the rung `prewarm-api` has an image cached; before a third of them is left,
-    a sweep renews what is still in use."""
+    """Days for which the rung `prewarm-api` caches an image; the sweep renews it before a third is
+    left, if it is still in use."""
 
     deadline_minutes: kinds.DeadlineMinutes = 60.0
-    """Minutes after which a warmup that runs is given up."""
+    """Deadline of a running warmup in minutes."""
 
     helper_image: kinds.Image = "docker.io/library/busybox:1.37.0-musl"
-    """Image with the static binary that a warmup runs instead of the image's own code."""
+    """Image with the static binary that a warmup runs instead of the image's code."""
 
     cleanup_days: kinds.CleanupDays = 90
-    """Days that a mirror keeps a cached version."""
+    """Days for which a mirror keeps a cached version."""
 
     max_event_age_hours: kinds.MaxEventAgeHours = 24.0
-    """Events published longer ago are ignored; `0` for no limit."""
+    """Hours after which a published event is ignored. `0`: no limit."""
 
     def without_changes(self) -> "Settings":
         """Return the same for a part that only looks, whatever the configuration allows."""

@@ -155,24 +155,24 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A registry that may be mirrored, as the file describes it."""
 
     repository: RepositoryId | None = None
-    """Id of the mirror in Artifact Registry; by default `dockerhub-mirror` for Docker Hub, else
-    the host with dashes, then `-mirror`."""
+    """ID of the mirror in Artifact Registry; by default `dockerhub-mirror` for Docker Hub,
+    otherwise the host with dashes and `-mirror`."""
 
     username: Username | None = None
-    """Together with `password_secret_version`: what Artifact Registry logs in with."""
+    """User with which Artifact Registry logs in; requires `password_secret_version`."""
 
     password_secret_version: SecretVersion | None = None
-    """Version of a Secret Manager secret that Artifact Registry reads the password from."""
+    """Secret Manager version with the password, which only Artifact Registry reads."""
 
     paths: Annotated[
         tuple[RepositoryPath, ...],
         allowed("a list of patterns over repositories without the registry, such as nvidia/*"),
     ] = ()
-    """Patterns of the repositories that may be mirrored; all, if empty. Required with
-    credentials, since every node could read whatever they can."""
+    """Patterns of the repositories that may be mirrored; empty: all. Required with credentials,
+    because nodes can then read everything that the credentials can."""
 
     uri: Uri | None = None
-    """Where the registry answers, if not at `https://HOST`."""
+    """Address of the registry, if it is not `https://HOST`."""
 
     def list_faults(self) -> Iterator[str]:
         """Say what is wrong with the fields together."""
@@ -199,19 +199,19 @@ class TolerationForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """A toleration of a taint, as Kubernetes writes it."""
 
     key: LabelKey
-    """Key of the taint; a toleration of everything is not allowed."""
+    """Key of the taint. A toleration of every taint is not allowed."""
 
     operator: Annotated[Literal["Equal", "Exists"], allowed("Equal or Exists")] = "Equal"
-    """Whether the value must be equal, or the key exist."""
+    """`Equal` compares the value; `Exists` compares only the key."""
 
     value: LabelValue = ""
-    """Value of the taint, with `Equal`."""
+    """Value of the taint for `Equal`."""
 
     effect: Annotated[
         Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"],
         allowed("NoSchedule, PreferNoSchedule or NoExecute"),
     ] = ""
-    """Effect of the taint; all effects, if empty."""
+    """Effect of the taint; empty: all effects."""
 
 
 class PlacementForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -220,12 +220,12 @@ class PlacementForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     nodeSelector: Annotated[  # noqa: N815  # Kubernetes' own word
         dict[LabelKey, LabelValue], allowed("labels with their values, as strings")
     ] = {}
-    """Labels that a node must have."""
+    """Required labels of a node."""
 
     tolerations: Annotated[
         tuple[TolerationForm, ...], allowed("a list of tolerations, each with a key")
     ] = ()
-    """Taints that do not keep the warmup away."""
+    """Taints that the warmup tolerates."""
 
     def list_faults(self) -> Iterator[str]:
         """Say what is wrong with the fields together."""
