@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from cli.doctor.reading import Unseen
+from cli.doctor.response import Unavailable
 
 Verdict = Literal["failed", "warning", "unknown", "ok"]
 """``unknown`` is what could not be looked at, and never counts as ok."""
@@ -48,7 +48,7 @@ class Check:
         }
 
 
-def unknown(topic: Topic, name: str, subject: str, unseen: Unseen) -> Check:
+def unknown(topic: Topic, name: str, subject: str, unseen: Unavailable) -> Check:
     """Return the check of what could not be looked at."""
     missing = f"; the right {unseen.permission} is missing" if unseen.permission else ""
     return Check(
@@ -72,6 +72,6 @@ def command(*words: str) -> str:
     return shlex.join(words)
 
 
-def tally(checks: Iterable[Check]) -> Counter[Verdict]:
+def count_verdicts(checks: Iterable[Check]) -> Counter[Verdict]:
     """Return how many checks have which verdict."""
     return Counter(each.verdict for each in checks)

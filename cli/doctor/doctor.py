@@ -14,20 +14,20 @@ import yaml
 from cli.connect.clusters import parse_cluster
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.connect.fact_reader import FactReader
-from cli.doctor.check import Check, tally, unknown
-from cli.doctor.checks.of_clusters import (
+from cli.doctor.check import Check, count_verdicts, unknown
+from cli.doctor.check_list import print_checks
+from cli.doctor.checks.cluster_checks import (
     FoundCluster,
     examine_description,
     examine_inside,
     find_clusters,
 )
-from cli.doctor.checks.of_images import ImageExamination
-from cli.doctor.checks.of_projects import examine_projects
-from cli.doctor.checks.seeing import Cluster, see
-from cli.doctor.doctor_report import print_checks
-from cli.doctor.image_configs import ImageConfigs
-from cli.doctor.inspection import Inspector
-from cli.doctor.reading import Unseen
+from cli.doctor.checks.image_checks import ImageChecks
+from cli.doctor.checks.project_checks import examine_projects
+from cli.doctor.cluster_reads import Cluster, try_call
+from cli.doctor.google_reader import GoogleReader
+from cli.doctor.image_config import ImageConfigs
+from cli.doctor.response import Unavailable
 from cli.exits import ExitCode, fail
 from cli.terminal import is_watched, make_side_console
 from shared.clients.container_api import ClusterDirectory
@@ -77,12 +77,12 @@ def doctor(
     named = [parse_cluster(each) for each in clusters or []]
     settings = read_settings(context.obj, project)
     with _watching() as say:
-        checks = list(_Examination(context.obj, settings, say).run(named, image))
+        checks = list(_Run(context.obj, settings, say).run(named, image))
     if as_json:
         typer.echo(json.dumps(_as_json(checks), indent=2))
     else:
         print_checks(checks)
-    counted = tally(checks)
+    counted = count_verdicts(checks)
     if counted["failed"]:
         raise typer.Exit(ExitCode.DIFFERENT)
     if all(each.verdict == "unknown" or each.name in _UNASKED for each in checks):
@@ -92,7 +92,7 @@ def doctor(
 doctor.__doc__ = f"{cleandoc(doctor.__doc__ or '')}\n\n{_EXIT_CODES}"
 
 
-class _Examination:
+class _Run:
     """Wires the clients to the checks, each connection made once."""
 
     def __init__(
@@ -102,9 +102,9 @@ class _Examination:
         self._say = say
         self._now = datetime.now(UTC)
         self._endpoints = Endpoints.from_environ(environ)
-        self._inspector = Inspector(self._endpoints)
+        self._inspector = GoogleReader(self._endpoints)
         self._directory = ClusterDirectory(self._endpoints, namespace=settings.namespace)
-        self._connected: dict[ClusterName, Cluster | Unseen] = {}
+        self._connected: dict[ClusterName, Cluster | Unavailable] = {}
 
     def run(self, named: list[ClusterName], image: str | None) -> Iterator[Check]:
         """Yield the checks, in the order in which they are made."""
@@ -129,13 +129,13 @@ class _Examination:
 
     def _look_inside(self, found: FoundCluster, manifests: list[Any]) -> Iterator[Check]:
         cluster = self._connect(found.name)
-        if isinstance(cluster, Unseen):
+        if isinstance(cluster, Unavailable):
             yield unknown("access", "cluster-api", f"cluster {found.name}", cluster)
             return
         yield from examine_inside(self._settings, found, cluster, manifests)
 
-    def _examine_image(self) -> ImageExamination:
-        return ImageExamination(
+    def _examine_image(self) -> ImageChecks:
+        return ImageChecks(
             self._settings,
             registry=ImageConfigs(emulator_host=self._endpoints.artifact_registry),
             facts=FactReader(
@@ -145,9 +145,9 @@ class _Examination:
             now=self._now,
         )
 
-    def _connect(self, name: ClusterName) -> Cluster | Unseen:
+    def _connect(self, name: ClusterName) -> Cluster | Unavailable:
         if name not in self._connected:
-            self._connected[name] = see(
+            self._connected[name] = try_call(
                 f"the API server of {name}", lambda: self._directory.connect(name)
             )
         return self._connected[name]
@@ -155,7 +155,7 @@ class _Examination:
 
 def _no_cluster(image: str) -> Iterator[Check]:
     reason = "where it is pulled from depends on the cluster: name one with --cluster"
-    yield unknown("image", "manifest", image, Unseen("the image", reason))
+    yield unknown("image", "manifest", image, Unavailable("the image", reason))
 
 
 def _check_reference(image: str) -> None:
@@ -175,7 +175,7 @@ def _read_manifests() -> list[Any]:
 
 
 def _as_json(checks: list[Check]) -> dict[str, Any]:
-    return {"summary": dict(tally(checks)), "checks": [each.as_json() for each in checks]}
+    return {"summary": dict(count_verdicts(checks)), "checks": [each.as_json() for each in checks]}
 
 
 @contextmanager

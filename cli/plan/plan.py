@@ -22,9 +22,9 @@ from cli.connect.credentials import has_credentials
 from cli.exits import EXIT_CODES, ExitCode, fail
 from cli.input.log_export import STANDARD_INPUT
 from cli.input.saved_events import NoFacts
-from cli.plan.plan_report import Plan, print_plan
-from cli.plan.plan_sources import Material, gather_cluster, gather_exports, gather_manifests
-from cli.plan.planning import PlannedImage, Planning, Wish
+from cli.plan.image_plan import PlannedImage, Planner, PlanRequest
+from cli.plan.plan_input import PlanInput, gather_cluster, gather_exports, gather_manifests
+from cli.plan.plan_output import Plan, print_plan
 from cli.terminal import is_watched, make_side_console
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.endpoint import Endpoints
@@ -129,14 +129,14 @@ def _find_location(settings: Settings, reached: Reached | None, cluster: str | N
 
 
 def _plan(
-    material: Material, scene: _Scene, environ: Mapping[str, str], *, offline: str | None
+    material: PlanInput, scene: _Scene, environ: Mapping[str, str], *, offline: str | None
 ) -> Plan:
     endpoints = Endpoints.from_environ(environ)
     if offline is None and endpoints.artifact_registry is None and not has_credentials():
         offline = _NO_CREDENTIALS
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
     settings = scene.settings.without_changes()
-    planning = Planning(
+    planning = Planner(
         settings,
         mirrors=Mirrors(
             settings,
@@ -151,7 +151,7 @@ def _plan(
             write=NoFacts().write,
         ),
     )
-    images = list(_plan_images(material.wishes, planning, scene))
+    images = list(_plan_images(material.requests, planning, scene))
     locations = dict.fromkeys(_locate(each.cluster, scene) for each in images if each.is_warmed)
     problems = [planning.check_helper(each) for each in locations]
     notes = (*material.notes, *(each for each in problems if each is not None))
@@ -159,11 +159,13 @@ def _plan(
 
 
 def _plan_images(
-    wishes: Iterable[Wish], planning: Planning, scene: _Scene
+    requests: Iterable[PlanRequest], planning: Planner, scene: _Scene
 ) -> Iterable[PlannedImage]:
-    groups: dict[tuple[str, str | None], list[Wish]] = {}
-    for wish in wishes:
-        groups.setdefault((wish.request.image, wish.request.cluster), []).append(wish)
+    groups: dict[tuple[str, str | None], list[PlanRequest]] = {}
+    for requested in requests:
+        groups.setdefault((requested.request.image, requested.request.cluster), []).append(
+            requested
+        )
     reached = scene.reached
     for (_, name), group in track(
         groups.items(),

@@ -15,11 +15,11 @@ from cli.connect.clusters import ContextOption
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, say
 from cli.input.duration import show_ago, show_since
-from cli.status.following import STYLES, make_mirrors, make_watching
-from cli.status.places import ClustersOption, Places, reach_places
-from cli.status.standing import Meant, Problem, find_meant
-from cli.status.standings import STATES, UNDER_WAY, Sighting, Standing, combine
+from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
+from cli.status.poll import STYLES, make_mirrors, make_warmup_reader
 from cli.status.wait import parse_images
+from cli.status.warmup_reader import Problem, ResolvedImage, resolve_images
+from cli.status.warmup_state import STATES, UNDER_WAY, Observation, WarmupState, combine
 from cli.terminal import count, harmless, is_watched, make_console, make_side_console, show_bytes
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
 from shared.domain.written_image import WrittenImage
@@ -49,25 +49,25 @@ def status(  # noqa: PLR0913  # each is an option of the command
     """
     settings = read_settings(context.obj, project)
     written = parse_images([image])[0] if image is not None else None
-    places = reach_places(context.obj, settings, clusters, kube_context, allow_unreached=True)
+    places = reach_groups(context.obj, settings, clusters, kube_context, allow_unreached=True)
     now = datetime.now(UTC)
-    watching = make_watching(context.obj, settings)
+    watching = make_warmup_reader(context.obj, settings)
     with make_side_console().status("Looking") if is_watched() else _Nothing():
         seen = watching.look(places.clusters, now)
-    standings = combine(seen.sightings, now, watching.period)
-    meant: list[Meant] = []
+    states = combine(seen.observations, now, watching.period)
+    resolved: list[ResolvedImage] = []
     if written is not None:
-        meant = _find_meant(context.obj, settings, written, places)
-        standings = [each for each in standings if _is_of(each, written, meant)]
+        resolved = _resolve_images(context.obj, settings, written, places)
+        states = [each for each in states if _is_of(each, written, resolved)]
     unread = {each.cluster for each in seen.problems if each.cluster}
     for problem in _distinct(seen.problems):
         say(f"note: {harmless(problem)}")
     if as_json:
-        typer.echo(json.dumps(_as_json(standings, seen.problems, places, meant), indent=2))
+        typer.echo(json.dumps(_as_json(states, seen.problems, places, resolved), indent=2))
     elif written is not None:
-        _print_detail(written, standings, meant, now)
+        _print_detail(written, states, resolved, now)
     else:
-        _print_tables(standings, places, unread, now)
+        _print_tables(states, places, unread, now)
     if unread or places.unreached:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
@@ -83,27 +83,27 @@ class _Nothing:
     def __exit__(self, *exc: object) -> None: ...
 
 
-def _find_meant(
-    environ: Mapping[str, str], settings: Settings, image: WrittenImage, places: Places
-) -> list[Meant]:
+def _resolve_images(
+    environ: Mapping[str, str], settings: Settings, image: WrittenImage, places: ClusterGroups
+) -> list[ResolvedImage]:
     """Tell which version of an image is meant now, where that can be asked."""
     mirrors = make_mirrors(environ, settings)
     found = []
     for cluster in places.clusters:
         try:
-            found.append(find_meant(mirrors, image, cluster.name))
+            found.append(resolve_images(mirrors, image, cluster.name))
         except ConfigurationError as exc:
-            found.append(Meant(written=image, cluster=cluster.name, problem=str(exc)))
+            found.append(ResolvedImage(written=image, cluster=cluster.name, problem=str(exc)))
     return found
 
 
-def _is_of(standing: Standing, image: WrittenImage, meant: Sequence[Meant]) -> bool:
+def _is_of(warmup: WarmupState, image: WrittenImage, resolved: Sequence[ResolvedImage]) -> bool:
     """Whether it is about an image, in whatever version."""
-    for each in meant:
-        if str(each.cluster) == standing.cluster and standing.mirror and each.mirror:
-            return standing.mirror == each.mirror
+    for each in resolved:
+        if str(each.cluster) == warmup.cluster and warmup.mirror and each.mirror:
+            return warmup.mirror == each.mirror
     try:
-        return parse_reference(standing.image).name == image.reference.name
+        return parse_reference(warmup.image).name == image.reference.name
     except InvalidReferenceError:
         return False
 
@@ -113,30 +113,30 @@ def _distinct(problems: Sequence[Problem]) -> list[str]:
 
 
 def _as_json(
-    standings: Sequence[Standing],
+    states: Sequence[WarmupState],
     problems: Sequence[Problem],
-    places: Places,
-    meant: Sequence[Meant],
+    places: ClusterGroups,
+    resolved: Sequence[ResolvedImage],
 ) -> dict[str, object]:
     body: dict[str, object] = {
-        "standings": [each.as_json() for each in standings],
+        "standings": [each.as_json() for each in states],
         "unreached": list(places.unreached),
         "problems": _distinct(problems),
     }
-    if meant:
+    if resolved:
         body["meant"] = [
             {"cluster": str(each.cluster), "digest": each.digest, "problem": each.problem}
-            for each in meant
+            for each in resolved
         ]
     return body
 
 
 def _print_tables(
-    standings: Sequence[Standing], places: Places, unread: Collection[str], now: datetime
+    states: Sequence[WarmupState], places: ClusterGroups, unread: Collection[str], now: datetime
 ) -> None:
     console = make_console()
     for number, cluster in enumerate(places.clusters):
-        own = [each for each in standings if each.cluster == str(cluster.name)]
+        own = [each for each in states if each.cluster == str(cluster.name)]
         if number:
             console.print()
         console.print(Text(harmless(str(cluster.name)), "bold"), soft_wrap=True)
@@ -150,11 +150,11 @@ def _print_tables(
         console.print(Text(f"{count(len(own), 'row')}: {told}", "dim"))
 
 
-def _make_table(standings: Sequence[Standing], now: datetime) -> Table:
+def _make_table(states: Sequence[WarmupState], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("IMAGE", "DIGEST", "TARGET", "STATE", "SINCE", "NEXT DUE", "LAST OUTCOME"):
         table.add_column(name, overflow="fold", no_wrap=name not in {"IMAGE", "LAST OUTCOME"})
-    for each in sorted(standings, key=lambda each: (STATES.index(each.state), each.image)):
+    for each in sorted(states, key=lambda each: (STATES.index(each.state), each.image)):
         table.add_row(
             harmless(each.image),
             harmless((each.digest or "-")[:_DIGEST_COLUMNS]),
@@ -167,78 +167,81 @@ def _make_table(standings: Sequence[Standing], now: datetime) -> Table:
     return table
 
 
-def _show_due(standing: Standing, now: datetime) -> str:
-    if standing.under_way is not None and standing.state not in UNDER_WAY:
-        return standing.under_way.progress
-    if standing.due is None:
+def _show_due(warmup: WarmupState, now: datetime) -> str:
+    if warmup.under_way is not None and warmup.state not in UNDER_WAY:
+        return warmup.under_way.progress
+    if warmup.due is None:
         return "-"
-    return "now" if standing.due <= now else show_ago(standing.due, now)
+    return "now" if warmup.due <= now else show_ago(warmup.due, now)
 
 
-def _show_last(standing: Standing, now: datetime) -> str:
-    last = standing.last
+def _show_last(warmup: WarmupState, now: datetime) -> str:
+    last = warmup.last
     if last is None:
         return "-"
     text = last.outcome or "failed, why is not known"
     if last.progress == "bad" and last.reason:
         text += f": {last.reason}"
     return harmless(
-        text
-        if standing.state in {"warm", "failed", "due"}
-        else f"{text}, {show_since(last.at, now)}"
+        text if warmup.state in {"warm", "failed", "due"} else f"{text}, {show_since(last.at, now)}"
     )
 
 
 def _print_detail(
-    image: WrittenImage, standings: Sequence[Standing], meant: Sequence[Meant], now: datetime
+    image: WrittenImage,
+    states: Sequence[WarmupState],
+    resolved: Sequence[ResolvedImage],
+    now: datetime,
 ) -> None:
     console = make_console()
     console.print(Text(harmless(image.text), "bold"), soft_wrap=True)
-    for each in meant:
+    for each in resolved:
         console.print()
         console.print(Text(harmless(str(each.cluster)), "bold"), soft_wrap=True)
         said = each.digest or f"not known: {each.problem}"
         console.print(Text(f"  means now   {harmless(said)}"), soft_wrap=True)
         if each.hint and each.digest is None:
             console.print(Text(f"              {harmless(each.hint)}"), soft_wrap=True)
-        own = [standing for standing in standings if standing.cluster == str(each.cluster)]
+        own = [warmup for warmup in states if warmup.cluster == str(each.cluster)]
         if not own:
             console.print("  nothing was warmed here")
-        for standing in own:
-            _print_standing(console, standing, each, now)
+        for warmup in own:
+            _print_state(console, warmup, each, now)
 
 
-def _print_standing(console: Console, standing: Standing, meant: Meant, now: datetime) -> None:
+def _print_state(
+    console: Console, warmup: WarmupState, resolved: ResolvedImage, now: datetime
+) -> None:
     text = Text.assemble(
-        "  ", (standing.state, STYLES[standing.state]), f", {show_since(standing.since, now)}"
+        "  ", (warmup.state, STYLES[warmup.state]), f", {show_since(warmup.since, now)}"
     )
-    text.append(f" on {harmless(standing.target or 'any target')}")
+    text.append(f" on {harmless(warmup.target or 'any target')}")
     console.print(text, soft_wrap=True)
-    digest = standing.digest or "none: it came to no digest"
-    if meant.digest and standing.digest and meant.digest != standing.digest:
+    digest = warmup.digest or "none: it came to no digest"
+    if resolved.digest and warmup.digest and resolved.digest != warmup.digest:
         digest += " (another version than is meant now)"
-    rows = [("pulled as", standing.mirror or "-"), ("digest", digest)]
-    rows.append(("next due", _show_due(standing, now)))
-    rows += [row for each in standing.sightings for row in _tell(each, now)]
+    rows = [("pulled as", warmup.mirror or "-"), ("digest", digest)]
+    rows.append(("next due", _show_due(warmup, now)))
+    rows += [row for each in warmup.observations for row in _tell(each, now)]
     for name, value in rows:
         console.print(Text(f"    {name:<10}{harmless(value)}"), soft_wrap=True)
 
 
-def _tell(sighting: Sighting, now: datetime) -> list[tuple[str, str]]:
+def _tell(observation: Observation, now: datetime) -> list[tuple[str, str]]:
     """Tell of one warmup, with the evidence of its fact."""
-    what = sighting.outcome or sighting.progress
-    job = f" by Job {sighting.job}" if sighting.job else ""
-    rows = [("warmup", f"{what}{job}, {show_since(sighting.at, now)}")]
-    fact = sighting.fact or {}
+    what = observation.outcome or observation.progress
+    job = f" by Job {observation.job}" if observation.job else ""
+    rows = [("warmup", f"{what}{job}, {show_since(observation.at, now)}")]
+    fact = observation.fact or {}
     seconds, size = fact.get("pull_seconds"), fact.get("image_bytes")
     if seconds is not None:
         streamed = f", {fact['streamed']}" if fact.get("streamed") else ""
         rows.append(
             ("pull", f"{seconds:.1f} s, {show_bytes(size)}{streamed}, on {fact.get('node')}")
         )
-    for name, value in (("reason", sighting.reason), ("hint", sighting.hint)):
+    for name, value in (("reason", observation.reason), ("hint", observation.hint)):
         if value:
             rows.append((name, value))
-    if sighting.not_before is not None:
-        rows.append(("not before", show_ago(sighting.not_before, now)))
+    if observation.not_before is not None:
+        rows.append(("not before", show_ago(observation.not_before, now)))
     return rows

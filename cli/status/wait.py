@@ -16,19 +16,19 @@ from cli.connect.clusters import ContextOption
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.input.duration import parse_duration
-from cli.status.awaiting import Answer, Earlier
-from cli.status.following import (
-    Looker,
-    Watched,
+from cli.status.cluster_groups import ClustersOption, reach_groups
+from cli.status.poll import (
+    Poller,
+    WaitRequest,
     describe,
     exit_code,
     follow,
     is_decided,
     make_mirrors,
-    make_watching,
+    make_warmup_reader,
     name_aliases,
 )
-from cli.status.places import ClustersOption, reach_places
+from cli.status.wait_condition import Baseline, WaitResult
 from cli.terminal import make_console
 from shared.domain.image_reference import InvalidReferenceError
 from shared.domain.written_image import WrittenImage
@@ -74,14 +74,14 @@ def wait(  # noqa: PLR0913  # each is an option of the command
     written, patience = parse_images(images), parse_timeout(timeout)
     if settings.dry_run:
         say("note: dry_run is on in prestream.yaml, so nothing is being warmed")
-    places = reach_places(context.obj, settings, clusters, kube_context)
-    looker = Looker(
-        Watched(written, places, tuple(targets or ())),
-        make_watching(context.obj, settings),
+    places = reach_groups(context.obj, settings, clusters, kube_context)
+    looker = Poller(
+        WaitRequest(written, places, tuple(targets or ())),
+        make_warmup_reader(context.obj, settings),
         make_mirrors(context.obj, settings),
         aliases=name_aliases(settings),
     )
-    answers = follow(lambda: looker.answer(Earlier()), timeout=patience, is_settled=is_decided)
+    answers = follow(lambda: looker.answer(Baseline()), timeout=patience, is_settled=is_decided)
     print_answers(answers, as_json=as_json)
     raise typer.Exit(exit_code(answers))
 
@@ -115,7 +115,7 @@ def parse_timeout(text: str) -> timedelta:
         fail(ExitCode.MISUSED, f"--timeout: {exc}")
 
 
-def print_answers(answers: Sequence[Answer], *, as_json: bool) -> None:
+def print_answers(answers: Sequence[WaitResult], *, as_json: bool) -> None:
     """Print how each image stands in each place."""
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in answers], indent=2))

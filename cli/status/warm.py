@@ -16,18 +16,17 @@ from rich.text import Text
 from cli.connect.clusters import ContextOption, parse_cluster
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, fail, say
-from cli.status.awaiting import Answer, Earlier
-from cli.status.following import (
-    Looker,
-    Watched,
+from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
+from cli.status.poll import (
+    Poller,
+    WaitRequest,
     exit_code,
     follow,
     is_all_settled,
     make_mirrors,
-    make_watching,
+    make_warmup_reader,
     name_aliases,
 )
-from cli.status.places import ClustersOption, Places, reach_places
 from cli.status.wait import (
     ImagesArgument,
     TargetsOption,
@@ -36,6 +35,7 @@ from cli.status.wait import (
     parse_timeout,
     print_answers,
 )
+from cli.status.wait_condition import Baseline, WaitResult
 from cli.terminal import harmless, make_console
 from shared.clients.endpoint import Endpoints
 from shared.clients.publisher import ReferencePublisher
@@ -94,7 +94,7 @@ def warm(  # noqa: PLR0913  # each is an option of the command
         say("note: dry_run is on in prestream.yaml, so the functions will change nothing")
     places = None
     if waits or kube_context or (targets and settings.targets == "auto"):
-        places = reach_places(context.obj, settings, clusters, kube_context)
+        places = reach_groups(context.obj, settings, clusters, kube_context)
     where = _find_where(settings, places, clusters, kube_context, targets or [])
     requests = [
         ReferenceRequest(
@@ -111,13 +111,13 @@ def warm(  # noqa: PLR0913  # each is an option of the command
     if places is None or not waits:
         _finish(_publish(requests, settings, context.obj), as_json=as_json)
         return
-    looker = Looker(
-        Watched(written, places, tuple(targets or ())),
-        make_watching(context.obj, settings),
+    looker = Poller(
+        WaitRequest(written, places, tuple(targets or ())),
+        make_warmup_reader(context.obj, settings),
         make_mirrors(context.obj, settings),
         aliases=name_aliases(settings),
     )
-    earlier = Earlier.of(looker.look()[0], force=force)
+    earlier = Baseline.of(looker.look()[0], force=force)
     published = _publish(requests, settings, context.obj)
     if not as_json:
         _print(published)
@@ -130,7 +130,7 @@ warm.__doc__ = f"{cleandoc(warm.__doc__ or '')}\n\n{EXIT_CODES}"
 
 def _find_where(
     settings: Settings,
-    places: Places | None,
+    places: ClusterGroups | None,
     clusters: Sequence[str] | None,
     kube_context: str | None,
     targets: Sequence[str],
@@ -157,7 +157,7 @@ def _find_where(
 
 
 def _find_on_nodes(
-    places: Places, targets: Sequence[str]
+    places: ClusterGroups, targets: Sequence[str]
 ) -> list[tuple[str | None, Placement | None]]:
     """Return for each target one cluster of each group whose nodes have it."""
     found: list[tuple[str | None, Placement | None]] = []
@@ -215,7 +215,7 @@ def _print(published: Sequence[_Published]) -> None:
 
 
 def _finish(
-    published: Sequence[_Published], answers: Sequence[Answer] | None = None, *, as_json: bool
+    published: Sequence[_Published], answers: Sequence[WaitResult] | None = None, *, as_json: bool
 ) -> None:
     """
     Print what was published, unless it was, and what came of it.

@@ -16,9 +16,9 @@ import yaml
 from cloudevents.http import CloudEvent
 
 from cli.connect.fact_reader import FactReader
-from cli.doctor.image_configs import ImageConfigs
-from cli.doctor.inspection import Inspector
-from cli.doctor.reading import Look, Unseen
+from cli.doctor.google_reader import GoogleReader
+from cli.doctor.image_config import ImageConfigs
+from cli.doctor.response import GoogleRequest, Unavailable
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.container_api import AccessTokens, ClusterDirectory
 from shared.clients.deadline import DELIVERY_S, LONGEST_CALL_S, SWEEP_S, limited_to
@@ -50,7 +50,7 @@ CLIENTS: tuple[type, ...] = (
     FactLog,
     FactReader,
     ImageConfigs,
-    Inspector,
+    GoogleReader,
     KubernetesCluster,
     PrewarmingClient,
     RegistryClient,
@@ -73,7 +73,7 @@ FACT = StreamObserved(
     text="",
 ).as_fact()
 REQUEST = Tick(str(NAME))
-LOOK = Look("container", "v1/projects/demo", "demo", "p", "r")
+LOOK = GoogleRequest("container", "v1/projects/demo", "demo", "p", "r")
 
 CALLS: dict[str, Callable[[Any], object]] = {
     "ArtifactRegistry.create_repository": lambda c: c.create_repository(REMOTE),
@@ -145,7 +145,7 @@ def made(silent: str, tmp_path: Path) -> Callable[[str], Any]:
         if name == "ClusterDirectory":
             return ClusterDirectory(Endpoints(gke=silent), namespace="prestream")
         if name == "Inspector":
-            return Inspector(Endpoints(gke=silent))
+            return GoogleReader(Endpoints(gke=silent))
         if name == "TopicPublisher":
             return TopicPublisher("demo", "topic", emulator_host=silent)
         clients: dict[str, Any] = {each.__name__: each for each in CLIENTS}
@@ -192,7 +192,7 @@ def test_a_call_that_nobody_answers_is_given_up(name: str, made: Callable[[str],
     result = ended(lambda: CALLS[name](client))
 
     # Who only looks tells that nothing could be seen.
-    assert isinstance(result, Unseen if name == "Inspector.read" else TransientError)
+    assert isinstance(result, Unavailable if name == "Inspector.read" else TransientError)
 
 
 def test_every_call_of_every_client_is_tried() -> None:

@@ -10,16 +10,17 @@ import flask
 import pytest
 import yaml
 
-from cli.doctor.checks import apis, looks
-from cli.doctor.checks.messaging import DEAD_LETTERS, SUBSCRIPTIONS
-from cli.doctor.checks.of_clusters import (
+from cli.doctor import google_requests
+from cli.doctor.checks import enabled_apis as apis
+from cli.doctor.checks.cluster_checks import (
     FoundCluster,
     examine_description,
     find_clusters,
 )
-from cli.doctor.checks.of_projects import examine_projects
-from cli.doctor.inspection import Inspector
-from cli.doctor.reading import Absent, Service, Unseen
+from cli.doctor.checks.message_flow import DEAD_LETTERS, SUBSCRIPTIONS
+from cli.doctor.checks.project_checks import examine_projects
+from cli.doctor.google_reader import GoogleReader
+from cli.doctor.response import NotFound, Service, Unavailable
 from sandbox.http_server import ApiError, HttpServer, answer_api_errors
 from shared.clients.endpoint import Endpoints
 from shared.domain.cluster import ClusterName
@@ -58,9 +59,9 @@ class Google:
         app.add_url_rule("/<path:path>", view_func=self._answer, methods=["GET", "POST"])
         self.server = HttpServer(app)
 
-    def inspector(self) -> Inspector:
+    def inspector(self) -> GoogleReader:
         address = f"http://{self.server.address}"
-        return Inspector(Endpoints(), bases=dict.fromkeys(SERVICES, address))
+        return GoogleReader(Endpoints(), bases=dict.fromkeys(SERVICES, address))
 
     def _answer(self, path: str) -> Any:
         self.asked.append(f"{flask.request.method} {path}")
@@ -85,7 +86,7 @@ def settings(text: str = "") -> Settings:
     return make_settings(Document(yaml.safe_load(text) or {}), environ, name="prestream.yaml")
 
 
-LOOK = looks.sink("demo", "prestream-audit")
+LOOK = google_requests.sink("demo", "prestream-audit")
 
 
 def test_an_answer_is_read_once(google: Google) -> None:
@@ -100,7 +101,7 @@ def test_an_answer_is_read_once(google: Google) -> None:
 def test_what_is_not_there_is_absent(google: Google) -> None:
     google.answers[LOOK.path] = ApiError(404, "Sink prestream-audit does not exist")
 
-    assert isinstance(google.inspector().read(LOOK), Absent)
+    assert isinstance(google.inspector().read(LOOK), NotFound)
 
 
 def test_what_may_not_be_seen_names_the_right_and_the_command_that_gives_it(
@@ -108,7 +109,7 @@ def test_what_may_not_be_seen_names_the_right_and_the_command_that_gives_it(
 ) -> None:
     reading = google.inspector().read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.permission == "logging.sinks.get"
     assert reading.reason.startswith("403 Permission denied")
     assert reading.mend == (
@@ -128,7 +129,7 @@ def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
 
     reading = google.inspector().read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.permission is None
     assert reading.mend == "gcloud services enable logging.googleapis.com --project=1234"
 
@@ -138,7 +139,7 @@ def test_whoever_is_not_logged_in_is_told_how(google: Google) -> None:
 
     reading = google.inspector().read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.mend == "gcloud auth application-default login"
 
 
@@ -147,9 +148,9 @@ def test_without_credentials_nothing_is_asked(
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
 
-    reading = Inspector(Endpoints()).read(LOOK)
+    reading = GoogleReader(Endpoints()).read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.reason.startswith("there are no credentials: ")
     assert reading.mend == "gcloud auth application-default login"
 
@@ -168,7 +169,7 @@ def test_whatever_else_is_answered_is_not_seen(google: Google, answer: Any) -> N
 
     reading = google.inspector().read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.permission is None
 
 
@@ -178,16 +179,16 @@ def test_a_service_that_does_not_answer_is_not_seen(google: Google) -> None:
 
     reading = inspector.read(LOOK)
 
-    assert isinstance(reading, Unseen)
+    assert isinstance(reading, Unavailable)
     assert reading.reason.startswith("no answer: ")
 
 
 def test_what_is_meant_for_a_local_cloud_is_never_asked_of_google() -> None:
-    inspector = Inspector(Endpoints(pubsub="127.0.0.1:9"))
+    inspector = GoogleReader(Endpoints(pubsub="127.0.0.1:9"))
 
     reading = inspector.read(LOOK)
 
-    assert reading == Unseen(str(LOOK), "no local service stands in for it")
+    assert reading == Unavailable(str(LOOK), "no local service stands in for it")
 
 
 CLUSTER: dict[str, Any] = {
@@ -295,7 +296,7 @@ def examine(google: Google) -> dict[str, set[str]]:
     inspector, chosen = google.inspector(), settings(CONFIG)
     found, problems = find_clusters(chosen, inspector, [])
     checks = [*problems, *examine_projects(chosen, inspector, [NAME], NOW)]
-    for each in found or [FoundCluster(NAME, Unseen("x", "y"))]:
+    for each in found or [FoundCluster(NAME, Unavailable("x", "y"))]:
         checks += examine_description(chosen, inspector, each, ["demo"])
     verdicts: dict[str, set[str]] = {}
     for check in checks:

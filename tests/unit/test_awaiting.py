@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from cli.status.awaiting import Answer, Earlier, Gate, Wish
-from cli.status.standing import Meant, Problem, Seen
-from cli.status.standings import Progress, Sighting
+from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
+from cli.status.warmup_reader import Observations, Problem, ResolvedImage
+from cli.status.warmup_state import Observation, Progress
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import Digest
 from shared.domain.written_image import WrittenImage
@@ -21,7 +21,7 @@ IMAGE = "anyscale/ray-ml:2.7.0"
 TWIN = ClusterName("demo", "us-central1", "twin")
 
 
-def saw(progress: Progress, **changes: Any) -> Sighting:
+def saw(progress: Progress, **changes: Any) -> Observation:
     fields: dict[str, Any] = {
         "image": IMAGE,
         "mirror": NAME,
@@ -33,23 +33,25 @@ def saw(progress: Progress, **changes: Any) -> Sighting:
         "hint": "The hint." if progress == "bad" else None,
     }
     merged = fields | changes
-    return Sighting(progress=progress, **{"key": f"key of {progress} {merged['target']}"} | merged)
+    return Observation(
+        progress=progress, **{"key": f"key of {progress} {merged['target']}"} | merged
+    )
 
 
 def judge(
-    *sightings: Sighting,
+    *observations: Observation,
     targets: Iterable[str] = (),
     clusters: Iterable[ClusterName] = (GPU_CLUSTER,),
     digest: str | None = DIGEST,
     problems: tuple[Problem, ...] = (),
     **gate: Any,
-) -> Answer:
+) -> WaitResult:
     names = tuple(clusters)
-    wish = Wish(
+    wish = WaitTarget(
         image=IMAGE, place="us-central1", clusters=tuple(map(str, names)), targets=tuple(targets)
     )
-    meant = [
-        Meant(
+    resolved = [
+        ResolvedImage(
             written=WrittenImage.parse(IMAGE),
             cluster=name,
             mirror=NAME,
@@ -57,7 +59,9 @@ def judge(
         )
         for name in names
     ]
-    return Gate(PERIOD, **gate).judge(wish, meant, Seen(sightings, problems), NOW)
+    return WaitCondition(PERIOD, **gate).judge(
+        wish, resolved, Observations(observations, problems), NOW
+    )
 
 
 def test_an_image_that_was_pulled_is_warm() -> None:
@@ -158,7 +162,7 @@ def test_a_cluster_that_cannot_be_read_may_still_turn_out_well() -> None:
 
 def test_an_earlier_failure_answers_for_nothing_that_is_asked_now() -> None:
     before = saw("bad")
-    earlier = Earlier.of(Seen((before,)), force=False)
+    earlier = Baseline.of(Observations((before,)), force=False)
 
     assert judge(before, earlier=earlier).verdict == "pending"
     assert judge(before, saw("bad", key="new"), earlier=earlier).verdict == "failed"
@@ -167,8 +171,8 @@ def test_an_earlier_failure_answers_for_nothing_that_is_asked_now() -> None:
 def test_what_was_warm_before_answers_unless_a_new_pull_is_insisted_on() -> None:
     before = saw("good")
 
-    kept = Earlier.of(Seen((before,)), force=False)
-    insisted = Earlier.of(Seen((before,)), force=True)
+    kept = Baseline.of(Observations((before,)), force=False)
+    insisted = Baseline.of(Observations((before,)), force=True)
 
     assert judge(before, earlier=kept).verdict == "warm"
     assert judge(before, earlier=insisted).verdict == "pending"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cloudevents.http import CloudEvent
 
-from cli.status.standings import read_job
+from cli.status.warmup_state import read_job
 from shared.domain.kubelet_messages import parse_pulled
 from shared.domain.placement import InvalidPlacementError, Placement
 from shared.domain.pod_scheduling import Scheduling
@@ -198,6 +198,6 @@ def test_a_warmup_whose_not_before_somebody_broke_is_shown_without_it() -> None:
     job = end(place_warmup(FakeCluster()), "DeadlineExceeded")
     job["metadata"]["annotations"][NOT_BEFORE_ANNOTATION] = "tomorrow"
 
-    sighting = read_job(job, None, cluster="c", period=timedelta(hours=48))
+    observation = read_job(job, None, cluster="c", period=timedelta(hours=48))
 
-    assert sighting.not_before is None
+    assert observation.not_before is None

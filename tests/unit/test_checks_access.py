@@ -6,14 +6,14 @@ from typing import Any
 import yaml
 
 from cli.doctor.check import Check
-from cli.doctor.checks.access import (
+from cli.doctor.checks.access_review import (
     OWN,
     Access,
     check_accesses,
     check_manifests,
     needed_accesses,
 )
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 
 BASE = Path(__file__).parents[2] / "infra" / "kubernetes" / "base"
@@ -31,7 +31,7 @@ def manifests() -> list[Any]:
     ]
 
 
-def check(answers: dict[Access, bool | Unseen]) -> Check:
+def check(answers: dict[Access, bool | Unavailable]) -> Check:
     (found,) = check_accesses(NAME, answers)
     return found
 
@@ -65,7 +65,7 @@ def test_a_function_that_may_not_fails_with_what_it_lacks() -> None:
 
 
 def test_what_may_not_be_asked_is_unknown() -> None:
-    found = check({GET: True, PATCH: Unseen("x", "403 cannot create subjectaccessreviews")})
+    found = check({GET: True, PATCH: Unavailable("x", "403 cannot create subjectaccessreviews")})
 
     assert (found.verdict, "subjectaccessreviews" in found.finding) == ("unknown", True)
 
@@ -81,10 +81,10 @@ def test_ones_own_rights_are_told() -> None:
 
 
 def test_what_warmups_need_must_be_there() -> None:
-    there: dict[tuple[str, str], Reading] = {
+    there: dict[tuple[str, str], Response] = {
         ("Namespace", "prestream"): {"kind": "Namespace"},
-        ("PriorityClass", "a"): Absent("x"),
-        ("PriorityClass", "b"): Unseen("x", "403"),
+        ("PriorityClass", "a"): NotFound("x"),
+        ("PriorityClass", "b"): Unavailable("x", "403"),
     }
 
     assert [each.verdict for each in check_manifests(NAME, there)] == ["ok", "failed", "unknown"]

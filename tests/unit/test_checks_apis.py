@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check
-from cli.doctor.checks import looks
-from cli.doctor.checks.apis import OF_IMAGES, STREAMING, check_apis
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.checks.enabled_apis import OF_IMAGES, STREAMING, check_apis
+from cli.doctor.response import NotFound, Response, Unavailable
 
-LOOK = looks.apis("demo", OF_IMAGES)
+LOOK = google_requests.apis("demo", OF_IMAGES)
 
 
 def states(**named: str) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def states(**named: str) -> dict[str, Any]:
     }
 
 
-def check(reading: Reading) -> dict[str, Check]:
+def check(reading: Response) -> dict[str, Check]:
     return {each.subject: each for each in check_apis(LOOK, OF_IMAGES, reading)}
 
 
@@ -44,7 +44,7 @@ def test_an_api_of_which_nothing_is_said_is_unknown() -> None:
 
 
 def test_without_the_right_to_look_nothing_is_ok() -> None:
-    unseen = Unseen(str(LOOK), "403 no", LOOK.permission, "gcloud projects …")
+    unseen = Unavailable(str(LOOK), "403 no", LOOK.permission, "gcloud projects …")
 
     (found,) = check_apis(LOOK, OF_IMAGES, unseen)
 
@@ -54,7 +54,7 @@ def test_without_the_right_to_look_nothing_is_ok() -> None:
 
 
 def test_a_project_that_is_not_there_is_unknown() -> None:
-    (found,) = check_apis(LOOK, OF_IMAGES, Absent(str(LOOK)))
+    (found,) = check_apis(LOOK, OF_IMAGES, NotFound(str(LOOK)))
 
     assert (found.verdict, "no such project" in found.finding) == ("unknown", True)
 

@@ -4,21 +4,21 @@ from typing import Any
 
 import pytest
 
-from cli.doctor.checks import looks
-from cli.doctor.checks.clusters import (
+from cli.doctor import google_requests
+from cli.doctor.checks.cluster_settings import (
     check_default,
     check_logging,
     check_private_access,
     check_public_nodes,
     private_subnetworks,
 )
-from cli.doctor.reading import Unseen
+from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 
 NAME = ClusterName("demo", "us-central1", "gpu")
 ON = {"nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}}
 PROVISIONS = {"autoscaling": {"enableNodeAutoprovisioning": True}}
-LOOK = looks.subnetwork("net", "us-central1", "nodes")
+LOOK = google_requests.subnetwork("net", "us-central1", "nodes")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_private_nodes_need_private_google_access() -> None:
 
 
 def test_a_subnetwork_that_cannot_be_seen_is_unknown() -> None:
-    found = check_private_access(LOOK, Unseen("x", "403", "compute.subnetworks.get"))
+    found = check_private_access(LOOK, Unavailable("x", "403", "compute.subnetworks.get"))
 
     assert (found.verdict, "compute.subnetworks.get" in found.finding) == ("unknown", True)
 
@@ -103,7 +103,7 @@ def test_only_the_subnetworks_of_private_nodes_are_looked_at() -> None:
 
     assert private_subnetworks(NAME, body) == [
         LOOK,
-        looks.subnetwork("net", "us-central1", "nodes-2"),
+        google_requests.subnetwork("net", "us-central1", "nodes-2"),
     ]
 
 
@@ -114,7 +114,9 @@ def test_in_a_private_cluster_every_pool_is_private() -> None:
         "nodePools": [{"name": "a"}],
     }
 
-    assert private_subnetworks(NAME, body) == [looks.subnetwork("demo", "us-central1", "default")]
+    assert private_subnetworks(NAME, body) == [
+        google_requests.subnetwork("demo", "us-central1", "default")
+    ]
 
 
 def test_nodes_that_are_not_private_need_nothing() -> None:

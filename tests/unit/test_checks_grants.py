@@ -4,28 +4,28 @@ from typing import Any
 
 import pytest
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check
-from cli.doctor.checks import looks
-from cli.doctor.checks.grants import (
+from cli.doctor.checks.iam_grants import (
     check_right,
     project_number,
     reads_images,
     reads_secret,
     uses_services,
 )
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.response import NotFound, Response, Unavailable
 
 ACCOUNT = "nodes@demo.iam.gserviceaccount.com"
 MEMBER = f"serviceAccount:{ACCOUNT}"
 READER = "roles/artifactregistry.reader"
-LOOK = looks.project_policy("demo")
+LOOK = google_requests.project_policy("demo")
 
 
 def policy(role: str, *members: str, **more: Any) -> dict[str, Any]:
     return {"version": 1, "bindings": [{"role": role, "members": list(members), **more}]}
 
 
-def check(*readings: Reading, may_inherit: bool = False) -> Check:
+def check(*readings: Response, may_inherit: bool = False) -> Check:
     right = reads_images(ACCOUNT, "demo")
     return check_right(right, [(LOOK, each) for each in readings], may_inherit=may_inherit)
 
@@ -44,11 +44,11 @@ def test_a_grant_is_ok(found: dict[str, Any]) -> None:
 
 def test_one_policy_with_the_grant_is_enough() -> None:
     assert check({}, policy(READER, MEMBER)).verdict == "ok"
-    assert check(Unseen("x", "403"), policy(READER, MEMBER)).verdict == "ok"
+    assert check(Unavailable("x", "403"), policy(READER, MEMBER)).verdict == "ok"
 
 
 def test_a_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
-    found = check(policy("roles/viewer", MEMBER), Absent("no repository"))
+    found = check(policy("roles/viewer", MEMBER), NotFound("no repository"))
 
     assert (found.verdict, found.mend) == (
         "failed",
@@ -75,7 +75,7 @@ def test_a_folder_may_grant_what_is_not_seen() -> None:
 
 
 def test_a_policy_that_cannot_be_seen_is_unknown() -> None:
-    found = check({}, Unseen("x", "403", "resourcemanager.projects.getIamPolicy"))
+    found = check({}, Unavailable("x", "403", "resourcemanager.projects.getIamPolicy"))
 
     assert found.verdict == "unknown"
 
@@ -109,5 +109,5 @@ def test_artifact_registry_needs_the_secret_of_an_upstream() -> None:
 
 def test_the_number_of_a_project_may_be_unknown() -> None:
     assert project_number({"projectNumber": "1234"}) == "1234"
-    readings: list[Reading] = [Absent("p"), Unseen("p", "403"), {}]
-    assert all(isinstance(project_number(each), Unseen) for each in readings)
+    readings: list[Response] = [NotFound("p"), Unavailable("p", "403"), {}]
+    assert all(isinstance(project_number(each), Unavailable) for each in readings)

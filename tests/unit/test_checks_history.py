@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from cli.doctor.check import Check
-from cli.doctor.checks.histories import check_history, filter_of
-from cli.doctor.reading import Unseen
+from cli.doctor.checks.fact_history import check_history, filter_of
+from cli.doctor.response import Unavailable
 from shared.domain.image_reference import parse_reference
 from shared.pipeline.mirror_lookup import Source
 
@@ -77,7 +77,7 @@ def test_a_pull_of_which_nothing_is_known_is_unknown(entries: list[dict[str, Any
 
 
 def test_without_the_log_all_of_it_is_unknown() -> None:
-    found = check_history(TEXT, Unseen("log", "403"), NOW, PERIOD)
+    found = check_history(TEXT, Unavailable("log", "403"), NOW, PERIOD)
 
     assert [each.verdict for each in found] == ["unknown", "unknown"]
 

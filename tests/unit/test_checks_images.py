@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 
 from cli.doctor.check import Check
-from cli.doctor.checks.images import (
-    ImageReadings,
+from cli.doctor.checks.image_manifest import (
+    ImageResponses,
     Refused,
     check_manifest,
     check_place,
     check_refused_name,
     check_size,
 )
-from cli.doctor.reading import Unseen
+from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_digest, parse_reference
 from shared.domain.manifest import Manifest
@@ -39,12 +39,12 @@ GOOD = layers(30_000_000, 4 * GB, 3 * GB, 2 * GB)
 
 
 def check(
-    answer: Manifest | Refused | Unseen,
-    platform: Manifest | Refused | Unseen | None = None,
+    answer: Manifest | Refused | Unavailable,
+    platform: Manifest | Refused | Unavailable | None = None,
 ) -> dict[str, Check]:
     platforms = {AMD64: platform or answer} if isinstance(answer, Manifest) else {}
     return {
-        each.name: each for each in check_manifest(ImageReadings(TEXT, SOURCE, answer, platforms))
+        each.name: each for each in check_manifest(ImageResponses(TEXT, SOURCE, answer, platforms))
     }
 
 
@@ -81,7 +81,7 @@ def test_a_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_f
 
 
 def test_a_manifest_that_cannot_be_read_is_unknown() -> None:
-    assert verdicts(check(Unseen("x", "403"))) == {"manifest": "unknown"}
+    assert verdicts(check(Unavailable("x", "403"))) == {"manifest": "unknown"}
 
 
 def test_an_image_for_other_nodes_fails() -> None:
@@ -93,7 +93,7 @@ def test_an_image_for_other_nodes_fails() -> None:
 
 
 def test_a_platform_that_cannot_be_read_is_unknown() -> None:
-    assert check(GOOD, Unseen("x", "503"))["platform"].verdict == "unknown"
+    assert check(GOOD, Unavailable("x", "503"))["platform"].verdict == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_few_very_large_layers_are_said_to_be_weights_as_a_guess() -> None:
 def test_the_size_decides_whether_an_image_is_warmed() -> None:
     index = replace(GOOD, platforms=(), layers=(100,))
 
-    def size(answer: Manifest | Unseen, platform: Manifest | Unseen) -> str:
-        readings = ImageReadings(TEXT, SOURCE, answer, {AMD64: platform})
+    def size(answer: Manifest | Unavailable, platform: Manifest | Unavailable) -> str:
+        readings = ImageResponses(TEXT, SOURCE, answer, {AMD64: platform})
         return check_size(readings, 200_000_000).verdict
 
     assert size(GOOD, GOOD) == "ok"
     assert size(index, index) == "warning"
-    assert size(Unseen("x", "403"), Unseen("x", "403")) == "unknown"
+    assert size(Unavailable("x", "403"), Unavailable("x", "403")) == "unknown"
 
 
 def place(reference: ImageReference) -> str:

@@ -6,24 +6,24 @@ from typing import Any
 
 import pytest
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check
-from cli.doctor.checks import looks
-from cli.doctor.checks.messaging import (
+from cli.doctor.checks.message_flow import (
     SINKS,
     SUBSCRIPTIONS,
-    SinkReadings,
+    SinkResponses,
     check_dead_letters,
     check_sink,
     check_subscription,
 )
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.response import NotFound, Response, Unavailable
 
 INFRA = Path(__file__).parents[2] / "infra"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TOPIC = "projects/home/topics/prestream-audit"
 WRITER = "serviceAccount:service-42@gcp-sa-logging.iam.gserviceaccount.com"
 SINK = {"destination": f"pubsub.googleapis.com/{TOPIC}", "writerIdentity": WRITER}
-LOOK = looks.subscription("home", "prestream-audit-log")
+LOOK = google_requests.subscription("home", "prestream-audit-log")
 SUBSCRIPTION: dict[str, Any] = {
     "topic": TOPIC,
     "state": "ACTIVE",
@@ -39,9 +39,9 @@ def publishers(*members: str) -> dict[str, Any]:
     return {"bindings": [{"role": "roles/pubsub.publisher", "members": list(members)}]}
 
 
-def sink(found: Reading, policy: Reading) -> dict[str, Check]:
-    look = looks.sink("clusters", "prestream-audit")
-    readings = SinkReadings("clusters", "prestream-audit", TOPIC, look, found, policy)
+def sink(found: Response, policy: Response) -> dict[str, Check]:
+    look = google_requests.sink("clusters", "prestream-audit")
+    readings = SinkResponses("clusters", "prestream-audit", TOPIC, look, found, policy)
     return {each.name: each for each in check_sink(readings)}
 
 
@@ -67,7 +67,7 @@ def test_a_sink_whose_writer_may_not_publish_fails() -> None:
 
 
 def test_a_sink_without_its_topic_fails() -> None:
-    assert sink(SINK, Absent("x"))["sink-writer"].verdict == "failed"
+    assert sink(SINK, NotFound("x"))["sink-writer"].verdict == "failed"
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_a_sink_that_sends_nothing_here_fails(more: dict[str, Any], mend: str) -
 def test_a_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
     folder = "serviceAccount:service-folder-7@gcp-sa-logging.iam.gserviceaccount.com"
 
-    assert sink(Absent("x"), publishers(WRITER))["sink"].verdict == "failed"
-    assert sink(Absent("x"), publishers(folder))["sink"].verdict == "ok"
-    assert sink(Absent("x"), Unseen("y", "403"))["sink"].verdict == "unknown"
+    assert sink(NotFound("x"), publishers(WRITER))["sink"].verdict == "failed"
+    assert sink(NotFound("x"), publishers(folder))["sink"].verdict == "ok"
+    assert sink(NotFound("x"), Unavailable("y", "403"))["sink"].verdict == "unknown"
 
 
 def test_a_sink_that_cannot_be_seen_is_unknown() -> None:
-    assert sink(Unseen("x", "403"), {})["sink"].verdict == "unknown"
-    assert sink(SINK, Unseen("y", "403"))["sink-writer"].verdict == "unknown"
+    assert sink(Unavailable("x", "403"), {})["sink"].verdict == "unknown"
+    assert sink(SINK, Unavailable("y", "403"))["sink-writer"].verdict == "unknown"
     assert sink(SINK | {"writerIdentity": None}, {})["sink-writer"].verdict == "unknown"
 
 
-def subscription(reading: Reading) -> dict[str, str]:
+def subscription(reading: Response) -> dict[str, str]:
     found = check_subscription("prestream-audit", LOOK, reading)
     return {each.name: each.verdict for each in found}
 
@@ -138,12 +138,12 @@ def test_dead_letters_need_a_topic(topic: str | None) -> None:
 
 
 def test_a_subscription_that_is_missing_or_not_seen() -> None:
-    assert subscription(Absent("x")) == {"subscription": "failed"}
-    assert subscription(Unseen("x", "403")) == {"subscription": "unknown"}
+    assert subscription(NotFound("x")) == {"subscription": "failed"}
+    assert subscription(Unavailable("x", "403")) == {"subscription": "unknown"}
 
 
-def dead(kept: Reading, backlog: Reading) -> dict[str, Check]:
-    look = looks.subscription("home", "prestream-dead-letters")
+def dead(kept: Response, backlog: Response) -> dict[str, Check]:
+    look = google_requests.subscription("home", "prestream-dead-letters")
     return {each.name: each for each in check_dead_letters(look, kept, backlog)}
 
 
@@ -167,12 +167,12 @@ def test_dead_letters_are_a_warning_with_the_command_that_shows_them() -> None:
 
 
 def test_dead_letters_that_nobody_keeps_fail() -> None:
-    assert dead(Absent("x"), {})["dead-letters-kept"].verdict == "failed"
+    assert dead(NotFound("x"), {})["dead-letters-kept"].verdict == "failed"
 
 
-@pytest.mark.parametrize("backlog", [{}, Unseen("x", "403"), Absent("x")])
-def test_what_is_not_measured_is_unknown(backlog: Reading) -> None:
-    found = dead(Unseen("x", "403"), backlog)
+@pytest.mark.parametrize("backlog", [{}, Unavailable("x", "403"), NotFound("x")])
+def test_what_is_not_measured_is_unknown(backlog: Response) -> None:
+    found = dead(Unavailable("x", "403"), backlog)
 
     assert {each.verdict for each in found.values()} == {"unknown"}
 
@@ -189,7 +189,7 @@ def test_the_names_are_those_that_are_deployed() -> None:
 
 
 def test_the_backlog_is_asked_for_by_its_metric() -> None:
-    look = looks.backlog("home", "dead", NOW, NOW)
+    look = google_requests.backlog("home", "dead", NOW, NOW)
 
     assert look.path.startswith("v3/projects/home/timeSeries?filter=metric.type")
     assert "interval.endTime=2026-01-02T00%3A00%3A00Z" in look.path

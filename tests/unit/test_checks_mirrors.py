@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check
-from cli.doctor.checks import looks
-from cli.doctor.checks.mirrors import check_mirror, check_region, check_secret_version
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.checks.mirror_settings import check_mirror, check_region, check_secret_version
+from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.mirror import RemoteRepository, RepositoryName, UpstreamCredentials
 
 NAME = ClusterName("demo", "us-central1-a", "gpu")
 HUB = RemoteRepository(RepositoryName("demo", "us-central1", "hub"), "docker.io", None)
-LOOK = looks.repository(HUB.name)
-VERSION = looks.secret_version("demo", "ngc", "3")
+LOOK = google_requests.repository(HUB.name)
+VERSION = google_requests.secret_version("demo", "ngc", "3")
 REMOTE: dict[str, Any] = {
     "format": "DOCKER",
     "mode": "REMOTE_REPOSITORY",
@@ -22,7 +22,7 @@ REMOTE: dict[str, Any] = {
 }
 
 
-def check(reading: Reading, wanted: RemoteRepository = HUB) -> list[Check]:
+def check(reading: Response, wanted: RemoteRepository = HUB) -> list[Check]:
     return list(check_mirror(wanted, LOOK, reading))
 
 
@@ -43,7 +43,7 @@ def test_mirrors_must_lie_where_nodes_stream_from(setting: str, verdict: str) ->
 
 def test_a_mirror_is_ok_also_before_it_is_made() -> None:
     assert [each.verdict for each in check(REMOTE)] == ["ok"]
-    assert [each.verdict for each in check(Absent("x"))] == ["ok"]
+    assert [each.verdict for each in check(NotFound("x"))] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_key_of_ones_own_may_keep_images_from_being_streamed() -> None:
 
 
 def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
-    assert [each.verdict for each in check(Unseen("x", "403"))] == ["unknown"]
+    assert [each.verdict for each in check(Unavailable("x", "403"))] == ["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -100,16 +100,16 @@ def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
             id="disabled",
         ),
         pytest.param(
-            Absent("x"),
+            NotFound("x"),
             "failed",
             "gcloud secrets versions add ngc --project=demo --data-file=-",
             id="absent",
         ),
-        pytest.param(Unseen("x", "403"), "unknown", None, id="unseen"),
+        pytest.param(Unavailable("x", "403"), "unknown", None, id="unseen"),
     ],
 )
 def test_the_version_of_a_secret_must_be_on(
-    reading: Reading, verdict: str, mend: str | None
+    reading: Response, verdict: str, mend: str | None
 ) -> None:
     found = check_secret_version("secret ngc", VERSION, reading)
 

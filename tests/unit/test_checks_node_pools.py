@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cli.doctor.check import Check
-from cli.doctor.checks.node_pools import check_pool
+from cli.doctor.checks.node_pool_settings import check_pool
 from shared.domain.cluster import ClusterName
 from shared.domain.node_pool import (
     accounts_of,

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from cli.doctor.checks.nodes import STREAMING_LABEL, check_nodes, platforms_of
-from cli.doctor.reading import Unseen
+from cli.doctor.checks.node_conditions import STREAMING_LABEL, check_nodes, platforms_of
+from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 
 NAME = ClusterName("demo", "us-central1", "gpu")
@@ -66,7 +66,7 @@ def test_other_conditions_are_none_of_ours() -> None:
 
 def test_nodes_that_are_not_there_or_not_seen_are_unknown() -> None:
     (absent,) = check_nodes(NAME, [])
-    (unseen,) = check_nodes(NAME, Unseen("nodes", "403"))
+    (unseen,) = check_nodes(NAME, Unavailable("nodes", "403"))
 
     assert (absent.verdict, unseen.verdict) == ("unknown", "unknown")
 

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from cli.doctor.check import Check
-from cli.doctor.checks.rewriting import RewritingReadings, check_rewriting
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.checks.rewriting_state import RewritingResponses, check_rewriting
+from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
-ALL = RewritingReadings(
+ALL = RewritingResponses(
     name=ClusterName("demo", "us-central1", "gpu"),
     policy={"kind": "MutatingAdmissionPolicy"},
     binding={"kind": "MutatingAdmissionPolicyBinding"},
     parameter={"data": {"pullSecrets": "skip", "docker.io": MIRROR}},
     namespaces=["ml"],
 )
-GONE, HIDDEN = Absent("x"), Unseen("x", "403")
+GONE, HIDDEN = NotFound("x"), Unavailable("x", "403")
 
 
 def check(**more: Any) -> dict[str, Check]:
@@ -48,7 +48,7 @@ def test_a_policy_that_no_namespace_opted_into_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(("reading", "verdict"), [(GONE, "failed"), (HIDDEN, "unknown")])
-def test_the_binding_and_the_parameter_must_be_there(reading: Reading, verdict: str) -> None:
+def test_the_binding_and_the_parameter_must_be_there(reading: Response, verdict: str) -> None:
     assert check(binding=reading)["policy-binding"].verdict == verdict
     assert check(parameter=reading)["policy-parameter"].verdict == verdict
 

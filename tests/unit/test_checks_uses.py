@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.doctor.check import Check
-from cli.doctor.checks.uses import check_uses, find_uses
-from cli.doctor.reading import Unseen
+from cli.doctor.checks.image_uses import check_uses, find_uses
+from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import parse_reference
 from shared.pipeline.mirror_lookup import Source
@@ -77,7 +77,7 @@ def test_other_versions_and_what_is_no_image_are_left_out() -> None:
 
 
 def test_without_pods_or_the_right_to_see_them_it_is_unknown() -> None:
-    unseen = check_uses(TEXT, NAME, SOURCE, Unseen("pods", "403"))
+    unseen = check_uses(TEXT, NAME, SOURCE, Unavailable("pods", "403"))
 
     assert [each.verdict for each in unseen] == ["unknown", "unknown"]
     assert {each.verdict for each in check(pod("nginx")).values()} == {"unknown"}

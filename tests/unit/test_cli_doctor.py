@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from cli.app import app
 from cli.doctor.check import Check, Topic, Verdict
-from cli.doctor.doctor_report import print_checks
+from cli.doctor.check_list import print_checks
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

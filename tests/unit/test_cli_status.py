@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.exits import ExitCode
 from cli.status import status as command
-from cli.status.places import Group, Places
-from cli.status.standing import Watching
+from cli.status.cluster_groups import ClusterGroup, ClusterGroups
+from cli.status.warmup_reader import WarmupReader
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.timestamp import format_time
@@ -40,11 +40,13 @@ def run(clusters: list[FakeCluster], tmp_path: Path, monkeypatch: pytest.MonkeyP
     environ = {"PRESTREAM_CONFIG": str(config), "GOOGLE_CLOUD_PROJECT": "demo"}
 
     def reach(*_: Any, **__: Any) -> Any:
-        groups = tuple(Group(str(each.name), (each.name,)) for each in clusters)
-        return Places(groups, tuple(clusters))  # type: ignore[arg-type]  # the fake stands in
+        groups = tuple(ClusterGroup(str(each.name), (each.name,)) for each in clusters)
+        return ClusterGroups(groups, tuple(clusters))  # type: ignore[arg-type]  # the fake stands in
 
-    monkeypatch.setattr(command, "reach_places", reach)
-    monkeypatch.setattr(command, "make_watching", lambda _, values: Watching(values, facts=None))
+    monkeypatch.setattr(command, "reach_groups", reach)
+    monkeypatch.setattr(
+        command, "make_warmup_reader", lambda _, values: WarmupReader(values, facts=None)
+    )
     monkeypatch.setattr(command, "make_mirrors", lambda *_: Deployment({"dry_run": True}).mirrors)
     return lambda *arguments: CliRunner().invoke(app, ["status", *arguments], obj=environ)
 
@@ -97,10 +99,10 @@ def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster])
 
     body = json.loads(run("--json").stdout)
 
-    (standing,) = body["standings"]
-    assert (standing["state"], standing["cluster"]) == ("warm", str(TWIN))
-    assert standing["last_outcome"] == "pulled"
-    assert standing["next_due"] > standing["since"]
+    (warmup,) = body["standings"]
+    assert (warmup["state"], warmup["cluster"]) == ("warm", str(TWIN))
+    assert warmup["last_outcome"] == "pulled"
+    assert warmup["next_due"] > warmup["since"]
     assert (body["unreached"], body["problems"]) == ([], [])
 
 

@@ -10,8 +10,7 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.exits import ExitCode
 from cli.input.duration import parse_duration
-from cli.status.awaiting import Answer, Verdict, Wish
-from cli.status.following import (
+from cli.status.poll import (
     LONGEST_PAUSE_S,
     describe,
     exit_code,
@@ -20,7 +19,8 @@ from cli.status.following import (
     is_decided,
     name_aliases,
 )
-from cli.status.standings import State
+from cli.status.wait_condition import Verdict, WaitResult, WaitTarget
+from cli.status.warmup_state import State
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 
@@ -44,14 +44,14 @@ class Time:
 
 def answer(
     verdict: Verdict, state: State | None = None, image: str = "nginx", reason: str | None = None
-) -> Answer:
-    wish = Wish(image=image, place="us-central1", clusters=(CLUSTER,))
-    return Answer(wish=wish, verdict=verdict, state=state, reason=reason, hint="Do so.")
+) -> WaitResult:
+    wish = WaitTarget(image=image, place="us-central1", clusters=(CLUSTER,))
+    return WaitResult(wish=wish, verdict=verdict, state=state, reason=reason, hint="Do so.")
 
 
 def follow_all(
-    looks: list[list[Answer]], *, minutes: float = 10, fails_fast: bool = False
-) -> tuple[list[Answer], Time]:
+    looks: list[list[WaitResult]], *, minutes: float = 10, fails_fast: bool = False
+) -> tuple[list[WaitResult], Time]:
     """Follow answers, the last of which stay."""
     time, left = Time(), list(looks)
     answers = follow(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.plan.planning import EVERY_POOL, PlannedImage, Planning, Step, Wish
+from cli.plan.image_plan import EVERY_POOL, PlannedImage, Planner, PlanRequest, PlanStep
 from shared.domain.cause import Cause
 from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
@@ -32,7 +32,7 @@ class Plans(Scene):
         environ = {"GOOGLE_CLOUD_PROJECT": "demo"}
         return make_settings(Document(dict(self.values)), environ, name="file")
 
-    def begin(self, offline: str | None = None) -> Planning:
+    def begin(self, offline: str | None = None) -> Planner:
         mirrors = Mirrors(
             self.settings.without_changes(),
             registry=self.registry,
@@ -41,7 +41,7 @@ class Plans(Scene):
         prewarming = Prewarming(
             self.settings.without_changes(), api=self.api, write=self.facts.write
         )
-        return Planning(
+        return Planner(
             self.settings, mirrors=mirrors, offline=offline, now=PUBLISHED, prewarming=prewarming
         )
 
@@ -55,20 +55,20 @@ class Plans(Scene):
         **fields: Any,
     ) -> PlannedImage:
         cluster = self.cluster if asks_cluster else None
-        return self.begin(offline).plan([wish(image, **fields)], cluster, location)
+        return self.begin(offline).plan([requested(image, **fields)], cluster, location)
 
     @property
     def is_unchanged(self) -> bool:
         return not (self.cluster.jobs or self.repositories.created or self.repositories.updated)
 
 
-def wish(image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> Wish:
+def requested(image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> PlanRequest:
     usual: dict[str, Any] = {"placement": L4, "cause": Cause("audit_log", "entry-1")}
     request = ReferenceRequest(image, parse_reference(image), **{**usual, **fields})
-    return Wish(request, "apps/v1/namespaces/ml/deployments/trainer")
+    return PlanRequest(request, "apps/v1/namespaces/ml/deployments/trainer")
 
 
-def the_step(planned: PlannedImage) -> Step:
+def the_step(planned: PlannedImage) -> PlanStep:
     (step,) = planned.steps
     return step
 
@@ -149,7 +149,9 @@ def test_each_target_is_told_once_whoever_asks(scene: Plans) -> None:
     scene.cluster.place(make_node("gpu-2", accelerator="nvidia-h100-80gb"))
     h100 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"})
 
-    planned = scene.begin().plan([wish(), wish(), wish(placement=h100)], scene.cluster, LOCATION)
+    planned = scene.begin().plan(
+        [requested(), requested(), requested(placement=h100)], scene.cluster, LOCATION
+    )
 
     assert [step.target for step in planned.steps] == [L4.name, h100.name]
 
@@ -158,7 +160,7 @@ def test_a_mirror_is_asked_once_for_an_image(scene: Plans) -> None:
     planning = scene.begin()
 
     for _ in range(3):
-        planning.plan([wish("team/single:1")], scene.cluster, LOCATION)
+        planning.plan([requested("team/single:1")], scene.cluster, LOCATION)
 
     assert len([each for each in scene.registry.asked if each.tag == "1"]) == 1
 
@@ -191,7 +193,7 @@ def test_whether_an_image_can_be_prewarmed_is_unknown_without_its_size() -> None
 
 def test_a_mirror_that_is_there_exists(scene: Plans) -> None:
     planning = scene.begin()
-    planning.plan([wish()], scene.cluster, LOCATION)
+    planning.plan([requested()], scene.cluster, LOCATION)
 
     (mirror,) = planning.mirrors
     assert (mirror.upstream, mirror.state, mirror.address) == ("docker.io", "exists", MIRROR)
@@ -201,7 +203,7 @@ def test_a_mirror_that_is_not_there_would_be_made_and_sizes_stay_unknown(scene: 
     del scene.repositories.states[HUB_NAME]
     planning = scene.begin()
 
-    planned = planning.plan([wish()], scene.cluster, LOCATION)
+    planned = planning.plan([requested()], scene.cluster, LOCATION)
 
     step = the_step(planned)
     assert planning.mirrors[0].state == "missing"
@@ -214,7 +216,7 @@ def test_another_repository_of_its_name_is_told(scene: Plans) -> None:
     scene.repositories.states[HUB_NAME] = RepositoryState(is_docker_remote=False)
     planning = scene.begin()
 
-    planned = planning.plan([wish()], scene.cluster, LOCATION)
+    planned = planning.plan([requested()], scene.cluster, LOCATION)
 
     assert planning.mirrors[0].state == "taken"
     assert the_step(planned).outcome == "misconfigured"
@@ -247,7 +249,7 @@ def test_a_registry_that_does_not_tell_leaves_size_and_mirror_unknown(
     scene.registry.error = error
     planning = scene.begin()
 
-    step = the_step(planning.plan([wish()], scene.cluster, LOCATION))
+    step = the_step(planning.plan([requested()], scene.cluster, LOCATION))
 
     assert (step.result, step.image_bytes, step.reason) == (
         "warm_unless_small",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cli.status.standing import Meant, Seen, Watching, find_meant
-from cli.status.standings import Standing, combine
+from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
+from cli.status.warmup_state import WarmupState, combine
 from shared.domain.image_reference import Digest
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import (
@@ -125,37 +125,39 @@ def settings_of(**values: Any) -> Settings:
     return make_settings(Document(values), {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
 
 
-def look(cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW) -> Seen:
-    return Watching(settings_of(), facts=facts).look([cluster], now)
+def look(cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW) -> Observations:
+    return WarmupReader(settings_of(), facts=facts).look([cluster], now)
 
 
-def stand(cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW) -> list[Standing]:
-    return combine(look(cluster, facts, now).sightings, now, PERIOD)
+def stand(
+    cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW
+) -> list[WarmupState]:
+    return combine(look(cluster, facts, now).observations, now, PERIOD)
 
 
 def test_a_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: FakeCluster) -> None:
     end(place_warmup(cluster))
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
     (later,) = stand(cluster, now=CREATED + PERIOD + timedelta(minutes=2))
 
-    assert (standing.state, standing.since) == ("warm", parse_time(at(90)))
-    assert (standing.image, standing.digest, standing.mirror) == (IMAGE, DIGEST, NAME)
-    assert standing.last is not None
-    assert standing.last.outcome == "pulled"
+    assert (warmup.state, warmup.since) == ("warm", parse_time(at(90)))
+    assert (warmup.image, warmup.digest, warmup.mirror) == (IMAGE, DIGEST, NAME)
+    assert warmup.last is not None
+    assert warmup.last.outcome == "pulled"
     assert later.state == "due"
 
 
 def test_it_falls_due_when_a_warmup_would_get_another_name(cluster: FakeCluster) -> None:
     end(place_warmup(cluster))
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
 
     seconds = PERIOD.total_seconds()
-    assert standing.due is not None
-    assert standing.due == end_of_period(CREATED, DIGEST, seconds)
-    before = standing.due - timedelta(seconds=1)
-    assert period_of(standing.due, DIGEST, seconds) == period_of(CREATED, DIGEST, seconds) + 1
+    assert warmup.due is not None
+    assert warmup.due == end_of_period(CREATED, DIGEST, seconds)
+    before = warmup.due - timedelta(seconds=1)
+    assert period_of(warmup.due, DIGEST, seconds) == period_of(CREATED, DIGEST, seconds) + 1
     assert period_of(before, DIGEST, seconds) == period_of(CREATED, DIGEST, seconds)
 
 
@@ -177,12 +179,12 @@ def test_a_renewal_takes_nothing_from_what_was_seen_before(cluster: FakeCluster)
     end(place_warmup(cluster, "warm-ray-ml-first"))
     place_warmup(cluster, "warm-ray-ml-second")
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
     (cold,) = stand(cluster, now=CREATED + PERIOD * 2)
 
-    assert standing.state == "warm"
-    assert standing.under_way is not None
-    assert standing.under_way.job == "warm-ray-ml-second"
+    assert warmup.state == "warm"
+    assert warmup.under_way is not None
+    assert warmup.under_way.job == "warm-ray-ml-second"
     assert cold.state == "warming"
 
 
@@ -192,9 +194,9 @@ def test_a_warmup_that_failed_after_one_that_ended_well_is_what_counts(
     end(place_warmup(cluster, "warm-ray-ml-first"), seconds=20)
     end(place_warmup(cluster, "warm-ray-ml-second"), "BackoffLimitExceeded", seconds=90)
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
 
-    assert standing.state == "failed"
+    assert warmup.state == "failed"
 
 
 def test_why_a_job_failed_is_read_from_the_cluster_until_its_fact_is_there(
@@ -204,12 +206,12 @@ def test_why_a_job_failed_is_read_from_the_cluster_until_its_fact_is_there(
     place_pod(cluster)
     cluster.place(pod_event("Failed", NOT_FOUND))
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
 
-    assert standing.last is not None
-    assert (standing.state, standing.last.outcome) == ("failed", "pull_failed")
-    assert standing.last.reason == "the registry has no such image"
-    assert standing.last.hint
+    assert warmup.last is not None
+    assert (warmup.state, warmup.last.outcome) == ("failed", "pull_failed")
+    assert warmup.last.reason == "the registry has no such image"
+    assert warmup.last.hint
 
 
 def test_a_container_that_could_not_start_after_its_pull_has_warmed_its_image(
@@ -219,9 +221,9 @@ def test_a_container_that_could_not_start_after_its_pull_has_warmed_its_image(
     place_pod(cluster)
     cluster.place(pod_event("Pulled", pulled_text()))
 
-    (standing,) = stand(cluster)
+    (warmup,) = stand(cluster)
 
-    assert standing.state == "warm"
+    assert warmup.state == "warm"
 
 
 def test_the_fact_of_a_job_says_how_it_ended_and_is_no_second_warmup(
@@ -233,11 +235,11 @@ def test_the_fact_of_a_job_says_how_it_ended_and_is_no_second_warmup(
     facts.add("pull_failed", reason="the layer is broken", hint="Push it again.")
     facts.entries[0] = {**facts.entries[0], "insertId": described.insert_id}
 
-    (standing,) = stand(cluster, facts)
+    (warmup,) = stand(cluster, facts)
 
-    assert standing.last is not None
-    assert (standing.last.outcome, standing.last.reason) == ("pull_failed", "the layer is broken")
-    assert len(standing.sightings) == 1
+    assert warmup.last is not None
+    assert (warmup.last.outcome, warmup.last.reason) == ("pull_failed", "the layer is broken")
+    assert len(warmup.observations) == 1
 
 
 def test_a_failure_of_which_nothing_is_left_but_the_job_is_a_failure_all_the_same(
@@ -245,10 +247,10 @@ def test_a_failure_of_which_nothing_is_left_but_the_job_is_a_failure_all_the_sam
 ) -> None:
     end(place_warmup(cluster), "BackoffLimitExceeded")
 
-    (standing,) = stand(cluster, now=NOW + timedelta(hours=5))
+    (warmup,) = stand(cluster, now=NOW + timedelta(hours=5))
 
-    assert standing.state == "failed"
-    assert standing.as_json()["reason"] is None
+    assert warmup.state == "failed"
+    assert warmup.as_json()["reason"] is None
     assert "list_events" not in cluster.calls
 
 
@@ -260,9 +262,9 @@ def test_a_warmup_without_a_job_is_known_by_its_fact(
 ) -> None:
     facts.add(outcome, target=None)
 
-    (standing,) = stand(cluster, facts)
+    (warmup,) = stand(cluster, facts)
 
-    assert (standing.state, standing.target, standing.as_json()["job"]) == (state, None, None)
+    assert (warmup.state, warmup.target, warmup.as_json()["job"]) == (state, None, None)
 
 
 def test_facts_of_other_clusters_and_of_other_kinds_say_nothing(
@@ -285,7 +287,7 @@ def test_without_the_facts_the_jobs_are_told_and_what_is_missing_is_said(
 
     seen = look(cluster, facts)
 
-    assert [each.progress for each in seen.sightings] == ["good"]
+    assert [each.progress for each in seen.observations] == ["good"]
     assert [str(each) for each in seen.problems] == [
         "the facts cannot be read: 403 logging.logEntries.list"
     ]
@@ -296,7 +298,7 @@ def test_a_cluster_whose_jobs_cannot_be_read_is_named(cluster: FakeCluster) -> N
 
     seen = look(cluster)
 
-    assert seen.sightings == ()
+    assert seen.observations == ()
     assert [each.cluster for each in seen.problems] == [str(GPU_CLUSTER)]
 
 
@@ -308,7 +310,7 @@ def test_a_failed_job_whose_pods_cannot_be_read_is_told_without_the_reason(
 
     seen = look(cluster)
 
-    assert [each.progress for each in seen.sightings] == ["bad"]
+    assert [each.progress for each in seen.observations] == ["bad"]
     assert "403 pods" in str(seen.problems[0])
 
 
@@ -320,9 +322,9 @@ def test_jobs_of_others_are_left_alone(cluster: FakeCluster) -> None:
 
 
 def test_only_facts_of_the_images_that_matter_are_read(cluster: FakeCluster, facts: Facts) -> None:
-    meant = Meant(written=WrittenImage.parse(IMAGE), cluster=GPU_CLUSTER)
+    resolved = ResolvedImage(written=WrittenImage.parse(IMAGE), cluster=GPU_CLUSTER)
 
-    Watching(settings_of(), facts=facts).look([cluster], NOW, [meant])
+    WarmupReader(settings_of(), facts=facts).look([cluster], NOW, [resolved])
 
     assert facts.asked == ['jsonPayload.event="warmup.finished" AND (jsonPayload.image:"ray-ml")']
 
@@ -342,12 +344,12 @@ def test_what_artifact_registry_holds_is_warm_for_as_long_as_it_says(
     prewarmed = Prewarmed()
     prewarmed.add(held, hours=hours)
     prewarmed.add("ACTIVE", region="europe-west4")
-    watching = Watching(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
+    watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
 
-    (standing,) = combine(watching.look([cluster], NOW).sightings, NOW, PERIOD)
+    (warmup,) = combine(watching.look([cluster], NOW).observations, NOW, PERIOD)
 
-    assert (standing.state, standing.target) == (state, None)
-    assert standing.image == "docker.io/anyscale/ray-ml"
+    assert (warmup.state, warmup.target) == (state, None)
+    assert warmup.image == "docker.io/anyscale/ray-ml"
 
 
 def test_what_is_prewarmed_is_not_asked_for_where_the_ladder_has_no_such_rung(
@@ -356,15 +358,15 @@ def test_what_is_prewarmed_is_not_asked_for_where_the_ladder_has_no_such_rung(
     prewarmed = Prewarmed()
     prewarmed.error = AssertionError("asked")
 
-    assert Watching(settings_of(), facts=None, prewarming=prewarmed).look([cluster], NOW) == Seen(
-        ()
-    )
+    assert WarmupReader(settings_of(), facts=None, prewarming=prewarmed).look(
+        [cluster], NOW
+    ) == Observations(())
 
 
 def test_a_refusal_to_tell_what_is_prewarmed_is_said(cluster: FakeCluster) -> None:
     prewarmed = Prewarmed()
     prewarmed.error = PrewarmRefusedError("permission", "403 prewarmedArtifacts")
-    watching = Watching(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
+    watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
 
     seen = watching.look([cluster], NOW)
 
@@ -380,29 +382,29 @@ def deployment() -> Deployment:
     return deployment
 
 
-def mean(deployment: Deployment, text: str = "team/tool:1.0") -> Meant:
-    return find_meant(deployment.mirrors, WrittenImage.parse(text), GPU_CLUSTER)
+def mean(deployment: Deployment, text: str = "team/tool:1.0") -> ResolvedImage:
+    return resolve_images(deployment.mirrors, WrittenImage.parse(text), GPU_CLUSTER)
 
 
 def test_a_tag_means_what_its_mirror_answers(deployment: Deployment) -> None:
-    meant = mean(deployment)
+    resolved = mean(deployment)
 
-    assert meant.digest == TOOL.digest
-    assert meant.mirror == "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/tool"
+    assert resolved.digest == TOOL.digest
+    assert resolved.mirror == "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/tool"
 
 
 def test_without_its_mirror_nobody_knows_what_a_tag_means() -> None:
-    meant = mean(Deployment({"dry_run": True}))
+    resolved = mean(Deployment({"dry_run": True}))
 
-    assert (meant.digest, meant.problem) == (None, "its mirror is not made yet")
+    assert (resolved.digest, resolved.problem) == (None, "its mirror is not made yet")
 
 
 def test_an_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
-    meant = mean(deployment, "strange.example/tool:1")
+    resolved = mean(deployment, "strange.example/tool:1")
 
-    assert meant.digest is None
-    assert "strange.example" in (meant.problem or "")
-    assert "upstreams" in (meant.hint or "")
+    assert resolved.digest is None
+    assert "strange.example" in (resolved.problem or "")
+    assert "upstreams" in (resolved.hint or "")
 
 
 def test_who_may_not_read_the_mirror_is_not_told_what_a_tag_meant_last(
@@ -417,9 +419,9 @@ def test_who_may_not_read_the_mirror_is_not_told_what_a_tag_meant_last(
 def test_a_digest_says_by_itself_what_is_meant(deployment: Deployment) -> None:
     deployment.answer(OUR_403)
 
-    meant = mean(deployment, f"team/tool@{DIGEST}")
+    resolved = mean(deployment, f"team/tool@{DIGEST}")
 
-    assert (meant.digest, meant.problem) == (Digest(DIGEST), None)
+    assert (resolved.digest, resolved.problem) == (Digest(DIGEST), None)
 
 
 def test_what_is_prewarmed_of_an_image_is_asked_for_by_its_version(
@@ -427,12 +429,12 @@ def test_what_is_prewarmed_of_an_image_is_asked_for_by_its_version(
 ) -> None:
     prewarmed = Prewarmed()
     prewarmed.add("ACTIVE")
-    watching = Watching(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
-    meant = mean(deployment)
+    watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
+    resolved = mean(deployment)
 
-    (sighting,) = watching.look([cluster], NOW, [meant]).sightings
+    (observation,) = watching.look([cluster], NOW, [resolved]).observations
 
-    assert meant.is_seen_in(sighting)
+    assert resolved.is_seen_in(observation)
     assert [(each.package, each.digest) for each in prewarmed.checked] == [
         ("team/tool", TOOL.digest)
     ]

@@ -16,7 +16,7 @@ from cloudevents.http import CloudEvent
 
 from cli.input.log_export import UnreadableError, read_entries
 from cli.input.yaml_documents import DocumentError, read_documents
-from cli.status.standings import read_job
+from cli.status.warmup_state import read_job
 from shared.clients.registry import _refusal
 from shared.domain import warmup_job as jobs
 from shared.domain.age import is_too_old

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.checks.grants import PUBLISHES, has_grant
-from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from cli.doctor.checks.iam_grants import PUBLISHES, has_grant
+from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.json_access import field_at, list_of, mapping_of, mappings_of, text_of
 
 SINKS: Final[Mapping[str, str]] = {
@@ -39,43 +39,43 @@ _GONE: Final = "_deleted-topic_"
 
 
 @dataclass(frozen=True, slots=True)
-class SinkReadings:
+class SinkResponses:
     """A sink of a project, and who may publish to its topic."""
 
     project: str
     name: str
     topic: str
     """``projects/P/topics/T``."""
-    look: Look
-    sink: Reading
-    policy: Reading
+    look: GoogleRequest
+    sink: Response
+    policy: Response
     """Of the topic."""
 
 
-def check_sink(readings: SinkReadings) -> Iterator[Check]:
+def check_sink(readings: SinkResponses) -> Iterator[Check]:
     """Check that a sink sends to its topic, and that it may."""
     subject = f"sink {readings.name} of project {readings.project}"
     sink = readings.sink
-    if isinstance(sink, Unseen):
+    if isinstance(sink, Unavailable):
         yield unknown("messages", "sink", subject, sink)
         return
-    if isinstance(sink, Absent):
+    if isinstance(sink, NotFound):
         yield _check_absent(subject, readings)
         return
     yield _check_destination(subject, readings, sink)
     yield _check_writer(subject, readings, sink)
 
 
-def _check_absent(subject: str, readings: SinkReadings) -> Check:
+def _check_absent(subject: str, readings: SinkResponses) -> Check:
     """Check whether a folder's or an organization's sink stands in."""
     policy = readings.policy
-    if isinstance(policy, Unseen):
+    if isinstance(policy, Unavailable):
         reason = f"there is none in the project, and whether a folder has one: {policy.reason}"
-        unseen = Unseen(policy.what, reason, policy.permission, policy.mend)
+        unseen = Unavailable(policy.what, reason, policy.permission, policy.mend)
         return unknown("messages", "sink", subject, unseen)
     members = [
         str(member)
-        for binding in ([] if isinstance(policy, Absent) else mappings_of(policy.get("bindings")))
+        for binding in ([] if isinstance(policy, NotFound) else mappings_of(policy.get("bindings")))
         for member in list_of(binding.get("members"))
     ]
     if any(_WIDE_WRITER.match(member) for member in members):
@@ -85,7 +85,7 @@ def _check_absent(subject: str, readings: SinkReadings) -> Check:
     return _make(subject, "sink", "failed", str(readings.look), found, _APPLY)
 
 
-def _check_destination(subject: str, readings: SinkReadings, sink: Body) -> Check:
+def _check_destination(subject: str, readings: SinkResponses, sink: Body) -> Check:
     look, at = str(readings.look), ("--project=" + readings.project,)
     update = ("gcloud", "logging", "sinks", "update", readings.name)
     wanted = f"pubsub.googleapis.com/{readings.topic}"
@@ -99,17 +99,19 @@ def _check_destination(subject: str, readings: SinkReadings, sink: Body) -> Chec
     return _make(subject, "sink", "ok", look, f"it sends to {readings.topic}")
 
 
-def _check_writer(subject: str, readings: SinkReadings, sink: Body) -> Check:
+def _check_writer(subject: str, readings: SinkResponses, sink: Body) -> Check:
     writer = text_of(sink.get("writerIdentity"))
     policy = readings.policy
     what = f"the policy of {readings.topic}"
-    if isinstance(policy, Absent):
+    if isinstance(policy, NotFound):
         found = f"its topic {readings.topic} is missing"
         return _make(subject, "sink-writer", "failed", what, found, _APPLY)
-    if isinstance(policy, Unseen):
+    if isinstance(policy, Unavailable):
         return unknown("messages", "sink-writer", subject, policy)
     if writer is None:
-        return unknown("messages", "sink-writer", subject, Unseen(what, "the sink names no writer"))
+        return unknown(
+            "messages", "sink-writer", subject, Unavailable(what, "the sink names no writer")
+        )
     if has_grant(policy, writer, PUBLISHES):
         return _make(subject, "sink-writer", "ok", what, f"{writer} may publish")
     _, project, _, topic = readings.topic.split("/")
@@ -121,14 +123,14 @@ def _check_writer(subject: str, readings: SinkReadings, sink: Body) -> Check:
     return _make(subject, "sink-writer", "failed", what, found, mend)
 
 
-def check_subscription(topic: str, look: Look, reading: Reading) -> Iterator[Check]:
+def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> Iterator[Check]:
     """Check that a function is woken, and that what it cannot handle is kept."""
     name = look.path.rpartition("/")[2]
     subject = f"subscription {name} of project {look.project}"
-    if isinstance(reading, Unseen):
+    if isinstance(reading, Unavailable):
         yield unknown("messages", "subscription", subject, reading)
         return
-    if isinstance(reading, Absent):
+    if isinstance(reading, NotFound):
         found = f"there is none: nothing that is published to {topic} reaches its function"
         yield _make(subject, "subscription", "failed", str(look), found, _APPLY)
         return
@@ -166,26 +168,28 @@ def _find_fault(topic: str, body: Body) -> str | None:
     return None
 
 
-def check_dead_letters(look: Look, subscription: Reading, backlog: Reading) -> Iterator[Check]:
+def check_dead_letters(
+    look: GoogleRequest, subscription: Response, backlog: Response
+) -> Iterator[Check]:
     """Check that dead letters are kept, and that there are none."""
     subject = f"subscription {DEAD_LETTERS} of project {look.project}"
-    if isinstance(subscription, Unseen):
+    if isinstance(subscription, Unavailable):
         yield unknown("messages", "dead-letters-kept", subject, subscription)
-    elif isinstance(subscription, Absent):
+    elif isinstance(subscription, NotFound):
         found = "there is none: a dead-letter topic without one keeps nothing"
         yield _make(subject, "dead-letters-kept", "failed", str(look), found, _APPLY)
     else:
         yield _make(subject, "dead-letters-kept", "ok", str(look), "dead letters are kept")
-    if isinstance(backlog, Absent):
-        backlog = Unseen(backlog.what, "there is no such project")
-    if isinstance(backlog, Unseen):
+    if isinstance(backlog, NotFound):
+        backlog = Unavailable(backlog.what, "there is no such project")
+    if isinstance(backlog, Unavailable):
         yield unknown("messages", "dead-letters", subject, backlog)
         return
     waiting = _count(backlog)
     what = "num_undelivered_messages in Cloud Monitoring"
     if waiting is None:
         # A subscription that never got a message has no such series.
-        unseen = Unseen(what, "nothing was measured within the last hour")
+        unseen = Unavailable(what, "nothing was measured within the last hour")
         yield unknown("messages", "dead-letters", subject, unseen)
         return
     pull = ("gcloud", "pubsub", "subscriptions", "pull", DEAD_LETTERS)

@@ -5,11 +5,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check, unknown
-from cli.doctor.checks import access, clusters, grants, looks, node_pools, nodes, rewriting
-from cli.doctor.checks.of_projects import may_inherit, wanted_mirrors
-from cli.doctor.checks.seeing import Cluster, Inspector, see, see_list, see_object
-from cli.doctor.reading import Absent, Body, Reading, Unseen
+from cli.doctor.checks import access_review as access
+from cli.doctor.checks import cluster_settings as clusters
+from cli.doctor.checks import iam_grants as grants
+from cli.doctor.checks import node_conditions as nodes
+from cli.doctor.checks import node_pool_settings as node_pools
+from cli.doctor.checks import rewriting_state as rewriting
+from cli.doctor.checks.project_checks import may_inherit, wanted_mirrors
+from cli.doctor.cluster_reads import Cluster, GoogleReader, try_call, try_fetch, try_list
+from cli.doctor.response import Body, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName, is_watched
 from shared.domain.json_access import field_at, mappings_of, text_of
 from shared.domain.node_pool import (
@@ -38,22 +44,22 @@ class FoundCluster:
     """A cluster that is examined, and what the Container API says of it."""
 
     name: ClusterName
-    body: Body | Unseen
+    body: Body | Unavailable
 
 
 def find_clusters(
-    settings: Settings, inspector: Inspector, named: Sequence[ClusterName]
+    settings: Settings, inspector: GoogleReader, named: Sequence[ClusterName]
 ) -> tuple[list[FoundCluster], list[Check]]:
     """Return the clusters that are named, or else all that are watched; and what was not found."""
     if named:
         return _describe(inspector, named)
     found, problems = [], []
     for project in dict.fromkeys((settings.deployment_project, *settings.projects)):
-        reading = inspector.read(looks.clusters(project))
+        reading = inspector.read(google_requests.clusters(project))
         subject = f"clusters of project {project}"
-        if isinstance(reading, Absent):
-            reading = Unseen(reading.what, "there is no such project")
-        if isinstance(reading, Unseen):
+        if isinstance(reading, NotFound):
+            reading = Unavailable(reading.what, "there is no such project")
+        if isinstance(reading, Unavailable):
             problems.append(unknown("cluster", "clusters", subject, reading))
             continue
         for body in mappings_of(reading.get("clusters")):
@@ -61,7 +67,9 @@ def find_clusters(
             if is_watched(str(name), settings.clusters) and _is_wanted(settings, body):
                 found.append(FoundCluster(name, body))
         if not found:
-            nothing = Unseen(str(looks.clusters(project)), "there is none that is watched")
+            nothing = Unavailable(
+                str(google_requests.clusters(project)), "there is none that is watched"
+            )
             problems.append(unknown("cluster", "clusters", subject, nothing))
     return found, problems
 
@@ -76,13 +84,13 @@ def _is_wanted(settings: Settings, body: Body) -> bool:
 
 
 def _describe(
-    inspector: Inspector, named: Iterable[ClusterName]
+    inspector: GoogleReader, named: Iterable[ClusterName]
 ) -> tuple[list[FoundCluster], list[Check]]:
     found, problems = [], []
     for name in named:
-        look = looks.cluster(name)
+        look = google_requests.cluster(name)
         body = inspector.read(look)
-        if isinstance(body, Absent):
+        if isinstance(body, NotFound):
             problems.append(
                 Check(
                     topic="cluster",
@@ -100,11 +108,11 @@ def _describe(
 
 
 def examine_description(
-    settings: Settings, inspector: Inspector, found: FoundCluster, image_projects: Iterable[str]
+    settings: Settings, inspector: GoogleReader, found: FoundCluster, image_projects: Iterable[str]
 ) -> Iterator[Check]:
     """Examine a cluster and its pools as the Container API describes them."""
     name, body = found.name, found.body
-    if isinstance(body, Unseen):
+    if isinstance(body, Unavailable):
         yield unknown("cluster", "cluster", f"cluster {name}", body)
         return
     yield clusters.check_default(name, body)
@@ -123,7 +131,7 @@ def examine_description(
 
 def _examine_account(
     settings: Settings,
-    inspector: Inspector,
+    inspector: GoogleReader,
     name: ClusterName,
     account: str,
     image_projects: Iterable[str],
@@ -131,8 +139,8 @@ def _examine_account(
     """Examine what the service account of nodes may read."""
     email = account
     if "@" not in account:
-        number = grants.project_number(inspector.read(looks.project(name.project)))
-        if isinstance(number, Unseen):
+        number = grants.project_number(inspector.read(google_requests.project(name.project)))
+        if isinstance(number, Unavailable):
             subject = f"the nodes' service account in cluster {name.name}"
             yield unknown("nodes", "node-reads-images", subject, number)
             return
@@ -140,14 +148,16 @@ def _examine_account(
     there = [
         each.name
         for each in wanted_mirrors(settings, [name])
-        if not isinstance(inspector.read(looks.repository(each.name)), (Absent, Unseen))
+        if not isinstance(
+            inspector.read(google_requests.repository(each.name)), (NotFound, Unavailable)
+        )
     ]
     for project in image_projects:
-        policy = looks.project_policy(project)
+        policy = google_requests.project_policy(project)
         inherits = may_inherit(inspector, project)
         read = [(policy, inspector.read(policy))]
         for repository in [each for each in there if each.project == project]:
-            own = looks.repository_policy(repository)
+            own = google_requests.repository_policy(repository)
             yield grants.check_right(
                 grants.reads_images(email, project, repository),
                 [*read, (own, inspector.read(own))],
@@ -176,13 +186,13 @@ def examine_inside(
         manifests: The objects of infra/kubernetes/base.
     """
     own = {each: _ask(cluster, each) for each in access.OWN}
-    silent = [answer for answer in own.values() if isinstance(answer, Unseen)]
+    silent = [answer for answer in own.values() if isinstance(answer, Unavailable)]
     if len(silent) == len(own):
         # Nothing else would be answered, each after a time-out.
         yield unknown("access", "cluster-api", f"cluster {found.name}", silent[0])
         return
     yield from access.check_accesses(found.name, own)
-    listed = see_list(cluster, "nodes", cluster.list_nodes)
+    listed = try_list(cluster, "nodes", cluster.list_nodes)
     yield from nodes.check_nodes(found.name, listed, _cold_pools(found))
     yield from access.check_manifests(found.name, _needed(cluster, settings.namespace))
     needed = access.needed_accesses(manifests, settings.deployment_project)
@@ -194,7 +204,7 @@ def examine_inside(
 
 def _cold_pools(found: FoundCluster) -> list[str]:
     body = found.body
-    if isinstance(body, Unseen):
+    if isinstance(body, Unavailable):
         return []
     return [
         text_of(pool.get("name")) or ""
@@ -203,14 +213,14 @@ def _cold_pools(found: FoundCluster) -> list[str]:
     ]
 
 
-def _needed(cluster: Cluster, namespace: str) -> Mapping[tuple[str, str], Reading]:
+def _needed(cluster: Cluster, namespace: str) -> Mapping[tuple[str, str], Response]:
     return {
-        (kind, name): see_object(cluster, api_version, plural, name)
+        (kind, name): try_fetch(cluster, api_version, plural, name)
         for (kind, api_version, plural), name in zip(_NEEDED, (namespace, _PRIORITY), strict=True)
     }
 
 
-def _ask(cluster: Cluster, asked: access.Access) -> bool | Unseen:
+def _ask(cluster: Cluster, asked: access.Access) -> bool | Unavailable:
     attributes = {
         "verb": asked.verb,
         "resource": asked.resource,
@@ -220,14 +230,14 @@ def _ask(cluster: Cluster, asked: access.Access) -> bool | Unseen:
     }
     given = {key: text for key, text in attributes.items() if text}
     what = f"what {asked.user or 'you'} may do in {cluster.name}"
-    return see(what, lambda: cluster.review_access(given, asked.user))
+    return try_call(what, lambda: cluster.review_access(given, asked.user))
 
 
-def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingReadings:
-    spaces = see_list(cluster, "namespaces", lambda: cluster.list_objects("v1", "namespaces"))
-    opted_in: Sequence[str] | Unseen = (
+def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingResponses:
+    spaces = try_list(cluster, "namespaces", lambda: cluster.list_objects("v1", "namespaces"))
+    opted_in: Sequence[str] | Unavailable = (
         spaces
-        if isinstance(spaces, Unseen)
+        if isinstance(spaces, Unavailable)
         else [
             str(field_at(each, ("metadata", "name")))
             for each in spaces
@@ -236,10 +246,10 @@ def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingReadings:
     )
     kind = "mutatingadmissionpolicies"
     bindings = "mutatingadmissionpolicybindings"
-    return rewriting.RewritingReadings(
+    return rewriting.RewritingResponses(
         name=cluster.name,
-        policy=see_object(cluster, _POLICIES, kind, rewriting.POLICY),
-        binding=see_object(cluster, _POLICIES, bindings, rewriting.POLICY),
-        parameter=see_object(cluster, "v1", "configmaps", PARAMETER_NAME, namespace),
+        policy=try_fetch(cluster, _POLICIES, kind, rewriting.POLICY),
+        binding=try_fetch(cluster, _POLICIES, bindings, rewriting.POLICY),
+        parameter=try_fetch(cluster, "v1", "configmaps", PARAMETER_NAME, namespace),
         namespaces=opted_in,
     )

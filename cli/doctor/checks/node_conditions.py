@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from cli.doctor.check import Check, command, unknown
-from cli.doctor.reading import Body, Unseen
+from cli.doctor.response import Body, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, mapping_of, mappings_of, text_of
 
@@ -43,7 +43,7 @@ def platforms_of(nodes: Iterable[Body]) -> set[str]:
 
 
 def check_nodes(
-    name: ClusterName, nodes: Sequence[Body] | Unseen, cold_pools: Iterable[str] = ()
+    name: ClusterName, nodes: Sequence[Body] | Unavailable, cold_pools: Iterable[str] = ()
 ) -> Iterator[Check]:
     """
     Check the nodes of a cluster, pool by pool.
@@ -53,11 +53,11 @@ def check_nodes(
         nodes: What the API server lists, or why not.
         cold_pools: Pools on which streaming is off, which has been said already.
     """
-    if isinstance(nodes, Unseen):
+    if isinstance(nodes, Unavailable):
         yield unknown("nodes", "node-labels", f"nodes of cluster {name.name}", nodes)
         return
     if not nodes:
-        unseen = Unseen(f"nodes of {name}", "there is none just now")
+        unseen = Unavailable(f"nodes of {name}", "there is none just now")
         yield unknown("nodes", "node-labels", f"nodes of cluster {name.name}", unseen)
     pools: dict[str, list[Body]] = defaultdict(list)
     for node in nodes:

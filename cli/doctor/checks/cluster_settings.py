@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check, command, unknown
-from cli.doctor.checks import looks
-from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, list_of, mapping_of, text_of
 from shared.domain.node_pool import is_autopilot, makes_pools, pools_of, streams_by_default
@@ -44,7 +44,7 @@ def check_logging(name: ClusterName, body: Body) -> Check:
     service = text_of(body.get("loggingService"))
     config = body.get("loggingConfig")
     if config is None and service is None:
-        unseen = Unseen(what, "the cluster's description says nothing of logging")
+        unseen = Unavailable(what, "the cluster's description says nothing of logging")
         return unknown("cluster", "system-logging", f"cluster {name}", unseen)
     parts = [
         str(each) for each in list_of(field_at(config, ("componentConfig", "enableComponents")))
@@ -66,7 +66,7 @@ def check_logging(name: ClusterName, body: Body) -> Check:
     )
 
 
-def private_subnetworks(name: ClusterName, body: Body) -> list[Look]:
+def private_subnetworks(name: ClusterName, body: Body) -> list[GoogleRequest]:
     """Return the subnetworks whose nodes have no address of their own in the internet."""
     network = mapping_of(body.get("networkConfig"))
     everywhere = (
@@ -82,13 +82,13 @@ def private_subnetworks(name: ClusterName, body: Body) -> list[Look]:
     return list(dict.fromkeys(found))
 
 
-def check_private_access(look: Look, reading: Reading) -> Check:
+def check_private_access(look: GoogleRequest, reading: Response) -> Check:
     """Check that private nodes reach the service that streams."""
     *_, region, _, subnetwork = look.path.split("/")
     subject = f"subnetwork {subnetwork} in {region} of project {look.project}"
-    if isinstance(reading, Absent):
-        reading = Unseen(reading.what, "there is none of that name")
-    if isinstance(reading, Unseen):
+    if isinstance(reading, NotFound):
+        reading = Unavailable(reading.what, "there is none of that name")
+    if isinstance(reading, Unavailable):
         return unknown("cluster", "private-google-access", subject, reading)
     is_on = reading.get("privateIpGoogleAccess") is True
     return Check(
@@ -122,11 +122,11 @@ def check_public_nodes(name: ClusterName) -> Check:
     )
 
 
-def _subnetwork(name: ClusterName, path: str) -> Look:
+def _subnetwork(name: ClusterName, path: str) -> GoogleRequest:
     """Return the look at a subnetwork, named in full (in a shared VPC) or by its name alone."""
     parts = path[max(path.find("projects/"), 0) :].split("/")
     fields = dict(zip(parts[::2], parts[1::2], strict=False)) if len(parts) > 1 else {}
-    return looks.subnetwork(
+    return google_requests.subnetwork(
         fields.get("projects", name.project), fields.get("regions", name.region), parts[-1]
     )
 

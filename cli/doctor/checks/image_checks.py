@@ -5,11 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from cli.doctor.check import Check
-from cli.doctor.checks import histories, images, nodes, uses
-from cli.doctor.checks.images import ImageReadings, Refused
-from cli.doctor.checks.of_clusters import FoundCluster
-from cli.doctor.checks.seeing import Cluster, see, see_list
-from cli.doctor.reading import Body, Unseen
+from cli.doctor.checks import fact_history as histories
+from cli.doctor.checks import image_manifest as images
+from cli.doctor.checks import image_uses as uses
+from cli.doctor.checks import node_conditions as nodes
+from cli.doctor.checks.cluster_checks import FoundCluster
+from cli.doctor.checks.image_manifest import ImageResponses, Refused
+from cli.doctor.cluster_reads import Cluster, try_call, try_list
+from cli.doctor.response import Body, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.manifest import InvalidManifestError, Manifest, RegistryRefusalError
@@ -21,7 +24,7 @@ from shared.settings.keys import Settings
 
 _DEFAULT_PLATFORM: Final = "linux/amd64"
 
-Connect = Callable[[ClusterName], Cluster | Unseen]
+Connect = Callable[[ClusterName], Cluster | Unavailable]
 
 
 class Registry(Protocol):
@@ -39,7 +42,7 @@ class Facts(Protocol):
     def read(self, since: datetime, more: str = "") -> Iterable[Mapping[str, Any]]: ...  # noqa: D102
 
 
-class ImageExamination:
+class ImageChecks:
     """
     Examines an image, cluster by cluster.
 
@@ -105,28 +108,28 @@ class ImageExamination:
         """Return the platforms of the clusters' nodes and pools, those with accelerators first."""
         found: dict[str, None] = {}
         for each in clusters:
-            if not isinstance(each.body, Unseen):
+            if not isinstance(each.body, Unavailable):
                 pools = pools_of(each.body)
                 wanted = [pool for pool in pools if has_accelerators(pool)] or pools
                 found.update(dict.fromkeys(platform_of(pool) for pool in wanted))
             else:
                 cluster = self._connect(each.name)
-                if not isinstance(cluster, Unseen):
-                    listed = see_list(cluster, "nodes", cluster.list_nodes)
-                    running = [] if isinstance(listed, Unseen) else listed
+                if not isinstance(cluster, Unavailable):
+                    listed = try_list(cluster, "nodes", cluster.list_nodes)
+                    running = [] if isinstance(listed, Unavailable) else listed
                     found.update(dict.fromkeys(sorted(nodes.platforms_of(running))))
         return list(found) or [_DEFAULT_PLATFORM]
 
-    def _read(self, text: str, source: Source, platforms: Iterable[str]) -> ImageReadings:
+    def _read(self, text: str, source: Source, platforms: Iterable[str]) -> ImageResponses:
         answer = self._fetch(source.mirror, is_mirror=source.repository is not None)
-        found: dict[str, Manifest | Refused | Unseen] = {}
+        found: dict[str, Manifest | Refused | Unavailable] = {}
         if isinstance(answer, Manifest):
             found = {each: self._read_platform(source, answer, each) for each in platforms}
-        return ImageReadings(text, source, answer, found)
+        return ImageResponses(text, source, answer, found)
 
     def _read_platform(
         self, source: Source, answer: Manifest, platform: str
-    ) -> Manifest | Refused | Unseen:
+    ) -> Manifest | Refused | Unavailable:
         if answer.is_index:
             digest = answer.digest_for(platform)
             if digest is None:
@@ -134,11 +137,11 @@ class ImageExamination:
                 return Refused(f"it has no manifest for {platform}; it has {named}")
             return self._fetch(source.mirror.at(digest))
         mirror, config = source.mirror, answer.config_digest
-        made_for = see(
+        made_for = try_call(
             f"the configuration of {mirror}",
             lambda: self._registry.fetch_platform_of(mirror, config) if config else None,
         )
-        if isinstance(made_for, Unseen):
+        if isinstance(made_for, Unavailable):
             return made_for
         if made_for is not None and made_for != platform:
             return Refused(f"it is made for {made_for} only")
@@ -146,7 +149,7 @@ class ImageExamination:
 
     def _fetch(
         self, reference: ImageReference, *, is_mirror: bool = False
-    ) -> Manifest | Refused | Unseen:
+    ) -> Manifest | Refused | Unavailable:
         what = f"the manifest of {reference}"
         try:
             return self._registry.fetch_manifest(reference)
@@ -155,25 +158,25 @@ class ImageExamination:
         except RegistryRefusalError as exc:
             if exc.status in {401, 403}:
                 right = "artifactregistry.repositories.downloadArtifacts"
-                return Unseen(what, f"{exc}; or there is none", right)
+                return Unavailable(what, f"{exc}; or there is none", right)
             return Refused(str(exc), lacks_mirror=is_mirror and exc.code == "NAME_UNKNOWN")
         except EventError as exc:
-            return Unseen(what, str(exc))
+            return Unavailable(what, str(exc))
 
     def _examine_uses(
         self, text: str, name: ClusterName, source: Source, digest: str | None
     ) -> Iterator[Check]:
         cluster = self._connect(name)
-        if isinstance(cluster, Unseen):
+        if isinstance(cluster, Unavailable):
             yield from uses.check_uses(text, name, source, cluster)
             return
-        pods = see_list(cluster, "pods", lambda: _others(cluster, self._settings.namespace))
-        found = pods if isinstance(pods, Unseen) else uses.find_uses(pods, source, digest)
+        pods = try_list(cluster, "pods", lambda: _others(cluster, self._settings.namespace))
+        found = pods if isinstance(pods, Unavailable) else uses.find_uses(pods, source, digest)
         yield from uses.check_uses(text, name, source, found)
 
     def _examine_history(self, text: str, source: Source, digest: str | None) -> Iterator[Check]:
         project = self._settings.deployment_project
-        entries = see(
+        entries = try_call(
             f"log prestream of project {project}",
             lambda: list(
                 self._facts.read(

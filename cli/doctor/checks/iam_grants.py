@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, Topic, Verdict, command, unknown
-from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.json_access import list_of, mappings_of, text_of
 from shared.domain.mirror import RepositoryName
 
@@ -70,14 +70,14 @@ def artifact_registry_agent(number: str) -> str:
     return f"service-{number}@gcp-sa-artifactregistry.iam.gserviceaccount.com"
 
 
-def project_number(reading: Reading) -> str | Unseen:
+def project_number(reading: Response) -> str | Unavailable:
     """Return a project's number, or why it is not known."""
-    if isinstance(reading, Unseen):
+    if isinstance(reading, Unavailable):
         return reading
-    if isinstance(reading, Absent):
-        return Unseen(reading.what, "there is no such project")
+    if isinstance(reading, NotFound):
+        return Unavailable(reading.what, "there is no such project")
     number = text_of(reading.get("projectNumber"))
-    return number or Unseen("the project", "its description has no number")
+    return number or Unavailable("the project", "its description has no number")
 
 
 def has_grant(policy: Body, member: str, roles: frozenset[str]) -> bool:
@@ -91,7 +91,7 @@ def has_grant(policy: Body, member: str, roles: frozenset[str]) -> bool:
 
 
 def check_right(
-    right: Right, policies: Iterable[tuple[Look, Reading]], *, may_inherit: bool
+    right: Right, policies: Iterable[tuple[GoogleRequest, Response]], *, may_inherit: bool
 ) -> Check:
     """
     Check that a right is granted.
@@ -103,15 +103,15 @@ def check_right(
     """
     read = list(policies)
     for look, reading in read:
-        if not isinstance(reading, (Absent, Unseen)) and has_grant(
+        if not isinstance(reading, (NotFound, Unavailable)) and has_grant(
             reading, right.member, right.roles
         ):
             return _make(right, "ok", str(look), f"{right.member} may do so")
-    unseen = [reading for _, reading in read if isinstance(reading, Unseen)]
+    unseen = [reading for _, reading in read if isinstance(reading, Unavailable)]
     if unseen:
         return unknown(right.topic, right.name, right.subject, unseen[0])
     looked_at = ", ".join(str(look) for look, _ in read)
-    policies_read = [each for _, each in read if not isinstance(each, (Absent, Unseen))]
+    policies_read = [each for _, each in read if not isinstance(each, (NotFound, Unavailable))]
     doubts = [*_doubts(right, policies_read)]
     if may_inherit:
         doubts.append("a folder or an organization may grant it, which cannot be seen here")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from cli.status.standing import Meant, Seen
-from cli.status.standings import UNDER_WAY, Sighting, Standing, State, combine
+from cli.status.warmup_reader import Observations, ResolvedImage
+from cli.status.warmup_state import UNDER_WAY, Observation, State, WarmupState, combine
 
 Verdict = Literal["warm", "failed", "pending"]
 
@@ -14,7 +14,7 @@ _DUE = "it was pulled a period ago or longer, and may have gone cold since"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class WaitTarget:
     """An image that shall be warm in one cluster of a group; a region shares its cache."""
 
     image: str
@@ -26,7 +26,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class Baseline:
     """What was there before somebody asked; it answers nothing."""
 
     failed: frozenset[str] = frozenset()
@@ -35,26 +35,26 @@ class Earlier:
     """Keys of warmups, which answer for nothing either where a new one is insisted on."""
 
     @classmethod
-    def of(cls, seen: Seen, *, force: bool) -> "Earlier":
+    def of(cls, seen: Observations, *, force: bool) -> "Baseline":
         """Take note of what is there; with ``force`` also of what is well or under way."""
-        failed = {each.key for each in seen.sightings if each.progress == "bad"}
-        others = {each.key for each in seen.sightings if each.progress != "bad"}
+        failed = {each.key for each in seen.observations if each.progress == "bad"}
+        others = {each.key for each in seen.observations if each.progress != "bad"}
         return cls(frozenset(failed), frozenset(others) if force else frozenset())
 
-    def has(self, sighting: Sighting) -> bool:
+    def has(self, observation: Observation) -> bool:
         """Whether a warmup answers for nothing."""
-        return sighting.key in self.failed or sighting.key in self.others
+        return observation.key in self.failed or observation.key in self.others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class WaitResult:
     """Whether one wish is fulfilled, and what was seen of it."""
 
-    wish: Wish
+    wish: WaitTarget
     verdict: Verdict
     state: State | None = None
     """None where nothing was seen."""
-    standings: tuple[Standing, ...] = ()
+    states: tuple[WarmupState, ...] = ()
     reason: str | None = None
     hint: str | None = None
     outcome: str | None = None
@@ -71,60 +71,70 @@ class Answer:
             "outcome": self.outcome,
             "reason": self.reason,
             "hint": self.hint,
-            "standings": [each.as_json() for each in self.standings],
+            "standings": [each.as_json() for each in self.states],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class WaitCondition:
     """Judges wishes by what was seen."""
 
     period: timedelta
-    earlier: Earlier = field(default_factory=Earlier)
+    earlier: Baseline = field(default_factory=Baseline)
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Names of targets, by other names of the same."""
 
-    def judge(self, wish: Wish, meant: Sequence[Meant], seen: Seen, now: datetime) -> Answer:
+    def judge(
+        self, wish: WaitTarget, resolved: Sequence[ResolvedImage], seen: Observations, now: datetime
+    ) -> WaitResult:
         """
         Tell whether a wish is fulfilled: in one of its clusters, on every target.
 
         It has failed where no cluster is left in which a warmup could still end well.
         """
         answers = [
-            self._judge_cluster(wish, each, seen.sightings, now)
-            for each in meant
+            self._judge_cluster(wish, each, seen.observations, now)
+            for each in resolved
             if str(each.cluster) in wish.clusters and each.written.text == wish.image
         ]
         unread = {each.cluster for each in seen.problems if each.cluster}
         return _pick(wish, answers, may_change=not unread.isdisjoint(wish.clusters))
 
     def _judge_cluster(
-        self, wish: Wish, meant: Meant, sightings: Iterable[Sighting], now: datetime
-    ) -> Answer:
-        own = [each for each in sightings if meant.is_seen_in(each) and not self.earlier.has(each)]
-        standings = combine(own, now, self.period)
-        broad = [each for each in standings if each.target is None]
-        chosen, missing = self._choose(wish.targets, standings)
+        self,
+        wish: WaitTarget,
+        resolved: ResolvedImage,
+        observations: Iterable[Observation],
+        now: datetime,
+    ) -> WaitResult:
+        own = [
+            each
+            for each in observations
+            if resolved.is_seen_in(each) and not self.earlier.has(each)
+        ]
+        states = combine(own, now, self.period)
+        broad = [each for each in states if each.target is None]
+        chosen, missing = self._choose(wish.targets, states)
         is_warm = bool(chosen) and not missing and all(each.state == "warm" for each in chosen)
         if warm := [each for each in broad if each.state == "warm"]:
-            return _answer(wish, meant, "warm", warm)
+            return _answer(wish, resolved, "warm", warm)
         if is_warm:
-            return _answer(wish, meant, "warm", chosen)
+            return _answer(wish, resolved, "warm", chosen)
         under_way = [each for each in (*chosen, *broad) if each.state in UNDER_WAY]
         failed = [each for each in (*broad, *chosen) if each.state == "failed"]
         if under_way:
-            return _answer(wish, meant, "pending", under_way)
+            return _answer(wish, resolved, "pending", under_way)
         if failed:
-            return _answer(wish, meant, "failed", failed)
-        return _answer(wish, meant, "pending", [each for each in chosen if each.state == "due"])
+            return _answer(wish, resolved, "failed", failed)
+        return _answer(wish, resolved, "pending", [each for each in chosen if each.state == "due"])
 
     def _choose(
-        self, targets: Sequence[str], standings: Sequence[Standing]
-    ) -> tuple[list[Standing], bool]:
+        self, targets: Sequence[str], states: Sequence[WarmupState]
+    ) -> tuple[list[WarmupState], bool]:
         """Return how it stands on the targets that matter, and whether one of them has nothing."""
         placed = {
             self.aliases.get(each.target, each.target): each
-            for each in sorted(standings, key=lambda each: each.since)
+            for each in sorted(states, key=lambda each: each.since)
             if each.target is not None
         }
         if targets:
@@ -136,7 +146,7 @@ class Gate:
         return fresh or list(placed.values()), False
 
 
-def _pick(wish: Wish, answers: Sequence[Answer], *, may_change: bool) -> Answer:
+def _pick(wish: WaitTarget, answers: Sequence[WaitResult], *, may_change: bool) -> WaitResult:
     """
     Return the answer of the cluster that is furthest.
 
@@ -147,26 +157,28 @@ def _pick(wish: Wish, answers: Sequence[Answer], *, may_change: bool) -> Answer:
     failed = [each for each in answers if each.verdict == "failed"]
     found = [*warm, *begun, *failed, *answers]
     if not found:
-        return Answer(wish=wish, verdict="pending")
+        return WaitResult(wish=wish, verdict="pending")
     best = found[0]
     return replace(best, verdict="pending") if best.verdict == "failed" and may_change else best
 
 
-def _answer(wish: Wish, meant: Meant, verdict: Verdict, standings: Sequence[Standing]) -> Answer:
-    first = standings[0] if standings else None
+def _answer(
+    wish: WaitTarget, resolved: ResolvedImage, verdict: Verdict, states: Sequence[WarmupState]
+) -> WaitResult:
+    first = states[0] if states else None
     last = first.last if first else None
-    reason, hint = meant.problem, meant.hint
+    reason, hint = resolved.problem, resolved.hint
     if verdict == "failed" and last is not None:
         reason, hint = last.reason, last.hint
     elif first is not None and first.state == "due":
         reason = _DUE
-    return Answer(
+    return WaitResult(
         wish=wish,
         verdict=verdict,
         state=first.state if first else None,
-        standings=tuple(standings),
+        states=tuple(states),
         reason=reason,
         hint=hint,
         outcome=last.outcome if last and first and first.state not in UNDER_WAY else None,
-        digest=meant.digest,
+        digest=resolved.digest,
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, command, unknown
-from cli.doctor.reading import Body, Unseen
+from cli.doctor.response import Body, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_fields import containers_of, image_volumes_of
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
@@ -51,17 +51,17 @@ def find_uses(pods: Iterable[Body], source: Source, digest: str | None) -> list[
 
 
 def check_uses(
-    text: str, name: ClusterName, source: Source, uses: Sequence[Use] | Unseen
+    text: str, name: ClusterName, source: Source, uses: Sequence[Use] | Unavailable
 ) -> Iterator[Check]:
     """Check the name and the credentials with which an image is pulled."""
     subject = f"{text} in cluster {name.name}"
-    if isinstance(uses, Unseen):
+    if isinstance(uses, Unavailable):
         yield unknown("image", "pulled-name", subject, uses)
         yield unknown("image", "pull-secrets", subject, uses)
         return
     what = f"pods of {name}"
     if not uses:
-        unseen = Unseen(what, "no pod runs it just now")
+        unseen = Unavailable(what, "no pod runs it just now")
         yield unknown("image", "pulled-name", subject, unseen)
         return
     bypassing = [use for use in uses if use.reference.name != source.mirror.name]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.reading import Body, Unseen
+from cli.doctor.response import Body, Unavailable
 from shared.domain.fact import GOOD_OUTCOMES
 from shared.domain.json_access import mapping_of, mappings_of, text_of
 from shared.domain.timestamp import parse_time
@@ -35,7 +35,7 @@ def filter_of(text: str, source: Source, digest: str | None) -> str:
 
 def check_history(
     text: str,
-    entries: Sequence[Body] | Unseen,
+    entries: Sequence[Body] | Unavailable,
     now: datetime,
     period: timedelta,
 ) -> Iterator[Check]:
@@ -48,7 +48,7 @@ def check_history(
         now: The time of the examination.
         period: After which what is in use should have been warmed again.
     """
-    if isinstance(entries, Unseen):
+    if isinstance(entries, Unavailable):
         yield unknown("image", "last-warmup", text, entries)
         yield unknown("image", "last-pull", text, entries)
         return
@@ -81,7 +81,7 @@ def _check_warmup(text: str, warmups: Sequence[Body], now: datetime, period: tim
 def _check_pull(text: str, pulls: Sequence[Body]) -> Check:
     what = f"facts pull.observed of the last {SINCE.days} days"
     if not pulls:
-        return unknown("image", "last-pull", text, Unseen(what, "no pull was seen"))
+        return unknown("image", "last-pull", text, Unavailable(what, "no pull was seen"))
     entry = pulls[-1]
     payload = mapping_of(entry.get("jsonPayload"))
     streamed = text_of(payload.get("streamed")) or "unknown"
@@ -92,7 +92,7 @@ def _check_pull(text: str, pulls: Sequence[Body]) -> Check:
         f" at {text_of(entry.get('timestamp')) or '?'}"
     )
     if streamed == "unknown":
-        return unknown("image", "last-pull", text, Unseen(what, f"of the last one {said}"))
+        return unknown("image", "last-pull", text, Unavailable(what, f"of the last one {said}"))
     if streamed in _STREAMED:
         return _make(text, "last-pull", "ok", what, f"the last one: {said}")
     evidence = [text_of(each.get("text")) for each in mappings_of(payload.get("evidence"))]

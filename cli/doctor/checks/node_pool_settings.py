@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from cli.doctor.check import Check, command
-from cli.doctor.reading import Body
+from cli.doctor.response import Body
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, list_of, mappings_of, text_of
 from shared.domain.node_pool import has_accelerators, streams

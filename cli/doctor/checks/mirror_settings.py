@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.reading import Absent, Body, Look, Reading, Unseen
+from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, mapping_of, text_of
 from shared.domain.location import mirror_location, region_of
@@ -44,13 +44,15 @@ def check_region(name: ClusterName, setting: str) -> Check:
     )
 
 
-def check_mirror(wanted: RemoteRepository, look: Look, reading: Reading) -> Iterator[Check]:
+def check_mirror(
+    wanted: RemoteRepository, look: GoogleRequest, reading: Response
+) -> Iterator[Check]:
     """Check that what stands in a mirror's place is one."""
     subject = f"mirror {wanted.name} of {wanted.upstream}"
-    if isinstance(reading, Unseen):
+    if isinstance(reading, Unavailable):
         yield unknown("mirrors", "mirror", subject, reading)
         return
-    if isinstance(reading, Absent):
+    if isinstance(reading, NotFound):
         yield _make(subject, look, "ok", "it is not made yet: the first image of it makes it")
         return
     comparison = compare_repository(wanted, _state(reading))
@@ -68,11 +70,11 @@ def check_mirror(wanted: RemoteRepository, look: Look, reading: Reading) -> Iter
         yield _make(subject, look, "warning", found, _describe(wanted))
 
 
-def check_secret_version(subject: str, look: Look, reading: Reading) -> Check:
+def check_secret_version(subject: str, look: GoogleRequest, reading: Response) -> Check:
     """Check that a version of a secret is there and on."""
-    if isinstance(reading, Unseen):
+    if isinstance(reading, Unavailable):
         return unknown("mirrors", "secret-version", subject, reading)
-    state = "absent" if isinstance(reading, Absent) else str(reading.get("state"))
+    state = "absent" if isinstance(reading, NotFound) else str(reading.get("state"))
     is_on = state == "ENABLED"
     _, project, _, secret, _, version = look.path.removeprefix("v1/").split("/")
     enable = ("gcloud", "secrets", "versions", "enable", version)
@@ -123,7 +125,7 @@ def _describe(wanted: RemoteRepository) -> str:
 
 def _make(
     subject: str,
-    look: Look,
+    look: GoogleRequest,
     verdict: Verdict,
     finding: str,
     mend: str | None = None,

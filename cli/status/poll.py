@@ -13,9 +13,15 @@ from rich.text import Text
 from cli.connect.fact_reader import FactReader
 from cli.exits import ExitCode, fail, say
 from cli.input.duration import show_span
-from cli.status.awaiting import Answer, Earlier, Gate, Wish
-from cli.status.places import Places
-from cli.status.standing import Meant, Problem, Seen, Watching, find_meant
+from cli.status.cluster_groups import ClusterGroups
+from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
+from cli.status.warmup_reader import (
+    Observations,
+    Problem,
+    ResolvedImage,
+    WarmupReader,
+    resolve_images,
+)
 from cli.terminal import harmless, is_watched, make_side_console
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.endpoint import Endpoints
@@ -48,10 +54,10 @@ STYLES = {
 _EXITS = {"failed": ExitCode.FAILED, "pending": ExitCode.DIFFERENT, "warm": ExitCode.DONE}
 
 
-def make_watching(environ: Mapping[str, str], settings: Settings) -> Watching:
+def make_warmup_reader(environ: Mapping[str, str], settings: Settings) -> WarmupReader:
     """Wire what looks at warmups to Google's services, or to local ones."""
     endpoints = Endpoints.from_environ(environ)
-    return Watching(
+    return WarmupReader(
         settings,
         facts=FactReader(
             settings.deployment_project, emulator_host=endpoints.logging, patience_s=_PATIENCE_S
@@ -84,18 +90,18 @@ def name_aliases(settings: Settings) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WaitRequest:
     """What is looked at: images, in places, on targets."""
 
     images: tuple[WrittenImage, ...]
-    places: Places
+    places: ClusterGroups
     targets: tuple[str, ...] = ()
 
     @property
-    def wishes(self) -> list[Wish]:
+    def wait_targets(self) -> list[WaitTarget]:
         """Each image in each place."""
         return [
-            Wish(
+            WaitTarget(
                 image=image.text,
                 place=group.name,
                 clusters=tuple(map(str, group.clusters)),
@@ -106,13 +112,13 @@ class Watched:
         ]
 
 
-class Looker:
+class Poller:
     """Looks at some images; what a tag means is asked once, and again while nobody knows."""
 
     def __init__(
         self,
-        watched: Watched,
-        watching: Watching,
+        watched: WaitRequest,
+        watching: WarmupReader,
         mirrors: Mirrors,
         *,
         aliases: Mapping[str, str] | None = None,
@@ -121,44 +127,44 @@ class Looker:
         self._aliases = aliases or {}
         self._watching = watching
         self._mirrors = mirrors
-        self._meant: dict[tuple[str, str], Meant] = {}
+        self._meant: dict[tuple[str, str], ResolvedImage] = {}
         self._said: set[str] = set()
 
-    def look(self) -> tuple[Seen, list[Meant]]:
+    def look(self) -> tuple[Observations, list[ResolvedImage]]:
         """
         Look once.
 
         Raises:
             typer.Exit: A cluster or a mirror refuses our identity.
         """
-        meant = [
+        resolved = [
             self._find(image, cluster.name)
             for image in self._watched.images
             for cluster in self._watched.places.clusters
         ]
-        seen = self._watching.look(self._watched.places.clusters, datetime.now(UTC), meant)
+        seen = self._watching.look(self._watched.places.clusters, datetime.now(UTC), resolved)
         for problem in seen.problems:
             self._tell(problem)
-        return seen, meant
+        return seen, resolved
 
-    def answer(self, earlier: Earlier) -> list[Answer]:
+    def answer(self, earlier: Baseline) -> list[WaitResult]:
         """
         Look once, and judge.
 
         Raises:
             typer.Exit: A cluster or a mirror refuses our identity.
         """
-        seen, meant = self.look()
-        gate = Gate(self._watching.period, earlier, self._aliases)
+        seen, resolved = self.look()
+        gate = WaitCondition(self._watching.period, earlier, self._aliases)
         now = datetime.now(UTC)
-        return [gate.judge(wish, meant, seen, now) for wish in self._watched.wishes]
+        return [gate.judge(wish, resolved, seen, now) for wish in self._watched.wait_targets]
 
-    def _find(self, image: WrittenImage, cluster: ClusterName) -> Meant:
+    def _find(self, image: WrittenImage, cluster: ClusterName) -> ResolvedImage:
         key = (image.text, str(cluster))
         known = self._meant.get(key)
         if known is None or known.digest is None:
             try:
-                known = find_meant(self._mirrors, image, cluster)
+                known = resolve_images(self._mirrors, image, cluster)
             except ConfigurationError as exc:
                 fail(
                     ExitCode.UNAVAILABLE,
@@ -178,13 +184,13 @@ class Looker:
 
 
 def follow(
-    ask: Callable[[], list[Answer]],
+    ask: Callable[[], list[WaitResult]],
     *,
     timeout: timedelta,
-    is_settled: Callable[[Sequence[Answer]], bool],
+    is_settled: Callable[[Sequence[WaitResult]], bool],
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Answer]:
+) -> list[WaitResult]:
     """
     Ask until the answers are settled, or the time is over; show how far it is.
 
@@ -210,29 +216,29 @@ def follow(
             wait_s = min(wait_s * _GROWTH, LONGEST_PAUSE_S)
 
 
-def is_all_settled(answers: Sequence[Answer]) -> bool:
+def is_all_settled(answers: Sequence[WaitResult]) -> bool:
     """Whether each image is warm or has failed."""
     return all(each.verdict != "pending" for each in answers)
 
 
-def is_decided(answers: Sequence[Answer]) -> bool:
+def is_decided(answers: Sequence[WaitResult]) -> bool:
     """Whether all images are warm, or one has failed: a gate stays shut for one."""
     return is_all_settled(answers) or any(each.verdict == "failed" for each in answers)
 
 
-def exit_code(answers: Sequence[Answer]) -> ExitCode:
+def exit_code(answers: Sequence[WaitResult]) -> ExitCode:
     """Return how the command ends: the worst answer decides."""
     verdicts = {each.verdict for each in answers}
     worst = next((each for each in ("failed", "pending") if each in verdicts), "warm")
     return _EXITS[worst]
 
 
-def describe(answer: Answer) -> Text:
+def describe(answer: WaitResult) -> Text:
     """Say in one line how an image stands in a place, and what a person can do."""
     state = answer.state or "nothing seen"
     if answer.verdict == "failed":
         state = "failed"
-    targets = ", ".join(sorted({each.target for each in answer.standings if each.target}))
+    targets = ", ".join(sorted({each.target for each in answer.states if each.target}))
     said = [f" on {targets}" if targets else ""]
     if answer.verdict == "failed":
         said.append(f" ({answer.outcome})" if answer.outcome else "")
@@ -266,7 +272,7 @@ class _Progress:
     def __exit__(self, *exc: object) -> None:
         self._context.__exit__(None, None, None)
 
-    def show(self, answers: Sequence[Answer], waited: timedelta) -> None:
+    def show(self, answers: Sequence[WaitResult], waited: timedelta) -> None:
         if self._live is not None:
             self._live.update(_make_table(answers, waited), refresh=True)
             return
@@ -278,7 +284,7 @@ class _Progress:
                 self._console.print(Text(f"{show_span(waited):>6}  ").append_text(text))
 
 
-def _make_table(answers: Sequence[Answer], waited: timedelta) -> Table:
+def _make_table(answers: Sequence[WaitResult], waited: timedelta) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", caption_justify="left")
     for name in ("IMAGE", "PLACE", "STATE"):
         table.add_column(name, overflow="fold")

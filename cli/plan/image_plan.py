@@ -50,7 +50,7 @@ _FOR_LAUNCHES: Mapping[str, Result] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlanRequest:
     """A request for an image, as a detector or the sweep would publish it."""
 
     request: ReferenceRequest
@@ -59,7 +59,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """What would be done for an image on one target, or why nothing would."""
 
     result: Result
@@ -86,7 +86,7 @@ class PlannedImage:
     """As it is written."""
     cluster: str | None
     workloads: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     mirror: str | None = None
     """What nodes would pull; None where it is not known where that lies."""
     digest: str | None = None
@@ -119,12 +119,12 @@ class _Answer:
     """What a mirror said of an image."""
 
     manifest: Manifest | None = None
-    refusal: Step | None = None
+    refusal: PlanStep | None = None
     doubt: str | None = None
     """Why the image's size is not known."""
 
 
-class Planning:
+class Planner:
     """
     Plans image by image.
 
@@ -162,21 +162,21 @@ class Planning:
         return tuple(sorted(self._states.values(), key=lambda each: each.name))
 
     def plan(
-        self, wishes: Sequence[Wish], cluster: Cluster | None, location: str | None
+        self, requests: Sequence[PlanRequest], cluster: Cluster | None, location: str | None
     ) -> PlannedImage:
         """
         Tell what would be done for an image.
 
         Args:
-            wishes: All that ask for it under the same name in the same cluster.
+            requests: All that ask for it under the same name in the same cluster.
             cluster: A connection to that; None if it is not looked at.
             location: Where the cluster is; None where that is not known.
         """
-        request = wishes[0].request
+        request = requests[0].request
         planned = PlannedImage(
             image=request.image,
             cluster=str(cluster.name) if cluster else request.cluster,
-            workloads=tuple(dict.fromkeys(each.workload for each in wishes if each.workload)),
+            workloads=tuple(dict.fromkeys(each.workload for each in requests if each.workload)),
             steps=(),
         )
         try:
@@ -186,14 +186,14 @@ class Planning:
         if not request.overrides_rules and not self._selection.admits(source.image):
             return replace(planned, steps=(_EXCLUDED,))
         if source.repository is not None and not source.repository.name.location:
-            return replace(planned, steps=self._plan_targets(wishes, cluster, source, _NOWHERE))
+            return replace(planned, steps=self._plan_targets(requests, cluster, source, _NOWHERE))
         answer = self._ask(source)
         manifest = answer.manifest
         return replace(
             planned,
             mirror=str(source.mirror.at(manifest.digest) if manifest else source.mirror),
             digest=manifest.digest if manifest else None,
-            steps=self._plan_targets(wishes, cluster, source, answer),
+            steps=self._plan_targets(requests, cluster, source, answer),
         )
 
     def check_helper(self, location: str | None) -> str | None:
@@ -249,18 +249,22 @@ class Planning:
         self._states[name] = PlannedMirror(str(name), address, repository.upstream, state)
 
     def _plan_targets(
-        self, wishes: Iterable[Wish], cluster: Cluster | None, source: Source, answer: _Answer
-    ) -> tuple[Step, ...]:
+        self,
+        requests: Iterable[PlanRequest],
+        cluster: Cluster | None,
+        source: Source,
+        answer: _Answer,
+    ) -> tuple[PlanStep, ...]:
         if answer.refusal is not None:
             return (answer.refusal,)
-        steps: dict[Step, None] = {}
-        for wish in wishes:
+        steps: dict[PlanStep, None] = {}
+        for requested in requests:
             try:
-                for target in self._find_targets(wish.request, cluster):
-                    step = self._plan_target(wish.request, cluster, source, answer, target)
+                for target in self._find_targets(requested.request, cluster):
+                    step = self._plan_target(requested.request, cluster, source, answer, target)
                     steps.setdefault(replace(step, target=target.name))
             except EventError as exc:
-                steps.setdefault(Step("unknown", reason=str(exc)))
+                steps.setdefault(PlanStep("unknown", reason=str(exc)))
         return tuple(steps)
 
     def _find_targets(self, request: ReferenceRequest, cluster: Cluster | None) -> list[Target]:
@@ -275,7 +279,7 @@ class Planning:
         source: Source,
         answer: _Answer,
         target: Target,
-    ) -> Step:
+    ) -> PlanStep:
         try:
             if answer.manifest is None:
                 return self._plan_unmeasured(request, cluster, answer, target)
@@ -285,7 +289,7 @@ class Planning:
             launch = self._launcher.launch(cluster, order, target)
         except ImageError as exc:
             return _refuse(exc)
-        return Step(
+        return PlanStep(
             _FOR_LAUNCHES[launch.result],
             rung=launch.rung,
             job=None if launch.artifact else launch.job,
@@ -295,31 +299,31 @@ class Planning:
 
     def _plan_unmeasured(
         self, request: ReferenceRequest, cluster: Cluster | None, answer: _Answer, target: Target
-    ) -> Step:
+    ) -> PlanStep:
         """Plan what no mirror has told the size of."""
         rung = None
         # Whether Artifact Registry can prewarm an image depends on its size.
         if cluster is not None and PREWARM_RUNG not in self._settings.ladder:
             platform = wanted_platform(request, target)
             rung = self._launcher.choose_strategy(cluster, target.placement, platform, None).rung
-        return Step("warm_unless_small", rung=rung, reason=answer.doubt)
+        return PlanStep("warm_unless_small", rung=rung, reason=answer.doubt)
 
-    def _plan_unplaced(self, order: Order, target: Target) -> Step:
+    def _plan_unplaced(self, order: Order, target: Target) -> PlanStep:
         """Plan what no cluster was looked at for."""
         size = self._launcher.measure(order, target)
         if size is not None and self._launcher.is_too_small(order.request, size):
-            return Step("too_small", image_bytes=size)
-        return Step("warm" if size is not None else "warm_unless_small", image_bytes=size)
+            return PlanStep("too_small", image_bytes=size)
+        return PlanStep("warm" if size is not None else "warm_unless_small", image_bytes=size)
 
 
-_EXCLUDED = Step(
+_EXCLUDED = PlanStep(
     "refused", outcome="excluded", reason="the patterns of `include` and `exclude` leave it out"
 )
 _NOWHERE = _Answer(doubt="where its mirror lies depends on the cluster")
 
 
-def _refuse(error: ImageError) -> Step:
-    return Step("refused", outcome=error.outcome, reason=str(error), hint=error.hint)
+def _refuse(error: ImageError) -> PlanStep:
+    return PlanStep("refused", outcome=error.outcome, reason=str(error), hint=error.hint)
 
 
 def _report_nothing(cluster: Any, body: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from cli.doctor.check import Check, command, unknown
-from cli.doctor.reading import Absent, Look, Reading, Unseen
+from cli.doctor.response import GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.json_access import mappings_of, text_of
 
 STREAMING: Final = "containerfilesystem.googleapis.com"
@@ -31,7 +31,9 @@ WITH_CREDENTIALS: Final[Mapping[str, str]] = {
 }
 
 
-def check_apis(look: Look, needed: Mapping[str, str], reading: Reading) -> Iterator[Check]:
+def check_apis(
+    look: GoogleRequest, needed: Mapping[str, str], reading: Response
+) -> Iterator[Check]:
     """
     Check the APIs of a project.
 
@@ -41,9 +43,9 @@ def check_apis(look: Look, needed: Mapping[str, str], reading: Reading) -> Itera
         reading: What it brought.
     """
     subject = f"project {look.project}"
-    if isinstance(reading, Absent):
-        reading = Unseen(reading.what, "there is no such project")
-    if isinstance(reading, Unseen):
+    if isinstance(reading, NotFound):
+        reading = Unavailable(reading.what, "there is no such project")
+    if isinstance(reading, Unavailable):
         yield unknown("services", "api-enabled", subject, reading)
         return
     states = {
@@ -53,7 +55,7 @@ def check_apis(look: Look, needed: Mapping[str, str], reading: Reading) -> Itera
     for name, consequence in needed.items():
         is_on = states.get(name) == "ENABLED"
         if not is_on and name not in states:
-            unseen = Unseen(str(look), "the answer says nothing of it")
+            unseen = Unavailable(str(look), "the answer says nothing of it")
             yield unknown("services", "api-enabled", f"{name} in {subject}", unseen)
             continue
         yield Check(

@@ -10,8 +10,8 @@ from cli.exits import ExitCode, fail
 from cli.input.kubernetes_files import read_manifests
 from cli.input.log_export import label_of, read_files
 from cli.input.saved_events import Replayer
-from cli.plan.planning import Wish
-from cli.plan.surveying import (
+from cli.plan.image_plan import PlanRequest
+from cli.plan.skipped_images import (
     Survey,
     Surveyor,
     is_opted_in,
@@ -37,12 +37,12 @@ _AS_CONFIGURED = (
 
 
 @dataclass(slots=True)
-class Material:
+class PlanInput:
     """What a plan is about."""
 
     about: str
     """What was read, for a person."""
-    wishes: list[Wish] = field(default_factory=list)
+    requests: list[PlanRequest] = field(default_factory=list)
     survey: Survey = field(default_factory=Survey)
     notes: list[str] = field(default_factory=list)
     """What could not be looked at, and what had to be assumed."""
@@ -52,7 +52,7 @@ class Material:
     """Entries that are not understood, each with its file, line and reason."""
 
 
-def gather_cluster(reached: Reached, settings: Settings) -> Material:
+def gather_cluster(reached: Reached, settings: Settings) -> PlanInput:
     """
     Read what a cluster uses.
 
@@ -73,9 +73,12 @@ def gather_cluster(reached: Reached, settings: Settings) -> Material:
             found = survey_cluster(cluster, settings, watch)
         except EventError as exc:
             fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
-    material = Material(
+    material = PlanInput(
         f"{cluster.name}: {count(found.inventory.workloads, 'workload')}",
-        [_as_wish(each, str(cluster.name), "schedule") for each in found.inventory.uses.values()],
+        [
+            _as_request(each, str(cluster.name), "schedule")
+            for each in found.inventory.uses.values()
+        ],
         found.survey,
         [*reached.notes, *(f"left out: {each}" for each in found.refusals)],
     )
@@ -86,7 +89,7 @@ def gather_cluster(reached: Reached, settings: Settings) -> Material:
 
 def gather_manifests(
     files: Sequence[str], settings: Settings, reached: Reached | None, location: str
-) -> Material:
+) -> PlanInput:
     """
     Read what manifests would use, if they were applied.
 
@@ -99,8 +102,8 @@ def gather_manifests(
         for body in bodies
         if body.get("kind") == "Namespace"
     }
-    material = Material(f"{_join(files)}: {count(len(bodies), 'object')}")
-    surveyors = _Surveyors(settings, reached, material, opted_in)
+    material = PlanInput(f"{_join(files)}: {count(len(bodies), 'object')}")
+    surveyors = _Surveys(settings, reached, material, opted_in)
     surveyor = surveyors.at(location)
     reader, hidden = Reader(settings, ProvenMirrors()), hidden_namespaces(settings)
     for body in bodies:
@@ -111,19 +114,19 @@ def gather_manifests(
             surveyor.look(body, name_of(body, api_version, plural))
     cluster = str(reached.cluster.name) if reached else None
     uses = reader.inventory.uses.values()
-    material.wishes = [_as_wish(each, cluster, "audit_log") for each in uses]
+    material.requests = [_as_request(each, cluster, "audit_log") for each in uses]
     return material
 
 
-def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | None) -> Material:
+def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | None) -> PlanInput:
     """
     Read what saved entries ask for.
 
     Raises:
         typer.Exit: A file cannot be read, or the cluster.
     """
-    material = Material("")
-    surveyors = _Surveyors(settings, reached, material, {})
+    material = PlanInput("")
+    surveyors = _Surveys(settings, reached, material, {})
 
     def look(entry: LogEntry) -> None:
         surveyor = surveyors.at(entry.location or "")
@@ -137,12 +140,12 @@ def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | 
             material.rejected.append(
                 {"file": name, "line": replayed.line, "reason": replayed.reason}
             )
-        material.wishes += [Wish(each, each.cause.resource) for each in replayed.requests]
+        material.requests += [PlanRequest(each, each.cause.resource) for each in replayed.requests]
     material.about = f"{_join(files)}: {count(entries, 'entry', 'entries')}"
     return material
 
 
-class _Surveyors:
+class _Surveys:
     """
     Looks at what some files hold, by what is known of the cluster.
 
@@ -154,7 +157,7 @@ class _Surveyors:
         self,
         settings: Settings,
         reached: Reached | None,
-        material: Material,
+        material: PlanInput,
         opted_in: Mapping[str, bool],
     ) -> None:
         self._settings = settings
@@ -204,7 +207,7 @@ def _note_proofs(proven: ProvenMirrors) -> list[str]:
     return broken + (nothing if not proven.proofs else [])
 
 
-def _as_wish(use: Use, cluster: str | None, kind: Any) -> Wish:
+def _as_request(use: Use, cluster: str | None, kind: Any) -> PlanRequest:
     request = ReferenceRequest(
         image=use.image.text,
         reference=use.image.reference,
@@ -213,4 +216,4 @@ def _as_wish(use: Use, cluster: str | None, kind: Any) -> Wish:
         platform=use.platform,
         cause=Cause(kind, None, use.workload),
     )
-    return Wish(request, use.workload)
+    return PlanRequest(request, use.workload)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.reading import Absent, Reading, Unseen
+from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import mapping_of
 from shared.domain.proven_mirrors import ProvenMirrors
@@ -17,38 +17,38 @@ _MAX_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class RewritingReadings:
+class RewritingResponses:
     """What stands in a cluster for rewriting pods."""
 
     name: ClusterName
-    policy: Reading
-    binding: Reading
-    parameter: Reading
+    policy: Response
+    binding: Response
+    parameter: Response
     """The ConfigMap of proven mirrors."""
-    namespaces: Sequence[str] | Unseen
+    namespaces: Sequence[str] | Unavailable
     """Those that opted in."""
 
 
-def check_rewriting(readings: RewritingReadings) -> Iterator[Check]:
+def check_rewriting(readings: RewritingResponses) -> Iterator[Check]:
     """Check that what is there of the policy works together."""
     yield _check_policy(readings)
-    if not isinstance(readings.policy, (Absent, Unseen)):
+    if not isinstance(readings.policy, (NotFound, Unavailable)):
         yield _check_binding(readings)
         yield from _check_parameter(readings)
 
 
-def _check_policy(readings: RewritingReadings) -> Check:
+def _check_policy(readings: RewritingResponses) -> Check:
     what = f"MutatingAdmissionPolicy {POLICY} in {readings.name}"
     policy, namespaces = readings.policy, readings.namespaces
-    if isinstance(policy, Unseen):
+    if isinstance(policy, Unavailable):
         return unknown("rewriting", "policy", _subject(readings), policy)
-    if isinstance(namespaces, Unseen):
+    if isinstance(namespaces, Unavailable):
         return unknown("rewriting", "policy", _subject(readings), namespaces)
     label = command(
         *("kubectl", f"--context={readings.name.context}", "label", "namespace"),
         *("NAMESPACE", "prestream.dev/rewrite=enabled"),
     )
-    if isinstance(policy, Absent):
+    if isinstance(policy, NotFound):
         if not namespaces:
             found = (
                 "it is not applied: pods pull from a mirror only where their manifest names it"
@@ -63,23 +63,23 @@ def _check_policy(readings: RewritingReadings) -> Check:
     return _make(readings, "policy", "ok", what, f"it rewrites the pods of {_name(namespaces)}")
 
 
-def _check_binding(readings: RewritingReadings) -> Check:
+def _check_binding(readings: RewritingResponses) -> Check:
     what = f"MutatingAdmissionPolicyBinding {POLICY} in {readings.name}"
-    if isinstance(readings.binding, Unseen):
+    if isinstance(readings.binding, Unavailable):
         return unknown("rewriting", "policy-binding", _subject(readings), readings.binding)
-    if isinstance(readings.binding, Absent):
+    if isinstance(readings.binding, NotFound):
         found = "it is missing: without it the policy does nothing"
         return _make(readings, "policy-binding", "failed", what, found, _apply(readings))
     return _make(readings, "policy-binding", "ok", what, "it is there")
 
 
-def _check_parameter(readings: RewritingReadings) -> Iterator[Check]:
+def _check_parameter(readings: RewritingResponses) -> Iterator[Check]:
     what = f"ConfigMap proven-mirrors in {readings.name}"
     parameter = readings.parameter
-    if isinstance(parameter, Unseen):
+    if isinstance(parameter, Unavailable):
         yield unknown("rewriting", "policy-parameter", _subject(readings), parameter)
         return
-    if isinstance(parameter, Absent):
+    if isinstance(parameter, NotFound):
         found = "it is missing: without it nothing is rewritten"
         yield _make(readings, "policy-parameter", "failed", what, found, _apply(readings))
         return
@@ -99,12 +99,12 @@ def _check_parameter(readings: RewritingReadings) -> Iterator[Check]:
         yield _make(readings, "policy-parameter", "ok", what, found)
 
 
-def _subject(readings: RewritingReadings) -> str:
+def _subject(readings: RewritingResponses) -> str:
     return f"rewriting in cluster {readings.name.name}"
 
 
 def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
-    readings: RewritingReadings,
+    readings: RewritingResponses,
     name: str,
     verdict: Verdict,
     looked_at: str,
@@ -122,7 +122,7 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
     )
 
 
-def _apply(readings: RewritingReadings) -> str:
+def _apply(readings: RewritingResponses) -> str:
     context = f"--context={readings.name.context}"
     return command("kubectl", context, "apply", "-k", "infra/kubernetes/rewriting")
 

@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from cli.doctor.check import VERDICTS, Check, Topic, Verdict, tally
+from cli.doctor.check import VERDICTS, Check, Topic, Verdict, count_verdicts
 from cli.terminal import harmless, make_console
 
 _TITLES: Final[Mapping[Topic, str]] = {
@@ -84,7 +84,7 @@ def _print_indented(console: Console, text: Text) -> None:
 
 
 def _sum_up(checks: Iterable[Check]) -> str:
-    counted = tally(checks)
+    counted = count_verdicts(checks)
     words = {
         "failed": "failed",
         "warning": "to look at",

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from cli.plan.plan_sources import Material
-from cli.plan.planning import MirrorState, PlannedImage, PlannedMirror, Result, Step
-from cli.plan.surveying import OPT_IN, PodRewrites
+from cli.plan.image_plan import MirrorState, PlannedImage, PlannedMirror, PlanStep, Result
+from cli.plan.plan_input import PlanInput
+from cli.plan.skipped_images import OPT_IN, PodRewrites
 from cli.terminal import count, harmless, join_some, make_console, show_bytes
 from shared.domain.mirror_reference import Left, Rewrite
 from shared.settings.keys import Settings
@@ -42,7 +42,7 @@ _MAX_PODS = 200
 class Plan:
     """What would be done."""
 
-    material: Material
+    material: PlanInput
     settings: Settings
     images: tuple[PlannedImage, ...]
     mirrors: tuple[PlannedMirror, ...]
@@ -128,15 +128,15 @@ def _print_warmed(console: Console, images: Sequence[PlannedImage]) -> None:
             console.print(Text.assemble(harmless(line), (harmless(said), style)), soft_wrap=True)
 
 
-def _show_size(step: Step) -> str:
+def _show_size(step: PlanStep) -> str:
     return "size unknown" if step.image_bytes is None else show_bytes(step.image_bytes)
 
 
-def _show_target(step: Step) -> str:
+def _show_target(step: PlanStep) -> str:
     return step.target or ""
 
 
-def _show_rung(step: Step) -> str:
+def _show_rung(step: PlanStep) -> str:
     return step.rung or "rung unknown"
 
 
@@ -177,7 +177,7 @@ def _print_rewritten(console: Console, pods: Iterable[PodRewrites]) -> None:
     _print_more(console, len(changed))
 
 
-def _print_skipped(console: Console, material: Material) -> None:
+def _print_skipped(console: Console, material: PlanInput) -> None:
     skipped: dict[str, list[str]] = {}
     for workload, image, why in _find_skipped(material):
         skipped.setdefault(workload, []).append(f"{image}: {why}")
@@ -189,7 +189,7 @@ def _print_skipped(console: Console, material: Material) -> None:
     _print_more(console, len(skipped))
 
 
-def _find_skipped(material: Material) -> Iterator[tuple[str, str, str]]:
+def _find_skipped(material: PlanInput) -> Iterator[tuple[str, str, str]]:
     """
     Yield the images that are left: who has them, and why.
 
@@ -255,17 +255,17 @@ def _sum_up(plan: Plan) -> str:
     )
 
 
-def _word_for(step: Step) -> str:
+def _word_for(step: PlanStep) -> str:
     return (step.outcome or step.result).replace("_", " ")
 
 
-def _explain(step: Step, settings: Settings) -> str:
+def _explain(step: PlanStep, settings: Settings) -> str:
     if step.result == "too_small":
         return f"{show_bytes(step.image_bytes)}, below {show_bytes(settings.min_image_bytes)}"
     return _explain_refusal(step)
 
 
-def _explain_refusal(step: Step) -> str:
+def _explain_refusal(step: PlanStep) -> str:
     return ". ".join(each for each in (step.reason, step.hint) if each)
 
 

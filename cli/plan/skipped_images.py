@@ -43,7 +43,7 @@ _SENTENCES: Mapping[Why, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedImage:
     """An image that is not warmed because of what the workload or the configuration says."""
 
     image: str
@@ -72,7 +72,7 @@ class PodRewrites:
 class Survey:
     """What the workloads say that were looked at."""
 
-    left_out: dict[LeftOut, list[str]] = field(default_factory=dict)
+    left_out: dict[SkippedImage, list[str]] = field(default_factory=dict)
     """With the workloads, each once."""
     pods: dict[PodRewrites, None] = field(default_factory=dict)
     """Each once, in the order in which they were seen."""
@@ -119,22 +119,22 @@ class Surveyor:
             opted_in = self._opted_in.get(namespace)
             self.survey.pods.setdefault(PodRewrites(workload, opted_in, rewritten, left))
 
-    def _find_left_out(self, body: Mapping[str, Any]) -> Iterator[LeftOut]:
+    def _find_left_out(self, body: Mapping[str, Any]) -> Iterator[SkippedImage]:
         for pod in find_pod_specs(body):
             for image in pod.images:
                 why = self._why(image, wants=self._selection.wants(pod))
                 if why is not None:
-                    yield LeftOut(image.text, why, _SENTENCES[why])
+                    yield SkippedImage(image.text, why, _SENTENCES[why])
         for each in find_image_fields(body):
             if each.image is None or each.image == "":
                 continue
             if not isinstance(each.image, str):
-                yield LeftOut(repr(each.image), "invalid", "an image that is no text")
+                yield SkippedImage(repr(each.image), "invalid", "an image that is no text")
                 continue
             try:
                 WrittenImage.parse(each.image)
             except InvalidReferenceError as exc:
-                yield LeftOut(each.image, "invalid", str(exc))
+                yield SkippedImage(each.image, "invalid", str(exc))
 
     def _why(self, image: WrittenImage, *, wants: bool) -> Why | None:
         if not self._selection.admits(image.reference):

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from cli.doctor.reading import Look
+from cli.doctor.response import GoogleRequest
 from shared.domain.cluster import ClusterName
 from shared.domain.mirror import RepositoryName
 from shared.domain.timestamp import format_time
@@ -14,10 +14,10 @@ _READS_POLICIES: Final = "roles/iam.securityReviewer"
 """The predefined role that reads the IAM policies of all kinds of resources."""
 
 
-def apis(project: str, names: Iterable[str]) -> Look:
+def apis(project: str, names: Iterable[str]) -> GoogleRequest:
     """Whether APIs are enabled."""
     query = urlencode([("names", f"projects/{project}/services/{name}") for name in names])
-    return Look(
+    return GoogleRequest(
         "serviceusage",
         f"v1/projects/{project}/services:batchGet?{query}",
         project,
@@ -26,9 +26,9 @@ def apis(project: str, names: Iterable[str]) -> Look:
     )
 
 
-def project(name: str) -> Look:
+def project(name: str) -> GoogleRequest:
     """A project's number, and what it lies in."""
-    return Look(
+    return GoogleRequest(
         "cloudresourcemanager",
         f"v1/projects/{name}",
         name,
@@ -37,9 +37,9 @@ def project(name: str) -> Look:
     )
 
 
-def project_policy(name: str) -> Look:
+def project_policy(name: str) -> GoogleRequest:
     """Who may do what in a project."""
-    return Look(
+    return GoogleRequest(
         "cloudresourcemanager",
         f"v1/projects/{name}:getIamPolicy",
         name,
@@ -49,15 +49,17 @@ def project_policy(name: str) -> Look:
     )
 
 
-def clusters(name: str) -> Look:
+def clusters(name: str) -> GoogleRequest:
     """The clusters of a project, in all its locations."""
     path = f"v1/projects/{name}/locations/-/clusters"
-    return Look("container", path, name, "container.clusters.list", "roles/container.clusterViewer")
+    return GoogleRequest(
+        "container", path, name, "container.clusters.list", "roles/container.clusterViewer"
+    )
 
 
-def cluster(name: ClusterName) -> Look:
+def cluster(name: ClusterName) -> GoogleRequest:
     """A cluster, with its node pools."""
-    return Look(
+    return GoogleRequest(
         "container",
         f"v1/{name}",
         name.project,
@@ -66,9 +68,9 @@ def cluster(name: ClusterName) -> Look:
     )
 
 
-def subnetwork(project: str, region: str, name: str) -> Look:
+def subnetwork(project: str, region: str, name: str) -> GoogleRequest:
     """A subnetwork in which nodes are."""
-    return Look(
+    return GoogleRequest(
         "compute",
         f"compute/v1/projects/{project}/regions/{region}/subnetworks/{quote(name, safe='')}",
         project,
@@ -77,9 +79,9 @@ def subnetwork(project: str, region: str, name: str) -> Look:
     )
 
 
-def repository(name: RepositoryName) -> Look:
+def repository(name: RepositoryName) -> GoogleRequest:
     """A repository of Artifact Registry."""
-    return Look(
+    return GoogleRequest(
         "artifactregistry",
         f"v1/{name}",
         name.project,
@@ -88,9 +90,9 @@ def repository(name: RepositoryName) -> Look:
     )
 
 
-def repository_policy(name: RepositoryName) -> Look:
+def repository_policy(name: RepositoryName) -> GoogleRequest:
     """Who may do what with a repository."""
-    return Look(
+    return GoogleRequest(
         "artifactregistry",
         f"v1/{name}:getIamPolicy",
         name.project,
@@ -99,9 +101,9 @@ def repository_policy(name: RepositoryName) -> Look:
     )
 
 
-def secret_policy(project: str, secret: str) -> Look:
+def secret_policy(project: str, secret: str) -> GoogleRequest:
     """Who may read a secret."""
-    return Look(
+    return GoogleRequest(
         "secretmanager",
         f"v1/projects/{project}/secrets/{secret}:getIamPolicy",
         project,
@@ -110,9 +112,9 @@ def secret_policy(project: str, secret: str) -> Look:
     )
 
 
-def secret_version(project: str, secret: str, version: str) -> Look:
+def secret_version(project: str, secret: str, version: str) -> GoogleRequest:
     """Whether a version of a secret can be read; its value stays where it is."""
-    return Look(
+    return GoogleRequest(
         "secretmanager",
         f"v1/projects/{project}/secrets/{secret}/versions/{version}",
         project,
@@ -121,9 +123,9 @@ def secret_version(project: str, secret: str, version: str) -> Look:
     )
 
 
-def sink(project: str, name: str) -> Look:
+def sink(project: str, name: str) -> GoogleRequest:
     """A sink of a project's logs."""
-    return Look(
+    return GoogleRequest(
         "logging",
         f"v2/projects/{project}/sinks/{name}",
         project,
@@ -132,9 +134,9 @@ def sink(project: str, name: str) -> Look:
     )
 
 
-def topic_policy(project: str, name: str) -> Look:
+def topic_policy(project: str, name: str) -> GoogleRequest:
     """Who may publish to a topic."""
-    return Look(
+    return GoogleRequest(
         "pubsub",
         f"v1/projects/{project}/topics/{name}:getIamPolicy",
         project,
@@ -143,9 +145,9 @@ def topic_policy(project: str, name: str) -> Look:
     )
 
 
-def subscription(project: str, name: str) -> Look:
+def subscription(project: str, name: str) -> GoogleRequest:
     """A subscription."""
-    return Look(
+    return GoogleRequest(
         "pubsub",
         f"v1/projects/{project}/subscriptions/{name}",
         project,
@@ -154,7 +156,7 @@ def subscription(project: str, name: str) -> Look:
     )
 
 
-def backlog(project: str, name: str, since: datetime, until: datetime) -> Look:
+def backlog(project: str, name: str, since: datetime, until: datetime) -> GoogleRequest:
     """
     How many messages wait in a subscription.
 
@@ -168,7 +170,7 @@ def backlog(project: str, name: str, since: datetime, until: datetime) -> Look:
             "interval.endTime": format_time(until),
         }
     )
-    return Look(
+    return GoogleRequest(
         "monitoring",
         f"v3/projects/{project}/timeSeries?{query}",
         project,

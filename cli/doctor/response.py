@@ -24,7 +24,7 @@ Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class GoogleRequest:
     """A request that only reads, and the right that it takes."""
 
     service: Service
@@ -42,14 +42,14 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NotFound:
     """The service knows nothing of that name: 404."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unseen:
+class Unavailable:
     """Whether there is something, and what, is not known."""
 
     what: str
@@ -61,4 +61,4 @@ class Unseen:
     """The command that gives it."""
 
 
-Reading = Body | Absent | Unseen
+Response = Body | NotFound | Unavailable

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from cli.doctor.reading import Absent, Look, Reading, Unseen
+from cli.doctor.response import GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.errors import EventError
 
 T = TypeVar("T")
 
 
-class Inspector(Protocol):
+class GoogleReader(Protocol):
     """Google's services, as far as they are looked at."""
 
-    def read(self, look: Look) -> Reading: ...  # noqa: D102
+    def read(self, look: GoogleRequest) -> Response: ...  # noqa: D102
 
 
 class Cluster(Protocol):
@@ -29,25 +29,25 @@ class Cluster(Protocol):
     def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool: ...  # noqa: D102
 
 
-def see(what: str, ask: Callable[[], T]) -> T | Unseen:
+def try_call(what: str, ask: Callable[[], T]) -> T | Unavailable:
     """Return what an API answers, or why it does not."""
     try:
         return ask()
     except (EventError, UnknownClusterError) as exc:
-        return Unseen(what, str(exc))
+        return Unavailable(what, str(exc))
 
 
-def see_object(
+def try_fetch(
     cluster: Cluster, api_version: str, plural: str, name: str, namespace: str | None = None
-) -> Reading:
+) -> Response:
     """Return an object of a cluster."""
     what = f"{plural} {name} of {cluster.name}"
-    found = see(what, lambda: cluster.fetch_object(api_version, plural, name, namespace))
-    return Absent(what) if found is None else found
+    found = try_call(what, lambda: cluster.fetch_object(api_version, plural, name, namespace))
+    return NotFound(what) if found is None else found
 
 
-def see_list(
+def try_list(
     cluster: Cluster, plural: str, ask: Callable[[], Iterable[Mapping[str, Any]]]
-) -> list[Mapping[str, Any]] | Unseen:
+) -> list[Mapping[str, Any]] | Unavailable:
     """Return objects of a cluster; half a list is none."""
-    return see(f"{plural} of {cluster.name}", lambda: list(ask()))
+    return try_call(f"{plural} of {cluster.name}", lambda: list(ask()))

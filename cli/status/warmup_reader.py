@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from cli.status.standings import Sighting, job_key, read_artifact, read_fact, read_job
+from cli.status.warmup_state import Observation, job_key, read_artifact, read_fact, read_job
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import Fact
 from shared.domain.image_reference import Digest, InvalidReferenceError, parse_reference
@@ -57,7 +57,7 @@ class PrewarmApi(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meant:
+class ResolvedImage:
     """What an image means in a cluster: the version that a node would pull now."""
 
     written: WrittenImage
@@ -71,49 +71,49 @@ class Meant:
     """Why it could not be told."""
     hint: str | None = None
 
-    def is_seen_in(self, sighting: Sighting) -> bool:
+    def is_seen_in(self, observation: Observation) -> bool:
         """Whether a warmup was of this version, in this cluster."""
-        return sighting.cluster == str(self.cluster) and sighting.is_of(
+        return observation.cluster == str(self.cluster) and observation.is_of(
             self.written.reference, self.mirror, self.digest
         )
 
 
-def find_meant(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) -> Meant:
+def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) -> ResolvedImage:
     """
     Tell which version of an image is meant now; a tag is asked for at the mirror.
 
     Raises:
         ConfigurationError: Our identity may not read the mirror.
     """
-    meant = Meant(written=image, cluster=cluster)
+    resolved = ResolvedImage(written=image, cluster=cluster)
     try:
         source = mirrors.locate(image.reference, cluster.location)
         mirror, digest = source.mirror.name, image.reference.digest
-        meant = Meant(written=image, cluster=cluster, mirror=mirror, digest=digest)
+        resolved = ResolvedImage(written=image, cluster=cluster, mirror=mirror, digest=digest)
         manifest = mirrors.resolve(source)
     except MissingMirrorError:
-        return _with_problem(meant, "its mirror is not made yet")
+        return _with_problem(resolved, "its mirror is not made yet")
     except ImageError as exc:
-        return _with_problem(meant, str(exc), exc.hint)
+        return _with_problem(resolved, str(exc), exc.hint)
     except TransientError as exc:
-        return _with_problem(meant, str(exc))
+        return _with_problem(resolved, str(exc))
     except ConfigurationError:
-        if meant.digest is None:
+        if resolved.digest is None:
             raise
         # A digest says by itself which version is meant.
-        return meant
-    return Meant(
+        return resolved
+    return ResolvedImage(
         written=image, cluster=cluster, mirror=mirror, digest=manifest.digest, manifest=manifest
     )
 
 
-def _with_problem(meant: Meant, problem: str, hint: str | None = None) -> Meant:
-    return Meant(
-        written=meant.written,
-        cluster=meant.cluster,
-        mirror=meant.mirror,
-        digest=meant.digest,
-        problem=None if meant.digest else problem,
+def _with_problem(resolved: ResolvedImage, problem: str, hint: str | None = None) -> ResolvedImage:
+    return ResolvedImage(
+        written=resolved.written,
+        cluster=resolved.cluster,
+        mirror=resolved.mirror,
+        digest=resolved.digest,
+        problem=None if resolved.digest else problem,
         hint=hint,
     )
 
@@ -132,14 +132,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observations:
     """What was seen of warmups, and what could not be read."""
 
-    sightings: tuple[Sighting, ...]
+    observations: tuple[Observation, ...]
     problems: tuple[Problem, ...] = ()
 
 
-class Watching:
+class WarmupReader:
     """Looks at warmups; each look reads everything once."""
 
     def __init__(
@@ -164,37 +164,40 @@ class Watching:
         self._retention = timedelta(days=settings.prewarm_days)
 
     def look(
-        self, clusters: Sequence[Cluster], now: datetime, meant: Sequence[Meant] | None = None
-    ) -> Seen:
+        self,
+        clusters: Sequence[Cluster],
+        now: datetime,
+        resolved: Sequence[ResolvedImage] | None = None,
+    ) -> Observations:
         """
         Look at the warmups in some clusters.
 
         Args:
             clusters: Connections to them.
             now: The time.
-            meant: The images that matter; None for all.
+            resolved: The images that matter; None for all.
         """
         problems: list[Problem] = []
-        facts = self._read_facts(now, meant, problems)
+        facts = self._read_facts(now, resolved, problems)
         names = {str(each.name) for each in clusters}
         told = {key: each for key, each in facts.items() if each.cluster in names}
-        seen: dict[str, Sighting] = {}
+        seen: dict[str, Observation] = {}
         for cluster in clusters:
             for each in self._read_jobs(cluster, told, now, problems):
                 seen[each.key] = each
-        artifacts = self._check(meant, problems) if meant else self._list(clusters, problems)
+        artifacts = self._check(resolved, problems) if resolved else self._list(clusters, problems)
         for each in artifacts:
             seen[f"{each.cluster} {each.key}"] = each
-        return Seen(tuple({**told, **seen}.values()), tuple(problems))
+        return Observations(tuple({**told, **seen}.values()), tuple(problems))
 
     def _read_facts(
-        self, now: datetime, meant: Sequence[Meant] | None, problems: list[Problem]
-    ) -> dict[str, Sighting]:
+        self, now: datetime, resolved: Sequence[ResolvedImage] | None, problems: list[Problem]
+    ) -> dict[str, Observation]:
         if self._facts is None:
             return {}
         more = ['jsonPayload.event="warmup.finished"']
-        if meant is not None:
-            names = {each.written.reference.repository.rpartition("/")[2] for each in meant}
+        if resolved is not None:
+            names = {each.written.reference.repository.rpartition("/")[2] for each in resolved}
             wanted = " OR ".join(f'jsonPayload.image:"{name}"' for name in sorted(names))
             more.append(f"({wanted})")
         since = now - self.period * _PERIODS_BACK
@@ -208,10 +211,10 @@ class Watching:
     def _read_jobs(
         self,
         cluster: Cluster,
-        facts: Mapping[str, Sighting],
+        facts: Mapping[str, Observation],
         now: datetime,
         problems: list[Problem],
-    ) -> Iterator[Sighting]:
+    ) -> Iterator[Observation]:
         name = str(cluster.name)
         try:
             bodies = [each for each in cluster.list_jobs(SELECTOR) if is_warmup(each)]
@@ -236,7 +239,7 @@ class Watching:
             problems.append(Problem("why a warmup failed cannot be read", exc))
             return None
 
-    def _list(self, clusters: Sequence[Cluster], problems: list[Problem]) -> Iterator[Sighting]:
+    def _list(self, clusters: Sequence[Cluster], problems: list[Problem]) -> Iterator[Observation]:
         """List what is prewarmed of our mirrors, in the regions of clusters."""
         for cluster in clusters if self._prewarming else ():
             for repository in self._mirrors_of(cluster.name):
@@ -250,10 +253,12 @@ class Watching:
         api = self._prewarming
         return [] if api is None else _ask(lambda: list(api.list_artifacts(repository)), problems)
 
-    def _check(self, meant: Sequence[Meant], problems: list[Problem]) -> Iterator[Sighting]:
+    def _check(
+        self, resolved: Sequence[ResolvedImage], problems: list[Problem]
+    ) -> Iterator[Observation]:
         """Ask for what is prewarmed of some images."""
         api = self._prewarming
-        for each in meant if api is not None else ():
+        for each in resolved if api is not None else ():
             version = _version_of(each)
             if api is None or version is None or each.digest is None:
                 continue
@@ -268,7 +273,7 @@ class Watching:
                     retention=self._retention,
                 )
 
-    def _read_artifact(self, artifact: PrewarmedArtifact, cluster: ClusterName) -> Sighting:
+    def _read_artifact(self, artifact: PrewarmedArtifact, cluster: ClusterName) -> Observation:
         try:
             reference = parse_reference(artifact.uri)
             settings = self._settings
@@ -295,14 +300,14 @@ class Watching:
         ]
 
 
-def _version_of(meant: Meant) -> ArtifactVersion | None:
+def _version_of(resolved: ResolvedImage) -> ArtifactVersion | None:
     """Return what Artifact Registry would have prewarmed of an image."""
-    if meant.mirror is None or meant.manifest is None:
+    if resolved.mirror is None or resolved.manifest is None:
         return None
-    digest = meant.manifest.platform_digest(DEFAULT_PLATFORM)
+    digest = resolved.manifest.platform_digest(DEFAULT_PLATFORM)
     if digest is None:
         return None
-    return ArtifactVersion.of(parse_reference(meant.mirror), digest, DEFAULT_PLATFORM)
+    return ArtifactVersion.of(parse_reference(resolved.mirror), digest, DEFAULT_PLATFORM)
 
 
 def _checking(

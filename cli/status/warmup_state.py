@@ -51,7 +51,7 @@ UNDER_WAY: Final = frozenset({"waiting", "warming"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Observation:
     """One warmup, as it was seen: its Job, its fact, or what Artifact Registry holds of it."""
 
     key: str
@@ -98,7 +98,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class WarmupState:
     """How warm an image is on a target of a cluster, now."""
 
     image: str
@@ -109,11 +109,11 @@ class Standing:
     state: State
     since: datetime
     due: datetime | None
-    last: Sighting | None
+    last: Observation | None
     """The last warmup that ended; None if none did."""
-    under_way: Sighting | None
+    under_way: Observation | None
     """A warmup that waits or runs, also where the image is still warm from the one before."""
-    sightings: tuple[Sighting, ...]
+    observations: tuple[Observation, ...]
     """Newest first."""
 
     def as_json(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Standing:
             "since": format_time(self.since),
             "next_due": None if self.due is None else format_time(self.due),
             "under_way": None if self.under_way is None else self.under_way.progress,
-            "job": self.sightings[0].job,
+            "job": self.observations[0].job,
             "last_outcome": last.outcome if last else None,
             "last_ended": format_time(last.at) if last else None,
             "reason": last.reason if last else None,
@@ -140,7 +140,7 @@ class Standing:
 
 def read_job(
     body: Mapping[str, Any], fact: Mapping[str, Any] | None, *, cluster: str, period: timedelta
-) -> Sighting:
+) -> Observation:
     """
     Read a warmup out of its Job.
 
@@ -167,7 +167,7 @@ def read_job(
         progress = "good" if outcome in GOOD_OUTCOMES else "bad"
     not_before = text_of((fact or {}).get("not_before")) or annotations.get(NOT_BEFORE_ANNOTATION)
     seconds = period.total_seconds()
-    return Sighting(
+    return Observation(
         key=job_key(cluster, state.uid),
         image=annotations[IMAGE_ANNOTATION],
         mirror=_without_digest(annotations.get(MIRROR_ANNOTATION)),
@@ -194,7 +194,7 @@ def _time_of(text: str | None) -> datetime | None:
         return None
 
 
-def read_fact(entry: Mapping[str, Any]) -> Sighting | None:
+def read_fact(entry: Mapping[str, Any]) -> Observation | None:
     """
     Read a warmup out of the log entry of its fact; None for one that is no warmup's.
 
@@ -208,7 +208,7 @@ def read_fact(entry: Mapping[str, Any]) -> Sighting | None:
         return None
     not_before = text_of(payload.get("not_before"))
     try:
-        return Sighting(
+        return Observation(
             key=key,
             image=image,
             mirror=_without_digest(text_of(payload.get("mirror"))),
@@ -236,7 +236,7 @@ def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
     digest: str,
     cluster: str,
     retention: timedelta,
-) -> Sighting:
+) -> Observation:
     """
     Read a warmup out of what Artifact Registry says that it holds in a cluster's region.
 
@@ -250,7 +250,7 @@ def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
     """
     progress: Mapping[str, Progress] = {"CACHING": "warming", "ACTIVE": "good", "FAILED": "bad"}
     failed = artifact.state == "FAILED"
-    return Sighting(
+    return Observation(
         key=f"{artifact.uri} {artifact.location} {artifact.state} {artifact.expires}",
         image=image,
         mirror=mirror,
@@ -266,14 +266,16 @@ def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
     )
 
 
-def combine(sightings: Iterable[Sighting], now: datetime, period: timedelta) -> list[Standing]:
+def combine(
+    observations: Iterable[Observation], now: datetime, period: timedelta
+) -> list[WarmupState]:
     """Return how warm each image is on each target, in the order of their names."""
-    groups: dict[tuple[str, ...], dict[str, Sighting]] = {}
-    for each in sightings:
+    groups: dict[tuple[str, ...], dict[str, Observation]] = {}
+    for each in observations:
         name = each.mirror or each.image
         key = (name, each.digest or "", each.cluster, each.target or "")
         groups.setdefault(key, {})[each.key] = each
-    return [_stand(list(groups[key].values()), now, period) for key in sorted(groups)]
+    return [_summarize(list(groups[key].values()), now, period) for key in sorted(groups)]
 
 
 def job_key(cluster: str, uid: str) -> str:
@@ -281,8 +283,8 @@ def job_key(cluster: str, uid: str) -> str:
     return make_insert_id("warmup.finished", [cluster, uid])
 
 
-def _stand(sightings: list[Sighting], now: datetime, period: timedelta) -> Standing:
-    newest_first = sorted(sightings, key=lambda each: each.at, reverse=True)
+def _summarize(observations: list[Observation], now: datetime, period: timedelta) -> WarmupState:
+    newest_first = sorted(observations, key=lambda each: each.at, reverse=True)
     last = next((each for each in newest_first if each.is_finished), None)
     # A Job that stands counts before any that ended: made before, it would have ended too.
     under_way = next((each for each in newest_first if not each.is_finished), None)
@@ -292,7 +294,7 @@ def _stand(sightings: list[Sighting], now: datetime, period: timedelta) -> Stand
     shown = last if state in {"warm", "failed", "due"} else under_way
     shown = shown or newest_first[0]
     ordered = (under_way, *newest_first) if under_way else tuple(newest_first)
-    return Standing(
+    return WarmupState(
         image=shown.image,
         mirror=shown.mirror,
         digest=shown.digest,
@@ -303,11 +305,11 @@ def _stand(sightings: list[Sighting], now: datetime, period: timedelta) -> Stand
         due=shown.due if state in {"warm", "due"} else None,
         last=last,
         under_way=under_way,
-        sightings=tuple({each.key: each for each in ordered}.values()),
+        observations=tuple({each.key: each for each in ordered}.values()),
     )
 
 
-def _judge(last: Sighting | None, now: datetime, period: timedelta) -> State:
+def _judge(last: Observation | None, now: datetime, period: timedelta) -> State:
     """Return the state that the last warmup which ended has left."""
     if last is None:
         return "waiting"

@@ -29,7 +29,7 @@ ClustersOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ClusterGroup:
     """Clusters one of which stands for all: a region's, or one alone."""
 
     name: str
@@ -37,10 +37,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ClusterGroups:
     """Where a command looks."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ClusterGroup, ...]
     clusters: tuple[KubernetesCluster, ...]
     """Connections to those that could be reached."""
     unreached: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Places:
 
 def find_groups(
     environ: Mapping[str, str], settings: Settings, clusters: Sequence[str] | None
-) -> tuple[Group, ...]:
+) -> tuple[ClusterGroup, ...]:
     """
     Return the clusters that the options name, else those that are watched.
 
@@ -57,7 +57,7 @@ def find_groups(
     """
     if clusters:
         named = dict.fromkeys(parse_cluster(each) for each in clusters)
-        return tuple(Group(str(each), (each,)) for each in named)
+        return tuple(ClusterGroup(str(each), (each,)) for each in named)
     endpoints = Endpoints.from_environ({**environ, "KUBECONFIG": ""})
     directory = ClusterDirectory(endpoints, namespace=settings.namespace)
     try:
@@ -70,21 +70,21 @@ def find_groups(
     if not watched:
         fail(ExitCode.MISCONFIGURED, "no cluster is watched (clusters in prestream.yaml)")
     if settings.spread == "cluster":
-        return tuple(Group(str(each), (each,)) for each in watched)
+        return tuple(ClusterGroup(str(each), (each,)) for each in watched)
     regions: dict[str, list[ClusterName]] = {}
     for each in watched:
         regions.setdefault(each.region, []).append(each)
-    return tuple(Group(name, tuple(members)) for name, members in regions.items())
+    return tuple(ClusterGroup(name, tuple(members)) for name, members in regions.items())
 
 
-def reach_places(
+def reach_groups(
     environ: Mapping[str, str],
     settings: Settings,
     clusters: Sequence[str] | None,
     context: str | None = None,
     *,
     allow_unreached: bool = False,
-) -> Places:
+) -> ClusterGroups:
     """
     Connect to the clusters that the options name, else to those that are watched.
 
@@ -105,7 +105,7 @@ def reach_places(
         for note in reached.notes:
             say(harmless(note))
         name = reached.cluster.name
-        return Places((Group(str(name), (name,)),), (reached.cluster,))
+        return ClusterGroups((ClusterGroup(str(name), (name,)),), (reached.cluster,))
     groups = find_groups(environ, settings, clusters)
     connected, unreached = [], []
     for name in (each for group in groups for each in group.clusters):
@@ -115,4 +115,4 @@ def reach_places(
             if not allow_unreached:
                 raise
             unreached.append(str(name))
-    return Places(groups, tuple(connected), tuple(unreached))
+    return ClusterGroups(groups, tuple(connected), tuple(unreached))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.doctor.check import command
-from cli.doctor.reading import Absent, Body, Look, Reading, Service, Unseen
+from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Service, Unavailable
 from shared.clients.deadline import TIMEOUT
 from shared.clients.endpoint import Endpoints
 from shared.clients.google_session import make_session
@@ -29,7 +29,7 @@ _OFF = "SERVICE_DISABLED"
 _LOG_IN = "gcloud auth application-default login"
 
 
-class Inspector:
+class GoogleReader:
     """
     Reads resources, as the identity of whoever runs it.
 
@@ -42,10 +42,10 @@ class Inspector:
     def __init__(self, endpoints: Endpoints, *, bases: Mapping[Service, str] | None = None) -> None:
         self._bases: dict[Service, str] = {**_local_bases(endpoints), **(bases or {})}
         self._is_local = bool(self._bases or endpoints.pubsub or endpoints.logging)
-        self._known: dict[Look, Reading] = {}
+        self._known: dict[GoogleRequest, Response] = {}
         self._lock = threading.Lock()
 
-    def read(self, look: Look) -> Reading:
+    def read(self, look: GoogleRequest) -> Response:
         """Return what a look brings; each is taken once."""
         with self._lock:
             if look in self._known:
@@ -54,13 +54,13 @@ class Inspector:
         with self._lock:
             return self._known.setdefault(look, reading)
 
-    def _read(self, look: Look) -> Reading:
+    def _read(self, look: GoogleRequest) -> Response:
         base = self._bases.get(look.service)
         if base is None and self._is_local:
-            return Unseen(str(look), "no local service stands in for it")
+            return Unavailable(str(look), "no local service stands in for it")
         session = self._session
         if isinstance(session, str):
-            return Unseen(str(look), session, mend=_LOG_IN)
+            return Unavailable(str(look), session, mend=_LOG_IN)
         address = f"{base or f'https://{look.service}.googleapis.com'}/{look.path}"
         try:
             with request_errors(f"read {look}"):
@@ -68,7 +68,7 @@ class Inspector:
                 return _parse(look, answer.status_code, answer.content)
         except EventError as exc:
             # The error repeats what was looked at.
-            return Unseen(str(look), f"no answer: {exc.__cause__ or exc}"[:_MAX_MESSAGE])
+            return Unavailable(str(look), f"no answer: {exc.__cause__ or exc}"[:_MAX_MESSAGE])
 
     @functools.cached_property
     def _session(self) -> Any:
@@ -92,7 +92,7 @@ def _local_bases(endpoints: Endpoints) -> dict[Service, str]:
     return {service: f"http://{host}" for service, host in given.items() if host}
 
 
-def _parse(look: Look, status: int, content: bytes) -> Reading:
+def _parse(look: GoogleRequest, status: int, content: bytes) -> Response:
     try:
         body = json.loads(content or b"{}")
     except (ValueError, RecursionError):
@@ -103,15 +103,15 @@ def _parse(look: Look, status: int, content: bytes) -> Reading:
     message = (text_of(error.get("message")) or "")[:_MAX_MESSAGE]
     # Where no path is served, what answers is no error of the API's.
     if status == _NOT_FOUND and error:
-        return Absent(str(look))
+        return NotFound(str(look))
     said = f"{status} {message}".strip()
     if status == _UNAUTHENTICATED:
-        return Unseen(str(look), said, mend=_LOG_IN)
+        return Unavailable(str(look), said, mend=_LOG_IN)
     if status != _FORBIDDEN:
-        return Unseen(str(look), said)
+        return Unavailable(str(look), said)
     if enable := _enable(error):
-        return Unseen(str(look), said, mend=enable)
-    return Unseen(str(look), said, look.permission, _grant(look))
+        return Unavailable(str(look), said, mend=enable)
+    return Unavailable(str(look), said, look.permission, _grant(look))
 
 
 def _enable(error: Body) -> str | None:
@@ -129,7 +129,7 @@ def _enable(error: Body) -> str | None:
     return None
 
 
-def _grant(look: Look) -> str:
+def _grant(look: GoogleRequest) -> str:
     granting = command(
         "gcloud", "projects", "add-iam-policy-binding", look.project, f"--role={look.role}"
     )

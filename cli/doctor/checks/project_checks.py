@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from cli.doctor import google_requests
 from cli.doctor.check import Check, unknown
-from cli.doctor.checks import apis, grants, looks, messaging, mirrors
-from cli.doctor.checks.seeing import Inspector
-from cli.doctor.reading import Absent, Unseen
+from cli.doctor.checks import enabled_apis as apis
+from cli.doctor.checks import iam_grants as grants
+from cli.doctor.checks import message_flow as messaging
+from cli.doctor.checks import mirror_settings as mirrors
+from cli.doctor.cluster_reads import GoogleReader
+from cli.doctor.response import NotFound, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import DOCKER_HUB
 from shared.domain.location import mirror_location
@@ -23,7 +27,7 @@ _BACKLOG: Final = timedelta(hours=1)
 
 
 def examine_projects(
-    settings: Settings, inspector: Inspector, clusters: Iterable[ClusterName], now: datetime
+    settings: Settings, inspector: GoogleReader, clusters: Iterable[ClusterName], now: datetime
 ) -> Iterator[Check]:
     """Examine the project of the functions, that of the mirrors, and those of clusters."""
     names = list(clusters)
@@ -57,7 +61,7 @@ def wanted_mirrors(settings: Settings, clusters: Iterable[ClusterName]) -> list[
 
 
 def _examine_apis(
-    settings: Settings, inspector: Inspector, projects: Iterable[str]
+    settings: Settings, inspector: GoogleReader, projects: Iterable[str]
 ) -> Iterator[Check]:
     needed: dict[str, dict[str, str]] = {}
     for project in projects:
@@ -68,52 +72,55 @@ def _examine_apis(
         of_mirrors.update(apis.WITH_CREDENTIALS)
     needed.setdefault(settings.deployment_project, {}).update(apis.OF_PIPELINE)
     for project, names in needed.items():
-        look = looks.apis(project, names)
+        look = google_requests.apis(project, names)
         yield from apis.check_apis(look, names, inspector.read(look))
 
 
-def _examine_sinks(settings: Settings, inspector: Inspector, project: str) -> Iterator[Check]:
+def _examine_sinks(settings: Settings, inspector: GoogleReader, project: str) -> Iterator[Check]:
     home = settings.deployment_project
     for name, topic in messaging.SINKS.items():
-        look = looks.sink(project, name)
-        readings = messaging.SinkReadings(
+        look = google_requests.sink(project, name)
+        readings = messaging.SinkResponses(
             project=project,
             name=name,
             topic=f"projects/{home}/topics/{topic}",
             look=look,
             sink=inspector.read(look),
-            policy=inspector.read(looks.topic_policy(home, topic)),
+            policy=inspector.read(google_requests.topic_policy(home, topic)),
         )
         yield from messaging.check_sink(readings)
 
 
 def _examine_subscriptions(
-    settings: Settings, inspector: Inspector, now: datetime
+    settings: Settings, inspector: GoogleReader, now: datetime
 ) -> Iterator[Check]:
     home = settings.deployment_project
     for name, topic in messaging.SUBSCRIPTIONS.items():
-        look = looks.subscription(home, name)
+        look = google_requests.subscription(home, name)
         yield from messaging.check_subscription(topic, look, inspector.read(look))
-    look = looks.subscription(home, messaging.DEAD_LETTERS)
-    backlog = looks.backlog(home, messaging.DEAD_LETTERS, now - _BACKLOG, now)
+    look = google_requests.subscription(home, messaging.DEAD_LETTERS)
+    backlog = google_requests.backlog(home, messaging.DEAD_LETTERS, now - _BACKLOG, now)
     yield from messaging.check_dead_letters(look, inspector.read(look), inspector.read(backlog))
 
 
-def _examine_mirror(inspector: Inspector, wanted: RemoteRepository) -> Iterator[Check]:
-    look = looks.repository(wanted.name)
+def _examine_mirror(inspector: GoogleReader, wanted: RemoteRepository) -> Iterator[Check]:
+    look = google_requests.repository(wanted.name)
     yield from mirrors.check_mirror(wanted, look, inspector.read(look))
     if wanted.credentials is None:
         return
     _, project, _, secret, _, version = wanted.credentials.password_secret_version.split("/")
     subject = f"secret {secret} of project {project}, for {wanted.upstream}"
-    versions = looks.secret_version(project, secret, version)
+    versions = google_requests.secret_version(project, secret, version)
     yield mirrors.check_secret_version(subject, versions, inspector.read(versions))
-    number = grants.project_number(inspector.read(looks.project(wanted.name.project)))
-    if isinstance(number, Unseen):
+    number = grants.project_number(inspector.read(google_requests.project(wanted.name.project)))
+    if isinstance(number, Unavailable):
         yield unknown("mirrors", "secret-access", subject, number)
         return
     agent = grants.artifact_registry_agent(number)
-    policies = [looks.secret_policy(project, secret), looks.project_policy(project)]
+    policies = [
+        google_requests.secret_policy(project, secret),
+        google_requests.project_policy(project),
+    ]
     yield grants.check_right(
         grants.reads_secret(agent, project, secret, wanted.upstream),
         [(each, inspector.read(each)) for each in policies],
@@ -121,7 +128,7 @@ def _examine_mirror(inspector: Inspector, wanted: RemoteRepository) -> Iterator[
     )
 
 
-def may_inherit(inspector: Inspector, project: str) -> bool:
+def may_inherit(inspector: GoogleReader, project: str) -> bool:
     """Whether grants of a folder or an organization may hold in a project."""
-    body = inspector.read(looks.project(project))
-    return isinstance(body, (Absent, Unseen)) or bool(body.get("parent"))
+    body = inspector.read(google_requests.project(project))
+    return isinstance(body, (NotFound, Unavailable)) or bool(body.get("parent"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.checks.mirrors import is_near
-from cli.doctor.reading import Unseen
+from cli.doctor.checks.mirror_settings import is_near
+from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import ArtifactPath
@@ -48,14 +48,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageReadings:
+class ImageResponses:
     """An image, as its registry describes it."""
 
     text: str
     """As it was given."""
     source: Source
-    answer: Manifest | Refused | Unseen
-    platforms: Mapping[str, Manifest | Refused | Unseen]
+    answer: Manifest | Refused | Unavailable
+    platforms: Mapping[str, Manifest | Refused | Unavailable]
     """What a node of each platform of the clusters would pull."""
 
 
@@ -72,7 +72,7 @@ def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
     location = artifact.repository.location if artifact else _GCR_LOCATIONS.get(mirror.registry)
     what = f"the name {mirror}"
     if location is None:
-        unseen = Unseen(what, f"where {mirror.registry} keeps its images is not known")
+        unseen = Unavailable(what, f"where {mirror.registry} keeps its images is not known")
         return unknown("image", "image-place", text, unseen)
     if is_near(location, cluster.location):
         found = f"nodes of {cluster.name} pull it from {location}, which is near"
@@ -85,11 +85,11 @@ def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
     return _make(text, "image-place", "failed", what, found, f"crane copy {mirror} {near}")
 
 
-def check_manifest(readings: ImageReadings) -> Iterator[Check]:
+def check_manifest(readings: ImageResponses) -> Iterator[Check]:
     """Check what the registry answers for an image, and for each platform of the nodes."""
     text, answer = readings.text, readings.answer
     what = f"the manifest of {readings.source.mirror}"
-    if isinstance(answer, Unseen):
+    if isinstance(answer, Unavailable):
         yield unknown("image", "manifest", text, answer)
         return
     if isinstance(answer, Refused) and answer.lacks_mirror:
@@ -111,11 +111,11 @@ def check_manifest(readings: ImageReadings) -> Iterator[Check]:
 
 
 def _check_platform(
-    readings: ImageReadings, platform: str, manifest: Manifest | Refused | Unseen
+    readings: ImageResponses, platform: str, manifest: Manifest | Refused | Unavailable
 ) -> Iterator[Check]:
     subject = f"{readings.text} for {platform}"
     what = f"the manifest of {readings.source.mirror} for {platform}"
-    if isinstance(manifest, Unseen):
+    if isinstance(manifest, Unavailable):
         yield unknown("image", "platform", subject, manifest)
         return
     if isinstance(manifest, Refused):
@@ -128,7 +128,7 @@ def _check_platform(
     yield _check_weights(subject, what, manifest)
 
 
-def _check_layers(readings: ImageReadings, subject: str, what: str, manifest: Manifest) -> Check:
+def _check_layers(readings: ImageResponses, subject: str, what: str, manifest: Manifest) -> Check:
     counted = Counter(each for each in manifest.layer_digests if each)
     repeated = sum(number > 1 for number in counted.values())
     empty = sum(size <= _EMPTY_BYTES for size in manifest.layers)
@@ -168,14 +168,16 @@ def _check_weights(subject: str, what: str, manifest: Manifest) -> Check:
     return _make(subject, "weights", "warning", what, found)
 
 
-def check_size(readings: ImageReadings, least: int) -> Check:
+def check_size(readings: ImageResponses, least: int) -> Check:
     """Check whether an image is big enough for anybody to care."""
     what = f"the manifest of {readings.source.mirror}, and min_image_bytes in prestream.yaml"
     sizes = [each.image_bytes for each in readings.platforms.values() if isinstance(each, Manifest)]
     if isinstance(readings.answer, Manifest) and not readings.answer.is_index:
         sizes.append(readings.answer.image_bytes)
     if not sizes:
-        return unknown("image", "size", readings.text, Unseen(what, "no manifest of it was read"))
+        return unknown(
+            "image", "size", readings.text, Unavailable(what, "no manifest of it was read")
+        )
     size = max(sizes)
     if size >= least:
         return _make(readings.text, "size", "ok", what, f"it has {_gigabytes(size)} compressed")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, command, unknown
-from cli.doctor.reading import Absent, Body, Reading, Unseen
+from cli.doctor.response import Body, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, list_of, mapping_of, mappings_of, text_of
 
@@ -75,9 +75,11 @@ def _accesses(rule: Body, namespace: str, user: str) -> Iterator[Access]:
                     yield Access(verb, resource, group, namespace, name, user)
 
 
-def check_accesses(name: ClusterName, answers: Mapping[Access, bool | Unseen]) -> Iterator[Check]:
+def check_accesses(
+    name: ClusterName, answers: Mapping[Access, bool | Unavailable]
+) -> Iterator[Check]:
     """Check what an API server says that each function may do."""
-    users: dict[str, dict[Access, bool | Unseen]] = defaultdict(dict)
+    users: dict[str, dict[Access, bool | Unavailable]] = defaultdict(dict)
     for access, answer in answers.items():
         users[access.user or ""][access] = answer
     for user, asked in sorted(users.items()):
@@ -87,10 +89,10 @@ def check_accesses(name: ClusterName, answers: Mapping[Access, bool | Unseen]) -
             yield _check_own(name, asked)
 
 
-def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unseen]) -> Check:
+def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unavailable]) -> Check:
     subject = f"{user} in cluster {name.name}"
     denied = [access for access, answer in asked.items() if answer is False]
-    unseen = [answer for answer in asked.values() if isinstance(answer, Unseen)]
+    unseen = [answer for answer in asked.values() if isinstance(answer, Unavailable)]
     if not denied and unseen:
         return unknown("access", "function-rights", subject, unseen[0])
     mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
@@ -105,10 +107,10 @@ def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unse
     )
 
 
-def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unseen]) -> Check:
+def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unavailable]) -> Check:
     """Tell what will not be seen: that is not wrong, but nor is it ok."""
     missing = [access for access, answer in asked.items() if answer is not True]
-    reasons = [answer.reason for answer in asked.values() if isinstance(answer, Unseen)]
+    reasons = [answer.reason for answer in asked.values() if isinstance(answer, Unavailable)]
     mend = command(
         *("gcloud", "projects", "add-iam-policy-binding", name.project),
         "--role=roles/container.viewer",
@@ -126,15 +128,17 @@ def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unseen]) -> Chec
     )
 
 
-def check_manifests(name: ClusterName, found: Mapping[tuple[str, str], Reading]) -> Iterator[Check]:
+def check_manifests(
+    name: ClusterName, found: Mapping[tuple[str, str], Response]
+) -> Iterator[Check]:
     """Check that what warmups need stands in a cluster: by kind and name."""
     mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
     for (kind, object_name), reading in found.items():
         subject = f"{kind} {object_name} in cluster {name.name}"
-        if isinstance(reading, Unseen):
+        if isinstance(reading, Unavailable):
             yield unknown("access", "manifests", subject, reading)
             continue
-        is_missing = isinstance(reading, Absent)
+        is_missing = isinstance(reading, NotFound)
         yield Check(
             topic="access",
             name="manifests",
