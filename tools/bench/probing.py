@@ -148,18 +148,16 @@ def group_modules(names: Iterable[str]) -> dict[str, int]:
     Count modules by their package, as far as it tells where they come from.
 
     >>> group_modules(["google.api_core.retry", "google.api_core", "json.decoder", "shared.errors"])
-    {'google.api_core': 2, 'shared.errors': 1, 'standard library': 1}
+    {'google.api_core': 2, 'shared': 1, 'standard library': 1}
     """
     return dict(sorted(Counter(map(package_of, names)).items()))
 
 
 def package_of(name: str) -> str:
-    """Return the package of a module: our own modules each, the standard library as one."""
+    """Return the package of a module; the standard library counts as one, and so does ours."""
     first, _, rest = name.partition(".")
     if first in sys.stdlib_module_names:
         return "standard library"
-    if first == "shared":
-        return name
     return f"{first}.{rest.partition('.')[0]}" if first == "google" and rest else first
 
 
