@@ -1,4 +1,4 @@
-"""Checks: what was looked at, what was found, and the command that mends it."""
+"""A check: the resource that was read, the finding, and the command that fixes it."""
 
 import shlex
 from collections import Counter
@@ -27,12 +27,12 @@ class Check:
     name: str
     """Stable, in words with hyphens: what scripts and documents know it by."""
     subject: str
-    """What it is about, such as a node pool."""
+    """The checked object, such as a node pool."""
     verdict: Verdict
     looked_at: str
     finding: str
-    """What was found, in a sentence; if it failed, what follows from it."""
-    mend: str | None = None
+    """The finding, in a sentence; if the check failed, also the consequence."""
+    fix: str | None = None
     """Commands, to be copied as they are."""
 
     def as_json(self) -> dict[str, str | None]:
@@ -44,7 +44,7 @@ class Check:
             "verdict": self.verdict,
             "looked_at": self.looked_at,
             "finding": self.finding,
-            "mend": self.mend,
+            "mend": self.fix,
         }
 
 
@@ -58,7 +58,7 @@ def unknown(topic: Topic, name: str, subject: str, unseen: Unavailable) -> Check
         verdict="unknown",
         looked_at=unseen.what,
         finding=f"not known: {unseen.reason}{missing}",
-        mend=unseen.mend,
+        fix=unseen.fix,
     )
 
 

@@ -60,11 +60,11 @@ def _rank(topic: Topic, checks: Iterable[Check]) -> tuple[bool, int, int]:
 
 def _told(check: Check) -> tuple[str | None, ...]:
     """Return what a person reads of a check beside its subject."""
-    return check.verdict, check.name, check.finding, check.mend
+    return check.verdict, check.name, check.finding, check.fix
 
 
 def _print_alike(console: Console, checks: Sequence[Check]) -> None:
-    """Print checks that found the same of several subjects: it is told once."""
+    """Print checks with the same finding for several subjects once."""
     first = checks[0]
     mark, style = _MARKS[first.verdict]
     for each in checks:
@@ -72,7 +72,7 @@ def _print_alike(console: Console, checks: Sequence[Check]) -> None:
     _print_indented(console, Text.assemble((f"{first.name}: ", "dim"), harmless(first.finding)))
     if first.verdict != "ok":
         _print_indented(console, Text(f"looked at {harmless(first.looked_at)}", "dim"))
-    for command in (first.mend or "").splitlines():
+    for command in (first.fix or "").splitlines():
         # Not wrapped, so that it can be copied as it is.
         console.print(Text(" " * _INDENT + harmless(command), "cyan"), soft_wrap=True)
 

@@ -49,5 +49,5 @@ def try_fetch(
 def try_list(
     cluster: Cluster, plural: str, ask: Callable[[], Iterable[Mapping[str, Any]]]
 ) -> list[Mapping[str, Any]] | Unavailable:
-    """Return objects of a cluster; half a list is none."""
+    """Return objects of a cluster; an incomplete list counts as a failure."""
     return try_call(f"{plural} of {cluster.name}", lambda: list(ask()))

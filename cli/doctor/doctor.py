@@ -1,4 +1,4 @@
-"""prestream doctor: whether images can be streamed here, and what to mend if not."""
+"""prestream doctor: check whether images can stream here, and print the fix if not."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -66,10 +66,10 @@ def doctor(
     project: ProjectOption = None,
 ) -> None:
     """
-    Check what image streaming and Prestream need, and say how to mend what is wrong.
+    Check the requirements of image streaming and Prestream, and print a fix for each fault.
 
     It looks at the watched clusters (or at those that --cluster names), at their projects and at
-    Prestream's own, changes nothing, and works with whatever rights there are: what it cannot see
+    Prestream's own, changes nothing, and works with the rights that it has: anything it cannot read
     is unknown, never ok. With --image it explains why an image is streamed, or is not.
     """
     if image is not None:

@@ -1,7 +1,7 @@
 """
-Look at Google's services without changing anything, and tell what could not be seen.
+Read resources of Google's services, and record why a read failed.
 
-There is no client library for half of what is looked at, and for one that only reads a field or
+Half of these resources have no client library, and for a client that only reads a field or
 two REST is enough: https://docs.cloud.google.com/apis/docs/http
 """
 
@@ -31,11 +31,11 @@ _LOG_IN = "gcloud auth application-default login"
 
 class GoogleReader:
     """
-    Reads resources, as the identity of whoever runs it.
+    Reads resources with the identity of the person who runs the command.
 
     Args:
-        endpoints: Where local clouds stand in for services. Where one does, no service without a
-            stand-in is asked: what is meant for a local cloud is nothing for Google.
+        endpoints: The local services, if any. With a local cloud, no service without a
+            local service is asked: a request that is meant for a local cloud never goes to Google.
         bases: Addresses of services, with their scheme, before those of ``endpoints``.
     """
 
@@ -57,10 +57,10 @@ class GoogleReader:
     def _read(self, look: GoogleRequest) -> Response:
         base = self._bases.get(look.service)
         if base is None and self._is_local:
-            return Unavailable(str(look), "no local service stands in for it")
+            return Unavailable(str(look), "it has no local service")
         session = self._session
         if isinstance(session, str):
-            return Unavailable(str(look), session, mend=_LOG_IN)
+            return Unavailable(str(look), session, fix=_LOG_IN)
         address = f"{base or f'https://{look.service}.googleapis.com'}/{look.path}"
         try:
             with request_errors(f"read {look}"):
@@ -73,18 +73,18 @@ class GoogleReader:
     @functools.cached_property
     def _session(self) -> Any:
         """
-        Make the session, or tell why there is none.
+        Return the session, or the reason why it cannot be made.
 
         Both are remembered: to look for credentials in vain takes seconds each time.
         """
         try:
             return make_session("local" if self._is_local else None)
         except EventError as exc:
-            return f"there are no credentials: {exc.__cause__ or exc}"[:_MAX_MESSAGE]
+            return f"credentials are missing: {exc.__cause__ or exc}"[:_MAX_MESSAGE]
 
 
 def _local_bases(endpoints: Endpoints) -> dict[Service, str]:
-    """Return the stand-ins that describe resources; those for messages and logs do not."""
+    """Return the local services that describe resources; those for messages and logs do not."""
     given: dict[Service, str | None] = {
         "artifactregistry": endpoints.artifact_registry,
         "container": endpoints.gke,
@@ -101,22 +101,22 @@ def _parse(look: GoogleRequest, status: int, content: bytes) -> Response:
         return body
     error = mapping_of(mapping_of(body).get("error"))
     message = (text_of(error.get("message")) or "")[:_MAX_MESSAGE]
-    # Where no path is served, what answers is no error of the API's.
+    # A server that does not serve the path answers with an error that is not the API's.
     if status == _NOT_FOUND and error:
         return NotFound(str(look))
     said = f"{status} {message}".strip()
     if status == _UNAUTHENTICATED:
-        return Unavailable(str(look), said, mend=_LOG_IN)
+        return Unavailable(str(look), said, fix=_LOG_IN)
     if status != _FORBIDDEN:
         return Unavailable(str(look), said)
     if enable := _enable(error):
-        return Unavailable(str(look), said, mend=enable)
+        return Unavailable(str(look), said, fix=enable)
     return Unavailable(str(look), said, look.permission, _grant(look))
 
 
 def _enable(error: Body) -> str | None:
     """
-    Return the command that turns an API on, where it is off in the project of whoever asks.
+    Return the command that enables an API, if it is off in the caller's project.
 
     https://docs.cloud.google.com/apis/design/errors#error_info
     """

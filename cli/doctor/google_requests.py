@@ -1,4 +1,4 @@
-"""What is looked at: the requests, and the rights that they take."""
+"""The requests of `doctor`, and the permissions that they need."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -38,7 +38,7 @@ def project(name: str) -> GoogleRequest:
 
 
 def project_policy(name: str) -> GoogleRequest:
-    """Who may do what in a project."""
+    """The IAM policy of a project."""
     return GoogleRequest(
         "cloudresourcemanager",
         f"v1/projects/{name}:getIamPolicy",
@@ -91,7 +91,7 @@ def repository(name: RepositoryName) -> GoogleRequest:
 
 
 def repository_policy(name: RepositoryName) -> GoogleRequest:
-    """Who may do what with a repository."""
+    """The IAM policy of a repository."""
     return GoogleRequest(
         "artifactregistry",
         f"v1/{name}:getIamPolicy",
@@ -102,7 +102,7 @@ def repository_policy(name: RepositoryName) -> GoogleRequest:
 
 
 def secret_policy(project: str, secret: str) -> GoogleRequest:
-    """Who may read a secret."""
+    """The IAM policy of a secret."""
     return GoogleRequest(
         "secretmanager",
         f"v1/projects/{project}/secrets/{secret}:getIamPolicy",
@@ -135,7 +135,7 @@ def sink(project: str, name: str) -> GoogleRequest:
 
 
 def topic_policy(project: str, name: str) -> GoogleRequest:
-    """Who may publish to a topic."""
+    """The IAM policy of a topic."""
     return GoogleRequest(
         "pubsub",
         f"v1/projects/{project}/topics/{name}:getIamPolicy",

@@ -1,5 +1,5 @@
 """
-What a look at a service brought: an answer, that there is nothing, or that it could not be seen.
+The response of a service: a resource, a 404, or the reason why it cannot be read.
 
 The three are kept apart, since what could not be seen is neither there nor missing.
 """
@@ -34,7 +34,7 @@ class GoogleRequest:
     """Whose resource it is, and so where the right is granted."""
     permission: str
     role: str
-    """A predefined role with the permission, narrow enough to be given to whoever looks."""
+    """A narrow predefined role with the permission, for the person who runs `doctor`."""
     method: Literal["GET", "POST"] = "GET"
 
     def __str__(self) -> str:
@@ -54,10 +54,10 @@ class Unavailable:
 
     what: str
     reason: str
-    """Of the service that refused or did not answer."""
+    """The message of the service that refused or did not answer."""
     permission: str | None = None
     """The right that is missing, where that is why."""
-    mend: str | None = None
+    fix: str | None = None
     """The command that gives it."""
 
 

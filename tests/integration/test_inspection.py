@@ -112,7 +112,7 @@ def test_what_may_not_be_seen_names_the_right_and_the_command_that_gives_it(
     assert isinstance(reading, Unavailable)
     assert reading.permission == "logging.sinks.get"
     assert reading.reason.startswith("403 Permission denied")
-    assert reading.mend == (
+    assert reading.fix == (
         "gcloud projects add-iam-policy-binding demo --role=roles/logging.viewer"
         ' --member="user:$(gcloud config get account)"'
     )
@@ -131,7 +131,7 @@ def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
 
     assert isinstance(reading, Unavailable)
     assert reading.permission is None
-    assert reading.mend == "gcloud services enable logging.googleapis.com --project=1234"
+    assert reading.fix == "gcloud services enable logging.googleapis.com --project=1234"
 
 
 def test_whoever_is_not_logged_in_is_told_how(google: Google) -> None:
@@ -140,7 +140,7 @@ def test_whoever_is_not_logged_in_is_told_how(google: Google) -> None:
     reading = google.inspector().read(LOOK)
 
     assert isinstance(reading, Unavailable)
-    assert reading.mend == "gcloud auth application-default login"
+    assert reading.fix == "gcloud auth application-default login"
 
 
 def test_without_credentials_nothing_is_asked(
@@ -151,8 +151,8 @@ def test_without_credentials_nothing_is_asked(
     reading = GoogleReader(Endpoints()).read(LOOK)
 
     assert isinstance(reading, Unavailable)
-    assert reading.reason.startswith("there are no credentials: ")
-    assert reading.mend == "gcloud auth application-default login"
+    assert reading.reason.startswith("credentials are missing: ")
+    assert reading.fix == "gcloud auth application-default login"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_what_is_meant_for_a_local_cloud_is_never_asked_of_google() -> None:
 
     reading = inspector.read(LOOK)
 
-    assert reading == Unavailable(str(LOOK), "no local service stands in for it")
+    assert reading == Unavailable(str(LOOK), "it has no local service")
 
 
 CLUSTER: dict[str, Any] = {

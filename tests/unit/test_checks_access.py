@@ -58,8 +58,8 @@ def test_a_function_that_may_not_fails_with_what_it_lacks() -> None:
         "failed",
         "it may not patch jobs.batch in prestream",
     )
-    assert found.mend is not None
-    assert found.mend.startswith(
+    assert found.fix is not None
+    assert found.fix.startswith(
         "kubectl --context=gke_demo_us-central1_gpu apply -k infra/kubernetes"
     )
 

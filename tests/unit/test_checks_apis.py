@@ -34,7 +34,7 @@ def test_an_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
 
     failed = found[f"{STREAMING} in project demo"]
     assert failed.verdict == "failed"
-    assert failed.mend == f"gcloud services enable {STREAMING} --project=demo"
+    assert failed.fix == f"gcloud services enable {STREAMING} --project=demo"
 
 
 def test_an_api_of_which_nothing_is_said_is_unknown() -> None:
@@ -50,13 +50,13 @@ def test_without_the_right_to_look_nothing_is_ok() -> None:
 
     assert found.verdict == "unknown"
     assert "the right serviceusage.services.get is missing" in found.finding
-    assert found.mend == "gcloud projects …"
+    assert found.fix == "gcloud projects …"
 
 
 def test_a_project_that_is_not_there_is_unknown() -> None:
     (found,) = check_apis(LOOK, OF_IMAGES, NotFound(str(LOOK)))
 
-    assert (found.verdict, "no such project" in found.finding) == ("unknown", True)
+    assert (found.verdict, "project does not exist" in found.finding) == ("unknown", True)
 
 
 def test_the_look_asks_for_all_apis_at_once() -> None:

@@ -35,11 +35,11 @@ def test_streaming_of_the_cluster(body: dict[str, Any], verdict: str) -> None:
     found = check_default(NAME, body)
 
     assert found.verdict == verdict
-    assert (found.mend is None) == (verdict == "ok")
+    assert (found.fix is None) == (verdict == "ok")
 
 
 def test_the_command_turns_streaming_on_for_the_cluster() -> None:
-    assert check_default(NAME, {}).mend == (
+    assert check_default(NAME, {}).fix == (
         "gcloud container clusters update gpu --location=us-central1 --project=demo"
         " --enable-image-streaming"
     )
@@ -65,17 +65,17 @@ def test_logging_of_system_components(body: dict[str, Any], verdict: str) -> Non
 
 
 def test_the_command_keeps_what_is_logged_already() -> None:
-    mend = check_logging(NAME, components("APISERVER", "WORKLOADS")).mend
+    fix = check_logging(NAME, components("APISERVER", "WORKLOADS")).fix
 
-    assert mend is not None
-    assert mend.endswith("--logging=SYSTEM,API_SERVER,WORKLOAD")
+    assert fix is not None
+    assert fix.endswith("--logging=SYSTEM,API_SERVER,WORKLOAD")
 
 
 def test_private_nodes_need_private_google_access() -> None:
     assert check_private_access(LOOK, {"privateIpGoogleAccess": True}).verdict == "ok"
 
     found = check_private_access(LOOK, {"privateIpGoogleAccess": False})
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         (
             "gcloud compute networks subnets update nodes --region=us-central1 --project=net"

@@ -50,7 +50,7 @@ def test_one_policy_with_the_grant_is_enough() -> None:
 def test_a_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
     found = check(policy("roles/viewer", MEMBER), NotFound("no repository"))
 
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         f"gcloud projects add-iam-policy-binding demo --member={MEMBER} --role={READER}",
     )
@@ -88,8 +88,8 @@ def test_streaming_takes_a_right_of_its_own() -> None:
     missing = check_right(right, [(LOOK, policy(READER, MEMBER))], may_inherit=False)
 
     assert (granted.verdict, missing.verdict) == ("ok", "failed")
-    assert missing.mend is not None
-    assert missing.mend.endswith(f"--role={consumer}")
+    assert missing.fix is not None
+    assert missing.fix.endswith(f"--role={consumer}")
 
 
 def test_artifact_registry_needs_the_secret_of_an_upstream() -> None:
@@ -101,7 +101,7 @@ def test_artifact_registry_needs_the_secret_of_an_upstream() -> None:
     missing = check_right(right, [(LOOK, {})], may_inherit=False)
 
     assert (granted.verdict, missing.verdict) == ("ok", "failed")
-    assert missing.mend == (
+    assert missing.fix == (
         "gcloud secrets add-iam-policy-binding ngc --project=demo"
         f" --member=serviceAccount:{agent} --role=roles/secretmanager.secretAccessor"
     )

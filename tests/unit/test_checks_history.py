@@ -52,14 +52,14 @@ def test_the_last_warmup_counts(entries: list[dict[str, Any]], verdict: str) -> 
     found = check(*entries)["last-warmup"]
 
     assert found.verdict == verdict
-    assert (found.mend is None) == (verdict == "ok")
+    assert (found.fix is None) == (verdict == "ok")
 
 
 def test_a_warmup_that_failed_says_why_and_what_to_do() -> None:
     found = check(warmed("pull_failed", reason="there is no image", hint="Check the name."))
 
     assert found["last-warmup"].finding.endswith("there is no image. Check the name.")
-    assert found["last-warmup"].mend == f"./prestream warm {TEXT} --force --wait"
+    assert found["last-warmup"].fix == f"./prestream warm {TEXT} --force --wait"
 
 
 def test_a_pull_that_was_not_streamed_fails_with_its_evidence() -> None:

@@ -77,7 +77,7 @@ def test_a_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_f
     found = check(Refused("404 NAME_UNKNOWN", lacks_mirror=True))["manifest"]
 
     assert found.verdict == "warning"
-    assert found.mend == f"./prestream warm {TEXT}"
+    assert found.fix == f"./prestream warm {TEXT}"
 
 
 def test_a_manifest_that_cannot_be_read_is_unknown() -> None:
@@ -88,8 +88,8 @@ def test_an_image_for_other_nodes_fails() -> None:
     found = check(GOOD, Refused("it is made for linux/arm64 only"))["platform"]
 
     assert (found.verdict, found.finding) == ("failed", "it is made for linux/arm64 only")
-    assert found.mend is not None
-    assert "--platform=linux/amd64" in found.mend
+    assert found.fix is not None
+    assert "--platform=linux/amd64" in found.fix
 
 
 def test_a_platform_that_cannot_be_read_is_unknown() -> None:
@@ -107,8 +107,8 @@ def test_layers_that_are_empty_or_come_twice_are_a_warning(manifest: Manifest, t
     found = check(manifest)["layers"]
 
     assert (found.verdict, text in found.finding) == ("warning", True)
-    assert found.mend is not None
-    assert found.mend.startswith("crane flatten us-central1-docker.pkg.dev/demo/")
+    assert found.fix is not None
+    assert found.fix.startswith("crane flatten us-central1-docker.pkg.dev/demo/")
 
 
 def test_few_very_large_layers_are_said_to_be_weights_as_a_guess() -> None:
@@ -152,7 +152,7 @@ def test_an_image_must_lie_near_the_nodes(text: str, verdict: str) -> None:
 def test_the_command_copies_an_image_near_the_nodes() -> None:
     far = parse_reference("europe-docker.pkg.dev/demo/apps/app:1")
 
-    assert check_place(TEXT, Source(far, far), NAME).mend == (
+    assert check_place(TEXT, Source(far, far), NAME).fix == (
         "crane copy europe-docker.pkg.dev/demo/apps/app:1"
         " us-central1-docker.pkg.dev/demo/REPOSITORY/app:1"
     )

@@ -57,7 +57,7 @@ def test_a_sink_that_sends_is_ok() -> None:
 def test_a_sink_whose_writer_may_not_publish_fails() -> None:
     found = sink(SINK, publishers("serviceAccount:another"))["sink-writer"]
 
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         (
             "gcloud pubsub topics add-iam-policy-binding prestream-audit --project=home"
@@ -71,7 +71,7 @@ def test_a_sink_without_its_topic_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "mend"),
+    ("more", "fix"),
     [
         pytest.param(
             {"disabled": True},
@@ -86,10 +86,10 @@ def test_a_sink_without_its_topic_fails() -> None:
         ),
     ],
 )
-def test_a_sink_that_sends_nothing_here_fails(more: dict[str, Any], mend: str) -> None:
+def test_a_sink_that_sends_nothing_here_fails(more: dict[str, Any], fix: str) -> None:
     found = sink(SINK | more, publishers(WRITER))["sink"]
 
-    assert (found.verdict, found.mend) == ("failed", mend)
+    assert (found.verdict, found.fix) == ("failed", fix)
 
 
 def test_a_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
@@ -161,7 +161,7 @@ def test_dead_letters_are_a_warning_with_the_command_that_shows_them() -> None:
     found = dead({"topic": "t"}, waiting(7))["dead-letters"]
 
     assert (found.verdict, found.finding[:2]) == ("warning", "7 ")
-    assert found.mend == (
+    assert found.fix == (
         "gcloud pubsub subscriptions pull prestream-dead-letters --project=home --limit=10"
     )
 

@@ -63,7 +63,7 @@ def test_a_mirror_is_ok_also_before_it_is_made() -> None:
 def test_another_repository_of_that_name_fails(body: dict[str, Any]) -> None:
     (found,) = check(body)
 
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         "gcloud artifacts repositories describe hub --location=us-central1 --project=demo",
     )
@@ -90,7 +90,7 @@ def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "verdict", "mend"),
+    ("reading", "verdict", "fix"),
     [
         pytest.param({"state": "ENABLED"}, "ok", None, id="enabled"),
         pytest.param(
@@ -109,8 +109,8 @@ def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
     ],
 )
 def test_the_version_of_a_secret_must_be_on(
-    reading: Response, verdict: str, mend: str | None
+    reading: Response, verdict: str, fix: str | None
 ) -> None:
     found = check_secret_version("secret ngc", VERSION, reading)
 
-    assert (found.verdict, found.mend) == (verdict, mend)
+    assert (found.verdict, found.fix) == (verdict, fix)

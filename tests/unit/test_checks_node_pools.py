@@ -39,13 +39,13 @@ def test_a_pool_that_can_stream_is_ok() -> None:
         "node-image": "ok",
         "node-scopes": "ok",
     }
-    assert all(each.mend is None for each in found.values())
+    assert all(each.fix is None for each in found.values())
 
 
 def test_a_pool_with_accelerators_must_stream() -> None:
     found = check(GPU | {"gcfsConfig": {"enabled": False}})["streaming-on"]
 
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         f"gcloud container node-pools update l4 {WITHIN} --enable-image-streaming",
     )
@@ -80,7 +80,7 @@ def test_only_one_image_of_nodes_streams(image: str, verdict: str) -> None:
 
 
 def test_the_command_changes_the_image_of_the_nodes() -> None:
-    assert check(GPU | {"imageType": "UBUNTU_CONTAINERD"})["node-image"].mend == (
+    assert check(GPU | {"imageType": "UBUNTU_CONTAINERD"})["node-image"].fix == (
         "gcloud container clusters upgrade gpu --node-pool=l4 --location=us-central1-a"
         " --project=demo --image-type=COS_CONTAINERD"
     )
@@ -96,12 +96,12 @@ def test_scopes_that_read_no_images_need_another_pool() -> None:
     found = check(GPU | {"oauthScopes": [f"{SCOPE}logging.write"]})["node-scopes"]
 
     assert found.verdict == "failed"
-    assert found.mend is not None
-    assert found.mend.startswith("gcloud container node-pools create l4-streaming")
+    assert found.fix is not None
+    assert found.fix.startswith("gcloud container node-pools create l4-streaming")
     assert (
         "--machine-type=g2-standard-12 --accelerator=type=nvidia-l4,count=1"
         " --scopes=cloud-platform --enable-image-streaming"
-    ) in found.mend
+    ) in found.fix
 
 
 def test_pools_are_told_by_their_machines() -> None:

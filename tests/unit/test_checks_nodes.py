@@ -30,7 +30,7 @@ def node(
 def test_nodes_with_the_label_stream() -> None:
     (found,) = check_nodes(NAME, [node("a"), node("b")])
 
-    assert (found.verdict, found.mend) == ("ok", None)
+    assert (found.verdict, found.fix) == ("ok", None)
 
 
 def test_a_node_that_is_older_than_the_setting_has_to_be_made_anew() -> None:
@@ -38,7 +38,7 @@ def test_a_node_that_is_older_than_the_setting_has_to_be_made_anew() -> None:
 
     assert found.verdict == "failed"
     assert found.finding.startswith("b of 2 nodes do not stream")
-    assert found.mend == (
+    assert found.fix == (
         "kubectl --context=gke_demo_us-central1_gpu drain b --ignore-daemonsets"
         " --delete-emptydir-data"
         " && gcloud compute instances delete b --zone=us-central1-b --project=demo"

@@ -37,7 +37,7 @@ def test_without_a_policy_nothing_is_missed_unless_a_namespace_opted_in() -> Non
     assert check(policy=GONE, namespaces=[])["policy"].verdict == "ok"
 
     found = check(policy=GONE)["policy"]
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         "kubectl --context=gke_demo_us-central1_gpu apply -k infra/kubernetes/rewriting",
     )

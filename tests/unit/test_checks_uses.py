@@ -41,7 +41,7 @@ def test_a_pod_that_pulls_from_the_mirror_is_ok() -> None:
 def test_a_pod_that_pulls_from_upstream_fails_with_the_command_that_opts_in() -> None:
     found = check(pod(TEXT), pod(MIRROR, "other"))["pulled-name"]
 
-    assert (found.verdict, found.mend) == (
+    assert (found.verdict, found.fix) == (
         "failed",
         (
             "kubectl --context=gke_demo_us-central1_gpu label --overwrite namespace ml"

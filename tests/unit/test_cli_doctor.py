@@ -119,7 +119,7 @@ def test_what_failed_is_printed_first(capsys: pytest.CaptureFixture[str]) -> Non
         [
             check("services", "ok", "an API"),
             check("nodes", "ok", "a good pool"),
-            check("nodes", "failed", "a bad pool", mend="gcloud mend"),
+            check("nodes", "failed", "a bad pool", fix="gcloud mend"),
             check("cluster", "unknown", "a cluster"),
         ]
     )
@@ -148,7 +148,7 @@ def test_the_same_of_several_subjects_is_told_once(capsys: pytest.CaptureFixture
 def test_a_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     long = f"gcloud {'x' * 300}"
 
-    print_checks([check("nodes", "failed", finding="y " * 200, mend=long)])
+    print_checks([check("nodes", "failed", finding="y " * 200, fix=long)])
 
     assert f"            {long}\n" in capsys.readouterr().out
 
@@ -156,6 +156,6 @@ def test_a_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None
 def test_nothing_is_printed_as_it_would_move_a_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[2J"
 
-    print_checks([check("nodes", "failed", evil, evil, mend=evil)])
+    print_checks([check("nodes", "failed", evil, evil, fix=evil)])
 
     assert "\x1b" not in capsys.readouterr().out

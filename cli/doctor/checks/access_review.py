@@ -25,7 +25,7 @@ class Access:
     """Empty for the whole cluster."""
     name: str = ""
     user: str | None = None
-    """None for whoever asks."""
+    """``None`` for the identity that runs the command."""
 
     def __str__(self) -> str:
         group = f".{self.group}" if self.group else ""
@@ -38,7 +38,7 @@ OWN: Final = (
     Access("list", "pods"),
     Access("list", "namespaces"),
 )
-"""What the checks themselves read in a cluster."""
+"""The resources that the checks read in a cluster."""
 
 
 def needed_accesses(manifests: Iterable[Body], project: str) -> list[Access]:
@@ -95,7 +95,7 @@ def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unav
     unseen = [answer for answer in asked.values() if isinstance(answer, Unavailable)]
     if not denied and unseen:
         return unknown("access", "function-rights", subject, unseen[0])
-    mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
+    fix = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
     return Check(
         topic="access",
         name="function-rights",
@@ -103,7 +103,7 @@ def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unav
         verdict="failed" if denied else "ok",
         looked_at=f"SubjectAccessReview of {len(asked)} rights in {name}",
         finding=f"it may not {_list(denied)}" if denied else "it may do all that it must",
-        mend=f"{mend}  # with your project's overlay: docs/deploy.md" if denied else None,
+        fix=f"{fix}  # with your project's overlay: docs/deploy.md" if denied else None,
     )
 
 
@@ -111,28 +111,28 @@ def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unavailable]) ->
     """Tell what will not be seen: that is not wrong, but nor is it ok."""
     missing = [access for access, answer in asked.items() if answer is not True]
     reasons = [answer.reason for answer in asked.values() if isinstance(answer, Unavailable)]
-    mend = command(
+    fix = command(
         *("gcloud", "projects", "add-iam-policy-binding", name.project),
         "--role=roles/container.viewer",
     )
     return Check(
         topic="access",
         name="own-rights",
-        subject=f"whoever runs this, in cluster {name.name}",
+        subject=f"the identity that runs this command, in cluster {name.name}",
         verdict="unknown" if missing else "ok",
         looked_at=f"SelfSubjectAccessReview of {len(asked)} rights in {name}",
         finding=f"you may not {_list(missing)}: {reasons[0] if reasons else 'it is not granted'}"
         if missing
         else "all that is looked at can be seen",
-        mend=f'{mend} --member="user:$(gcloud config get account)"' if missing else None,
+        fix=f'{fix} --member="user:$(gcloud config get account)"' if missing else None,
     )
 
 
 def check_manifests(
     name: ClusterName, found: Mapping[tuple[str, str], Response]
 ) -> Iterator[Check]:
-    """Check that what warmups need stands in a cluster: by kind and name."""
-    mend = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
+    """Check that the objects that warmups need exist in a cluster, by kind and name."""
+    fix = command("kubectl", f"--context={name.context}", "apply", "-k", "infra/kubernetes")
     for (kind, object_name), reading in found.items():
         subject = f"{kind} {object_name} in cluster {name.name}"
         if isinstance(reading, Unavailable):
@@ -146,7 +146,7 @@ def check_manifests(
             verdict="failed" if is_missing else "ok",
             looked_at=f"{kind} {object_name} in {name}",
             finding="it is missing: no warmup can run" if is_missing else "it is there",
-            mend=mend if is_missing else None,
+            fix=fix if is_missing else None,
         )
 
 

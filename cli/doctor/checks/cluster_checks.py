@@ -1,4 +1,4 @@
-"""The examination of a cluster: as the Container API describes it, and as it tells itself."""
+"""All checks of one cluster: of its description in the Container API, and of its own API server."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +58,7 @@ def find_clusters(
         reading = inspector.read(google_requests.clusters(project))
         subject = f"clusters of project {project}"
         if isinstance(reading, NotFound):
-            reading = Unavailable(reading.what, "there is no such project")
+            reading = Unavailable(reading.what, "the project does not exist")
         if isinstance(reading, Unavailable):
             problems.append(unknown("cluster", "clusters", subject, reading))
             continue
@@ -68,7 +68,7 @@ def find_clusters(
                 found.append(FoundCluster(name, body))
         if not found:
             nothing = Unavailable(
-                str(google_requests.clusters(project)), "there is none that is watched"
+                str(google_requests.clusters(project)), "the project has no watched cluster"
             )
             problems.append(unknown("cluster", "clusters", subject, nothing))
     return found, problems
@@ -98,8 +98,8 @@ def _describe(
                     subject=f"cluster {name}",
                     verdict="failed",
                     looked_at=str(look),
-                    finding="there is no such cluster",
-                    mend=f"gcloud container clusters list --project={name.project}",
+                    finding="the cluster does not exist",
+                    fix=f"gcloud container clusters list --project={name.project}",
                 )
             )
         else:
@@ -177,7 +177,7 @@ def examine_inside(
     settings: Settings, found: FoundCluster, cluster: Cluster, manifests: Sequence[Body]
 ) -> Iterator[Check]:
     """
-    Examine a cluster as its API server tells it.
+    Check a cluster through its API server.
 
     Args:
         settings: The configuration.

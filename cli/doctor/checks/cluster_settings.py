@@ -14,7 +14,7 @@ _COMPONENTS: Final = {
     "WORKLOADS": "WORKLOAD",
     "APISERVER": "API_SERVER",
 }
-"""What gcloud calls a logging component; it has the API's word for the others."""
+"""The logging components that gcloud names differently from the API."""
 
 
 def check_default(name: ClusterName, body: Body) -> Check:
@@ -34,7 +34,7 @@ def check_default(name: ClusterName, body: Body) -> Check:
         verdict="ok" if is_on else "failed" if provisions else "warning",
         looked_at="nodePoolDefaults.nodeConfigDefaults.gcfsConfig of the Container API",
         finding=found if is_on else off,
-        mend=None if is_on else _update(name, "--enable-image-streaming"),
+        fix=None if is_on else _update(name, "--enable-image-streaming"),
     )
 
 
@@ -62,7 +62,7 @@ def check_logging(name: ClusterName, body: Body) -> Check:
         finding="logs of system components are collected"
         if is_on
         else "logs of system components are not collected: no pull and no warmup is ever seen",
-        mend=None if is_on else _update(name, f"--logging={','.join(dict.fromkeys(words))}"),
+        fix=None if is_on else _update(name, f"--logging={','.join(dict.fromkeys(words))}"),
     )
 
 
@@ -87,7 +87,7 @@ def check_private_access(look: GoogleRequest, reading: Response) -> Check:
     *_, region, _, subnetwork = look.path.split("/")
     subject = f"subnetwork {subnetwork} in {region} of project {look.project}"
     if isinstance(reading, NotFound):
-        reading = Unavailable(reading.what, "there is none of that name")
+        reading = Unavailable(reading.what, "the subnetwork does not exist")
     if isinstance(reading, Unavailable):
         return unknown("cluster", "private-google-access", subject, reading)
     is_on = reading.get("privateIpGoogleAccess") is True
@@ -100,7 +100,7 @@ def check_private_access(look: GoogleRequest, reading: Response) -> Check:
         finding="Private Google Access is on"
         if is_on
         else "Private Google Access is off: private nodes cannot reach the service that streams",
-        mend=None
+        fix=None
         if is_on
         else command(
             *("gcloud", "compute", "networks", "subnets", "update", subnetwork),

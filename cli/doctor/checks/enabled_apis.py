@@ -16,7 +16,7 @@ OF_IMAGES: Final[Mapping[str, str]] = {
 }
 OF_CLUSTERS: Final[Mapping[str, str]] = {
     STREAMING: "no node of this project's clusters streams an image",
-    "container.googleapis.com": "there are no clusters to warm images for",
+    "container.googleapis.com": "the project has no clusters to warm images for",
     "logging.googleapis.com": "nothing that nodes report arrives",
 }
 OF_PIPELINE: Final[Mapping[str, str]] = {
@@ -38,13 +38,13 @@ def check_apis(
     Check the APIs of a project.
 
     Args:
-        look: What was read.
-        needed: What follows if one is off, by its name.
-        reading: What it brought.
+        look: The request.
+        needed: The consequence of each API that is off, by its name.
+        reading: The response.
     """
     subject = f"project {look.project}"
     if isinstance(reading, NotFound):
-        reading = Unavailable(reading.what, "there is no such project")
+        reading = Unavailable(reading.what, "the project does not exist")
     if isinstance(reading, Unavailable):
         yield unknown("services", "api-enabled", subject, reading)
         return
@@ -65,7 +65,7 @@ def check_apis(
             verdict="ok" if is_on else "failed",
             looked_at=str(look),
             finding="it is on" if is_on else f"it is off: {consequence}",
-            mend=None
+            fix=None
             if is_on
             else command("gcloud", "services", "enable", name, f"--project={look.project}"),
         )

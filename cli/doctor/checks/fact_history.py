@@ -1,4 +1,4 @@
-"""What became of an image lately: its last warmup, and its last pulls."""
+"""The recent history of an image: its last warmup and its last pulls."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _MAX_EVIDENCE: Final = 3
 
 
 def filter_of(text: str, source: Source, digest: str | None) -> str:
-    """Return what the log of facts is asked for: all about an image, whatever it was called."""
+    """Return the log filter for all facts about an image, under each of its names."""
     image, mirror = str(source.image), source.mirror.name
     terms = [
         f"jsonPayload.image={json.dumps(text)}",
@@ -112,7 +112,7 @@ def _age(timestamp: str, now: datetime) -> timedelta:
 
 
 def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
-    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, mend: str | None = None
+    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, fix: str | None = None
 ) -> Check:
     return Check(
         topic="image",
@@ -121,5 +121,5 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
         verdict=verdict,
         looked_at=looked_at,
         finding=finding,
-        mend=mend,
+        fix=fix,
     )

@@ -1,7 +1,7 @@
 """
 Whether nodes may read the mirrors, and Artifact Registry the secrets of upstreams.
 
-An IAM policy tells of the grants on its resource. What comes from a folder, an organization, a
+An IAM policy lists the grants on its resource. A grant that comes from a folder, an organization, a
 group or a custom role is not in it, so that a grant that is not seen may still be there: only in a
 project that lies nowhere is it missing for certain.
 """
@@ -56,8 +56,8 @@ class Right:
     roles: frozenset[str]
     """Predefined roles, each of which allows it."""
     consequence: str
-    """Of not being allowed."""
-    mend: str
+    """The consequence of a missing right."""
+    fix: str
 
 
 def default_account(number: str) -> str:
@@ -75,7 +75,7 @@ def project_number(reading: Response) -> str | Unavailable:
     if isinstance(reading, Unavailable):
         return reading
     if isinstance(reading, NotFound):
-        return Unavailable(reading.what, "there is no such project")
+        return Unavailable(reading.what, "the project does not exist")
     number = text_of(reading.get("projectNumber"))
     return number or Unavailable("the project", "its description has no number")
 
@@ -97,7 +97,7 @@ def check_right(
     Check that a right is granted.
 
     Args:
-        right: What must be allowed.
+        right: The right that is needed.
         policies: Those in which it may be granted, and what was read of them.
         may_inherit: Whether the resource lies in a folder or an organization.
     """
@@ -146,7 +146,7 @@ def _make(right: Right, verdict: Verdict, looked_at: str, finding: str) -> Check
         verdict=verdict,
         looked_at=looked_at,
         finding=finding,
-        mend=None if verdict == "ok" else right.mend,
+        fix=None if verdict == "ok" else right.fix,
     )
 
 
@@ -159,7 +159,7 @@ def reads_images(account: str, project: str, repository: RepositoryName | None =
         member=f"serviceAccount:{account}",
         roles=READS_IMAGES,
         consequence="nodes can neither pull nor stream from there",
-        mend=_grant(project, account, "roles/artifactregistry.reader"),
+        fix=_grant(project, account, "roles/artifactregistry.reader"),
     )
 
 
@@ -172,7 +172,7 @@ def uses_services(account: str, project: str) -> Right:
         member=f"serviceAccount:{account}",
         roles=USES_SERVICES,
         consequence="nodes pull from there, but do not stream",
-        mend=_grant(project, account, "roles/serviceusage.serviceUsageConsumer"),
+        fix=_grant(project, account, "roles/serviceusage.serviceUsageConsumer"),
     )
 
 
@@ -185,7 +185,7 @@ def reads_secret(agent: str, project: str, secret: str, upstream: str) -> Right:
         member=f"serviceAccount:{agent}",
         roles=READS_SECRETS,
         consequence=f"Artifact Registry cannot log in to {upstream}",
-        mend=command(
+        fix=command(
             *("gcloud", "secrets", "add-iam-policy-binding", secret, f"--project={project}"),
             *(f"--member=serviceAccount:{agent}", "--role=roles/secretmanager.secretAccessor"),
         ),

@@ -77,7 +77,7 @@ class ImageChecks:
         Examine an image for clusters; where it is pulled from may differ between them.
 
         Raises:
-            InvalidReferenceError: The text is no reference.
+            InvalidReferenceError: The text is not a reference.
         """
         reference = parse_reference(text)
         seen: dict[Source, str | None] = {}
@@ -158,7 +158,7 @@ class ImageChecks:
         except RegistryRefusalError as exc:
             if exc.status in {401, 403}:
                 right = "artifactregistry.repositories.downloadArtifacts"
-                return Unavailable(what, f"{exc}; or there is none", right)
+                return Unavailable(what, f"{exc}; or it does not exist", right)
             return Refused(str(exc), lacks_mirror=is_mirror and exc.code == "NAME_UNKNOWN")
         except EventError as exc:
             return Unavailable(what, str(exc))
@@ -189,7 +189,7 @@ class ImageChecks:
 
 
 def _others(cluster: Cluster, namespace: str) -> Iterator[Body]:
-    """Yield the pods that are no warmups."""
+    """Yield the pods that are not warmups."""
     for pod in cluster.list_objects("v1", "pods"):
         if pod["metadata"].get("namespace") != namespace:
             yield pod

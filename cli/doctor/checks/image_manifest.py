@@ -19,7 +19,7 @@ from shared.errors import ImageError
 from shared.pipeline.mirror_lookup import Source
 
 _EMPTY_BYTES: Final = 32
-"""What gzip makes of an archive with no file in it."""
+"""The gzip form of an archive without files."""
 
 _GCR_LOCATIONS: Final[Mapping[str, str]] = {
     "gcr.io": "us",
@@ -38,7 +38,7 @@ layers of the usual serving images, CUDA and PyTorch, stay below 5 GB and below 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """What a registry says in place of a manifest."""
+    """A registry's answer in place of a manifest."""
 
     reason: str
     is_unusable: bool = False
@@ -56,7 +56,7 @@ class ImageResponses:
     source: Source
     answer: Manifest | Refused | Unavailable
     platforms: Mapping[str, Manifest | Refused | Unavailable]
-    """What a node of each platform of the clusters would pull."""
+    """The manifest that a node of each platform would pull."""
 
 
 def check_refused_name(text: str, error: ImageError) -> Check:
@@ -120,8 +120,8 @@ def _check_platform(
         return
     if isinstance(manifest, Refused):
         build = command("docker", "buildx", "build", f"--platform={platform}", "--push")
-        mend = f"{build} -t {readings.source.image} ."
-        yield _make(subject, "platform", "failed", what, manifest.reason, mend)
+        fix = f"{build} -t {readings.source.image} ."
+        yield _make(subject, "platform", "failed", what, manifest.reason, fix)
         return
     yield _make(subject, "platform", "ok", what, f"nodes of {platform} can run it")
     yield _check_layers(readings, subject, what, manifest)
@@ -145,11 +145,11 @@ def _check_layers(readings: ImageResponses, subject: str, what: str, manifest: M
         " newer nodes may stream it all the same"
     )
     place = readings.source.mirror.registry
-    mend = (
+    fix = (
         f"crane flatten {readings.source.mirror.at(manifest.digest)}"
         f" -t {place}/PROJECT/REPOSITORY/{_last(readings.source)}"
     )
-    return _make(subject, "layers", "warning", what, found, mend)
+    return _make(subject, "layers", "warning", what, found, fix)
 
 
 def _check_weights(subject: str, what: str, manifest: Manifest) -> Check:
@@ -201,7 +201,7 @@ def _last(source: Source) -> str:
 
 
 def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
-    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, mend: str | None = None
+    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, fix: str | None = None
 ) -> Check:
     return Check(
         topic="image",
@@ -210,5 +210,5 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
         verdict=verdict,
         looked_at=looked_at,
         finding=finding,
-        mend=mend,
+        fix=fix,
     )

@@ -23,7 +23,7 @@ class Use:
     workload: str
     namespace: str
     reference: ImageReference
-    """What its node pulls."""
+    """The reference that its node pulls."""
     has_pull_secrets: bool
 
 
@@ -34,7 +34,7 @@ def find_uses(pods: Iterable[Body], source: Source, digest: str | None) -> list[
     Args:
         pods: The pods of a cluster.
         source: The image, and its mirror.
-        digest: What the registry answers for it, where that is known.
+        digest: The digest that the registry returns for it, if known.
     """
     names = {source.image.name, source.mirror.name}
     found = []
@@ -75,7 +75,7 @@ def check_uses(
         " mirror's is used. Let the cluster rewrite new pods, or the files (prestream rewrite)"
         if bypassing
         else f"{len(uses)} pods pull it from {source.mirror.registry}",
-        mend=_opt_in(name, bypassing) or None,
+        fix=_opt_in(name, bypassing) or None,
     )
     secret = [use for use in uses if use.has_pull_secrets]
     yield Check(
@@ -88,7 +88,7 @@ def check_uses(
         " nodes stream with their own identity only. If the mirror needs no secret, leave them out"
         if secret
         else "no pod that runs it has imagePullSecrets",
-        mend=_ignore_secrets(name) if secret else None,
+        fix=_ignore_secrets(name) if secret else None,
     )
 
 

@@ -49,7 +49,7 @@ class SinkResponses:
     look: GoogleRequest
     sink: Response
     policy: Response
-    """Of the topic."""
+    """The name of the topic."""
 
 
 def check_sink(readings: SinkResponses) -> Iterator[Check]:
@@ -67,11 +67,13 @@ def check_sink(readings: SinkResponses) -> Iterator[Check]:
 
 
 def _check_absent(subject: str, readings: SinkResponses) -> Check:
-    """Check whether a folder's or an organization's sink stands in."""
+    """Check whether a sink of a folder or an organization covers the project."""
     policy = readings.policy
     if isinstance(policy, Unavailable):
-        reason = f"there is none in the project, and whether a folder has one: {policy.reason}"
-        unseen = Unavailable(policy.what, reason, policy.permission, policy.mend)
+        reason = (
+            f"the project has no sink, and whether a folder has one is unknown: {policy.reason}"
+        )
+        unseen = Unavailable(policy.what, reason, policy.permission, policy.fix)
         return unknown("messages", "sink", subject, unseen)
     members = [
         str(member)
@@ -79,9 +81,9 @@ def _check_absent(subject: str, readings: SinkResponses) -> Check:
         for member in list_of(binding.get("members"))
     ]
     if any(_WIDE_WRITER.match(member) for member in members):
-        found = "there is none in the project, but one of a folder or an organization may publish"
+        found = "the project has no sink, but a sink of a folder or an organization may publish"
         return _make(subject, "sink", "ok", str(readings.look), found)
-    found = "there is none: nothing of what the project's clusters log arrives"
+    found = "the sink does not exist: no log entry of the project's clusters arrives"
     return _make(subject, "sink", "failed", str(readings.look), found, _APPLY)
 
 
@@ -91,8 +93,8 @@ def _check_destination(subject: str, readings: SinkResponses, sink: Body) -> Che
     wanted = f"pubsub.googleapis.com/{readings.topic}"
     destination = text_of(sink.get("destination")) or ""
     if sink.get("disabled") is True:
-        mend = command(*update, "--no-disabled", *at)
-        return _make(subject, "sink", "failed", look, "it is disabled: nothing arrives", mend)
+        fix = command(*update, "--no-disabled", *at)
+        return _make(subject, "sink", "failed", look, "it is disabled: nothing arrives", fix)
     if destination != wanted:
         found = f"it sends to {destination}, not to {readings.topic}"
         return _make(subject, "sink", "failed", look, found, command(*update, wanted, *at))
@@ -115,12 +117,12 @@ def _check_writer(subject: str, readings: SinkResponses, sink: Body) -> Check:
     if has_grant(policy, writer, PUBLISHES):
         return _make(subject, "sink-writer", "ok", what, f"{writer} may publish")
     _, project, _, topic = readings.topic.split("/")
-    mend = command(
+    fix = command(
         *("gcloud", "pubsub", "topics", "add-iam-policy-binding", topic, f"--project={project}"),
         *(f"--member={writer}", "--role=roles/pubsub.publisher"),
     )
     found = f"its writer {writer} may not publish there: Cloud Logging drops what it should send"
-    return _make(subject, "sink-writer", "failed", what, found, mend)
+    return _make(subject, "sink-writer", "failed", what, found, fix)
 
 
 def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> Iterator[Check]:
@@ -131,7 +133,7 @@ def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> It
         yield unknown("messages", "subscription", subject, reading)
         return
     if isinstance(reading, NotFound):
-        found = f"there is none: nothing that is published to {topic} reaches its function"
+        found = f"the subscription does not exist: no message of {topic} reaches its function"
         yield _make(subject, "subscription", "failed", str(look), found, _APPLY)
         return
     fault = _find_fault(topic, reading)
@@ -147,7 +149,7 @@ def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> It
         str(look),
         f"what fails for good goes to {dead}"
         if is_kept
-        else "what fails for good is tried until it is lost: there is no dead-letter topic",
+        else "the subscription has no dead-letter topic: a message that always fails is lost",
         None if is_kept else _APPLY,
     )
 
@@ -171,17 +173,17 @@ def _find_fault(topic: str, body: Body) -> str | None:
 def check_dead_letters(
     look: GoogleRequest, subscription: Response, backlog: Response
 ) -> Iterator[Check]:
-    """Check that dead letters are kept, and that there are none."""
+    """Check that dead letters are kept, and that none is waiting."""
     subject = f"subscription {DEAD_LETTERS} of project {look.project}"
     if isinstance(subscription, Unavailable):
         yield unknown("messages", "dead-letters-kept", subject, subscription)
     elif isinstance(subscription, NotFound):
-        found = "there is none: a dead-letter topic without one keeps nothing"
+        found = "the subscription does not exist: without it the dead-letter topic keeps nothing"
         yield _make(subject, "dead-letters-kept", "failed", str(look), found, _APPLY)
     else:
         yield _make(subject, "dead-letters-kept", "ok", str(look), "dead letters are kept")
     if isinstance(backlog, NotFound):
-        backlog = Unavailable(backlog.what, "there is no such project")
+        backlog = Unavailable(backlog.what, "the project does not exist")
     if isinstance(backlog, Unavailable):
         yield unknown("messages", "dead-letters", subject, backlog)
         return
@@ -200,7 +202,7 @@ def check_dead_letters(
         what,
         f"{waiting} messages could not be handled; docs/operations.md says how to replay them"
         if waiting
-        else "there are none",
+        else "no dead letter is waiting",
         command(*pull, f"--project={look.project}", "--limit=10") if waiting else None,
     )
 
@@ -216,7 +218,7 @@ def _count(body: Body) -> int | None:
 
 
 def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
-    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, mend: str | None = None
+    subject: str, name: str, verdict: Verdict, looked_at: str, finding: str, fix: str | None = None
 ) -> Check:
     return Check(
         topic="messages",
@@ -225,5 +227,5 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
         verdict=verdict,
         looked_at=looked_at,
         finding=finding,
-        mend=mend,
+        fix=fix,
     )

@@ -40,14 +40,14 @@ def check_region(name: ClusterName, setting: str) -> Check:
         if near
         else f"they lie in {location}, but the cluster's nodes stream only from {name.region} or"
         " the multi-region around it. Say location: region in prestream.yaml, and deploy again",
-        mend=None if near else "make archives && terraform -chdir=infra apply",
+        fix=None if near else "make archives && terraform -chdir=infra apply",
     )
 
 
 def check_mirror(
     wanted: RemoteRepository, look: GoogleRequest, reading: Response
 ) -> Iterator[Check]:
-    """Check that what stands in a mirror's place is one."""
+    """Check that the repository with a mirror's name is that mirror."""
     subject = f"mirror {wanted.name} of {wanted.upstream}"
     if isinstance(reading, Unavailable):
         yield unknown("mirrors", "mirror", subject, reading)
@@ -57,7 +57,7 @@ def check_mirror(
         return
     comparison = compare_repository(wanted, _state(reading))
     if comparison == "another repository":
-        found = "a repository of that name is there, but it is no mirror of that upstream"
+        found = "a repository of that name exists, but it is not a mirror of that upstream"
         hint = f"Name another one in upstreams.{wanted.upstream}.repository in prestream.yaml"
         yield _make(subject, look, "failed", f"{found}. {hint}", _describe(wanted))
     elif comparison == "credentials differ":
@@ -79,7 +79,7 @@ def check_secret_version(subject: str, look: GoogleRequest, reading: Response) -
     _, project, _, secret, _, version = look.path.removeprefix("v1/").split("/")
     enable = ("gcloud", "secrets", "versions", "enable", version)
     add = ("gcloud", "secrets", "versions", "add")
-    mend = (
+    fix = (
         command(*enable, f"--secret={secret}", f"--project={project}")
         if state == "DISABLED"
         else f"{command(*add, secret, f'--project={project}')} --data-file=-"
@@ -93,7 +93,7 @@ def check_secret_version(subject: str, look: GoogleRequest, reading: Response) -
         finding="it is enabled"
         if is_on
         else f"it is {state.lower()}: Artifact Registry cannot log in upstream",
-        mend=None if is_on else mend,
+        fix=None if is_on else fix,
     )
 
 
@@ -128,7 +128,7 @@ def _make(
     look: GoogleRequest,
     verdict: Verdict,
     finding: str,
-    mend: str | None = None,
+    fix: str | None = None,
 ) -> Check:
     return Check(
         topic="mirrors",
@@ -137,5 +137,5 @@ def _make(
         verdict=verdict,
         looked_at=str(look),
         finding=finding,
-        mend=mend,
+        fix=fix,
     )

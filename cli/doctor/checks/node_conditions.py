@@ -50,14 +50,14 @@ def check_nodes(
 
     Args:
         name: The cluster.
-        nodes: What the API server lists, or why not.
+        nodes: The nodes, or the reason why they cannot be listed.
         cold_pools: Pools on which streaming is off, which has been said already.
     """
     if isinstance(nodes, Unavailable):
         yield unknown("nodes", "node-labels", f"nodes of cluster {name.name}", nodes)
         return
     if not nodes:
-        unseen = Unavailable(f"nodes of {name}", "there is none just now")
+        unseen = Unavailable(f"nodes of {name}", "the cluster has no node at the moment")
         yield unknown("nodes", "node-labels", f"nodes of cluster {name.name}", unseen)
     pools: dict[str, list[Body]] = defaultdict(list)
     for node in nodes:
@@ -80,7 +80,7 @@ def _check_labels(name: ClusterName, pool: str, nodes: list[Body]) -> Check:
         " older than the pool's setting or have it off"
         if cold
         else f"all {len(nodes)} nodes stream",
-        mend="\n".join(_replace(name, node) for node in cold[:_MAX_NAMED]) or None,
+        fix="\n".join(_replace(name, node) for node in cold[:_MAX_NAMED]) or None,
     )
 
 
@@ -96,7 +96,7 @@ def _check_conditions(name: ClusterName, nodes: Iterable[Body]) -> Iterator[Chec
                     verdict="failed",
                     looked_at=f"condition {kind} of the node",
                     finding=f"the node says {kind}: {text_of(condition.get('message')) or ''}",
-                    mend=_replace(name, node),
+                    fix=_replace(name, node),
                 )
 
 

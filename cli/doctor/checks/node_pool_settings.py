@@ -50,7 +50,7 @@ def _check_streaming(name: ClusterName, pool_name: str, pool: Body, *, is_on: bo
         finding="image streaming is on"
         if is_on
         else f"image streaming is off: {effect}. To turn it on makes the pool's nodes anew",
-        mend=None
+        fix=None
         if is_on
         else command(
             *("gcloud", "container", "node-pools", "update", pool_name),
@@ -74,7 +74,7 @@ def _check_node_image(name: ClusterName, pool_name: str, pool: Body) -> Check:
         else f"its nodes run {image}, and only {_IMAGE} streams. The pool's nodes are made anew"
         if image
         else "the pool's description does not name the image of its nodes",
-        mend=None
+        fix=None
         if is_fit or not image
         else command(
             *("gcloud", "container", "clusters", "upgrade", name.name, f"--node-pool={pool_name}"),
@@ -95,9 +95,9 @@ def _check_scopes(name: ClusterName, pool_name: str, pool: Body) -> Check:
         looked_at=f"config.oauthScopes of node pool {pool_name} in {name}",
         finding="its nodes' access scopes let them read images"
         if may_read
-        else "its nodes' access scopes do not let them read images, whatever IAM grants; scopes"
+        else "its nodes' access scopes do not let them read images, regardless of IAM; scopes"
         " cannot be changed, so the pool has to be replaced",
-        mend=None
+        fix=None
         if may_read
         else command(
             *("gcloud", "container", "node-pools", "create", f"{pool_name}-streaming"),

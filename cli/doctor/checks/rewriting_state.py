@@ -11,14 +11,14 @@ from shared.domain.json_access import mapping_of
 from shared.domain.proven_mirrors import ProvenMirrors
 
 POLICY: Final = "prestream-mirrors"
-"""Of the policy and of its binding."""
+"""The name of the policy and of its binding."""
 
 _MAX_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RewritingResponses:
-    """What stands in a cluster for rewriting pods."""
+    """The objects in a cluster that rewrite pods."""
 
     name: ClusterName
     policy: Response
@@ -88,8 +88,8 @@ def _check_parameter(readings: RewritingResponses) -> Iterator[Check]:
     for key, fault in proven.broken.items():
         edit = ("kubectl", f"--context={readings.name.context}", "-n", "prestream", "edit")
         found = f"its entry {key} proves nothing: {fault}"
-        mend = command(*edit, "configmap", "proven-mirrors")
-        yield _make(readings, "policy-parameter", "failed", what, found, mend)
+        fix = command(*edit, "configmap", "proven-mirrors")
+        yield _make(readings, "policy-parameter", "failed", what, found, fix)
     active = [host for host, proof in proven.proofs.items() if proof.pin != "off"]
     if not active:
         found = "no mirror is proven yet: the first warmup through one proves it"
@@ -109,7 +109,7 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
     verdict: Verdict,
     looked_at: str,
     finding: str,
-    mend: str | None = None,
+    fix: str | None = None,
 ) -> Check:
     return Check(
         topic="rewriting",
@@ -118,7 +118,7 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
         verdict=verdict,
         looked_at=looked_at,
         finding=finding,
-        mend=mend,
+        fix=fix,
     )
 
 
