@@ -110,7 +110,7 @@ def grow_images(step: Step, sizes: Sequence[int] = IMAGES_IN_USE) -> Curve:
 
 
 def grow_waiting(step: Step, sizes: Sequence[int] = WAITING) -> Curve:
-    """More warmups that stand in a cluster, and the launch of one more."""
+    """More existing warmups in a cluster, and the launch of one more."""
     points = []
     with Stage() as stage:
         stage.prepare("image_reference")
@@ -130,7 +130,7 @@ def grow_waiting(step: Step, sizes: Sequence[int] = WAITING) -> Curve:
                 points.append(_measure_launches(stage, process, launch, size))
     return Curve(
         "one more warmup",
-        "warmups that stand",
+        "existing warmups",
         "one launch",
         "of the instance",
         tuple(points),
