@@ -107,7 +107,7 @@ def _render_ways(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _render_targets(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     missed = [each for each in targets if not each["is_met"]]
-    yield f"{len(targets) - len(missed)} of {len(targets)} targets are met. What is missed:"
+    yield f"{len(targets) - len(missed)} of {len(targets)} targets are met. Missed targets:"
     yield ""
     if not missed:
         yield "Nothing."
