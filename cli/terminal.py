@@ -1,4 +1,4 @@
-"""What a person sees: texts of strangers made harmless, and numbers made readable."""
+"""Text for a terminal: control characters of foreign texts are escaped, numbers are readable."""
 
 import sys
 from collections.abc import Iterable

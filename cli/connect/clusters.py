@@ -48,7 +48,7 @@ def reach_cluster(
     Connect to the cluster that the options name, else to kubectl's.
 
     Raises:
-        typer.Exit: There is none, or it cannot be reached.
+        typer.Exit: The cluster does not exist or cannot be reached.
     """
     name = None if cluster is None else parse_cluster(cluster)
     kubeconfig = _find_kubeconfig(environ)
@@ -59,7 +59,7 @@ def reach_cluster(
         if kubeconfig is None:
             fail(
                 ExitCode.MISUSED,
-                "there is no kubeconfig: name the cluster with --cluster, or what to read instead"
+                "kubeconfig not found: name the cluster with --cluster, or give files to read"
                 " with -f or --from",
             )
         if context is None and name is None:

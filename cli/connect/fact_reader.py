@@ -25,23 +25,23 @@ class FactReader(FactLog):
         patience_s: float = PATIENCE_S,
     ) -> None:
         """
-        Take note of where the log is.
+        Describe the log to read.
 
         Args:
-            project: The one that it lies in.
-            emulator_host: A local stand-in for Cloud Logging.
-            patience_s: How long one reading goes on trying; who reads again anyway needs little.
+            project: The project of the log.
+            emulator_host: The address of a local server in place of Cloud Logging.
+            patience_s: How long one read retries; a caller that polls needs little.
         """
         super().__init__(project, emulator_host=emulator_host)
         self._patience_s = patience_s
 
     def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
         """
-        Yield the entries since a time, oldest first; no more than a page of them is held.
+        Yield the entries since a time, oldest first, holding one page at a time.
 
         Args:
-            since: The time of the first.
-            more: What else the filter demands, in the logging query language.
+            since: The earliest timestamp.
+            more: Further conditions of the filter, in the logging query language.
 
         Raises:
             TransientError: Cloud Logging is unavailable, or our quota of it stays spent.

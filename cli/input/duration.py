@@ -12,7 +12,7 @@ def parse_duration(text: str) -> timedelta:
     Parse a duration as kubectl takes it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a duration.
 
     >>> parse_duration("1h30m").total_seconds()
     5400.0

@@ -15,7 +15,7 @@ _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):  # type: ignore[misc]  # the one in C, where there is it
-    """Takes numbers and truths as they are meant; whatever else has a tag, as it is written."""
+    """Reads numbers and booleans as values, and every other tagged scalar as text."""
 
 
 def _as_written(loader: Any, node: yaml.Node) -> Any:
@@ -27,7 +27,7 @@ def _as_written(loader: Any, node: yaml.Node) -> Any:
 
 
 def _as_kind(kind: str) -> Any:
-    """Read a value by its tag, unless it is none of that kind after all."""
+    """Return a constructor that reads a value by its tag, and falls back to the text."""
     read = getattr(_Base, f"construct_yaml_{kind}")
 
     def construct(loader: Any, node: yaml.Node) -> Any:

@@ -1,10 +1,9 @@
 """
-Read what was saved of logs, builds and messages, entry by entry.
+Read saved log entries, builds and messages, one object at a time.
 
 ``gcloud logging read --format=json`` and ``gcloud builds list --format=json`` write one indented
-list, other tools a line for each entry or one object. All are read alike: as objects, with
-whatever stands between them. No more than one object is held, however long the file is, and one
-that is broken costs only itself.
+list; other tools write one line per entry, or a single object. The reader accepts all of them. It
+holds one object at a time, and a broken object does not affect the others.
 """
 
 import json
@@ -28,7 +27,7 @@ MAX_ENTRY_BYTES = 16 * 1024 * 1024
 """More than a message of Pub/Sub or an entry of a log can have (10 MB, 256 kB), indentation too."""
 
 _MANY_BYTES = 4 * 1024 * 1024
-"""Of a file that takes longer than a second."""
+"""The size from which reading a file takes longer than a second."""
 
 _MAX_QUOTED = 60
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -60,10 +59,10 @@ class SavedEntry:
 
 @dataclass(frozen=True, slots=True)
 class MalformedEntry:
-    """A part of a file that is no object."""
+    """A part of a file that is not an object."""
 
     line: int
-    """Where it begins, or where it is at fault; counted from 1."""
+    """The line where it begins or where the fault is, counted from 1."""
     reason: str
 
 
@@ -115,11 +114,11 @@ def _watch(stream: BinaryIO, name: str, *, is_shown: bool) -> AbstractContextMan
 
 def read_entries(stream: BinaryIO) -> Iterator[Found]:
     """
-    Yield the objects of an export, and what is none, in the order in which they stand there.
+    Yield the objects and the malformed parts of an export, in file order.
 
     Raises:
-        UnreadableError: It is not UTF-8, as the shell of another system may write it.
-        OSError: It cannot be read.
+        UnreadableError: The file is not UTF-8; some shells write UTF-16.
+        OSError: The file cannot be read.
     """
     scanner = _Scanner()
     for piece in _read_pieces(stream):
@@ -156,7 +155,7 @@ class _Open:
     in_string: bool = False
     lines: int = 1
     is_indented: bool = False
-    """Whether its second line stands deeper than its first."""
+    """Whether the second line is indented deeper than the first."""
 
     def take(self, text: bytes) -> None:
         self.size += len(text)
@@ -201,7 +200,7 @@ class _Scanner:
             yield MalformedEntry(self._line, "the file ends before its list does")
 
     def _begin(self, piece: bytes, position: int) -> tuple[int, MalformedEntry | None]:
-        """Pass over what stands between objects; return where to go on."""
+        """Skip the bytes between objects, and return the next position."""
         between = _BETWEEN.match(piece, position)
         position = between.end() if between else position
         sign = piece[position : position + 1]
@@ -244,10 +243,10 @@ class _Scanner:
 
     def _begins_another(self, opened: _Open, piece: bytes) -> bool:
         """
-        Whether a line begins an object although the one before has not ended: that is broken.
+        Whether a line begins an object although the previous object has not ended.
 
-        Objects of one list, or of one stream, stand equally deep. What stands in them stands
-        deeper, except where nothing is indented.
+        Objects of one list or stream have the same indentation, and their content is indented
+        deeper, unless nothing is indented.
         """
         opened.lines += 1
         indent = _INDENT.match(piece)

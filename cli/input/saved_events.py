@@ -1,4 +1,4 @@
-"""What a saved entry is, and what the function that it wakes would make of it."""
+"""Classify saved entries, and run the step of the function that would receive each."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -39,16 +39,16 @@ _NODE_LOGS = frozenset({EVENTS_LOG, SNAPSHOTTER_LOG})
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What became of an entry."""
+    """The result of one entry."""
 
     line: int
     function: Function | None
-    """The one that such a message wakes; None where that cannot be told."""
+    """The function that receives such a message; ``None`` if unknown."""
     disposition: Disposition
     """As the function logs it; ``undecided`` where it would have to ask a cluster."""
     details: Mapping[str, Any] = field(default_factory=dict)
     requests: tuple[ReferenceRequest, ...] = ()
-    """What would be published."""
+    """The requests that the function would publish."""
 
     @property
     def reason(self) -> str:
@@ -56,7 +56,7 @@ class Replayed:
         return str(self.details.get("reason") or "")
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the report says."""
+        """Return the JSON form."""
         return {
             "line": self.line,
             "function": self.function,
@@ -143,14 +143,14 @@ class Replayer:
 
 
 class _ClusterNeededError(Exception):
-    """What becomes of a report depends on what a cluster says."""
+    """The result depends on a cluster, which is not asked."""
 
 
 class NoFacts:
-    """Takes facts, and writes none."""
+    """A fact log that drops facts."""
 
     def write(self, fact: Fact) -> None:
-        """Write nothing: what the fact is, the outcome says."""
+        """Drop the fact; the outcome describes it."""
 
 
 def _refuse_to_connect(name: ClusterName) -> NoReturn:
@@ -159,9 +159,9 @@ def _refuse_to_connect(name: ClusterName) -> NoReturn:
 
 def _read_message(value: Mapping[str, Any], data: bytes) -> PubsubMessage:
     """
-    Return the message that an entry arrives in: what was saved of a subscription is one already.
+    Return the message of an entry; an entry saved from a subscription is a message already.
 
-    It counts as published just now, whatever its age.
+    The publish time is the current time, regardless of the age of the entry.
     """
     now = datetime.now(UTC)
     if isinstance(value.get("message"), dict):
@@ -196,6 +196,6 @@ def _find_function(message: PubsubMessage) -> Function:
     if "image" in value:
         return "image_reference"
     raise InvalidEventError(
-        "it is no log entry, no build, no push to a registry and no reference: it has"
+        "not a log entry, a build, a registry push or an image reference: the fields are"
         f" {', '.join(sorted(value)[:5]) or 'no field'}"
     )

@@ -1,8 +1,8 @@
 """
-Read YAML and JSON with the place of every text, so that one can be replaced and nothing else moves.
+Read YAML and JSON with the position of every text, to replace a text without other changes.
 
-A text is replaced in the file as it stands: comments, order, quotes, indentation and line endings
-are nobody's to change but the author's.
+A replacement keeps everything else in the file: comments, order, quotes, indentation and line
+endings belong to the author.
 """
 
 import re
@@ -43,14 +43,14 @@ class DocumentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a text stands in a file."""
+    """The position of a text in a file."""
 
     line: int
     column: int
     """Both counted from 1."""
     start: int
     end: int
-    """As it stands there, with quotes and all."""
+    """The range in the source, quotes included."""
     value: str
 
 
@@ -95,18 +95,18 @@ class Document:
 
     def _count(self, root: yaml.Node) -> None:
         """
-        Count the ways to each text: as many as there are to what holds it.
+        Count the paths to each text, through aliases.
 
         Raises:
-            DocumentError: An alias stands within what it refers to, or aliases of aliases make
-                more of the file than anybody means.
+            DocumentError: An alias is inside the node that it refers to, or aliases expand to more
+                values than the limit.
         """
         ways: Counter[int] = Counter({id(root): 1})
         for node in reversed(_sort_inner_first(root)):
             for each in _nodes_in(node):
                 ways[id(each)] += ways[id(node)]
         if ways.total() > _MAX_NODES:
-            raise DocumentError(f"its aliases stand for more than {_MAX_NODES} values")
+            raise DocumentError(f"its aliases expand to more than {_MAX_NODES} values")
         self._ways = ways
 
 
@@ -126,7 +126,7 @@ def read_documents(text: str) -> list[Document]:
             documents.append(Document(loader.get_node()))
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
-        # The end of the file is told as a line of its own.
+        # The parser reports the end of the file as a line of its own.
         line = min(mark.line + 1, len(text.splitlines())) if mark else None
         raise DocumentError(exc.problem or "not YAML", line) from exc
     except yaml.YAMLError as exc:
@@ -161,7 +161,7 @@ def _check_depth(text: str) -> None:
 
 
 def _replace_scalar(source: str, old: str, new: str) -> str:
-    """Replace the value of a scalar; an anchor or a tag may stand before it."""
+    """Replace the value of a scalar, which may have an anchor or a tag."""
     before, found, after = source.rpartition(old)
     if found:
         return before + new + after
@@ -200,7 +200,7 @@ def _sort_inner_first(root: yaml.Node) -> list[yaml.Node]:
         open_nodes.add(id(node))
         if any(id(each) in open_nodes for each in inner):
             line = node.start_mark.line + 1
-            raise DocumentError("an alias stands within what it refers to", line)
+            raise DocumentError("an alias is inside the node that it refers to", line)
         pending.extend(inner)
     return list(done.values())
 

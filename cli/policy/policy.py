@@ -54,7 +54,7 @@ def policy(  # noqa: PLR0913  # each is an option of the command
     prestream rewrite.
 
     With --status, show instead which mirrors are proven in a cluster (kubectl's, unless --context
-    or --cluster names another). Whether the policy stands there is what prestream doctor checks.
+    or --cluster names another). `prestream doctor` checks whether the policy exists.
     """
     if status:
         settings = read_settings(context.obj, project)

@@ -1,8 +1,8 @@
 """
-prestream replay: let the detectors see again what was saved.
+prestream replay: run saved entries through the detectors again.
 
-For whoever wants to know why an image was warmed, or why not; and after a mistake was mended, for
-what it made the functions miss.
+It shows why an image was warmed or not, and recovers the entries that the functions missed
+because of a fault that is now fixed.
 """
 
 import json
@@ -29,7 +29,7 @@ from shared.errors import EventError
 from shared.settings.keys import Settings
 
 _BATCH = 500
-"""References that are published at once, so that what fails late has done a part."""
+"""References per publish call; a late failure keeps the earlier batches."""
 
 _SLOW = 4
 """Batches that take longer than a second."""
@@ -43,21 +43,21 @@ _STYLES = {"handled": "green", "ignored": "dim", "rejected": "red", "undecided":
 
 @dataclass(slots=True)
 class _Tally:
-    """What became of all entries."""
+    """The results of all entries."""
 
     dispositions: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    """Of what is ignored."""
+    """The reasons of ignored entries."""
     rejected: list[tuple[str, int, str]] = field(default_factory=list)
     """File, line and reason."""
     requests: dict[Any, ReferenceRequest] = field(default_factory=dict)
-    """What would be published, each image once for each place."""
+    """The requests to publish, each image once per cluster and placement."""
     published: int = 0
 
     def add(self, name: str, replayed: Replayed) -> None:
         self.dispositions[replayed.disposition] += 1
         if replayed.disposition == "ignored":
-            # What follows a colon is this entry's own.
+            # The part after the colon is specific to one entry.
             self.reasons[replayed.reason.partition(": ")[0]] += 1
         if replayed.disposition == "rejected":
             self.rejected.append((name, replayed.line, replayed.reason))
@@ -99,10 +99,10 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     project: ProjectOption = None,
 ) -> None:
     """
-    Let the detectors see again what was saved: log entries, builds, pushes, messages.
+    Run saved log entries, builds, pushes and messages through the detectors again.
 
     It prints what the functions would log and publish, and changes nothing unless --publish is
-    given. What is broken is named with its line, and costs only itself.
+    given. It names each broken entry with its line, and continues.
     """
     if publish and STANDARD_INPUT in files and not yes:
         fail(ExitCode.MISUSED, "--publish cannot ask while it reads standard input: add --yes")
@@ -140,13 +140,13 @@ class _Lines:
             (f"{harmless(name)}:{replayed.line}".ljust(self._width), "dim"),
             ("  " + (replayed.function or "-").ljust(_FUNCTION_COLUMNS)),
             (replayed.disposition.ljust(_DISPOSITION_COLUMNS), style),
-            harmless(_tell(replayed)),
+            harmless(_describe(replayed)),
         )
         self._console.print(text, soft_wrap=True)
 
 
-def _tell(replayed: Replayed) -> str:
-    """Say in one line what would be done, or why nothing would."""
+def _describe(replayed: Replayed) -> str:
+    """Return one line: the action, or the reason why there is none."""
     details = replayed.details
     if replayed.disposition != "handled":
         return replayed.reason

@@ -1,7 +1,7 @@
 """
 prestream rewrite: let manifests name the mirrors, before they are applied.
 
-For clusters whose API server cannot do it, and for whoever wants to see it in the files.
+For clusters whose API server cannot rewrite pods, and for people who want the names in files.
 """
 
 import contextlib

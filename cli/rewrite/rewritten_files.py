@@ -11,7 +11,7 @@ from shared.domain.mirror_reference import Left, Rewrite, rewrite_field
 from shared.domain.proven_mirrors import Proof, PullSecrets
 
 _EXPECTED = frozenset({Left.AT_GOOGLE, Left.NO_MIRROR, Left.OPTED_OUT})
-"""Reasons to leave an image alone that nobody needs to be told of."""
+"""Skip reasons that need no remark."""
 
 _SHARED = "an anchor shares it with a text that must stay"
 

@@ -30,7 +30,7 @@ ClustersOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ClusterGroup:
-    """Clusters one of which stands for all: a region's, or one alone."""
+    """Clusters of which one has to be warm: those of a region, or a single one."""
 
     name: str
     clusters: tuple[ClusterName, ...]
@@ -53,7 +53,7 @@ def find_groups(
     Return the clusters that the options name, else those that are watched.
 
     Raises:
-        typer.Exit: The Container API does not tell which are watched, or there are none.
+        typer.Exit: The watched clusters are unknown, or no cluster is watched.
     """
     if clusters:
         named = dict.fromkeys(parse_cluster(each) for each in clusters)

@@ -1,4 +1,4 @@
-"""Look again and again until images are warm, with progress for whoever watches."""
+"""Poll until images are warm, and show the progress on a terminal."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -91,7 +91,7 @@ def name_aliases(settings: Settings) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class WaitRequest:
-    """What is looked at: images, in places, on targets."""
+    """The images, clusters and targets to poll."""
 
     images: tuple[WrittenImage, ...]
     places: ClusterGroups
@@ -234,7 +234,7 @@ def exit_code(answers: Sequence[WaitResult]) -> ExitCode:
 
 
 def describe(answer: WaitResult) -> Text:
-    """Say in one line how an image stands in a place, and what a person can do."""
+    """Return one line: the state of an image in a cluster or region, and a hint."""
     state = answer.state or "nothing seen"
     if answer.verdict == "failed":
         state = "failed"

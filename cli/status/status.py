@@ -45,7 +45,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     Show what is warm, warming, waiting, due or failed now, in each cluster.
 
     Warm is only what was seen warm: its pull ended well less than a period ago, or Artifact
-    Registry says that it holds it. What could not be read is said.
+    Registry says that it holds it. Anything that cannot be read is listed.
     """
     settings = read_settings(context.obj, project)
     written = parse_images([image])[0] if image is not None else None
@@ -98,7 +98,7 @@ def _resolve_images(
 
 
 def _is_of(warmup: WarmupState, image: WrittenImage, resolved: Sequence[ResolvedImage]) -> bool:
-    """Whether it is about an image, in whatever version."""
+    """Whether the warmup is of any version of an image."""
     for each in resolved:
         if str(each.cluster) == warmup.cluster and warmup.mirror and each.mirror:
             return warmup.mirror == each.mirror

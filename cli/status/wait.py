@@ -94,7 +94,7 @@ def parse_images(images: Sequence[str]) -> tuple[WrittenImage, ...]:
     Parse the images that a command is given, each once.
 
     Raises:
-        typer.Exit: One is no image reference.
+        typer.Exit: A text is not an image reference.
     """
     try:
         return tuple(WrittenImage.parse(each) for each in dict.fromkeys(images))
@@ -107,7 +107,7 @@ def parse_timeout(text: str) -> timedelta:
     Parse how long a command waits.
 
     Raises:
-        typer.Exit: It is no duration.
+        typer.Exit: The text is not a duration.
     """
     try:
         return parse_duration(text)
@@ -116,7 +116,7 @@ def parse_timeout(text: str) -> timedelta:
 
 
 def print_answers(answers: Sequence[WaitResult], *, as_json: bool) -> None:
-    """Print how each image stands in each place."""
+    """Print the state of each image in each cluster or region."""
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in answers], indent=2))
         return

@@ -1,4 +1,4 @@
-"""Tell whether images are warm where they shall be, as the gate before a rollout asks."""
+"""Decide whether images are warm in the requested clusters, for a gate before a rollout."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,45 +15,45 @@ _DUE = "it was pulled a period ago or longer, and may have gone cold since"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitTarget:
-    """An image that shall be warm in one cluster of a group; a region shares its cache."""
+    """An image that has to be warm in one cluster of a group; a region shares its cache."""
 
     image: str
     place: str
     """The group's name: a region, or a cluster."""
     clusters: tuple[str, ...]
     targets: tuple[str, ...] = ()
-    """All of them, in one cluster; where none is named, all on which it was asked for of late."""
+    """All of them, in one cluster; if empty, every target requested in the current period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What was there before somebody asked; it answers nothing."""
+    """The warmups that existed before the request; they do not count for it."""
 
     failed: frozenset[str] = frozenset()
     """Keys of warmups."""
     others: frozenset[str] = frozenset()
-    """Keys of warmups, which answer for nothing either where a new one is insisted on."""
+    """Keys of the other warmups, which do not count either if the request is forced."""
 
     @classmethod
     def of(cls, seen: Observations, *, force: bool) -> "Baseline":
-        """Take note of what is there; with ``force`` also of what is well or under way."""
+        """Return the failed warmups; with ``force``, all others too."""
         failed = {each.key for each in seen.observations if each.progress == "bad"}
         others = {each.key for each in seen.observations if each.progress != "bad"}
         return cls(frozenset(failed), frozenset(others) if force else frozenset())
 
     def has(self, observation: Observation) -> bool:
-        """Whether a warmup answers for nothing."""
+        """Whether a warmup existed before the request."""
         return observation.key in self.failed or observation.key in self.others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitResult:
-    """Whether one wish is fulfilled, and what was seen of it."""
+    """The verdict on one image in one group, with the states that it is based on."""
 
     wish: WaitTarget
     verdict: Verdict
     state: State | None = None
-    """None where nothing was seen."""
+    """``None`` if no warmup was found."""
     states: tuple[WarmupState, ...] = ()
     reason: str | None = None
     hint: str | None = None
@@ -77,20 +77,20 @@ class WaitResult:
 
 @dataclass(frozen=True, slots=True)
 class WaitCondition:
-    """Judges wishes by what was seen."""
+    """Decides whether images are warm, from the observed warmups."""
 
     period: timedelta
     earlier: Baseline = field(default_factory=Baseline)
     aliases: Mapping[str, str] = field(default_factory=dict)
-    """Names of targets, by other names of the same."""
+    """The configured name of a target, by its derived name."""
 
     def judge(
         self, wish: WaitTarget, resolved: Sequence[ResolvedImage], seen: Observations, now: datetime
     ) -> WaitResult:
         """
-        Tell whether a wish is fulfilled: in one of its clusters, on every target.
+        Return whether the image is warm in one of the clusters, on every target.
 
-        It has failed where no cluster is left in which a warmup could still end well.
+        The verdict is ``failed`` if no cluster remains where a warmup can still succeed.
         """
         answers = [
             self._judge_cluster(wish, each, seen.observations, now)
@@ -131,7 +131,7 @@ class WaitCondition:
     def _choose(
         self, targets: Sequence[str], states: Sequence[WarmupState]
     ) -> tuple[list[WarmupState], bool]:
-        """Return how it stands on the targets that matter, and whether one of them has nothing."""
+        """Return the state on each relevant target, and whether a target has no warmup."""
         placed = {
             self.aliases.get(each.target, each.target): each
             for each in sorted(states, key=lambda each: each.since)
@@ -141,16 +141,16 @@ class WaitCondition:
             return [placed[name] for name in targets if name in placed], not placed.keys() >= {
                 *targets
             }
-        # One on which it was not asked for within a period is nobody's wish any more.
+        # A target without a request in the current period is not relevant any more.
         fresh = [each for each in placed.values() if each.state != "due"]
         return fresh or list(placed.values()), False
 
 
 def _pick(wish: WaitTarget, answers: Sequence[WaitResult], *, may_change: bool) -> WaitResult:
     """
-    Return the answer of the cluster that is furthest.
+    Return the result of the cluster with the most progress.
 
-    ``may_change`` is for a cluster that could not be read: it may still turn out well.
+    ``may_change`` means that a cluster could not be read: it may still succeed.
     """
     warm = [each for each in answers if each.verdict == "warm"]
     begun = [each for each in answers if each.verdict == "pending" and each.state in UNDER_WAY]

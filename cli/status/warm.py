@@ -83,8 +83,8 @@ def warm(  # noqa: PLR0913  # each is an option of the command
     """
     Ask for images to be warmed: in the watched clusters, or where the options say.
 
-    With --wait it ends well only when each was seen warm. What is warm already is left alone
-    unless --force is given; the list of allowed upstreams is never passed over.
+    With --wait, the command succeeds only after each image was seen warm. Images that are warm
+    already are skipped unless --force is given. The allow-list of upstreams always applies.
     """
     if platform is not None and platform not in _PLATFORMS:
         fail(ExitCode.MISUSED, f"--platform: neither {' nor '.join(_PLATFORMS)}: {platform!r}")
@@ -139,7 +139,7 @@ def _find_where(
     Return the clusters and placements to publish for; None leaves them to the functions.
 
     Raises:
-        typer.Exit: There is no such target.
+        typer.Exit: The target does not exist.
     """
     names: list[str | None] = [str(parse_cluster(each)) for each in clusters or ()]
     if places is not None and kube_context is not None:
@@ -182,7 +182,7 @@ def _find_on_nodes(
 
 
 def _no_target(target: str, known: Iterable[str]) -> str:
-    return f"--target: there is no target {target!r}; there are {', '.join(sorted(set(known)))}"
+    return f"--target: target {target!r} does not exist; known: {', '.join(sorted(set(known)))}"
 
 
 def _publish(

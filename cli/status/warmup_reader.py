@@ -29,10 +29,10 @@ from shared.pipeline.report_warmup import describe_job, is_warmup
 from shared.settings.keys import Settings
 
 _EVENTS_LAST = timedelta(hours=1)
-"""How long Kubernetes keeps events; of what failed before, only a fact can tell why."""
+"""How long Kubernetes keeps events; for an older failure, only its fact has the reason."""
 
 _PERIODS_BACK = 2
-"""Facts of so many periods are read: older ones say nothing about now."""
+"""Number of periods for which facts are read; older facts are not relevant."""
 
 Payload = Mapping[str, Any]
 
@@ -58,17 +58,17 @@ class PrewarmApi(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedImage:
-    """What an image means in a cluster: the version that a node would pull now."""
+    """The version of an image that a node of a cluster would pull now."""
 
     written: WrittenImage
     cluster: ClusterName
     mirror: str | None = None
     """Without a digest."""
     digest: Digest | None = None
-    """None where it could not be told; then nothing that was seen is known to be this image."""
+    """``None`` if the digest could not be resolved; no warmup can then be matched to this image."""
     manifest: Manifest | None = None
     problem: str | None = None
-    """Why it could not be told."""
+    """The reason why the digest could not be resolved."""
     hint: str | None = None
 
     def is_seen_in(self, observation: Observation) -> bool:
@@ -133,7 +133,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What was seen of warmups, and what could not be read."""
+    """The observed warmups, and the reads that failed."""
 
     observations: tuple[Observation, ...]
     problems: tuple[Problem, ...] = ()
@@ -170,25 +170,25 @@ class WarmupReader:
         resolved: Sequence[ResolvedImage] | None = None,
     ) -> Observations:
         """
-        Look at the warmups in some clusters.
+        Return the warmups of some clusters.
 
         Args:
             clusters: Connections to them.
             now: The time.
-            resolved: The images that matter; None for all.
+            resolved: The images to match; ``None`` for all.
         """
         problems: list[Problem] = []
         facts = self._read_facts(now, resolved, problems)
         names = {str(each.name) for each in clusters}
-        told = {key: each for key, each in facts.items() if each.cluster in names}
+        written = {key: each for key, each in facts.items() if each.cluster in names}
         seen: dict[str, Observation] = {}
         for cluster in clusters:
-            for each in self._read_jobs(cluster, told, now, problems):
+            for each in self._read_jobs(cluster, written, now, problems):
                 seen[each.key] = each
         artifacts = self._check(resolved, problems) if resolved else self._list(clusters, problems)
         for each in artifacts:
             seen[f"{each.cluster} {each.key}"] = each
-        return Observations(tuple({**told, **seen}.values()), tuple(problems))
+        return Observations(tuple({**written, **seen}.values()), tuple(problems))
 
     def _read_facts(
         self, now: datetime, resolved: Sequence[ResolvedImage] | None, problems: list[Problem]

@@ -1,8 +1,8 @@
 """
-How warm an image is somewhere, told from what was seen of it, and never from what was asked for.
+The state of an image on a target, derived from observed warmups and never from requests.
 
 =========  ==================================================================================
-state      what was seen
+state      observation
 =========  ==================================================================================
 warm       a pull of the digest ended well less than a period ago; or Artifact Registry says
            that it holds it
@@ -55,42 +55,42 @@ class Observation:
     """One warmup, as it was seen: its Job, its fact, or what Artifact Registry holds of it."""
 
     key: str
-    """Tells it from others, and stays: insert id of the fact that it has or will have."""
+    """A stable identifier: the insert ID of its present or future fact."""
     image: str
     """As the user wrote it."""
     mirror: str | None
-    """What nodes pull, without the digest; None where it came to no mirror."""
+    """The reference that nodes pull, without its digest; ``None`` if no mirror was found."""
     digest: str | None
-    """What the registry answered; for what is prewarmed, that of a platform's manifest."""
+    """The digest from the registry; for a prewarmed artifact, the digest of one platform."""
     cluster: str
     target: str | None
-    """None for what is warm for every target of a region, and where it came to no target."""
+    """``None`` for an artifact that is warm for a whole region, and if no target was chosen."""
     progress: Progress
     at: datetime
-    """When it ended; of one under way, when it was made."""
+    """When it ended or, while it is under way, when it was created."""
     due: datetime | None = None
-    """When the sweep asks for it again, if it is in use."""
+    """When the sweep requests the image again, if it is in use."""
     expires: datetime | None = None
-    """Until when Artifact Registry holds it; None where a period counts."""
+    """When the prewarmed artifact expires; ``None`` if the period decides."""
     job: str | None = None
     outcome: str | None = None
-    """By its fact; None where none is known (yet)."""
+    """The outcome from its fact; ``None`` if unknown."""
     reason: str | None = None
     hint: str | None = None
     not_before: datetime | None = None
     fact: Mapping[str, Any] | None = None
-    """The whole fact, where one was read."""
+    """The payload of the fact, if it was read."""
 
     @property
     def is_finished(self) -> bool:
-        """Whether it ended, well or not."""
+        """Whether the warmup ended, successfully or not."""
         return self.progress not in UNDER_WAY
 
     def is_of(self, reference: ImageReference, mirror: str | None, digest: str | None) -> bool:
         """
-        Whether it warmed that image, in the version that is meant now.
+        Whether the warmup is of that version of the image.
 
-        What came to no digest is told by the name that was asked for.
+        A warmup without a digest is matched by the requested name.
         """
         if self.digest is not None and digest is not None:
             return self.digest == digest and self.mirror == mirror
@@ -142,14 +142,14 @@ def read_job(
     body: Mapping[str, Any], fact: Mapping[str, Any] | None, *, cluster: str, period: timedelta
 ) -> Observation:
     """
-    Read a warmup out of its Job.
+    Return the warmup of a Job.
 
     Args:
-        body: The Job, one that we made.
-        fact: Payload of its fact; None where it has none, or none could be read. It tells a pull
-            that ended well from a container that could not start after it.
-        cluster: Where the Job stands.
-        period: After which what is in use is warmed again.
+        body: A warmup Job.
+        fact: The payload of its fact, if it was read. It distinguishes a successful pull
+            from a container that could not start afterwards.
+        cluster: The cluster of the Job.
+        period: The time after which an image in use is warmed again.
     """
     metadata = mapping_of(body.get("metadata"))
     annotations = mapping_of(metadata.get("annotations"))
@@ -187,7 +187,7 @@ def read_job(
 
 
 def _time_of(text: str | None) -> datetime | None:
-    """Return a time that is told beside all else; what somebody broke is not known."""
+    """Return an optional time; an invalid one counts as unknown."""
     try:
         return parse_time(text) if text else None
     except ValueError:
@@ -196,9 +196,9 @@ def _time_of(text: str | None) -> datetime | None:
 
 def read_fact(entry: Mapping[str, Any]) -> Observation | None:
     """
-    Read a warmup out of the log entry of its fact; None for one that is no warmup's.
+    Return the warmup of a fact's log entry; ``None`` if the fact is not of a warmup.
 
-    It may have had no Job, or its Job is gone.
+    The warmup may not have had a Job, or the Job is gone.
     """
     payload = mapping_of(entry.get("jsonPayload"))
     image, cluster = text_of(payload.get("image")), text_of(payload.get("cluster"))
@@ -228,7 +228,7 @@ def read_fact(entry: Mapping[str, Any]) -> Observation | None:
         return None
 
 
-def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
+def read_artifact(  # noqa: PLR0913  # each value has another source
     artifact: PrewarmedArtifact,
     *,
     image: str,
@@ -238,15 +238,15 @@ def read_artifact(  # noqa: PLR0913  # whoever asks knows each from elsewhere
     retention: timedelta,
 ) -> Observation:
     """
-    Read a warmup out of what Artifact Registry says that it holds in a cluster's region.
+    Return the warmup of a prewarmed artifact in a cluster's region.
 
     Args:
-        artifact: What it says.
+        artifact: The prewarmed artifact.
         image: As the user wrote it, or as the artifact is called.
-        mirror: What nodes pull, without the digest.
-        digest: Of the image that is asked for, which may be an index.
+        mirror: The reference that nodes pull, without its digest.
+        digest: The digest of the requested image, which may be an index.
         cluster: One of the region.
-        retention: For how long things are prewarmed.
+        retention: How long Artifact Registry keeps a prewarmed artifact.
     """
     progress: Mapping[str, Progress] = {"CACHING": "warming", "ACTIVE": "good", "FAILED": "bad"}
     failed = artifact.state == "FAILED"
@@ -286,7 +286,7 @@ def job_key(cluster: str, uid: str) -> str:
 def _summarize(observations: list[Observation], now: datetime, period: timedelta) -> WarmupState:
     newest_first = sorted(observations, key=lambda each: each.at, reverse=True)
     last = next((each for each in newest_first if each.is_finished), None)
-    # A Job that stands counts before any that ended: made before, it would have ended too.
+    # An unfinished Job is newer than any finished one, or it would have ended too.
     under_way = next((each for each in newest_first if not each.is_finished), None)
     state = _judge(last, now, period)
     if under_way is not None and state != "warm":

@@ -164,7 +164,7 @@ def test_an_image_that_was_pushed_to_google_needs_no_location(environ: dict[str,
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        pytest.param([], 2, "there is no kubeconfig", id="nothing-to-read"),
+        pytest.param([], 2, "kubeconfig not found", id="nothing-to-read"),
         pytest.param(["--offline"], 2, "--offline reads no cluster", id="offline-cluster"),
         pytest.param(["-f", "-", "--from", "-"], 2, "exclude each other", id="two-sources"),
         pytest.param(["-f", "-", "-f", "-"], 2, "read once only", id="input-twice"),

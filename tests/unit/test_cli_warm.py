@@ -144,7 +144,7 @@ def test_a_dry_run_is_said(world: World) -> None:
         pytest.param(["a b"], "invalid", id="no-image"),
         pytest.param(["nginx", "--platform", "arm"], "--platform", id="no-platform"),
         pytest.param(["nginx", "--cluster", "gpu"], "--cluster", id="short-name"),
-        pytest.param(["nginx", "--target", "h100"], "there are a100, l4", id="no-target"),
+        pytest.param(["nginx", "--target", "h100"], "known: a100, l4", id="no-target"),
         pytest.param(["nginx", "--wait", "--timeout", "soon"], "--timeout", id="no-duration"),
     ],
 )
