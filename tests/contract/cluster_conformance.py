@@ -188,7 +188,7 @@ class ClusterConformance:
         assert names_of(listed) == ["trainer"]
         assert listed[0]["spec"]["template"]["spec"]["containers"][0]["image"] == "team/tool:1.0"
 
-    def test_of_a_kind_that_is_not_defined_there_is_nothing(self, world: World) -> None:
+    def test_undefined_kind_has_no_objects(self, world: World) -> None:
         assert list(world.cluster.list_objects("ray.io/v1", "rayclusters")) == []
 
     def test_the_groups_that_are_served_are_known_with_their_versions(self, world: World) -> None:
@@ -238,7 +238,7 @@ class ClusterConformance:
         world.cluster.delete_job(NAME, job["metadata"]["uid"])
         assert world.cluster.fetch_job(NAME) is None
 
-    def test_to_delete_a_job_that_is_gone_is_nothing(self, world: World) -> None:
+    def test_deleting_a_missing_job_succeeds(self, world: World) -> None:
         world.cluster.delete_job(NAME, "3d5d6a4e-0000-4000-8000-000000000000")
 
         assert world.cluster.fetch_job(NAME) is None
@@ -332,7 +332,7 @@ class ClusterConformance:
         assert names_of(world.cluster.list_nodes(key)) == ["gpu-1", "gpu-2"]
         assert names_of(world.cluster.list_nodes()) == ["cpu-1", "gpu-1", "gpu-2"]
 
-    def test_what_is_handed_out_is_a_copy(self, world: World) -> None:
+    def test_returned_object_is_a_copy(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         job = world.cluster.fetch_job(NAME)
         assert job is not None

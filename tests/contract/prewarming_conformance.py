@@ -57,13 +57,13 @@ def pushed(world: World, path: str, image: Image) -> ArtifactVersion:
 class PrewarmingConformance:
     """The promises."""
 
-    def test_what_nobody_asked_for_is_not_prewarmed(self, world: World) -> None:
+    def test_image_without_request_is_not_prewarmed(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
 
         assert world.api.check(version, location=REGION) is None
         assert list(world.api.list_artifacts(APPS)) == []
 
-    def test_what_was_asked_for_is_caching_then_active_then_gone(self, world: World) -> None:
+    def test_requested_artifact_is_caching_then_active_then_gone(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
 
         world.api.prewarm(version, location=REGION, retention_days=2)
@@ -96,7 +96,7 @@ class PrewarmingConformance:
         assert renewed.created == before.created
         assert renewed.expires > before.expires + timedelta(days=1)
 
-    def test_what_cannot_be_cached_says_why(self, world: World) -> None:
+    def test_failed_artifact_carries_its_reason(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
         world.fail("layer is broken")
         world.api.prewarm(version, location=REGION, retention_days=3)
@@ -137,7 +137,7 @@ class PrewarmingConformance:
         assert world.api.check(version, location=REGION) is None
         assert [each.location for each in world.api.list_artifacts(APPS)] == [OTHER_REGION]
 
-    def test_what_is_removed_is_gone_and_removing_it_again_is_no_error(self, world: World) -> None:
+    def test_removing_an_artifact_twice_succeeds(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
         world.api.prewarm(version, location=REGION, retention_days=3)
 
@@ -146,5 +146,5 @@ class PrewarmingConformance:
 
         assert world.api.check(version, location=REGION) is None
 
-    def test_of_an_unknown_repository_nothing_is_prewarmed(self, world: World) -> None:
+    def test_unknown_repository_has_no_prewarmed_artifacts(self, world: World) -> None:
         assert list(world.api.list_artifacts(RepositoryName("demo", REGION, "nothing"))) == []

@@ -188,7 +188,7 @@ class RegistryConformance:
         assert refusal.status == 429
         assert "Quota exceeded for quota metric" in refusal.message
 
-    def test_what_an_upstream_refuses_is_its_refusal(self, world: World) -> None:
+    def test_upstream_refusal_is_reported_as_the_upstreams(self, world: World) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/secret", "1.0", TOOL)
         world.lock("docker.io", LOGIN)

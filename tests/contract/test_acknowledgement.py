@@ -164,7 +164,7 @@ def test_a_failure_is_settled_by_whose_fault_it_is_and_the_next_message_is_serve
 
 @every_function
 @both_forms
-def test_what_was_handled_is_acknowledged(serve: Serve, lines: Lines, name: str, form: str) -> None:
+def test_handled_delivery_is_acknowledged(serve: Serve, lines: Lines, name: str, form: str) -> None:
     status = getattr(serve(name), form)(WIRING[name][1])
 
     (line,) = lines()
@@ -177,7 +177,7 @@ def test_what_was_handled_is_acknowledged(serve: Serve, lines: Lines, name: str,
 
 @every_function
 @both_forms
-def test_what_asks_for_nothing_is_acknowledged_with_its_reason(
+def test_ignored_delivery_is_acknowledged_with_its_reason(
     serve: Serve, lines: Lines, name: str, form: str
 ) -> None:
     old = (datetime.now(UTC) - timedelta(days=3)).isoformat()
@@ -252,7 +252,7 @@ def test_a_broken_configuration_keeps_sound_messages_until_it_is_mended(
         pytest.param("[" * 9, {"Content-Type": "application/json"}, id="no-json"),
     ],
 )
-def test_what_is_no_delivery_is_refused_by_the_framework_and_the_next_message_served(
+def test_framework_refuses_a_body_without_delivery_and_serves_the_next(
     serve: Serve, lines: Lines, name: str, body: str, headers: dict[str, str]
 ) -> None:
     function = serve(name)
@@ -365,7 +365,7 @@ class TestStory:
             pytest.param({}, "event handled", id="nothing-to-tell"),
         ],
     )
-    def test_of_what_was_handled(
+    def test_log_line_of_a_handled_delivery(
         self, serve: Serve, wired: Wired, lines: Lines, details: dict[str, Any], message: str
     ) -> None:
         wired.outcome = Outcome("handled", details)
@@ -376,7 +376,9 @@ class TestStory:
         assert line["message"] == message
         assert line.items() >= {k: v for k, v in details.items() if v}.items()
 
-    def test_of_what_was_ignored(self, serve: Serve, wired: Wired, lines: Lines) -> None:
+    def test_log_line_of_an_ignored_delivery(
+        self, serve: Serve, wired: Wired, lines: Lines
+    ) -> None:
         wired.outcome = ignored("the image is excluded by the configuration", image="a:1")
 
         serve("image_reference").push(REFERENCE)

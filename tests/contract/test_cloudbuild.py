@@ -90,7 +90,7 @@ def test_a_pull_request_changes_nothing() -> None:
     assert "terraform apply" not in STEPS["plan"]["script"]
 
 
-def test_what_later_steps_read_is_an_output_of_terraform() -> None:
+def test_values_of_later_steps_are_terraform_outputs() -> None:
     outputs = {block.name for block in read_blocks("output")}
 
     read = outputs_read(STEPS["apply"]["script"])

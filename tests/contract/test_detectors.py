@@ -293,7 +293,7 @@ def test_the_images_that_a_build_pushed_are_published(
         (BUILD_NOTIFICATION, "build-working", "the build has not succeeded"),
     ],
 )
-def test_what_asks_for_nothing_is_ignored_with_its_reason(
+def test_irrelevant_message_is_ignored_with_its_reason(
     serve: Serve,
     publisher: RecordingPublisher,
     lines: Lines,
@@ -469,7 +469,7 @@ def test_the_configuration_decides_which_images_are_published(
     assert [request["image"] for request in publisher.published] == images
 
 
-def test_what_a_build_pushed_needs_no_accelerator_but_heeds_the_patterns(
+def test_build_needs_no_accelerator_but_follows_the_patterns(
     serve: Serve,
     configure: Callable[[str], None],
     publisher: RecordingPublisher,
@@ -509,7 +509,7 @@ def test_one_invalid_image_does_not_cost_the_others(
     ],
     ids=["transient", "configuration", "bug"],
 )
-def test_what_could_not_be_published_is_delivered_again(
+def test_unpublished_message_is_redelivered(
     serve: Serve,
     publisher: RecordingPublisher,
     lines: Lines,
@@ -549,7 +549,7 @@ def test_with_a_broken_configuration_poison_is_acknowledged_and_the_rest_kept(
     assert [line["disposition"] for line in lines()] == ["blocked", "rejected", "handled"]
 
 
-def test_who_made_a_request_is_neither_published_nor_logged(
+def test_principal_is_neither_published_nor_logged(
     serve: Serve, publisher: RecordingPublisher, lines: Lines
 ) -> None:
     entry = payload("audit-deployment-create")

@@ -86,7 +86,7 @@ def test_no_broken_delivery_is_asked_for_again(
 
 
 @every_function
-def test_what_is_no_delivery_is_the_frameworks_to_refuse(
+def test_framework_refuses_a_body_without_delivery(
     functions: dict[str, DeployedFunction], name: str
 ) -> None:
     @poisoned

@@ -139,7 +139,7 @@ def test_a_warmup_that_failed_says_why_in_its_line(
         pytest.param(snapshotter_line(STATEMENT), "stream.observed", id="line"),
     ],
 )
-def test_what_is_reported_becomes_a_fact(
+def test_report_becomes_a_fact(
     function: ServedFunction, deployment: Deployment, line: Line, entry: Any, event: str
 ) -> None:
     place_node(deployment.cluster)
@@ -265,7 +265,7 @@ def test_an_entry_that_cannot_be_read_is_poison(
 @pytest.mark.parametrize(
     "name", ["events-exporter-restarted", "events-other-log", "events-node-ready"]
 )
-def test_what_tells_of_no_pull_is_ignored(
+def test_entry_without_a_pull_is_ignored(
     function: ServedFunction, deployment: Deployment, line: Line, name: str
 ) -> None:
     assert function.push(json.loads((PAYLOADS / f"{name}.json").read_text())) == 200

@@ -67,7 +67,7 @@ def payload(name: str) -> Any:
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_what_is_pushed_under_a_tag_is_published_at_its_digest(
+def test_tagged_push_is_published_at_its_digest(
     function: ServedFunction, publisher: Publisher, line: Line, form: str
 ) -> None:
     status = getattr(function, form)(payload("push-insert-tagged"), messageId="m-7")
@@ -136,7 +136,7 @@ def test_poison_is_acknowledged(
     assert line()["disposition"] == "rejected"
 
 
-def test_what_cannot_be_published_comes_again(
+def test_failed_publish_is_redelivered(
     function: ServedFunction, publisher: Publisher, line: Line
 ) -> None:
     publisher.error = TransientError("no answer")

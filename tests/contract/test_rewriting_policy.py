@@ -195,7 +195,7 @@ def test_a_rewritten_pod_is_announced_as_it_was_written() -> None:
     ]
 
 
-def test_what_is_rewritten_is_a_reference_of_the_same_version() -> None:
+def test_rewritten_image_is_a_reference_of_the_same_version() -> None:
     for case in IMAGES:
         if case.mirror is None:
             continue
@@ -205,7 +205,7 @@ def test_what_is_rewritten_is_a_reference_of_the_same_version() -> None:
         assert (after.tag, after.digest) == (before.tag, before.digest)
 
 
-def test_whatever_fails_pods_are_admitted() -> None:
+def test_pods_are_admitted_despite_any_failure() -> None:
     spec, reference = POLICY["spec"], BINDING["spec"]["paramRef"]
 
     assert spec["failurePolicy"] == "Ignore"

@@ -193,7 +193,7 @@ def test_a_debugging_container_passes(audit_passes: Passes) -> None:
         ),
     ],
 )
-def test_what_asks_for_no_image_does_not_pass(
+def test_filter_drops_entries_without_images(
     audit_passes: Passes, method: str, resource: str
 ) -> None:
     assert not audit_passes(written(method, resource))
@@ -296,7 +296,7 @@ def test_other_logs_do_not_reach_the_audit_topic(
 
 @pytest.mark.parametrize("namespace", ["ml", "prestream", "gke-training", "default"])
 @pytest.mark.parametrize("reason", ["Pulled", "Failed", "BackOff", "FailedScheduling"])
-def test_what_pods_say_of_their_images_passes(
+def test_filter_passes_pull_events_of_pods(
     event_passes: Passes, reason: str, namespace: str
 ) -> None:
     assert event_passes(pod_event(reason, namespace))
@@ -313,7 +313,7 @@ def test_pods_of_a_system_namespace_do_not_pass(
 @pytest.mark.parametrize(
     "reason", ["Pulling", "Created", "Started", "Killing", "Scheduled", "Unhealthy", "Preempted"]
 )
-def test_what_else_pods_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+def test_filter_drops_other_events_of_pods(event_passes: Passes, reason: str) -> None:
     assert not event_passes(pod_event(reason, "ml"))
 
 
@@ -336,7 +336,7 @@ def test_ends_of_our_jobs_pass_and_those_of_others_do_not(
 
 
 @pytest.mark.parametrize("reason", ["SuccessfulCreate", "Suspended", "Resumed"])
-def test_what_else_our_jobs_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+def test_filter_drops_other_events_of_our_jobs(event_passes: Passes, reason: str) -> None:
     assert not event_passes(job_event(reason))
 
 
@@ -354,7 +354,7 @@ def test_streamed_and_failed_layers_pass(event_passes: Passes, component: str) -
 
 
 @pytest.mark.parametrize("reason", ["NodeReady", "GcfsdUnhealthy", "NodeSysctlChange"])
-def test_what_else_nodes_say_does_not_pass(event_passes: Passes, reason: str) -> None:
+def test_filter_drops_other_events_of_nodes(event_passes: Passes, reason: str) -> None:
     entry = changed(load("event-node-streaming"), "jsonPayload.reason", reason)
 
     assert not event_passes(entry)

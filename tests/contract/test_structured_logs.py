@@ -192,7 +192,7 @@ def test_without_a_trace_none_is_made_up(app: flask.Flask, headers: dict[str, st
     assert not any(name.startswith(PREFIX) for name in line)
 
 
-def test_what_is_no_trace_id_is_left_out_though_they_pass_it_on(app: flask.Flask) -> None:
+def test_invalid_trace_id_is_left_out(app: flask.Flask) -> None:
     headers = {"X-Cloud-Trace-Context": "nonsense/1;o=1"}
     with app.test_request_context("/", method="POST", headers=headers):
         mine, library = ours(make_record()), theirs(make_record())

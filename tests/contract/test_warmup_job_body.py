@@ -156,7 +156,7 @@ def test_nobody_gets_an_accelerator_where_warmups_run(
         create_pod(server.api, pod)
 
 
-def test_what_is_kept_is_what_was_sent(cluster: KubernetesCluster) -> None:
+def test_stored_job_equals_the_sent_one(cluster: KubernetesCluster) -> None:
     body = make_warmup().body()
     cluster.create_job(body)
 

@@ -100,7 +100,7 @@ def test_a_cluster_that_streams_is_ok_as_far_as_it_can_be_seen(cloud: Cloud) -> 
     assert verdicts["mirror"] == {"ok"}
 
 
-def test_what_no_local_service_stands_in_for_is_unknown(cloud: Cloud) -> None:
+def test_service_without_local_server_is_unknown(cloud: Cloud) -> None:
     _, checks = cloud.run()
 
     verdicts = by_name(checks)
@@ -108,7 +108,7 @@ def test_what_no_local_service_stands_in_for_is_unknown(cloud: Cloud) -> None:
         assert verdicts[name] == {"unknown"}, name
 
 
-def test_whoever_may_see_nothing_in_the_cluster_is_told_so(cloud: Cloud) -> None:
+def test_missing_rights_in_the_cluster_are_reported(cloud: Cloud) -> None:
     cloud.local.kubernetes.add_user(NOBODYS_TOKEN, NOBODY)
 
     _, checks = cloud.run(token=NOBODYS_TOKEN)
@@ -181,7 +181,7 @@ def test_why_an_image_cannot_be_streamed(cloud: Cloud, image: str, name: str, ve
         pytest.param(Fault("kubernetes", "pods", 503), "pulled-name", id="cluster-down"),
     ],
 )
-def test_what_does_not_answer_leaves_it_unknown(cloud: Cloud, fault: Fault, name: str) -> None:
+def test_silent_service_is_unknown(cloud: Cloud, fault: Fault, name: str) -> None:
     cloud.local.faults.add(fault)
 
     found = cloud.image("prestream/repeated-layer:1.0")
@@ -205,7 +205,7 @@ def test_without_the_container_api_the_nodes_tell_their_platform(cloud: Cloud) -
     )
 
 
-def test_who_pulls_an_image_from_upstream_is_named(cloud: Cloud) -> None:
+def test_workload_that_pulls_from_upstream_is_named(cloud: Cloud) -> None:
     cloud.add_pod("bypassing", "library/alpine:3.20")
 
     found = cloud.image("alpine:3.20")["pulled-name"]
@@ -218,7 +218,7 @@ def test_who_pulls_an_image_from_upstream_is_named(cloud: Cloud) -> None:
     )
 
 
-def test_who_pulls_with_secrets_is_named(cloud: Cloud) -> None:
+def test_workload_with_pull_secrets_is_named(cloud: Cloud) -> None:
     secrets = [{"name": "hub"}]
     cloud.add_pod("secretive", f"{MIRROR}/library/alpine:3.19", imagePullSecrets=secrets)
 
@@ -228,7 +228,7 @@ def test_who_pulls_with_secrets_is_named(cloud: Cloud) -> None:
     assert found["pull-secrets"]["verdict"] == "warning"
 
 
-def test_what_became_of_an_image_is_read_from_its_facts(cloud: Cloud) -> None:
+def test_history_of_an_image_comes_from_its_facts(cloud: Cloud) -> None:
     image = "prestream/repeated-layer:1.0"
     at = datetime.now(UTC) - timedelta(hours=1)
     subject = Subject(image=image, mirror=f"{MIRROR}/{image}", cause=Cause("manual", "1", None))

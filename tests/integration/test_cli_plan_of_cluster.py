@@ -191,7 +191,7 @@ def test_manifests_are_planned_for_a_cluster_that_is_named(lab: Lab, options: li
     assert planned["pods"][0]["opted_in"] is True
 
 
-def test_what_a_cluster_logged_is_planned_as_the_cluster_is(lab: Lab) -> None:
+def test_log_export_and_cluster_give_the_same_plan(lab: Lab) -> None:
     assert lab.cloud.router.flush(10.0)
     text = json.dumps(lab.cloud.logging.query(), indent=2)
 
@@ -236,7 +236,7 @@ def allow(lab: Lab, user: str, groups: list[str]) -> None:
     lab.create(f"clusterrolebindings.{group}", binding)
 
 
-def test_whoever_may_not_list_a_kind_sees_the_rest(lab: Lab, tmp_path: Path) -> None:
+def test_forbidden_kind_does_not_hide_the_others(lab: Lab, tmp_path: Path) -> None:
     allow(lab, "dev@example.com", ["", "apps"])
     lab.cloud.kubernetes.add_user("token-of-dev", "dev@example.com")
     path = tmp_path / "kubeconfig"
@@ -267,7 +267,7 @@ def test_replay_publishes_what_it_showed_once_somebody_agrees(lab: Lab, tmp_path
     assert {json.loads(each.data)["cause"]["kind"] for each in published} == {"build"}
 
 
-def test_what_could_not_be_published_is_told(lab: Lab) -> None:
+def test_failed_publish_is_reported(lab: Lab) -> None:
     text = (PAYLOADS / "build-success.json").read_text("utf-8")
 
     result = CliRunner().invoke(

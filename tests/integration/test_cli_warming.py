@@ -114,7 +114,7 @@ def test_warm_waits_until_the_image_was_seen_warm_and_shows_how_far_it_is(
     assert job["status"]["succeeded"] == 1
 
 
-def test_what_is_warm_already_passes_at_once_and_force_waits_for_another_pull(
+def test_warm_image_passes_at_once_and_force_waits_for_another_pull(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/again")

@@ -102,7 +102,7 @@ def test_a_fact_is_stored_when_writing_returns(server: Server, fact: Fact) -> No
     assert stored == [1, 2, 3]
 
 
-def test_of_two_copies_every_reader_sees_one(server: Server, fact: Fact) -> None:
+def test_readers_see_one_of_two_copies(server: Server, fact: Fact) -> None:
     server.fact_log().write(fact)
     server.fact_log().write(fact)
     reader = cloud_logging.Client(
@@ -131,7 +131,7 @@ def test_the_library_adds_no_entry_about_itself(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_passes_is_a_transient_error(server: Server, fact: Fact, status: int) -> None:
+def test_temporary_failure_is_a_transient_error(server: Server, fact: Fact, status: int) -> None:
     server.faults.add(Fault("logging", "entries:write", status=status, times=1))
     log = server.fact_log()
 
@@ -144,9 +144,7 @@ def test_what_passes_is_a_transient_error(server: Server, fact: Fact, status: in
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_what_somebody_must_mend_is_a_configuration_error(
-    server: Server, fact: Fact, status: int
-) -> None:
+def test_lasting_failure_is_a_configuration_error(server: Server, fact: Fact, status: int) -> None:
     server.faults.add(Fault("logging", "entries:write", status=status))
 
     with pytest.raises(ConfigurationError, match="log prestream of project demo"):

@@ -98,13 +98,13 @@ def test_an_answer_is_read_once(google: Google) -> None:
     assert google.asked == [f"GET {LOOK.path}"]
 
 
-def test_what_is_not_there_is_absent(google: Google) -> None:
+def test_missing_resource_is_not_found(google: Google) -> None:
     google.answers[LOOK.path] = ApiError(404, "Sink prestream-audit does not exist")
 
     assert isinstance(google.inspector().read(LOOK), NotFound)
 
 
-def test_what_may_not_be_seen_names_the_right_and_the_command_that_gives_it(
+def test_forbidden_resource_names_the_permission_and_the_command(
     google: Google,
 ) -> None:
     reading = google.inspector().read(LOOK)
@@ -134,7 +134,7 @@ def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
     assert reading.fix == "gcloud services enable logging.googleapis.com --project=1234"
 
 
-def test_whoever_is_not_logged_in_is_told_how(google: Google) -> None:
+def test_missing_login_names_the_command(google: Google) -> None:
     google.answers[LOOK.path] = ApiError(401, "Request had invalid authentication credentials")
 
     reading = google.inspector().read(LOOK)
@@ -164,7 +164,7 @@ def test_without_credentials_nothing_is_asked(
         pytest.param(("{", 200), id="no-json"),
     ],
 )
-def test_whatever_else_is_answered_is_not_seen(google: Google, answer: Any) -> None:
+def test_unexpected_answer_is_unavailable(google: Google, answer: Any) -> None:
     google.answers[LOOK.path] = answer
 
     reading = google.inspector().read(LOOK)
@@ -183,7 +183,7 @@ def test_a_service_that_does_not_answer_is_not_seen(google: Google) -> None:
     assert reading.reason.startswith("no answer: ")
 
 
-def test_what_is_meant_for_a_local_cloud_is_never_asked_of_google() -> None:
+def test_request_for_a_local_cloud_never_reaches_google() -> None:
     inspector = GoogleReader(Endpoints(pubsub="127.0.0.1:9"))
 
     reading = inspector.read(LOOK)
@@ -304,7 +304,7 @@ def examine(google: Google) -> dict[str, set[str]]:
     return verdicts
 
 
-def test_what_terraform_makes_is_ok(google: Google) -> None:
+def test_deployment_by_terraform_is_ok(google: Google) -> None:
     deploy(google)
 
     assert {name: found for name, found in examine(google).items() if found != {"ok"}} == {}
@@ -319,7 +319,7 @@ def test_nothing_is_changed_by_looking(google: Google) -> None:
     assert posted == ["POST v1/projects/demo:getIamPolicy"]
 
 
-def test_whoever_may_look_at_nothing_is_told_that_all_of_it_is_unknown(google: Google) -> None:
+def test_identity_without_rights_gets_only_unknown_checks(google: Google) -> None:
     verdicts = examine(google)
 
     assert verdicts.pop("mirror-region") == {"ok"}

@@ -25,9 +25,7 @@ def ask(pipeline: Pipeline, image: str, namespace: str) -> str:
     return pipeline.ask(image, topic=TOPIC, cause=cause)
 
 
-def test_what_a_namespace_asks_for_beyond_its_budget_is_postponed(
-    pipeline: Pipeline, budgeted: str
-) -> None:
+def test_request_over_the_namespace_budget_is_postponed(pipeline: Pipeline, budgeted: str) -> None:
     names = [f"team/budget-greedy-{number}" for number in range(4)]
     greedy = [pipeline.add_image(name) for name in names]
     other = pipeline.add_image("team/budget-other")
@@ -51,9 +49,7 @@ def test_what_a_namespace_asks_for_beyond_its_budget_is_postponed(
     assert pipeline.warmup(other)["outcome"] == "pulled"
 
 
-def test_what_was_postponed_is_warmed_when_it_is_asked_for_again(
-    pipeline: Pipeline, budgeted: str
-) -> None:
+def test_postponed_image_is_warmed_at_the_next_request(pipeline: Pipeline, budgeted: str) -> None:
     images = [pipeline.add_image(f"team/budget-again-{number}") for number in range(3)]
 
     with pipeline.running_on("team/budget"):

@@ -162,7 +162,7 @@ def is_pulling(pipeline: Pipeline, job: Job) -> bool:
     )
 
 
-def test_what_a_node_holds_already_is_not_told_as_streamed(pipeline: Pipeline) -> None:
+def test_image_on_the_node_is_not_reported_as_streamed(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/held")
     mirror = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/held"
     pipeline.add_gpu_node("gke-gpu-held", "held")

@@ -29,7 +29,7 @@ def test_a_host_that_is_none_of_ours_is_that_image_s_fault(pipeline: Pipeline, h
     assert pipeline.jobs(image) == []
 
 
-def test_what_no_node_can_have_does_not_keep_an_image_cold(pipeline: Pipeline) -> None:
+def test_impossible_node_does_not_keep_an_image_cold(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/hostile-placement")
     placement = {
         "nodeSelector": {ACCELERATOR: "nvidia-l4,!cloud.google.com/gke-spot", "dedicated": "us"},

@@ -182,9 +182,7 @@ def test_messages_that_come_twice_make_one_mirror_one_job_and_one_fact(
     assert len(pulls) == 1
 
 
-def test_what_is_asked_for_again_in_its_period_is_known(
-    pipeline: Pipeline, main_job: MainJob
-) -> None:
+def test_repeated_request_in_a_period_is_known(pipeline: Pipeline, main_job: MainJob) -> None:
     message = pipeline.ask(RAY, placement=main_job_placement(main_job))
 
     line = pipeline.line(message, "handled")

@@ -137,9 +137,7 @@ def check_rejected(pipeline: Pipeline, topic: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", NO_JSON)
 @pytest.mark.parametrize("topic", FUNCTIONS)
-def test_what_is_no_message_of_its_topic_is_rejected(
-    pipeline: Pipeline, topic: str, data: bytes
-) -> None:
+def test_foreign_message_is_rejected(pipeline: Pipeline, topic: str, data: bytes) -> None:
     check_rejected(pipeline, topic, data)
 
 

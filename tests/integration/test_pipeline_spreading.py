@@ -11,7 +11,7 @@ from tests.integration.warmup_jobs import annotation
 APPS = "us-central1-docker.pkg.dev/demo/apps"
 
 
-def test_what_a_build_pushed_is_warmed_in_the_cluster_that_is_found(pipeline: Pipeline) -> None:
+def test_build_is_warmed_in_the_discovered_cluster(pipeline: Pipeline) -> None:
     digest = pipeline.cloud.artifact_registry.push(f"{APPS}/trainer", "v1", TRAINER)
     image = f"{APPS}/trainer:v1"
     build = {
@@ -114,7 +114,7 @@ def test_an_image_below_the_least_size_is_left_alone(pipeline: Pipeline) -> None
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-def test_what_prestream_makes_itself_never_wakes_it(pipeline: Pipeline) -> None:
+def test_own_objects_trigger_no_warmup(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/loop")
 
     job = pipeline.warmup_of(image)["job"]

@@ -89,7 +89,7 @@ def test_a_reference_is_published_with_all_that_it_says(service: Service) -> Non
     assert message.attributes == {"image": "anyscale/ray-ml:2.7.0", "cause": "audit_log"}
 
 
-def test_what_a_reference_does_not_say_is_left_out(service: Service) -> None:
+def test_unset_field_of_a_reference_is_left_out(service: Service) -> None:
     service.publisher.publish([PLAIN])
 
     (message,) = service.published()
@@ -101,7 +101,9 @@ def test_what_a_reference_does_not_say_is_left_out(service: Service) -> None:
 
 
 @pytest.mark.parametrize("request_", [PLAIN, FULL], ids=["plain", "full"])
-def test_what_is_published_is_read_as_it_was(service: Service, request_: ReferenceRequest) -> None:
+def test_published_reference_is_read_back_unchanged(
+    service: Service, request_: ReferenceRequest
+) -> None:
     service.publisher.publish([request_])
 
     (message,) = service.published()

@@ -133,7 +133,7 @@ def test_a_digest_that_the_content_does_not_have_is_not_trusted(
 
 
 @pytest.mark.parametrize("says", ["asked", "actual", "nothing"])
-def test_what_is_asked_for_by_digest_must_have_it(
+def test_content_must_match_the_requested_digest(
     answers: Answers, client: RegistryClient, says: str
 ) -> None:
     asked = Digest(f"sha256:{'0' * 64}")
@@ -145,9 +145,7 @@ def test_what_is_asked_for_by_digest_must_have_it(
         client.fetch_manifest(REFERENCE.at(asked))
 
 
-def test_what_is_asked_for_by_digest_is_known_by_it(
-    answers: Answers, client: RegistryClient
-) -> None:
+def test_manifest_keeps_the_requested_digest(answers: Answers, client: RegistryClient) -> None:
     asked = digest_of(answers.manifest())
     answers.headers["Docker-Content-Digest"] = f"sha256:{'0' * 64}"
 
@@ -273,7 +271,7 @@ def test_an_index_is_known_by_its_content_type_alone(
         pytest.param("Received invalid http status code 404 from external repository", id="404"),
     ],
 )
-def test_what_an_upstream_refused_stands_in_a_bad_gateway(
+def test_upstream_refusal_arrives_as_bad_gateway(
     answers: Answers, client: RegistryClient, text: str
 ) -> None:
     answers.error(502, "UNKNOWN", f"{text}; url=https://ghcr.io/v2/")

@@ -89,7 +89,7 @@ def test_one_cluster_is_asked_for_by_its_own_name(logging: CloudLogging, tmp_pat
     assert pulls(report(logging, tmp_path, "--cluster", "not-gpu")) == 2
 
 
-def test_what_is_in_other_logs_is_not_asked_for(logging: CloudLogging, tmp_path: Path) -> None:
+def test_other_logs_are_not_read(logging: CloudLogging, tmp_path: Path) -> None:
     write(logging, 1)
     logging.write(
         [

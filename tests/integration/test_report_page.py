@@ -264,7 +264,7 @@ def pulls_column(browser: Browser) -> list[int]:
     return [int(each) for each in browser.run(f"{rows}.map(row => row.cells[4].dataset.value)")]
 
 
-def test_what_was_not_measured_is_sorted_last_either_way(browser: Browser, page: Path) -> None:
+def test_unmeasured_rows_sort_last_in_both_directions(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
     column = (
         "[...document.querySelectorAll('#images ~ .scroll tbody tr')]"

@@ -80,11 +80,11 @@ def test_another_version_of_the_tag_is_not_warm() -> None:
     assert judge(saw("good"), digest=HELPER_DIGEST).verdict == "pending"
 
 
-def test_what_nobody_knows_the_version_of_is_not_warm() -> None:
+def test_image_of_unknown_version_is_not_warm() -> None:
     assert judge(saw("good"), digest=None).verdict == "pending"
 
 
-def test_what_was_pulled_a_period_ago_is_not_warm_and_the_answer_says_so() -> None:
+def test_image_pulled_a_period_ago_is_not_warm() -> None:
     answer = judge(saw("good", at=NOW - PERIOD))
 
     assert (answer.verdict, answer.state) == ("pending", "due")
@@ -116,7 +116,7 @@ def test_a_target_is_known_by_its_configured_name_too() -> None:
     assert answer.verdict == "warm"
 
 
-def test_what_is_prewarmed_is_warm_for_every_target_of_the_region() -> None:
+def test_prewarmed_image_is_warm_for_every_target_of_the_region() -> None:
     assert judge(saw("good", target=None), targets=["l4", "a100"]).verdict == "warm"
 
 
@@ -168,7 +168,7 @@ def test_an_earlier_failure_answers_for_nothing_that_is_asked_now() -> None:
     assert judge(before, saw("bad", key="new"), earlier=earlier).verdict == "failed"
 
 
-def test_what_was_warm_before_answers_unless_a_new_pull_is_insisted_on() -> None:
+def test_earlier_warmup_counts_unless_the_request_is_forced() -> None:
     before = saw("good")
 
     kept = Baseline.of(Observations((before,)), force=False)

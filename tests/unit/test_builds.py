@@ -163,6 +163,6 @@ def test_the_id_may_stand_in_the_attributes_alone() -> None:
         pytest.param(b'{"results": ' + b"[" * 100_000, "not a build", id="nested-without-end"),
     ],
 )
-def test_what_is_no_build_is_poison(data: Any, problem: str) -> None:
+def test_message_without_a_build_is_rejected(data: Any, problem: str) -> None:
     with pytest.raises(InvalidEventError, match=problem):
         BuildNotification.from_message(message(data))

@@ -36,7 +36,7 @@ def check(answers: dict[Access, bool | Unavailable]) -> Check:
     return found
 
 
-def test_what_functions_need_is_what_their_roles_say() -> None:
+def test_required_access_equals_the_roles() -> None:
     needed = needed_accesses(manifests(), "demo")
 
     assert GET in needed
@@ -64,7 +64,7 @@ def test_a_function_that_may_not_fails_with_what_it_lacks() -> None:
     )
 
 
-def test_what_may_not_be_asked_is_unknown() -> None:
+def test_forbidden_review_is_unknown() -> None:
     found = check({GET: True, PATCH: Unavailable("x", "403 cannot create subjectaccessreviews")})
 
     assert (found.verdict, "subjectaccessreviews" in found.finding) == ("unknown", True)
@@ -80,7 +80,7 @@ def test_ones_own_rights_are_told() -> None:
     )
 
 
-def test_what_warmups_need_must_be_there() -> None:
+def test_objects_of_warmups_must_exist() -> None:
     there: dict[tuple[str, str], Response] = {
         ("Namespace", "prestream"): {"kind": "Namespace"},
         ("PriorityClass", "a"): NotFound("x"),

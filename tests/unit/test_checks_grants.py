@@ -64,7 +64,7 @@ def test_a_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
         pytest.param(policy(READER, MEMBER, condition={"expression": "x"}), id="condition"),
     ],
 )
-def test_what_a_policy_cannot_tell_is_a_warning(found: dict[str, Any]) -> None:
+def test_condition_that_a_policy_does_not_show_is_a_warning(found: dict[str, Any]) -> None:
     assert check(found).verdict == "warning"
 
 

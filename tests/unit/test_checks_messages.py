@@ -171,7 +171,7 @@ def test_dead_letters_that_nobody_keeps_fail() -> None:
 
 
 @pytest.mark.parametrize("backlog", [{}, Unavailable("x", "403"), NotFound("x")])
-def test_what_is_not_measured_is_unknown(backlog: Response) -> None:
+def test_missing_measurement_is_unknown(backlog: Response) -> None:
     found = dead(Unavailable("x", "403"), backlog)
 
     assert {each.verdict for each in found.values()} == {"unknown"}

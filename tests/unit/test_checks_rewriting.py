@@ -66,5 +66,5 @@ def test_where_nothing_is_proven_nothing_is_rewritten(data: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("field", ["policy", "namespaces"])
-def test_what_cannot_be_seen_is_unknown(field: str) -> None:
+def test_unavailable_object_is_unknown(field: str) -> None:
     assert check(**{field: HIDDEN})["policy"].verdict == "unknown"

@@ -61,7 +61,7 @@ def check(
         pytest.param(["--cluster", "gpu"], id="cluster"),
     ],
 )
-def test_what_makes_no_sense_is_refused(environ: dict[str, str], arguments: list[str]) -> None:
+def test_invalid_options_are_refused(environ: dict[str, str], arguments: list[str]) -> None:
     result = run(environ, *arguments)
 
     assert result.exit_code == 2
@@ -114,7 +114,7 @@ def test_an_invalid_configuration_ends_it(environ: dict[str, str]) -> None:
     assert "locatoin" in result.stderr
 
 
-def test_what_failed_is_printed_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_checks_come_first(capsys: pytest.CaptureFixture[str]) -> None:
     print_checks(
         [
             check("services", "ok", "an API"),

@@ -118,7 +118,7 @@ def test_pods_are_rewritten_where_their_namespace_opted_in(environ: dict[str, st
     assert [each["left"] for each in pods["odd"]["left"]] == ["pull_secrets", "no_mirror"]
 
 
-def test_what_was_not_asked_is_unknown_and_said_to_be(environ: dict[str, str]) -> None:
+def test_offline_plan_marks_unknown_values(environ: dict[str, str]) -> None:
     planned = plan(environ, *OFFLINE, "-f", "-")
     result = run(environ, *OFFLINE, "-f", "-", text=MANIFESTS)
 
@@ -173,7 +173,7 @@ def test_an_image_that_was_pushed_to_google_needs_no_location(environ: dict[str,
         pytest.param(["-f", "absent.yaml", *OFFLINE], 3, "No such file", id="no-file"),
     ],
 )
-def test_what_makes_no_sense_is_told(
+def test_invalid_options_are_reported(
     environ: dict[str, str], arguments: list[str], code: int, said: str
 ) -> None:
     result = run(environ, *arguments)

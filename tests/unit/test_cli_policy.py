@@ -45,7 +45,7 @@ def prove(cluster: FakeCluster, **data: str) -> None:
     cluster.config_maps["proven-mirrors"] = {"metadata": metadata, "data": entries}
 
 
-def test_what_is_printed_is_what_kubectl_applies(run: Run) -> None:
+def test_printed_policy_can_be_applied(run: Run) -> None:
     kinds = [body["kind"] for body in yaml.safe_load_all(run().stdout)]
 
     assert kinds == [

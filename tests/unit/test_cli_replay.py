@@ -56,7 +56,7 @@ def test_an_entry_is_told_by_its_shape(
     assert (told["function"], told["disposition"]) == (function, disposition)
 
 
-def test_what_would_be_published_is_what_the_function_publishes(environ: dict[str, str]) -> None:
+def test_replay_publishes_the_requests_of_the_function(environ: dict[str, str]) -> None:
     told, summary = replay(environ, payload("build-success"))
 
     assert [each["cause"]["kind"] for each in told["would_publish"]] == ["build"] * len(
@@ -99,7 +99,7 @@ def test_a_reference_among_dead_letters_stays_as_it_is(environ: dict[str, str]) 
     assert told["would_publish"][0]["cause"]["kind"] == "build"
 
 
-def test_what_a_cluster_would_be_asked_for_is_undecided(environ: dict[str, str]) -> None:
+def test_entry_that_needs_a_cluster_is_undecided(environ: dict[str, str]) -> None:
     entry = payload("events-back-off-pulling")
     entry["jsonPayload"] |= {
         "reason": "Pulled",
@@ -121,7 +121,7 @@ def test_the_same_image_at_the_same_place_is_one_reference(environ: dict[str, st
     assert summary["summary"]["references"] == len(first["would_publish"])
 
 
-def test_what_is_broken_is_named_by_file_and_line_and_the_rest_is_replayed(
+def test_broken_entry_is_named_by_file_and_line_and_the_rest_is_replayed(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     export = tmp_path / "export.jsonl"
@@ -160,7 +160,7 @@ def test_a_file_that_is_not_there_ends_it(environ: dict[str, str], tmp_path: Pat
     assert "No such file" in result.stderr
 
 
-def test_whoever_pipes_cannot_be_asked(environ: dict[str, str]) -> None:
+def test_publish_from_a_pipe_needs_a_flag(environ: dict[str, str]) -> None:
     result = run(environ, "--publish", "-", text="[]")
 
     assert result.exit_code == 2

@@ -149,7 +149,7 @@ def test_neither_order_nor_copies_change_the_report(seed: int, tmp_path: Path) -
         assert (tmp_path / f"2.{kind}").read_bytes() == (tmp_path / f"1.{kind}").read_bytes()
 
 
-def test_of_two_copies_the_one_counts_that_says_more_whichever_came_first() -> None:
+def test_more_complete_of_two_copies_counts() -> None:
     short, long = (pull(verdict, 8.0, pod="p", hint=hint) for verdict, hint in SAYINGS)
 
     forth, back = read(as_lines([short, long])), read(as_lines([long, short]))
@@ -166,7 +166,7 @@ SAYINGS: Sequence[tuple[Any, str | None]] = (
 
 
 @pytest.mark.parametrize("after_s", [-30.0, 250.0])
-def test_what_a_node_said_before_or_after_a_pull_makes_it_streamed(after_s: float) -> None:
+def test_snapshotter_message_around_a_pull_makes_it_streamed(after_s: float) -> None:
     doubtful = pull("unknown", 8.0)
     said = statement(after_s=after_s, layers=9)
 
@@ -188,7 +188,7 @@ def test_what_a_node_said_before_or_after_a_pull_makes_it_streamed(after_s: floa
         pytest.param(statement(about=subject("a:1", "r.io/a:1")), id="another image"),
     ],
 )
-def test_what_a_node_said_of_something_else_makes_no_pull_streamed(said: Fact) -> None:
+def test_snapshotter_message_about_another_image_does_not_count(said: Fact) -> None:
     report = read(as_lines([pull("unknown", 8.0), said]))
 
     assert report["total"]["verdicts"]["streamed"] == 0
@@ -260,7 +260,7 @@ def test_many_malformed_lines_are_all_counted() -> None:
     assert "and 1480 more" in ended.stderr
 
 
-def test_what_is_sound_but_no_fact_is_counted_apart() -> None:
+def test_valid_entry_without_a_fact_is_counted_apart() -> None:
     other = {"severity": "INFO", "jsonPayload": {"event": "handled", "image": {"name": "x"}}}
     text = f"{as_line(COLD)}\n{json.dumps(other)}\n{json.dumps({'textPayload': 'a'})}\n"
 
@@ -382,7 +382,7 @@ def test_a_price_table_that_is_none_is_refused(text: str, word: str, tmp_path: P
         pytest.param(["-", "--csv", "/dev/null/x"], ExitCode.UNREADABLE, id="not writable"),
     ],
 )
-def test_what_cannot_be_done_has_its_exit_code(arguments: list[str], code: ExitCode) -> None:
+def test_each_failure_has_its_exit_code(arguments: list[str], code: ExitCode) -> None:
     assert run(*arguments, text=as_line(COLD)).exit_code == code
 
 
@@ -462,7 +462,7 @@ def findings(facts: Iterable[Fact]) -> list[tuple[str, str]]:
     return [(each["kind"], each["title"]) for each in read(as_lines(facts))["findings"]]
 
 
-def test_what_costs_most_is_to_be_fixed_first() -> None:
+def test_most_expensive_cause_comes_first() -> None:
     other = subject("quay.io/a/b:1", "r.io/a/b:1")
     facts = [
         COLD,
@@ -487,7 +487,7 @@ def test_what_costs_most_is_to_be_fixed_first() -> None:
     ]
 
 
-def test_what_a_later_warmup_made_good_is_not_to_be_fixed() -> None:
+def test_failure_before_a_successful_warmup_is_not_listed() -> None:
     failed = warmup(None, outcome="no_node", streamed=None, after_s=-100)
     refused = warmup(None, outcome="not_allowed", streamed=None, after_s=-90, target=None)
     distrusted = MirrorDistrusted(

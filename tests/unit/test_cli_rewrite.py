@@ -234,7 +234,7 @@ def test_an_anchor_that_is_also_something_else_is_left_alone_and_told() -> None:
     ]
 
 
-def test_what_is_merged_in_counts_as_written_there() -> None:
+def test_merged_value_counts_as_written() -> None:
     text = "containers:\n- &base {image: nginx, name: a}\n- {<<: *base, name: b}\n"
     own = "containers:\n- &base {image: nginx, name: a}\n- {<<: *base, image: redis}\n"
 
@@ -300,7 +300,7 @@ def test_a_deployment_that_is_marked_does_not_mark_its_pods() -> None:
         ),
     ],
 )
-def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int | None) -> None:
+def test_invalid_yaml_is_refused_with_its_line(text: str, line: int | None) -> None:
     with pytest.raises(DocumentError) as refusal:
         read_documents(text)
 
@@ -494,7 +494,7 @@ def test_only_the_upstreams_and_paths_of_the_file_are_rewritten(environ: dict[st
         pytest.param(["-"], 3, "-:2: not UTF-8: b'\\xff'", id="not-utf-8"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_exit_code(
+def test_each_fault_has_its_exit_code(
     environ: dict[str, str], arguments: list[str], code: int, words: str
 ) -> None:
     result = run(environ, "rewrite", *WHERE, *arguments, text=NOT_UTF_8)

@@ -114,7 +114,7 @@ def test_a_name_of_a_stranger_does_nothing_to_the_terminal(
     assert "\x1b" not in run().stdout
 
 
-def test_what_is_known_is_shown_though_a_cluster_cannot_be_read(
+def test_known_states_are_shown_although_a_cluster_cannot_be_read(
     run: Run, clusters: list[FakeCluster]
 ) -> None:
     place(clusters[0], "team/warm:1", "Complete")
@@ -142,5 +142,5 @@ def test_one_image_is_shown_in_detail_in_whatever_version_it_was_warmed(
     assert "by Job warm-anyscale-ray-ml-2-8-0" in result.stdout
 
 
-def test_what_is_no_image_is_refused(run: Run) -> None:
+def test_invalid_image_is_refused(run: Run) -> None:
     assert run("a b").exit_code == ExitCode.MISUSED

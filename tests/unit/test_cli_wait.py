@@ -133,7 +133,7 @@ def test_without_a_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[
     assert [line.split()[1] for line in lines] == ["nothing", "warming", "warm"]
 
 
-def test_what_went_wrong_is_said_with_the_hint_and_does_nothing_to_the_terminal() -> None:
+def test_failure_is_printed_with_its_hint_and_without_control_characters() -> None:
     text = describe(answer("failed", "failed", reason="a\x1b[2Jb")).plain
 
     assert text.startswith("failed  nginx in us-central1")
@@ -164,7 +164,7 @@ def test_targets_are_known_by_the_names_in_the_configuration() -> None:
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_options_are_refused(
     environ: dict[str, str], arguments: list[str], said: str
 ) -> None:
     result = run(environ, *arguments)
@@ -181,6 +181,6 @@ def test_where_nobody_tells_the_clusters_it_says_what_to_do(environ: dict[str, s
 
 
 @pytest.mark.parametrize("text", ["", "5", "5x", "m5", "1h 5m", f"{10**12}d", "-5m"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)

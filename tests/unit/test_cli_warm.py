@@ -148,7 +148,7 @@ def test_a_dry_run_is_said(world: World) -> None:
         pytest.param(["nginx", "--wait", "--timeout", "soon"], "--timeout", id="no-duration"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_published(
+def test_invalid_options_are_refused_before_publishing(
     world: World, arguments: list[str], said: str
 ) -> None:
     world.begin(TARGETS)

@@ -36,7 +36,7 @@ def test_a_name_is_written_as_it_was_read(text: str) -> None:
         pytest.param(f"{TEXT}\n", id="line-break"),
     ],
 )
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_invalid_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not projects/P/locations/L/clusters/C"):
         ClusterName.parse(text)
 

@@ -291,7 +291,7 @@ def test_each_failure_is_proven(reports: list[NodeEvent], kind: str, text: str) 
         pytest.param(UNAVAILABLE, "check Private Google Access", id="unavailable"),
     ],
 )
-def test_of_the_helper_the_hint_says_what_can_be_done(message: str, hint: str) -> None:
+def test_helper_failure_has_its_own_hint(message: str, hint: str) -> None:
     ending = tell_ending(DEADLINE, None, [failed(1, message, **HELPER)])
 
     assert (ending.outcome, ending.hint is not None) == ("misconfigured", True)

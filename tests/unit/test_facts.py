@@ -156,7 +156,7 @@ class TestPayloads:
         assert isinstance(payload["pull_seconds"], float)
         assert isinstance(payload["image_bytes"], int)
 
-    def test_what_is_not_known_is_null(self) -> None:
+    def test_unknown_value_is_null(self) -> None:
         bare = WarmupFinished(
             subject=Subject(image="a"), outcome="not_allowed", at=AT, message_id="m-1"
         )

@@ -148,7 +148,7 @@ def test_seconds_of_an_accelerator_without_a_price_are_not_money() -> None:
     assert saving.unpriced_seconds == 10.0
 
 
-def test_what_warming_cost_is_taken_off() -> None:
+def test_cost_of_warming_is_subtracted() -> None:
     pulls = [
         a_warmup("not_streamed", 100.0, strategy="any-node", total_seconds=200.0),
         a_warmup(None, None, strategy=None, outcome="no_node"),
@@ -232,7 +232,7 @@ def saved(place: PlaceFigures) -> float | None:
         pytest.param(None, [Statement("r.io/a:1", 9)], None, id="nothing pulled"),
     ],
 )
-def test_what_a_node_said_is_joined_to_a_pull(
+def test_snapshotter_message_is_joined_to_its_pull(
     verdict: Streamed | None, said: list[Statement], expected: Streamed | None
 ) -> None:
     joined, deciding = joined_verdict(verdict, "r.io/a:1", DIGEST, said)

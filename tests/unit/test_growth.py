@@ -43,7 +43,7 @@ def test_the_picture_marks_what_bends_in_words_too() -> None:
     assert "bends" not in draw_growth({"curves": [straight.as_json()]})
 
 
-def test_what_one_more_costs_may_not_grow_at_all() -> None:
+def test_marginal_cost_must_not_grow() -> None:
     each = make_curve(1, 10, 100, straight=0.0)
 
     assert "bends" in draw_growth({"curves": [each.as_json()]})

@@ -96,7 +96,7 @@ def test_a_host_that_is_not_listed_is_never_asked(host: str) -> None:
         pytest.param(f"{AR}/demo/other/../dockerhub-mirror/acme/secret", id="parent-to-mirror"),
     ],
 )
-def test_what_a_url_would_read_otherwise_is_no_reference(text: str) -> None:
+def test_text_that_a_url_changes_is_not_a_reference(text: str) -> None:
     assert locate(text, upstreams=PRIVATE) == "invalid"
 
 

@@ -45,7 +45,7 @@ def test_a_statement_about_an_impossible_number_of_layers_states_nothing(layers:
 
 
 @pytest.mark.parametrize("text", [HUGE, "9" * 19, "-1", "1e9", "²", "\u0661", "1.5", "", None, 7])
-def test_what_is_no_number_of_64_bits_is_none(text: object) -> None:
+def test_number_beyond_64_bits_is_unknown(text: object) -> None:
     assert number_of(text) is None
 
 

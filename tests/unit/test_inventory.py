@@ -308,7 +308,7 @@ def test_a_sidecar_runs_as_well(cluster: FakeCluster) -> None:
     assert list(run(cluster, pod)) == [IMAGE]
 
 
-def test_what_runs_but_is_not_looked_at_is_not_told(cluster: FakeCluster) -> None:
+def test_pod_outside_the_selection_is_not_reported(cluster: FakeCluster) -> None:
     pod = make_pod("p", "team/other:1", f"team/other@{DIGEST}")
 
     assert run(cluster, pod) == {}

@@ -50,7 +50,7 @@ def test_a_name_is_recognisable_and_the_same_each_time() -> None:
         pytest.param({"forced_by": "message-1"}, id="forced"),
     ],
 )
-def test_whatever_makes_another_warmup_makes_another_name(change: dict[str, Any]) -> None:
+def test_job_name_depends_on_each_part_of_the_key(change: dict[str, Any]) -> None:
     assert replace(KEY, **change).job_name(RAY) != KEY.job_name(RAY)
 
 

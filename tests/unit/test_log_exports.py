@@ -52,7 +52,7 @@ def test_a_list_a_stream_and_lines_hold_the_same(indent: Any, ends: str) -> None
 
 
 @given(st.lists(st.dictionaries(texts, values, max_size=4), max_size=4), st.integers(0, 3))
-def test_whatever_is_written_is_read(entries: list[dict[str, Any]], indent: int) -> None:
+def test_written_entries_are_read_back(entries: list[dict[str, Any]], indent: int) -> None:
     for spaces in (None, indent):
         text = json.dumps(entries, indent=spaces, ensure_ascii=bool(indent))
         assert [value for _, value in read(text)] == entries
@@ -134,7 +134,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
         ),
     ],
 )
-def test_what_is_broken_is_named_and_costs_only_itself(
+def test_broken_entry_is_named_and_affects_no_other(
     text: str | bytes, expected: list[tuple[int, Any]]
 ) -> None:
     assert read(text) == expected
@@ -196,7 +196,7 @@ def test_memory_does_not_grow_with_the_export() -> None:
     assert peak < size / 10
 
 
-def test_what_is_malformed_is_no_entry() -> None:
+def test_malformed_text_is_not_an_entry() -> None:
     (found,) = read_entries(io.BytesIO(b"nothing"))
 
     assert isinstance(found, MalformedEntry)

@@ -194,7 +194,7 @@ def test_a_platform_that_an_index_lacks_is_named_with_those_that_it_has(
         deployment.mirrors.fetch_platform(source, index, "linux/s390x")
 
 
-def test_of_very_many_platforms_only_some_are_named(deployment: Deployment) -> None:
+def test_long_list_of_platforms_is_shortened(deployment: Deployment) -> None:
     many = Image((1,), tuple(f"linux/cpu{number}" for number in range(1_000)))
     deployment.registry.add("docker.io/team/many", "1.0", many)
     source = deployment.locate("team/many:1.0")

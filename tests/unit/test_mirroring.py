@@ -195,7 +195,7 @@ def test_a_missing_mirror_is_made(deployment: Deployment, *, hides_unknown: bool
     assert deployment.repositories.created == [HUB]
 
 
-def test_what_a_mirror_answers_costs_no_look_at_its_repository(deployment: Deployment) -> None:
+def test_answer_of_a_mirror_needs_no_read_of_its_repository(deployment: Deployment) -> None:
     deployment.repositories.states[HUB_NAME] = state_of(HUB)
 
     assert deployment.resolve() == TOOL.digest

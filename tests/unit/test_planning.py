@@ -136,7 +136,7 @@ def test_the_functions_do_what_the_plan_says(
     )
 
 
-def test_what_was_warmed_in_this_period_is_told_with_its_job(scene: Plans) -> None:
+def test_image_warmed_in_this_period_is_shown_with_its_job(scene: Plans) -> None:
     scene.warm()
 
     step = the_step(scene.plan())
@@ -165,7 +165,7 @@ def test_a_mirror_is_asked_once_for_an_image(scene: Plans) -> None:
     assert len([each for each in scene.registry.asked if each.tag == "1"]) == 1
 
 
-def test_what_artifact_registry_would_prewarm_needs_no_job() -> None:
+def test_prewarmed_image_needs_no_job() -> None:
     scene = Plans(ladder=["prewarm-api"])
     apps = RepositoryName("demo", LOCATION, "apps")
     scene.repositories.states[apps] = RepositoryState(is_docker_remote=False)

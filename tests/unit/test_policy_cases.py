@@ -49,7 +49,7 @@ def test_the_images_of_a_pod_become_what_the_table_says(case: PodCase) -> None:
 
 
 @given(st.text(alphabet="abcAZ019.:/@_-[] \n", max_size=40))
-def test_what_is_rewritten_is_a_reference_and_stays_one(text: str) -> None:
+def test_rewritten_reference_is_stable(text: str) -> None:
     rewrite = rewrite_image(text, MIRRORS.proofs)
 
     if rewrite.mirror is None:

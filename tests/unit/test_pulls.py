@@ -54,7 +54,7 @@ class TestDurations:
     @pytest.mark.parametrize(
         "text", ["", "1", "s", "1d", "1.2.3s", "1s ", " 1s", "1s2", "-1s", "1,5s", "٣s", "1 s"]
     )
-    def test_what_go_would_not_print_is_refused(self, text: str) -> None:
+    def test_duration_in_another_format_than_gos_is_refused(self, text: str) -> None:
         with pytest.raises(InvalidDurationError):
             parse_go_duration(text)
 

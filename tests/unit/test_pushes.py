@@ -45,7 +45,7 @@ def test_nothing_is_asked_for_by(fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", ".sig", ".att", ".sbom"])
-def test_what_is_attached_to_an_image_is_none(suffix: str) -> None:
+def test_attachment_of_an_image_is_not_an_image(suffix: str) -> None:
     tag = f"{IMAGE}:sha256-{'a' * 64}{suffix}"
 
     assert push(action="INSERT", digest=f"{IMAGE}@{DIGEST}", tag=tag).is_attachment

@@ -73,7 +73,7 @@ def test_a_full_request_is_written_as_it_was_read() -> None:
     assert parse(FULL).as_json() == FULL
 
 
-def test_what_nobody_asked_for_is_not_written() -> None:
+def test_unset_field_is_not_written() -> None:
     assert parse({"image": "nginx"}).as_json() == {
         "image": "nginx",
         "cause": {"kind": "manual", "id": None, "resource": None},

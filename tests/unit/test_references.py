@@ -215,7 +215,7 @@ def test_the_namespace_that_is_added_counts_for_the_length() -> None:
         pytest.param(HEX, "identifier", id="64-hex"),
     ],
 )
-def test_what_does_not_follow_the_grammar_is_refused(text: str, what: str) -> None:
+def test_invalid_reference_is_refused(text: str, what: str) -> None:
     with pytest.raises(InvalidReferenceError) as caught:
         parse_reference(text)
 

@@ -172,7 +172,7 @@ def test_an_image_of_artifact_registry_is_split(
         ("docker.io", "demo/apps/tool"),
     ],
 )
-def test_what_is_no_image_of_artifact_registry_is_not_split(registry: str, repository: str) -> None:
+def test_image_outside_artifact_registry_is_not_split(registry: str, repository: str) -> None:
     assert ArtifactPath.split(registry, repository) is None
 
 

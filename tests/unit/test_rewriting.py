@@ -59,7 +59,7 @@ def test_a_mirror_serves_an_image_under_its_full_path(text: str, expected: str) 
 @pytest.mark.parametrize(
     "text", ["gcr.io/google/pause:3", "us-docker.pkg.dev/other/apps/tool:1", "eu.gcr.io/p/a:1"]
 )
-def test_what_lies_at_google_stays_there(text: str) -> None:
+def test_image_at_google_is_unchanged(text: str) -> None:
     reference = parse_reference(text)
 
     assert rewrite_reference(reference, HUB) == reference

@@ -338,7 +338,7 @@ def test_only_facts_of_the_images_that_matter_are_read(cluster: FakeCluster, fac
         ("FAILED", 1, "failed"),
     ],
 )
-def test_what_artifact_registry_holds_is_warm_for_as_long_as_it_says(
+def test_active_artifact_is_warm_until_it_expires(
     cluster: FakeCluster, held: PrewarmState, hours: float, state: str
 ) -> None:
     prewarmed = Prewarmed()
@@ -352,7 +352,7 @@ def test_what_artifact_registry_holds_is_warm_for_as_long_as_it_says(
     assert warmup.image == "docker.io/anyscale/ray-ml"
 
 
-def test_what_is_prewarmed_is_not_asked_for_where_the_ladder_has_no_such_rung(
+def test_artifacts_are_not_read_without_the_prewarm_rung(
     cluster: FakeCluster,
 ) -> None:
     prewarmed = Prewarmed()
@@ -407,7 +407,7 @@ def test_an_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> No
     assert "upstreams" in (resolved.hint or "")
 
 
-def test_who_may_not_read_the_mirror_is_not_told_what_a_tag_meant_last(
+def test_unreadable_mirror_does_not_reveal_the_last_digest(
     deployment: Deployment,
 ) -> None:
     deployment.answer(OUR_403)
@@ -424,7 +424,7 @@ def test_a_digest_says_by_itself_what_is_meant(deployment: Deployment) -> None:
     assert (resolved.digest, resolved.problem) == (Digest(DIGEST), None)
 
 
-def test_what_is_prewarmed_of_an_image_is_asked_for_by_its_version(
+def test_artifacts_of_an_image_are_read_by_version(
     cluster: FakeCluster, deployment: Deployment
 ) -> None:
     prewarmed = Prewarmed()
