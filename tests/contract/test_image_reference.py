@@ -1,7 +1,6 @@
 """The function image_reference through the real framework: what it takes from a message."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
 from shared.pipeline.warm import Delivery
-from tests.fakes.served_functions import ServedFunction, served
+from tests.fakes.served_functions import Line, ServedFunction, served
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 DOCUMENTED = {
@@ -63,33 +62,11 @@ def recorded() -> Recorded:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "prestream.yaml"
-    path.write_text("")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
-    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
-    return path
-
-
-@pytest.fixture
-def function(configure: Path, recorded: Recorded) -> Iterator[ServedFunction]:
-    del configure
+def function(config: Path, recorded: Recorded) -> Iterator[ServedFunction]:
+    del config
     wiring = {"_warming": lambda: recorded, "_spreading": lambda: recorded}
     with served("image_reference", **wiring) as function:
         yield function
-
-
-Line = Callable[[], dict[str, Any]]
-
-
-@pytest.fixture
-def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    def read() -> dict[str, Any]:
-        (text,) = capsys.readouterr().out.splitlines()
-        parsed: dict[str, Any] = json.loads(text)
-        return parsed
-
-    return read
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
@@ -136,13 +113,13 @@ def test_a_person_can_publish_an_image_alone(
 def test_a_cluster_that_is_not_watched_is_left_alone(
     function: ServedFunction,
     recorded: Recorded,
-    configure: Path,
+    config: Path,
     line: Line,
     clusters: str,
     *,
     is_watched: bool,
 ) -> None:
-    configure.write_text(f"clusters: {clusters}")
+    config.write_text(f"clusters: {clusters}")
 
     assert function.push(DOCUMENTED) == 200
     assert bool(recorded.warmed) is is_watched
@@ -215,9 +192,9 @@ def test_the_same_message_again_is_the_same_delivery(
 
 
 def test_the_real_wiring_needs_nothing_but_the_environment(
-    configure: Path, monkeypatch: pytest.MonkeyPatch, line: Line
+    config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
-    del configure
+    del config
     logging = CloudLogging(Clock(), Faults()).start()
     monkeypatch.setenv("CLOUD_LOGGING_EMULATOR_HOST", logging.address)
 

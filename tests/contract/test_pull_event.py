@@ -1,7 +1,7 @@
 """The function pull_event through the real framework: from a delivery to a fact."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from tests.fakes.node_reports import (
     pulled_text,
     snapshotter_line,
 )
-from tests.fakes.served_functions import ServedFunction, served
+from tests.fakes.served_functions import Line, ServedFunction, served
 
 PAYLOADS = Path(__file__).parent / "payloads"
 
@@ -72,34 +72,10 @@ def deployment() -> Deployment:
 
 
 @pytest.fixture
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "prestream.yaml"
-    path.write_text("")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
-    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
-    return path
-
-
-@pytest.fixture
-def function(configure: Path, deployment: Deployment) -> Iterator[ServedFunction]:
-    del configure
+def function(config: Path, deployment: Deployment) -> Iterator[ServedFunction]:
+    del config
     with served("pull_event", _observing=deployment.observing) as function:
         yield function
-
-
-Line = Callable[[], dict[str, Any]]
-
-
-@pytest.fixture
-def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    """Read the one line that was logged since the last look."""
-
-    def read() -> dict[str, Any]:
-        (text,) = capsys.readouterr().out.splitlines()
-        parsed: dict[str, Any] = json.loads(text)
-        return parsed
-
-    return read
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
@@ -205,13 +181,13 @@ def test_an_end_that_the_api_server_does_not_know_yet_is_delivered_again(
 def test_a_message_that_is_too_old_is_ignored(
     function: ServedFunction,
     deployment: Deployment,
-    configure: Path,
+    config: Path,
     line: Line,
     hours: int,
     limit: str,
     disposition: str,
 ) -> None:
-    configure.write_text(limit)
+    config.write_text(limit)
     published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
     assert function.push(log_entry(node_event(STATEMENT)), publishTime=published) == 200
@@ -276,9 +252,9 @@ def test_entry_without_a_pull_is_ignored(
 
 
 def test_the_real_wiring_needs_nothing_but_the_environment(
-    configure: Path, monkeypatch: pytest.MonkeyPatch, line: Line
+    config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
-    del configure
+    del config
     kubeconfig = Path(__file__).parent / "no-such-kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
 

@@ -1,7 +1,7 @@
 """The function registry_push through the real framework: which pushes become references."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
-from tests.fakes.served_functions import ServedFunction, served
+from tests.fakes.served_functions import Line, ServedFunction, served
 
 PAYLOADS = Path(__file__).parent / "payloads"
 TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
@@ -34,12 +34,8 @@ def publisher() -> Publisher:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "prestream.yaml"
-    path.write_text("")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "starling-lab")
-    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
-    return path
+def project() -> str:
+    return "starling-lab"
 
 
 @pytest.fixture
@@ -47,19 +43,6 @@ def function(config: Path, publisher: Publisher) -> Iterator[ServedFunction]:
     del config
     with served("registry_push", _publisher=lambda: publisher) as function:
         yield function
-
-
-Line = Callable[[], dict[str, Any]]
-
-
-@pytest.fixture
-def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    def read() -> dict[str, Any]:
-        (text,) = capsys.readouterr().out.splitlines()
-        parsed: dict[str, Any] = json.loads(text)
-        return parsed
-
-    return read
 
 
 def payload(name: str) -> Any:

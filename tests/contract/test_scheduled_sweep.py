@@ -1,7 +1,7 @@
 """The function scheduled_sweep through the real framework: from Cloud Scheduler's message on."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome
 from shared.domain.tick_value import Tick
 from shared.errors import ConfigurationError, TransientError
-from tests.fakes.served_functions import ServedFunction, served
+from tests.fakes.served_functions import Line, ServedFunction, served
 
 PAYLOADS = Path(__file__).parent / "payloads"
 GPU = ClusterName("starling-lab", "europe-west4", "tern")
@@ -59,12 +59,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "prestream.yaml"
-    path.write_text("")
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "starling-lab")
-    monkeypatch.setenv("PRESTREAM_CONFIG", str(path))
-    return path
+def project() -> str:
+    return "starling-lab"
 
 
 @pytest.fixture
@@ -73,19 +69,6 @@ def function(config: Path, world: World) -> Iterator[ServedFunction]:
     wiring = {"_directory": lambda: world, "_sweeping": lambda: world}
     with served("scheduled_sweep", **wiring) as function:
         yield function
-
-
-Line = Callable[[], dict[str, Any]]
-
-
-@pytest.fixture
-def line(capsys: pytest.CaptureFixture[str]) -> Line:
-    def read() -> dict[str, Any]:
-        (text,) = capsys.readouterr().out.splitlines()
-        parsed: dict[str, Any] = json.loads(text)
-        return parsed
-
-    return read
 
 
 def envelope(**fields: Any) -> dict[str, Any]:

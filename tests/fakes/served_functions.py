@@ -3,13 +3,16 @@
 import base64
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import functions_framework
+
+Line = Callable[[], dict[str, Any]]
+"""Returns the only line that was logged since the last call."""
 
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
