@@ -1,11 +1,12 @@
 """
-Assemble the archives that are uploaded as functions.
+Build the archives that are uploaded as functions.
 
-The framework imports from the folder of ``main.py`` only, so ``shared/`` must lie beside it. The
-bytes of an archive depend on its content alone, so that an unchanged function is not deployed
-again.
+An archive holds ``main.py`` at its root, because the framework imports from that folder only, and
+beside it the modules that ``main.py`` imports, directly or not. The bytes of an archive depend on
+its content alone, so that an unchanged function is not deployed again.
 """
 
+import ast
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_MAIN = ("requirements.txt", "prestream.yaml")
+_PACKAGED = "shared"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o644
 
@@ -23,11 +25,12 @@ def function_names(root: Path = ROOT) -> list[str]:
 
 
 def assemble(name: str, root: Path = ROOT) -> Iterator[tuple[str, Path]]:
-    """Yield what is in a function's archive: the path there, and the file."""
-    yield "main.py", root / "functions" / name / "main.py"
+    """Yield the content of a function's archive: the path in the archive, and the file."""
+    main = root / "functions" / name / "main.py"
+    yield "main.py", main
     for file in BESIDE_MAIN:
         yield file, root / file
-    for path in sorted((root / "shared").rglob("*.py")):
+    for path in sorted(find_import_closure(main, root)):
         yield path.relative_to(root).as_posix(), path
 
 
@@ -42,6 +45,52 @@ def write_archive(name: str, folder: Path, root: Path = ROOT) -> Path:
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
     return target
+
+
+def find_import_closure(main: Path, root: Path = ROOT) -> set[Path]:
+    """
+    Return the files below ``shared`` that a source file imports, directly or not.
+
+    Imports inside functions count, because they run later. Imports for type checking never run.
+    """
+    found: set[Path] = set()
+    unread = [main]
+    while unread:
+        tree = ast.parse(unread.pop().read_bytes())
+        imported = {file for module in _imported_names(tree) for file in _files_of(module, root)}
+        unread.extend(imported - found)
+        found |= imported
+    return found
+
+
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    """Yield the dotted names that a tree imports; some are attributes of a module."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.If) and _is_for_type_checking(child.test):
+            for statement in child.orelse:
+                yield from _imported_names(ast.Module([statement], []))
+        else:
+            yield from _imported_names(child)
+
+
+def _is_for_type_checking(test: ast.expr) -> bool:
+    return "TYPE_CHECKING" in {getattr(test, "id", None), getattr(test, "attr", None)}
+
+
+def _files_of(name: str, root: Path) -> Iterator[Path]:
+    """Yield the files that an import of a dotted name runs: packages, then the module."""
+    parts = name.split(".")
+    if parts[0] != _PACKAGED:
+        return
+    for end in range(1, len(parts) + 1):
+        path = root.joinpath(*parts[:end])
+        yield from (
+            file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()
+        )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = BUILD / "functions"
     for name in assembly.function_names():
         archive = folder / f"{name}.zip"
-        changed = max(file.stat().st_mtime for _, file in assembly.assemble(name))
+        sources = [Path(assembly.__file__), *(file for _, file in assembly.assemble(name))]
+        changed = max(file.stat().st_mtime for file in sources)
         if not archive.exists() or archive.stat().st_mtime < changed:
             assembly.write_archive(name, folder)
     return Path(shutil.copytree(folder, tmp_path_factory.mktemp("built") / "functions"))

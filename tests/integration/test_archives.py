@@ -1,4 +1,4 @@
-"""The archives: what is in them, that they are the same each time, and that each serves."""
+"""The archives: their content, the same bytes for the same sources, and serving from each."""
 
 import hashlib
 import http.client
@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 from sandbox.function_process import FunctionProcess
@@ -25,17 +26,106 @@ def test_there_is_an_archive_for_each_function(archives: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_archive_holds_what_the_function_needs_and_no_more(archives: Path, name: str) -> None:
+def test_archive_holds_the_entry_point_and_its_configuration(archives: Path, name: str) -> None:
     with zipfile.ZipFile(archives / f"{name}.zip") as archive:
-        paths = archive.namelist()
         main = archive.read("main.py").decode()
-    roots = {path.partition("/")[0] for path in paths}
+        roots = {path.partition("/")[0] for path in archive.namelist()}
 
     assert roots == {"main.py", "shared", "requirements.txt", "prestream.yaml"}
     assert f"def handle_{name}(" in main
-    assert "shared/runtime/handler.py" in paths
-    assert all(path.endswith(".py") for path in paths if path.startswith("shared/"))
-    assert not [path for path in paths if "test" in path or "__pycache__" in path]
+
+
+@pytest.fixture(scope="module")
+def import_graph() -> grimp.ImportGraph:
+    """The graph that the import contracts are checked on, in place of our own search."""
+    return grimp.build_graph("functions", "shared", exclude_type_checking_imports=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_archive_holds_the_import_closure_and_nothing_else(
+    archives: Path, name: str, import_graph: grimp.ImportGraph
+) -> None:
+    imported = import_graph.find_upstream_modules(f"functions.{name}.main")
+    packages = {package for each in imported for package in list_packages(each)}
+
+    packed = packed_modules(archives / f"{name}.zip")
+
+    assert len(packed) == len(set(packed))
+    assert set(packed) == imported | packages
+
+
+def list_packages(module: str) -> list[str]:
+    """Return the packages of a module: importing it runs each of them."""
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def packed_modules(archive: Path) -> list[str]:
+    """Return the dotted names of the modules of ours that an archive holds."""
+    with zipfile.ZipFile(archive) as content:
+        paths = [Path(path) for path in content.namelist() if path.startswith("shared/")]
+    assert {path.suffix for path in paths} == {".py"}
+    return [
+        ".".join(path.parent.parts if path.stem == "__init__" else path.with_suffix("").parts)
+        for path in paths
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_module_in_the_archive_can_be_imported_from_it(
+    archives: Path, deployed_python: Path, tmp_path: Path, name: str
+) -> None:
+    archive = archives / f"{name}.zip"
+    with zipfile.ZipFile(archive) as content:
+        content.extractall(tmp_path)
+    lines = "\n".join(f"import {module}" for module in packed_modules(archive))
+
+    done = subprocess.run(  # noqa: S603 - the interpreter is ours
+        [deployed_python, "-c", lines],
+        cwd=tmp_path,
+        env={"PATH": os.defpath},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("import shared.a.one", ["shared.a.one"], id="module"),
+        pytest.param("from shared.a import one", ["shared.a.one"], id="module-of-a-package"),
+        pytest.param("from shared.a.one import ONE", ["shared.a.one"], id="name-of-a-module"),
+        pytest.param("def f():\n    import shared.a.one", ["shared.a.one"], id="lazy-import"),
+        pytest.param("import shared.b", ["shared.b", "shared.a.one"], id="indirect-import"),
+        pytest.param("if TYPE_CHECKING:\n    import shared.b", [], id="type-checking"),
+        pytest.param("if typing.TYPE_CHECKING:\n    import shared.b", [], id="type-checking-name"),
+        pytest.param(
+            "if TYPE_CHECKING:\n    import shared.b\nelse:\n    import shared.a.one",
+            ["shared.a.one"],
+            id="runtime-branch",
+        ),
+        pytest.param("import functions.other, json, shared_by_others", [], id="others"),
+    ],
+)
+def test_import_closure_follows_what_runs(tmp_path: Path, source: str, expected: list[str]) -> None:
+    (tmp_path / "shared" / "a").mkdir(parents=True)
+    for package in ("shared", "shared/a"):
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "shared" / "a" / "one.py").write_text("ONE = 1\n", encoding="utf-8")
+    (tmp_path / "shared" / "b.py").write_text("from shared.a.one import ONE\n", encoding="utf-8")
+    main = tmp_path / "main.py"
+    main.write_text(source, encoding="utf-8")
+
+    found = assembly.find_import_closure(main, tmp_path)
+
+    modules = {each.relative_to(tmp_path).with_suffix("").as_posix() for each in found}
+    wanted = {each.replace(".", "/") for each in expected}
+    assert {each for each in modules if not each.endswith("__init__")} == wanted
+    packages = {f"{parent}/__init__" for each in wanted for parent in Path(each).parents}
+    assert {each for each in modules if each.endswith("__init__")} == packages - {"./__init__"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -71,7 +71,11 @@ class Instance:
 
 
 class Functions:
-    """The functions from their archives, loaded once; ``instance`` forks what takes deliveries."""
+    """
+    The functions from their archives, loaded once; ``instance`` forks a process for deliveries.
+
+    The functions share one process, so ``shared`` is the union of the archives.
+    """
 
     def __init__(self, archives: Path, python: Path) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="functions-")
@@ -80,7 +84,9 @@ class Functions:
         for archive in sorted(archives.glob("*.zip")):
             names.append(archive.stem)
             with zipfile.ZipFile(archive) as content:
-                content.extractall(folder / archive.stem)
+                content.extractall(folder)
+            (folder / archive.stem).mkdir()
+            (folder / "main.py").rename(folder / archive.stem / "main.py")
         self._address = str(folder / "instances")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._address)
@@ -88,7 +94,11 @@ class Functions:
         self._process = subprocess.Popen(  # noqa: S603 - the command is ours
             [str(python), "-u", str(PARENT), *names],
             cwd=folder,
-            env={"PATH": os.defpath, "GOOGLE_CLOUD_PROJECT": "demo"},
+            env={
+                "PATH": os.defpath,
+                "PYTHONPATH": self._folder.name,
+                "GOOGLE_CLOUD_PROJECT": "demo",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
