@@ -9,10 +9,9 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
-from cloudevents.http import CloudEvent
 
 from shared.domain.timestamp import parse_time
 from shared.errors import InvalidEventError
@@ -21,6 +20,20 @@ _MAX_QUOTED = 64
 
 _PLAIN = (str, int, float)
 """What has a text of its own; that of a list may be deeper than Python goes."""
+
+
+class CloudEvent(Protocol):
+    """The parts of a CloudEvent that are read; the framework's class has them."""
+
+    data: Any
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a required attribute of the event."""
+        ...
+
+    def get(self, name: str, /) -> Any:
+        """Return an attribute of the event, or ``None``."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
