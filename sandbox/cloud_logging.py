@@ -11,16 +11,16 @@ from typing import Any, Self
 import flask
 
 from sandbox.clock import Clock, format_time
-from sandbox.faults import Faults
-from sandbox.http_faults import apply_faults
-from sandbox.http_server import (
-    ApiError,
+from sandbox.fault import Faults
+from sandbox.http_service import (
+    GoogleApiError,
     HttpServer,
     answer_api_errors,
     api_fault,
+    apply_faults,
     read_json,
 )
-from sandbox.log_filters import parse_filter
+from sandbox.log_filter import parse_filter
 
 Matcher = Callable[[Mapping[str, Any]], bool]
 
@@ -97,7 +97,7 @@ class CloudLogging:
         Write entries, all or none.
 
         Raises:
-            ApiError: One of them is not as the API wants it.
+            GoogleApiError: One of them is not as the API wants it.
         """
         complete = [self._complete(entry, {}) for entry in entries]
         self._append(complete)
@@ -131,12 +131,12 @@ class CloudLogging:
         https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
 
         Raises:
-            ApiError: The filter cannot be read.
+            GoogleApiError: The filter cannot be read.
         """
         try:
             matches = self._matches(text) if text.strip() else None
         except ValueError as exc:
-            raise ApiError(400, f"Unparseable filter: {exc}") from exc
+            raise GoogleApiError(400, f"Unparseable filter: {exc}") from exc
         parents = frozenset(resource_names)
         with self._lock:
             entries = list(self.entries)
@@ -155,7 +155,7 @@ class CloudLogging:
         for place, entry in enumerate(request.get("entries", ())):
             try:
                 complete.append(self._complete(entry, request))
-            except ApiError as exc:
+            except GoogleApiError as exc:
                 if not request.get("partialSuccess"):
                     raise
                 errors[str(place)] = {"code": 3, "message": exc.message}
@@ -163,17 +163,19 @@ class CloudLogging:
             self._append(complete)
         if errors:
             details = [{"@type": _PARTIAL_ERRORS, "logEntryErrors": errors}]
-            raise ApiError(400, "Some log entries were not written", details=details)
+            raise GoogleApiError(400, "Some log entries were not written", details=details)
         return {}
 
     def _serve_list(self) -> dict[str, Any]:
         request = read_json()
         names = request.get("resourceNames") or []
         if not names:
-            raise ApiError(400, "At least one resource name must be specified in resource_names")
+            raise GoogleApiError(
+                400, "At least one resource name must be specified in resource_names"
+            )
         order = request.get("orderBy") or "timestamp asc"
         if order not in {"timestamp", "timestamp asc", "timestamp desc"}:
-            raise ApiError(400, f"invalid order_by: {order!r}")
+            raise GoogleApiError(400, f"invalid order_by: {order!r}")
         found = self.query(request.get("filter", ""), [_resource(name) for name in names])
         if order.endswith("desc"):
             found.reverse()
@@ -190,7 +192,7 @@ class CloudLogging:
 
     def _complete(self, entry: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(entry, Mapping):
-            raise ApiError(400, f"Invalid value at 'entries': {entry!r}")
+            raise GoogleApiError(400, f"Invalid value at 'entries': {entry!r}")
         now = self._clock.now()
         complete = dict(entry)
         for field in ("logName", "resource"):
@@ -209,20 +211,22 @@ class CloudLogging:
 
 def _check(entry: Mapping[str, Any], now: datetime) -> None:
     if not _LOG_NAME.fullmatch(entry["logName"]):
-        raise ApiError(400, f"Invalid log name: {entry['logName']!r}")
+        raise GoogleApiError(400, f"Invalid log name: {entry['logName']!r}")
     resource = entry["resource"]
     if not isinstance(resource, Mapping) or not resource.get("type"):
-        raise ApiError(400, "A monitored resource with a type is required for each log entry")
+        raise GoogleApiError(400, "A monitored resource with a type is required for each log entry")
     payloads = [field for field in _PAYLOADS if field in entry]
     if len(payloads) != 1:
-        raise ApiError(400, f"A log entry needs exactly one payload, not {payloads or 'none'}")
+        raise GoogleApiError(
+            400, f"A log entry needs exactly one payload, not {payloads or 'none'}"
+        )
     if entry["severity"] not in _SEVERITIES.values():
-        raise ApiError(400, f"Invalid value at 'entries.severity': {entry['severity']!r}")
+        raise GoogleApiError(400, f"Invalid value at 'entries.severity': {entry['severity']!r}")
     if (size := len(json.dumps(entry))) > MAX_ENTRY_BYTES:
-        raise ApiError(400, f"Log entry with size {size} exceeds maximum size of 256.0K")
+        raise GoogleApiError(400, f"Log entry with size {size} exceeds maximum size of 256.0K")
     moment, _ = _moment(entry["timestamp"])
     if not now - RETENTION <= moment <= now + MAX_AHEAD:
-        raise ApiError(
+        raise GoogleApiError(
             400,
             f"Log entry timestamp {entry['timestamp']} is outside of the allowed range: no more "
             "than 30 days in the past or 24 hours in the future",
@@ -238,12 +242,14 @@ def _moment(text: str) -> tuple[datetime, int]:
     """
     match = _TIMESTAMP.fullmatch(str(text))
     if match is None:
-        raise ApiError(400, f"Invalid value at 'entries.timestamp', {text!r}: not a timestamp")
+        raise GoogleApiError(
+            400, f"Invalid value at 'entries.timestamp', {text!r}: not a timestamp"
+        )
     second, fraction, zone = match.groups()
     try:
         moment = datetime.fromisoformat(second + zone.upper()).astimezone(UTC)
     except ValueError as exc:
-        raise ApiError(400, f"Invalid value at 'entries.timestamp', {text!r}: {exc}") from exc
+        raise GoogleApiError(400, f"Invalid value at 'entries.timestamp', {text!r}: {exc}") from exc
     return moment, int((fraction or "").ljust(9, "0"))
 
 
@@ -255,7 +261,7 @@ def _resource(name: str) -> str:
     """Return the project of a resource name, which may be a log view's."""
     parts = name.split("/")
     if not all(parts[:2]) or not parts[1:]:
-        raise ApiError(400, f"Invalid resource name: {name!r}")
+        raise GoogleApiError(400, f"Invalid resource name: {name!r}")
     return "/".join(parts[:2])
 
 
@@ -263,7 +269,7 @@ def _page(request: Mapping[str, Any]) -> tuple[int, int]:
     try:
         size, start = int(request.get("pageSize") or 0), int(request.get("pageToken") or 0)
     except ValueError as exc:
-        raise ApiError(400, f"invalid page size or token: {exc}") from exc
+        raise GoogleApiError(400, f"invalid page size or token: {exc}") from exc
     if size < 0 or start < 0:
-        raise ApiError(400, "page_size and page_token cannot be negative")
+        raise GoogleApiError(400, "page_size and page_token cannot be negative")
     return min(size or _DEFAULT_PAGE, _MAX_PAGE), start

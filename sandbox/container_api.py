@@ -15,9 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.clock import Clock, format_time
-from sandbox.faults import Faults
-from sandbox.http_faults import apply_faults
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors, api_fault
+from sandbox.fault import Faults
+from sandbox.http_service import (
+    GoogleApiError,
+    HttpServer,
+    answer_api_errors,
+    api_fault,
+    apply_faults,
+)
 
 _VERSION = "1.33.5-gke.1080000"
 _SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -98,7 +103,7 @@ class ContainerApi:
         with self._lock:
             found = self.clusters.get(name)
         if found is None:
-            raise ApiError(404, f"Not found: {name}.")
+            raise GoogleApiError(404, f"Not found: {name}.")
         return found
 
     def _list_node_pools(self, project: str, location: str, cluster: str) -> dict[str, Any]:
@@ -111,7 +116,7 @@ class ContainerApi:
             if pool["name"] == node_pool:
                 found: dict[str, Any] = pool
                 return found
-        raise ApiError(404, f"Not found: node pool {node_pool!r} of cluster {cluster!r}.")
+        raise GoogleApiError(404, f"Not found: node pool {node_pool!r} of cluster {cluster!r}.")
 
 
 def _cluster_defaults(name: str, clock: Clock) -> dict[str, Any]:

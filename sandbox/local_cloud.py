@@ -11,19 +11,19 @@ from typing import Any, Self
 
 import yaml
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.demo import demo_catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.demo_catalogue import demo_catalogue
 from sandbox.clock import Clock, SkewedClock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.container_api import ContainerApi
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.function_process import FunctionProcess
-from sandbox.gke.clusters import GkeCluster
+from sandbox.gke.gke_cluster import GkeCluster
 from sandbox.gke.log_router import LogRouter, Sink
-from sandbox.gke.upstream_pulls import upstream_fetcher
+from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.messaging import AUDIT, GKE_EVENTS, TRIGGERS, Messaging
-from sandbox.pubsub.server import PubsubServer
+from sandbox.pubsub.pubsub_server import PubsubServer
 from sandbox.streaming_cache import StreamingCache
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sandbox.catalogue.images import Image
-from sandbox.demo.cases import APPS, GB200, NAMESPACE, make_deployment
+from sandbox.catalogue.image import Image
+from sandbox.demo.case import APPS, GB200, NAMESPACE, make_deployment
 from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import SCHEDULE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sandbox.demo.cases import (
+from sandbox.demo.case import (
     APPS,
     CASES,
     L4_SPOT,
@@ -20,9 +20,8 @@ from sandbox.demo.cases import (
     Case,
     make_deployment,
 )
-from sandbox.demo.facts_file import write_facts
 from sandbox.demo.later import LADDER, Sight, let_time_pass
-from sandbox.demo.outcomes import Result, caused_by, read_results
+from sandbox.demo.outcome import Result, caused_by, read_results, write_facts
 from sandbox.demo.view import View, show_results, show_sights
 from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import BUILDS

@@ -17,9 +17,8 @@ import urllib3
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.demo.cases import APPS, CASES, NAMESPACE, NAMESPACE_BODY, TRAINER, Case
-from sandbox.demo.facts_file import write_facts
-from sandbox.demo.outcomes import Result, caused_by, read_results
+from sandbox.demo.case import APPS, CASES, NAMESPACE, NAMESPACE_BODY, TRAINER, Case
+from sandbox.demo.outcome import Result, caused_by, read_results, write_facts
 from sandbox.gke.log_router import LogRouter
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.local_cloud import (

@@ -11,9 +11,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.demo.cases import MIRRORS
+from sandbox.demo.case import MIRRORS
 from sandbox.demo.later import Sight
-from sandbox.demo.outcomes import Result
+from sandbox.demo.outcome import Result
 
 _MARKS = {
     "pulled": ("warm", "green"),

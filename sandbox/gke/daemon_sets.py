@@ -1,9 +1,8 @@
 """DaemonSets: one pod on each node that takes it."""
 
-from sandbox.gke.affinity import fits_node_affinity, untolerated_taint
-from sandbox.gke.controllers import Controller, make_pod
-from sandbox.gke.owners import is_active, is_finished, is_ready, key_of
-from sandbox.gke.template_hashes import hash_template
+from sandbox.gke.controller import Controller, is_active, is_finished, is_ready, key_of, make_pod
+from sandbox.gke.placement import fits_node_affinity, untolerated_taint
+from sandbox.gke.replica_controller import hash_template
 from sandbox.kubernetes.bodies import Body, dig
 
 _REVISION = "controller-revision-hash"

@@ -1,20 +1,231 @@
-"""A node: it registers itself, and runs the pods that are bound to it."""
+"""A node agent: it registers its node and runs the pods bound to it."""
 
 import threading
 
 from sandbox.clock import Clock
-from sandbox.gke.container_starts import NodeServices
-from sandbox.gke.events import EventRecorder
-from sandbox.gke.image_puller import ImagePuller, Sources
-from sandbox.gke.kubelet_messages import Wording
-from sandbox.gke.nodes import NodeSpec, make_node
-from sandbox.gke.owners import is_deleting
-from sandbox.gke.pod_worker import PodWorker
-from sandbox.gke.pulled_images import ImageStore
-from sandbox.gke.snapshotter import Snapshotter, WriteLine
+from sandbox.gke.container import (
+    ContainerStarter,
+    NodeServices,
+    Wording,
+    ends_by_itself,
+    is_restarted,
+    make_records,
+    make_status,
+)
+from sandbox.gke.controller import is_deleting, key_of, merge_condition
+from sandbox.gke.event_recorder import EventRecorder
+from sandbox.gke.image_pull import (
+    ImagePuller,
+    InterruptedPullError,
+    Snapshotter,
+    Sources,
+    WriteLine,
+)
+from sandbox.gke.node import ImageStore, NodeSpec, make_node
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.bodies import Body, dig
+from sandbox.kubernetes.bodies import Body, dig, format_seconds
 from sandbox.kubernetes.statuses import ApiError
+
+_SYNC_S = 12.0
+"""About how often the kubelet looks again at a pod that waits for something."""
+_RUN_S = 1.0
+"""How long a small program runs."""
+_KILLED = 137
+
+
+class PodWorker:
+    """Starts a pod's containers, reports its status, and takes it down when it is to go."""
+
+    def __init__(
+        self, api: Api, pod: Body, services: NodeServices, *, user: str, addresses: Body
+    ) -> None:
+        self._api = api
+        self._pod = pod
+        self._services = services
+        self._user = user
+        self._addresses = addresses
+        self._records = make_records(pod)
+        self._going = threading.Event()
+        self._disruption: Body | None = None
+        self._is_abandoned = False
+        self._starters = [
+            ContainerStarter(pod, record, services, self._going) for record in self._records
+        ]
+        self._thread = threading.Thread(target=self._run, name="pod-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin with the pod; with its end, if it is to go already."""
+        self._thread.start()
+
+    def remove(self) -> None:
+        """Take the pod down, since it was deleted."""
+        self._going.set()
+
+    def preempt(self) -> None:
+        """Fail the pod, since its node is being shut down."""
+        self._disruption = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "TerminationByKubelet",
+            "message": "Pod was terminated in response to imminent node shutdown.",
+        }
+        self._going.set()
+
+    def abandon(self) -> None:
+        """Stop working, leaving the pod as it is; ``join`` waits until it is so."""
+        self._is_abandoned = True
+        self._going.set()
+
+    def join(self) -> None:
+        """Wait until the worker has ended."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            if not self._going.is_set():
+                self._live()
+        except InterruptedPullError:
+            pass
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+            return
+        self._going.wait()
+        if not self._is_abandoned:
+            self._take_down()
+
+    def _live(self) -> None:
+        self._report("Pending")
+        init = [each for each in self._starters if each.record.is_init]
+        main = [each for each in self._starters if not each.record.is_init]
+        for starter in init:
+            self._settle([starter])
+            if starter.record.exit_code:
+                self._report("Failed")
+                return
+        self._settle(main)
+        ended = [starter.record for starter in main if starter.record.is_ended]
+        if len(ended) == len(main):
+            self._report("Failed" if any(record.exit_code for record in ended) else "Succeeded")
+
+    def _settle(self, starters: list[ContainerStarter]) -> None:
+        """Start containers until each runs on or has ended for good."""
+        left = list(starters)
+        while left:
+            for starter in left:
+                starter.attempt()
+                self._report(self._phase())
+            self._let_run([starter for starter in left if starter.record.is_running])
+            left = [starter for starter in left if not self._is_settled(starter)]
+            if left:
+                self._report(self._phase())
+                self._sleep(_SYNC_S)
+
+    def _let_run(self, starters: list[ContainerStarter]) -> None:
+        short = [
+            starter.record
+            for starter in starters
+            if ends_by_itself(self._pod, starter.record, self._services.switches)
+        ]
+        if not short:
+            return
+        self._sleep(_RUN_S)
+        for record in short:
+            code = self._services.switches.exit_code(record.spec["image"])
+            record.end(code, "Error" if code else "Completed", self._now())
+        if any(record.is_init for record in short):
+            self._report(self._phase())
+
+    def _is_settled(self, starter: ContainerStarter) -> bool:
+        record = starter.record
+        if record.is_ended and is_restarted(self._pod, record):
+            starter.fail_again()
+        return record.is_running or record.is_ended
+
+    def _take_down(self) -> None:
+        """End what runs, say so, and let the API server forget the pod if it was deleted."""
+        for record in self._records:
+            if record.is_running:
+                self._services.events.normal(
+                    self._pod,
+                    "Killing",
+                    f"Stopping container {record.name}",
+                    field_path=record.field_path,
+                )
+                record.end(_KILLED, "Error", self._now())
+        try:
+            current = self._read()
+            if dig(current, "status", "phase") not in ("Succeeded", "Failed"):
+                self._report("Failed", disruption=self._disruption)
+            if is_deleting(current) or self._disruption is None:
+                namespace, name = key_of(self._pod)
+                self._api.delete("pods", name, namespace, user=self._user, grace_period_s=0)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+
+    def _report(self, phase: str, disruption: Body | None = None) -> None:
+        """
+        Write the pod's status, keeping the conditions that others set.
+
+        Raises:
+            ApiError: The pod is gone.
+        """
+        while True:
+            current = self._read()
+            status = make_status(
+                current.get("status") or {},
+                self._records,
+                phase=phase,
+                now=self._now(),
+                addresses=self._addresses,
+            )
+            if disruption is not None:
+                stamped = {**disruption, "lastTransitionTime": self._now()}
+                status["conditions"] = merge_condition(status["conditions"], stamped)
+                status |= {"reason": "Terminated", "message": disruption["message"]}
+            if status == current.get("status"):
+                return
+            namespace, name = key_of(self._pod)
+            try:
+                self._api.replace(
+                    "pods",
+                    name,
+                    {**current, "status": status},
+                    namespace,
+                    user=self._user,
+                    subresource="status",
+                )
+            except ApiError as error:
+                if error.reason != "Conflict":
+                    raise
+            else:
+                return
+
+    def _read(self) -> Body:
+        """Return the pod as it is now; one of the same name that came later is not it."""
+        namespace, name = key_of(self._pod)
+        current = self._api.read("pods", name, namespace)
+        if current["metadata"]["uid"] != self._pod["metadata"]["uid"]:
+            raise _gone(name)
+        return current
+
+    def _phase(self) -> str:
+        main = [record for record in self._records if not record.is_init]
+        has_begun = any(record.is_running or record.restarts for record in main)
+        is_waiting = any("waiting" in record.state and not record.restarts for record in main)
+        return "Running" if has_begun and not is_waiting else "Pending"
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._services.clock.sleep(seconds, self._going):
+            raise InterruptedPullError
+
+    def _now(self) -> str:
+        return format_seconds(self._services.clock.now())
+
+
+def _gone(name: str) -> ApiError:
+    return ApiError({"code": 404, "reason": "NotFound", "message": f'pods "{name}" not found'})
 
 
 class Kubelet:

@@ -1,22 +1,77 @@
-"""The log router: audit records, Events and node logs to the sinks whose filter they match."""
+"""The log router: it delivers entries to the sinks whose filter they match."""
 
 import json
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from sandbox.clock import Clock
-from sandbox.gke.audit_entries import make_audit_entry
-from sandbox.gke.event_entries import Cluster, LogLine, make_event_entry, make_line_entry
-from sandbox.gke.held_entries import HeldEntries
+from sandbox.gke.log_entry import (
+    LogLine,
+    LogSource,
+    make_audit_entry,
+    make_event_entry,
+    make_line_entry,
+)
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.kubernetes.bodies import Body
-from sandbox.log_filters import parse_filter
+from sandbox.log_filter import parse_filter
 
 Entry = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Held:
+    entry: Entry
+    due: datetime
+    count: int = 1
+
+
+class HeldEntries:
+    """What is held back, and until when."""
+
+    def __init__(self) -> None:
+        self._held: list[_Held] = []
+        self._series: dict[tuple[str, str], _Held] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def delay(self, entry: Entry, due: datetime) -> None:
+        """Hold an entry until it is due."""
+        self._held.append(_Held(entry, due))
+
+    def fold(self, entry: Entry, due: datetime) -> bool:
+        """
+        Hold an Event; return False if it joined one that is held already.
+
+        Events about the same object and for the same reason become a series, of which only the
+        last is told: that there were others, its count says.
+        """
+        event: Mapping[str, Any] = entry.get("jsonPayload") or {}
+        about: Mapping[str, Any] = event.get("involvedObject") or {}
+        key = (str(about.get("uid") or about.get("name")), str(event.get("reason")))
+        known = self._series.get(key)
+        if known is None:
+            held = self._series[key] = _Held(entry, due)
+            self._held.append(held)
+            return True
+        known.count += 1
+        series = {"count": known.count, "lastObservedTime": entry["timestamp"]}
+        known.entry = {**entry, "jsonPayload": {**event, "series": series}}
+        return False
+
+    def release(self, now: datetime | None = None) -> list[Entry]:
+        """Return what is due, or with no time all of it, and hold it no longer."""
+        due = [each for each in self._held if now is None or each.due <= now]
+        self._held = [each for each in self._held if each not in due]
+        self._series = {key: each for key, each in self._series.items() if each not in due}
+        return [each.entry for each in due]
+
+
 Matches = Callable[[Mapping[str, Any]], bool]
 Publish = Callable[[str, bytes, dict[str, str]], None]
 
@@ -65,7 +120,7 @@ class LogRouter:
         self.hold_s = 60.0
         """Seconds of the sandbox's clock."""
         self._held = HeldEntries()
-        self._cluster = Cluster(project, location, cluster)
+        self._cluster = LogSource(project, location, cluster)
         self._clock = clock
         self._publish = publish
         self._sinks = [(sink, parse_filter(sink.filter_text)) for sink in sinks]

@@ -1,8 +1,7 @@
 """StatefulSets: pods with names and an order."""
 
-from sandbox.gke.controllers import Controller, make_pod
-from sandbox.gke.owners import is_deleting, is_finished, is_ready
-from sandbox.gke.template_hashes import hash_template
+from sandbox.gke.controller import Controller, is_deleting, is_finished, is_ready, make_pod
+from sandbox.gke.replica_controller import hash_template
 from sandbox.kubernetes.bodies import Body, dig
 
 _REVISION = "controller-revision-hash"

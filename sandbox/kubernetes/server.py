@@ -7,10 +7,8 @@ from typing import Self
 import flask
 
 from sandbox.clock import Clock
-from sandbox.fault_patterns import within
-from sandbox.faults import Fault, Faults
-from sandbox.http_faults import apply_faults
-from sandbox.http_server import HttpServer
+from sandbox.fault import Fault, Faults, within
+from sandbox.http_service import HttpServer, apply_faults
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.audit import AuditListener

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import flask
 
-from sandbox.faults import Fault
+from sandbox.fault import Fault
 from sandbox.kubernetes import discovery, openapi
 from sandbox.kubernetes.authentication import ANONYMOUS, MASTERS, Tokens
 from sandbox.kubernetes.authorization import Access

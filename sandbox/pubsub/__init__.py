@@ -1,1 +1,1 @@
-"""An embedded Pub/Sub: the gRPC API of the real service, with push, back-off and dead letters."""
+"""An embedded Pub/Sub: gRPC calls, push delivery, back-off and dead letters."""

@@ -1,40 +1,107 @@
-"""Topics and subscriptions: what was published, and who still waits for it."""
+"""Topics and subscriptions: published messages, and the messages that are still to deliver."""
 
 import copy
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from google.pubsub_v1 import types
 
 from sandbox.clock import Clock
-from sandbox.pubsub.backlogs import Lease
-from sandbox.pubsub.errors import already_exists, not_found
-from sandbox.pubsub.messages import Delivery, Message, dead_letter_attributes
-from sandbox.pubsub.resource_names import DELETED_TOPIC, split_subscription
-from sandbox.pubsub.subscriptions import Subscription
+from sandbox.pubsub.message import (
+    Delivery,
+    Message,
+    already_exists,
+    dead_letter_attributes,
+    invalid_argument,
+    not_found,
+)
+from sandbox.pubsub.subscription_filter import parse_subscription_filter
 
-# Real ids are decimal and long; nothing may depend on their order.
+# Message ids of the service are long decimals without an order.
 _FIRST_MESSAGE_ID = 10_000_000_000_000_001
+_DEFAULT_ACK_DEADLINE_S = 10
+_ACK_DEADLINE_S = range(10, 601)
+_DEFAULT_DELIVERY_ATTEMPTS = 5
+_DELIVERY_ATTEMPTS = range(5, 101)
+_IMMEDIATE_BACKOFF_S = 0.1
+# https://cloud.google.com/pubsub/docs/handling-failures#exponential_backoff
+_DEFAULT_MINIMUM_BACKOFF_S = 10.0
+_MAXIMUM_BACKOFF_S = 600.0
+
+
+@dataclass(slots=True)
+class Pending:
+    """A message that a subscription has not delivered; ``due`` is of the monotonic clock."""
+
+    message: Message
+    due: float
+    attempt: int = 0
+    is_leased: bool = False
+
+
+class Subscription:
+    """A subscription; the lock of the broker protects it."""
+
+    def __init__(self, config: types.Subscription) -> None:
+        self.config = _complete(config)
+        self.pending: dict[str, Pending] = {}
+        self._accepts = _parse_filter(config.filter)
+
+    @property
+    def name(self) -> str:
+        """Full resource name."""
+        return str(self.config.name)
+
+    @property
+    def is_push(self) -> bool:
+        """Whether it has an endpoint."""
+        return bool(self.config.push_config.push_endpoint)
+
+    @property
+    def max_delivery_attempts(self) -> int | None:
+        """Deliveries before a message becomes a dead letter; None without such a policy."""
+        policy = self.config.dead_letter_policy
+        return int(policy.max_delivery_attempts) if policy.dead_letter_topic else None
+
+    def offer(self, message: Message) -> None:
+        """Add a message, unless the filter drops it."""
+        if self._accepts(message.attributes):
+            self.pending[message.message_id] = Pending(message, time.monotonic())
+
+    def take(self, bound: int) -> Iterator[Pending]:
+        """Lease the messages that are due, at most ``bound`` at once."""
+        room = bound - sum(each.is_leased for each in self.pending.values())
+        now = time.monotonic()
+        due = (each for each in self.pending.values() if not each.is_leased and each.due <= now)
+        for each in itertools.islice(due, max(room, 0)):
+            each.is_leased = True
+            each.attempt += 1
+            yield each
+
+    def backoff_s(self, attempt: int) -> float:
+        """Return the pause after an attempt: doubled at each attempt, up to the maximum."""
+        if "retry_policy" not in self.config:
+            return _IMMEDIATE_BACKOFF_S
+        minimum, maximum = _backoff_bounds_s(self.config.retry_policy)
+        # The bound of the exponent prevents an overflow after days of retries.
+        return min(minimum * 2.0 ** min(attempt - 1, 60), maximum)
 
 
 @dataclass(slots=True)
 class Topic:
-    """A topic, with everything that was ever published to it."""
+    """A topic, with all messages that it accepted."""
 
-    config: types.Topic
     messages: list[Message] = field(default_factory=list)
 
 
 class Broker:
     """
-    The state of the server, behind one lock.
+    The state of the server.
 
-    ``changed`` is that lock, and a condition notified at every change: whoever waits for
-    messages, for settlement or for a due time waits on it. Due times are real (monotonic)
-    seconds, publish times the clock's.
+    ``changed`` is its lock, and a condition that each change notifies.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -42,70 +109,79 @@ class Broker:
         self.topics: dict[str, Topic] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.deliveries: list[Delivery] = []
+        self.is_closed = False
         self._clock = clock
         self._ids = itertools.count(_FIRST_MESSAGE_ID)
-        self._closed = False
 
-    def topic(self, name: str) -> Topic:
-        """Return a topic, or refuse as not found."""
-        if name not in self.topics:
-            raise not_found(name)
-        return self.topics[name]
-
-    def subscription(self, name: str) -> Subscription:
-        """Return a subscription, or refuse as not found."""
-        if name not in self.subscriptions:
-            raise not_found(name)
-        return self.subscriptions[name]
-
-    def create_topic(self, config: types.Topic) -> types.Topic:
-        """Add a topic, or refuse one that exists."""
+    def create_topic(self, name: str) -> None:
+        """Add a topic; raise PubsubError if it exists."""
         with self.changed:
-            if config.name in self.topics:
-                raise already_exists(config.name)
-            self.topics[config.name] = Topic(config)
-            return config
-
-    def delete_topic(self, name: str) -> None:
-        """Remove a topic; its subscriptions stay, with what they owe."""
-        with self.changed:
-            self.topic(name)
-            del self.topics[name]
-            for subscription in self.subscriptions.values():
-                if subscription.config.topic == name:
-                    subscription.config.topic = DELETED_TOPIC
-            self.changed.notify_all()
+            if name in self.topics:
+                raise already_exists(name)
+            self.topics[name] = Topic()
 
     def create_subscription(self, config: types.Subscription) -> types.Subscription:
-        """Add a subscription to what its topic accepts from now on."""
+        """Add a subscription for later messages; raise PubsubError if it is not valid."""
         with self.changed:
             if config.name in self.subscriptions:
                 raise already_exists(config.name)
-            self.topic(config.topic)
-            if config.dead_letter_policy.dead_letter_topic:
-                self.topic(config.dead_letter_policy.dead_letter_topic)
-            subscription = Subscription(config)
-            self.subscriptions[config.name] = subscription
+            for topic in (config.topic, config.dead_letter_policy.dead_letter_topic):
+                if topic and topic not in self.topics:
+                    raise not_found(topic)
+            subscription = self.subscriptions[config.name] = Subscription(config)
             return subscription.config
 
-    def delete_subscription(self, name: str) -> None:
-        """Remove a subscription and what it owes."""
+    def modify_push(self, name: str, push: types.PushConfig) -> None:
+        """Replace the endpoint of a subscription; without an endpoint, its messages wait."""
         with self.changed:
-            self.subscription(name)
-            del self.subscriptions[name]
+            if name not in self.subscriptions:
+                raise not_found(name)
+            check_endpoint(push)
+            self.subscriptions[name].config.push_config = push
             self.changed.notify_all()
 
     def publish(self, topic: str, messages: Iterable[types.PubsubMessage]) -> list[str]:
-        """Accept messages, owe them to every subscription, and return their ids."""
+        """Accept messages for each subscription, and return their ids."""
         with self.changed:
-            self.topic(topic)
+            if topic not in self.topics:
+                raise not_found(topic)
             return [
-                self._accept(topic, bytes(wire.data), dict(wire.attributes), str(wire.ordering_key))
-                for wire in messages
+                self._accept(topic, bytes(each.data), dict(each.attributes)) for each in messages
             ]
 
+    def settle(self, subscription: Subscription, pending: Pending, delivery: Delivery) -> None:
+        """Record a delivery: the message is done, due again later, or a dead letter."""
+        with self.changed:
+            self.deliveries.append(delivery)
+            limit = subscription.max_delivery_attempts
+            is_dead = limit is not None and pending.attempt >= limit
+            if delivery.acknowledged or is_dead:
+                del subscription.pending[delivery.message_id]
+            else:
+                pending.is_leased = False
+                pending.due = time.monotonic() + subscription.backoff_s(pending.attempt)
+            if is_dead and not delivery.acknowledged:
+                topic = subscription.config.dead_letter_policy.dead_letter_topic
+                attributes = dead_letter_attributes(
+                    pending.message, subscription.name, pending.attempt
+                )
+                self._accept(topic, pending.message.data, attributes)
+            self.changed.notify_all()
+
+    def seconds_to_next_due(self) -> float | None:
+        """Return the real seconds until a message is due again; None if none will be."""
+        now = time.monotonic()
+        due = (
+            each.due
+            for subscription in self.subscriptions.values()
+            for each in subscription.pending.values()
+            if not each.is_leased and each.due > now
+        )
+        earliest = min(due, default=None)
+        return None if earliest is None else earliest - now
+
     def save(self) -> Callable[[], None]:
-        """Return what forgets all that is published from now on, as far as nobody took it."""
+        """Return a function that removes all messages published from now on from their topics."""
         with self.changed:
             messages = {name: list(topic.messages) for name, topic in self.topics.items()}
             ids = copy.copy(self._ids)
@@ -118,98 +194,59 @@ class Broker:
 
         return restore
 
-    def take(self, subscription: Subscription, limit: int, lease_s: float) -> list[Lease]:
-        """Lease up to ``limit`` messages of a subscription for ``lease_s`` real seconds."""
-        with self.changed:
-            self.expire()
-            now = time.monotonic()
-            return subscription.backlog.take(limit, now, now + lease_s)
-
-    def ack(self, subscription: Subscription, ack_ids: Iterable[str]) -> None:
-        """Settle leases for good."""
-        with self.changed:
-            for ack_id in ack_ids:
-                subscription.backlog.ack(ack_id)
-            self.changed.notify_all()
-
-    def nack(self, subscription: Subscription, ack_ids: Iterable[str]) -> None:
-        """End leases, so that their messages come again, or become dead letters."""
-        with self.changed:
-            now = time.monotonic()
-            for ack_id in ack_ids:
-                lease = subscription.backlog.nack(ack_id, now, subscription.retry)
-                if lease is not None:
-                    self._bury_if_exhausted(subscription, lease)
-            self.changed.notify_all()
-
-    def extend(self, subscription: Subscription, ack_ids: Iterable[str], seconds: float) -> None:
-        """Give leases ``seconds`` from now on; 0 is a nack."""
-        if seconds <= 0:
-            self.nack(subscription, ack_ids)
-            return
-        with self.changed:
-            for ack_id in ack_ids:
-                subscription.backlog.extend(ack_id, time.monotonic() + seconds)
-            self.changed.notify_all()
-
-    def expire(self) -> None:
-        """End the leases whose deadline has passed."""
-        with self.changed:
-            now = time.monotonic()
-            for subscription in list(self.subscriptions.values()):
-                if ack_ids := subscription.backlog.expired(now):
-                    self.nack(subscription, ack_ids)
-
-    def seconds_to_next_change(self) -> float | None:
-        """Return the real seconds until something falls due by itself; None if nothing will."""
-        with self.changed:
-            now = time.monotonic()
-            times = [sub.backlog.next_change(now) for sub in self.subscriptions.values()]
-            due = min((moment for moment in times if moment is not None), default=None)
-            return None if due is None else due - now
-
-    def wake(self) -> None:
-        """Let everybody who waits look again."""
-        with self.changed:
-            self.changed.notify_all()
-
-    def wait_for(self, predicate: Callable[[], bool], timeout_s: float | None) -> bool:
-        """Wait until a predicate holds, asking again after each change; return whether it does."""
-        with self.changed:
-            return self.changed.wait_for(predicate, timeout_s)
-
     def close(self) -> None:
-        """Wake everybody who waits, for good."""
+        """Wake all waiting threads, for good."""
         with self.changed:
-            self._closed = True
+            self.is_closed = True
             self.changed.notify_all()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the server is stopping."""
-        return self._closed
-
-    def _accept(
-        self, topic: str, data: bytes, attributes: dict[str, str], ordering_key: str
-    ) -> str:
-        message = Message(str(next(self._ids)), self._clock.now(), data, attributes, ordering_key)
+    def _accept(self, topic: str, data: bytes, attributes: dict[str, str]) -> str:
+        message = Message(str(next(self._ids)), self._clock.now(), data, attributes)
         self.topics[topic].messages.append(message)
-        now = time.monotonic()
         for subscription in self.subscriptions.values():
             if subscription.config.topic == topic:
-                subscription.offer(message, now)
+                subscription.offer(message)
         self.changed.notify_all()
         return message.message_id
 
-    def _bury_if_exhausted(self, subscription: Subscription, lease: Lease) -> None:
-        limit = subscription.max_delivery_attempts
-        topic = subscription.config.dead_letter_policy.dead_letter_topic
-        # A dead-letter topic that is gone leaves the message where it is, as the service does.
-        if limit is None or lease.attempt < limit or topic not in self.topics:
-            return
-        project, name = split_subscription(subscription.name)
-        attributes = dead_letter_attributes(
-            lease.message, project=project, subscription=name, attempts=lease.attempt
-        )
-        subscription.backlog.discard(lease.message.message_id)
-        self._accept(topic, lease.message.data, attributes, lease.message.ordering_key)
+
+def check_endpoint(push: types.PushConfig) -> None:
+    """Raise PubsubError if an endpoint is not a URL."""
+    if push.push_endpoint and not push.push_endpoint.startswith(("http://", "https://")):
+        raise invalid_argument(f"Invalid push endpoint given: (endpoint={push.push_endpoint}).")
+
+
+def _complete(config: types.Subscription) -> types.Subscription:
+    """Return a configuration with the defaults of the service, after checking it."""
+    config.ack_deadline_seconds = config.ack_deadline_seconds or _DEFAULT_ACK_DEADLINE_S
+    if config.ack_deadline_seconds not in _ACK_DEADLINE_S:
+        raise invalid_argument(f"Invalid ack deadline given: {config.ack_deadline_seconds}.")
+    check_endpoint(config.push_config)
+    policy = config.dead_letter_policy
+    if policy.dead_letter_topic:
+        policy.max_delivery_attempts = policy.max_delivery_attempts or _DEFAULT_DELIVERY_ATTEMPTS
+        if policy.max_delivery_attempts not in _DELIVERY_ATTEMPTS:
+            raise invalid_argument(
+                f"max_delivery_attempts must be 5 to 100, not {policy.max_delivery_attempts}."
+            )
+    if "retry_policy" in config:
+        minimum, maximum = _backoff_bounds_s(config.retry_policy)
+        if not 0 <= minimum <= maximum <= _MAXIMUM_BACKOFF_S:
+            raise invalid_argument(f"Invalid retry policy: {minimum} s to {maximum} s.")
+    return config
+
+
+def _parse_filter(text: str) -> Callable[[dict[str, str]], bool]:
+    try:
+        return parse_subscription_filter(text)
+    except ValueError as exc:
+        raise invalid_argument(f"Invalid filter: {exc}") from exc
+
+
+def _backoff_bounds_s(policy: types.RetryPolicy) -> tuple[float, float]:
+    minimum, maximum = _DEFAULT_MINIMUM_BACKOFF_S, _MAXIMUM_BACKOFF_S
+    if "minimum_backoff" in policy:
+        minimum = policy.minimum_backoff.total_seconds()
+    if "maximum_backoff" in policy:
+        maximum = policy.maximum_backoff.total_seconds()
+    return minimum, maximum

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import ArtifactVersion, PrewarmRefusedError

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.image_reference import Digest, ImageReference, parse_reference
 from shared.domain.manifest import InvalidManifestError, RegistryRefusalError
 from shared.domain.mirror import (

@@ -18,9 +18,9 @@ from google.pubsub_v1.services.publisher import PublisherClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
-from sandbox.pubsub.pushing import PARALLEL_PUSHES
-from sandbox.pubsub.server import PubsubServer
+from sandbox.fault import Fault, Faults
+from sandbox.pubsub.pubsub_server import PubsubServer
+from sandbox.pubsub.push_dispatcher import PARALLEL_PUSHES
 
 TIMEOUT_S = 20.0
 TOPIC = "projects/demo/topics/events"
@@ -216,22 +216,6 @@ def test_back_off_follows_the_retry_policy(
     assert len(server.deliveries) == 1
 
 
-def test_what_is_filtered_and_what_waits_to_be_pulled_is_settled(
-    server: PubsubServer, publisher: PublisherClient, subscriber: Any, endpoint: Endpoint
-) -> None:
-    pulled = "projects/demo/subscriptions/pulled"
-    subscribe(subscriber, endpoint(lambda: 500), filter="attributes:wanted")
-    subscriber.create_subscription(name=pulled, topic=TOPIC)
-    publish(publisher)
-
-    assert server.settled(0)
-
-    received = subscriber.pull(subscription=pulled, max_messages=1).received_messages
-    assert not server.settled(0)
-    subscriber.acknowledge(subscription=pulled, ack_ids=[received[0].ack_id])
-    assert server.settled(TIMEOUT_S)
-
-
 def test_pushes_of_a_subscription_run_side_by_side_up_to_a_bound(
     server: PubsubServer, publisher: PublisherClient, subscriber: Any, endpoint: Endpoint
 ) -> None:
@@ -278,60 +262,6 @@ def test_a_lost_answer_of_an_endpoint_delivers_twice(
     assert [each.acknowledged for each in server.deliveries] == [False, True]
 
 
-def test_messages_with_an_ordering_key_come_one_after_the_other(
-    server: PubsubServer, publisher: PublisherClient, subscriber: Any, endpoint: Endpoint
-) -> None:
-    answers = iter([500, 200, 200])
-    subscribe(subscriber, endpoint(lambda: next(answers)), enable_message_ordering=True)
-    messages = [types.PubsubMessage(data=data, ordering_key="k") for data in (b"1", b"2")]
-    first, second = publisher.publish(topic=TOPIC, messages=messages).message_ids
-
-    assert server.settled(TIMEOUT_S)
-    assert [each.message_id for each in server.deliveries] == [first, first, second]
-
-
-def test_what_is_not_offered_is_refused(publisher: PublisherClient, subscriber: Any) -> None:
-    assert publisher.get_topic(topic=TOPIC).name == TOPIC
-
-    with pytest.raises(exceptions.MethodNotImplemented):
-        subscribe(
-            subscriber, "", push_config={"push_endpoint": "http://127.0.0.1/", "no_wrapper": {}}
-        )
-    with pytest.raises(exceptions.MethodNotImplemented):
-        subscriber.list_snapshots(project="projects/demo")
-
-
-@pytest.mark.parametrize("field", ["filter", "topic", "enable_message_ordering", "nonsense"])
-def test_what_is_fixed_at_creation_cannot_be_changed(
-    publisher: PublisherClient, subscriber: Any, field: str
-) -> None:
-    assert publisher.get_topic(topic=TOPIC).name == TOPIC
-    subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC)
-
-    with pytest.raises(exceptions.InvalidArgument, match="update_mask"):
-        subscriber.update_subscription(
-            request={"subscription": {"name": SUBSCRIPTION}, "update_mask": {"paths": [field]}}
-        )
-
-
-def test_policies_can_be_set_and_removed(publisher: PublisherClient, subscriber: Any) -> None:
-    subscriber.create_subscription(name=SUBSCRIPTION, topic=TOPIC)
-    policy = {"dead_letter_topic": TOPIC, "max_delivery_attempts": 7}
-    changed = {"name": SUBSCRIPTION, "dead_letter_policy": policy}
-    mask = {"paths": ["dead_letter_policy"]}
-
-    with_policy = subscriber.update_subscription(
-        request={"subscription": changed, "update_mask": mask}
-    )
-    without = subscriber.update_subscription(
-        request={"subscription": {"name": SUBSCRIPTION}, "update_mask": mask}
-    )
-
-    assert publisher.get_topic(topic=TOPIC).name == TOPIC
-    assert with_policy.dead_letter_policy.max_delivery_attempts == 7
-    assert not without.dead_letter_policy.dead_letter_topic
-
-
 def test_stopping_ends_what_is_under_way_and_leaves_no_thread_behind(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,9 +280,6 @@ def test_stopping_ends_what_is_under_way_and_leaves_no_thread_behind(
     publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
     publisher.create_topic(name=TOPIC)
     subscribe(subscriber, url)
-    pulled = "projects/demo/subscriptions/pulled"
-    subscriber.create_subscription(name=pulled, topic=TOPIC)
-    streaming = subscriber.subscribe(pulled, lambda message: message.ack())
     publisher.publish(TOPIC, b"data").result(timeout=TIMEOUT_S)
     assert hung.wait(TIMEOUT_S)
 
@@ -361,7 +288,6 @@ def test_stopping_ends_what_is_under_way_and_leaves_no_thread_behind(
         server.stop()
 
     released.set()
-    streaming.cancel()
     publisher.stop()
     started = set(threading.enumerate()) - others
     assert [each.name for each in started if each.name.startswith("pubsub-")] == []

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome

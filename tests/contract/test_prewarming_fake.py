@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.image_reference import Digest
 from tests.contract.prewarming_conformance import PrewarmingConformance
 from tests.fakes.prewarming import FakePrewarmApi

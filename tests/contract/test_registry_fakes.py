@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState, UpstreamCredentials
 from shared.errors import TransientError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.log_filters import parse_filter
+from sandbox.log_filter import parse_filter
 
 Entry = dict[str, Any]
 Passes = Callable[[Entry], bool]

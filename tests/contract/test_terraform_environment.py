@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sandbox import messaging
-from sandbox.pubsub.subscription_filters import parse_subscription_filter
+from sandbox.pubsub.subscription_filter import parse_subscription_filter
 from shared.clients import publisher as pubsub
 from shared.clients.endpoint import Endpoints
 from shared.messages.build import BuildNotification

@@ -9,7 +9,7 @@ import yaml
 from kubernetes_validate.utils import validate
 
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.api import Api, ApiError
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import read_manifests, resource_name

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.images import Manifest as StoredManifest
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.image import Manifest as StoredManifest
 from shared.domain.image_reference import DOCKER_HUB, ImageReference
 from shared.domain.manifest import Manifest, RegistryRefusalError, parse_manifest
 from shared.domain.mirror import (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.disposition import Outcome
 from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.request import ReferenceRequest

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome

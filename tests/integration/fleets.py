@@ -10,12 +10,11 @@ from typing import Any, Self
 
 from google.pubsub_v1.types import PubsubMessage
 
-from sandbox.function_process import FunctionProcess, Line
+from sandbox.function_process import FunctionProcess, Line, LoadBalancer
 from sandbox.kubernetes.api import Watch
-from sandbox.load_balancer import LoadBalancer
 from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import DEAD_LETTERS, TRIGGERS
-from sandbox.pubsub.messages import Message
+from sandbox.pubsub.message import Message
 from tests.integration.pipelines import ADMIN, BACK_OFF, Pipeline
 from tests.integration.warmup_jobs import annotation, is_running
 

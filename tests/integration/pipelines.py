@@ -18,14 +18,14 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber import SubscriberClient
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from sandbox.catalogue.images import Image
-from sandbox.demo.cases import make_deployment
-from sandbox.faults import Fault
+from sandbox.catalogue.image import Image
+from sandbox.demo.case import make_deployment
+from sandbox.fault import Fault
 from sandbox.function_process import FunctionProcess, Line
 from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import DEAD_LETTERS, REFERENCES
-from sandbox.pubsub.messages import Message
-from sandbox.pubsub.server import PubsubServer
+from sandbox.pubsub.message import Message
+from sandbox.pubsub.pubsub_server import PubsubServer
 from tests.integration.warmup_jobs import Job, annotation, is_end_of, is_finished, is_reported
 
 TIMEOUT_S = 30.0

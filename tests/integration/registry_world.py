@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from sandbox.artifact_registry.server import ArtifactRegistry as ArtifactRegistryServer
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry as ArtifactRegistryServer
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.streaming_cache import StreamingCache
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.registry import RegistryClient

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sandbox.fault_patterns import at_rate, every
-from sandbox.faults import Fault
+from sandbox.fault import Fault, at_rate, every
 from sandbox.messaging import SCHEDULE
 from tests.integration.fleets import SETTLED, Fleet, Peaks
 from tests.integration.pipelines import MEDIUM

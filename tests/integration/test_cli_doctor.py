@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.app import app
-from sandbox.faults import Fault
+from sandbox.fault import Fault
 from sandbox.local_cloud import LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.fact_log import FactLog

@@ -22,7 +22,7 @@ from google.oauth2 import service_account
 
 from sandbox.clock import Clock
 from sandbox.container_api import ContainerApi
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from shared.clients.container_api import AccessTokens, ClusterDirectory
 from shared.clients.endpoint import Endpoints

@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from sandbox.demo import local_run
-from sandbox.demo.cases import CASES, Case
-from sandbox.demo.outcomes import Result, caused_by
+from sandbox.demo.case import CASES, Case
+from sandbox.demo.outcome import Result, caused_by
 from tools.archives import ROOT
 
 TIMEOUT_S = 120.0

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sandbox.clock import Clock
 from sandbox.demo.own_cluster import run_on_own_cluster
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.server import KubernetesServer
 
 POLICIES = "mutatingadmissionpolicies.admissionregistration.k8s.io"

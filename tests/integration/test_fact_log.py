@@ -13,7 +13,7 @@ from google.cloud import logging as cloud_logging
 
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from shared.clients import fact_log as module
 from shared.clients.deadline import TIMEOUT
 from shared.clients.fact_log import FactLog

@@ -21,7 +21,7 @@ from cli.doctor.checks.message_flow import DEAD_LETTERS, SUBSCRIPTIONS
 from cli.doctor.checks.project_checks import examine_projects
 from cli.doctor.google_reader import GoogleReader
 from cli.doctor.response import NotFound, Service, Unavailable
-from sandbox.http_server import ApiError, HttpServer, answer_api_errors
+from sandbox.http_service import GoogleApiError, HttpServer, answer_api_errors
 from shared.clients.endpoint import Endpoints
 from shared.domain.cluster import ClusterName
 from shared.settings.keys import Settings, make_settings
@@ -66,10 +66,10 @@ class Google:
     def _answer(self, path: str) -> Any:
         self.asked.append(f"{flask.request.method} {path}")
         answer = self.answers.get(path)
-        if isinstance(answer, ApiError):
+        if isinstance(answer, GoogleApiError):
             raise answer
         if answer is None:
-            raise ApiError(403, f"Permission denied on {path}")
+            raise GoogleApiError(403, f"Permission denied on {path}")
         return answer
 
 
@@ -99,7 +99,7 @@ def test_an_answer_is_read_once(google: Google) -> None:
 
 
 def test_missing_resource_is_not_found(google: Google) -> None:
-    google.answers[LOOK.path] = ApiError(404, "Sink prestream-audit does not exist")
+    google.answers[LOOK.path] = GoogleApiError(404, "Sink prestream-audit does not exist")
 
     assert isinstance(google.inspector().read(LOOK), NotFound)
 
@@ -125,7 +125,7 @@ def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
         "domain": "googleapis.com",
         "metadata": {"service": "logging.googleapis.com", "consumer": "projects/1234"},
     }
-    google.answers[LOOK.path] = ApiError(403, "Cloud Logging API is disabled", details=[info])
+    google.answers[LOOK.path] = GoogleApiError(403, "Cloud Logging API is disabled", details=[info])
 
     reading = google.inspector().read(LOOK)
 
@@ -135,7 +135,9 @@ def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
 
 
 def test_missing_login_names_the_command(google: Google) -> None:
-    google.answers[LOOK.path] = ApiError(401, "Request had invalid authentication credentials")
+    google.answers[LOOK.path] = GoogleApiError(
+        401, "Request had invalid authentication credentials"
+    )
 
     reading = google.inspector().read(LOOK)
 
@@ -158,7 +160,7 @@ def test_without_credentials_nothing_is_asked(
 @pytest.mark.parametrize(
     "answer",
     [
-        pytest.param(ApiError(503, "try again"), id="unavailable"),
+        pytest.param(GoogleApiError(503, "try again"), id="unavailable"),
         pytest.param(("<html>", 404), id="no-answer-of-the-api"),
         pytest.param(("[]", 200), id="no-object"),
         pytest.param(("{", 200), id="no-json"),

@@ -11,10 +11,10 @@ import psutil
 import pytest
 import yaml
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from sandbox.clock import Clock
-from sandbox.demo.cases import make_deployment
-from sandbox.faults import Fault, Faults
+from sandbox.demo.case import make_deployment
+from sandbox.fault import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import PROJECT, Services
 from shared.pipeline.sweep.inventory import KINDS

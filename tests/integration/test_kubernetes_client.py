@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import read_manifests, resource_name
 from shared.clients.container_api import ClusterDirectory

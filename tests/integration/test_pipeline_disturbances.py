@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.fault_patterns import every, first
-from sandbox.faults import Fault
+from sandbox.fault import Fault, every, first
 from tests.integration.pipelines import Pipeline
 from tests.integration.test_pipeline_failed_warmups import is_pulling
 from tests.integration.warmup_jobs import is_reported

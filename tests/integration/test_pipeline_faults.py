@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
-from sandbox.faults import Fault
+from sandbox.catalogue.image import Image
+from sandbox.fault import Fault
 from sandbox.messaging import BUILDS, REFERENCES
 from tests.integration.pipelines import Pipeline
 from tests.integration.warmup_jobs import is_finished, is_reported

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.messaging import AUDIT
-from sandbox.pubsub.messages import Message
+from sandbox.pubsub.message import Message
 from tests.integration.pipelines import DEV, L4, TIMEOUT_S, Pipeline
 from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 

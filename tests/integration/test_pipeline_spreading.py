@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sandbox.demo.cases import TRAINER
+from sandbox.demo.case import TRAINER
 from sandbox.messaging import AUDIT, BUILDS, GKE_EVENTS, REFERENCES
 from tests.integration.pipelines import TIMEOUT_S, Pipeline
 from tests.integration.warmup_jobs import annotation

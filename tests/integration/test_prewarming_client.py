@@ -9,12 +9,12 @@ from typing import Any
 import flask
 import pytest
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
-from sandbox.http_server import HttpServer
+from sandbox.fault import Fault, Faults
+from sandbox.http_service import HttpServer
 from sandbox.streaming_cache import StreamingCache
 from shared.clients import prewarm_api as prewarming
 from shared.clients.prewarm_api import PrewarmingClient

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from sandbox.local_cloud import LOCATION, LocalCloud
 from tests.integration.conftest import SCALE
 from tests.integration.pipelines import ADMIN, MEDIUM, Pipeline

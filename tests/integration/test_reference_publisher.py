@@ -9,9 +9,9 @@ import pytest
 from google.cloud import pubsub_v1
 
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
-from sandbox.pubsub.messages import Message
-from sandbox.pubsub.server import PubsubServer
+from sandbox.fault import Fault, Faults
+from sandbox.pubsub.message import Message
+from sandbox.pubsub.pubsub_server import PubsubServer
 from shared.clients import publisher as pubsub
 from shared.clients.endpoint import Endpoints
 from shared.clients.publisher import ReferencePublisher

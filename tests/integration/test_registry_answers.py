@@ -17,7 +17,7 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sandbox.http_server import HttpServer
+from sandbox.http_service import HttpServer
 from shared.clients import registry as registries
 from shared.clients.registry import RegistryClient
 from shared.domain.image_reference import Digest, parse_reference

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.faults import Fault
+from sandbox.fault import Fault
 from shared.clients import registry as registries
 from shared.clients.registry import RegistryClient
 from shared.errors import ConfigurationError, TransientError

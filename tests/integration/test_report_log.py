@@ -14,7 +14,7 @@ from cli.connect.fact_reader import PAGE_SIZE, FactReader
 from cli.exits import ExitCode
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from tests.fakes.fact_lines import CLUSTER, NOON, as_entry, pull, subject
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.faults import Fault
+from sandbox.fault import Fault
 from shared.clients import artifact_registry
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.domain.mirror import RemoteRepository, RepositoryName, UpstreamRefusedError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.clock import Clock
-from sandbox.demo.cases import make_deployment
+from sandbox.demo.case import make_deployment
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.bodies import encode

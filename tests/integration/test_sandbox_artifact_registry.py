@@ -14,11 +14,11 @@ from google.cloud.artifactregistry_v1.services.artifact_registry.transports.rest
     ArtifactRegistryRestTransport,
 )
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.streaming_cache import StreamingCache
 
 PARENT = "projects/demo/locations/us-central1"

@@ -13,7 +13,7 @@ from google.cloud import logging as cloud_logging
 
 from sandbox.clock import Clock, format_time
 from sandbox.cloud_logging import CloudLogging
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 
 LOG = "projects/demo/logs/prestream"
 RESOURCE = {"type": "global", "labels": {"project_id": "demo"}}

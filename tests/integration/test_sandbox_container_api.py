@@ -11,7 +11,7 @@ from cryptography import x509
 
 from sandbox.clock import Clock
 from sandbox.container_api import ContainerApi
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 
 PARENT = "/v1/projects/demo/locations"
 GPU = {

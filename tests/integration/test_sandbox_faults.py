@@ -13,8 +13,7 @@ import pytest
 
 from sandbox.clock import Clock, SkewedClock
 from sandbox.cloud_logging import CloudLogging
-from sandbox.fault_patterns import Pattern, at_rate, every, first, within
-from sandbox.faults import Damage, Fault, Faults
+from sandbox.fault import Damage, Fault, Faults, Pattern, at_rate, every, first, within
 from sandbox.gke.log_router import LogRouter, Sink
 from sandbox.kubernetes.authentication import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.demo import demo_catalogue
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.demo_catalogue import demo_catalogue
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
-from sandbox.gke.clusters import GkeCluster
+from sandbox.fault import Fault, Faults
+from sandbox.gke.gke_cluster import GkeCluster
 from sandbox.gke.log_router import LogRouter, Sink
-from sandbox.gke.upstream_pulls import upstream_fetcher
+from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Faults
-from sandbox.gke.clusters import GkeCluster
-from sandbox.gke.upstream_pulls import upstream_fetcher
+from sandbox.fault import Faults
+from sandbox.gke.gke_cluster import GkeCluster
+from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache

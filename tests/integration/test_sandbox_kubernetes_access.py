@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.kubernetes.authentication import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer

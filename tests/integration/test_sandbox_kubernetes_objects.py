@@ -9,7 +9,7 @@ import requests
 from kubernetes.client.exceptions import ApiException
 
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.authentication import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer
 

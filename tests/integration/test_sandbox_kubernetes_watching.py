@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.authentication import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer
 

@@ -8,7 +8,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.kubernetes.statuses import ApiError

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.streaming_cache import StreamingCache
 
 REPOSITORY = "projects/demo/locations/us-central1/repositories/apps"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.artifact_registry.server import ArtifactRegistry
-from sandbox.catalogue.demo import demo_catalogue
-from sandbox.catalogue.images import (
+from sandbox.artifact_registry.registry_server import ArtifactRegistry
+from sandbox.catalogue.demo_catalogue import demo_catalogue
+from sandbox.catalogue.image import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     DOCKER_SCHEMA_1,
@@ -21,9 +21,9 @@ from sandbox.catalogue.images import (
     OCI_MANIFEST,
     Image,
 )
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.streaming_cache import StreamingCache
 
 HOST = "us-central1-docker.pkg.dev"

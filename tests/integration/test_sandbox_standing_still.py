@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox.catalogue.images import Image
-from sandbox.catalogue.upstreams import Catalogue
+from sandbox.catalogue.image import Image
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.fault import Faults
 from sandbox.kubernetes.api import ApiError
 from sandbox.kubernetes.server import KubernetesServer
 

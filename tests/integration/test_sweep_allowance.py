@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.clients.registry import RegistryClient
 from shared.domain.image_reference import parse_reference
 from shared.domain.rate_limit import Allowance

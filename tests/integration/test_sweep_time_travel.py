@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from sandbox.local_cloud import CLUSTER, LOCATION, PROJECT, LocalCloud
 from sandbox.messaging import BUILDS, PUSHES, REFERENCES
 from shared.domain.image_reference import Digest

@@ -11,10 +11,10 @@ from typer.testing import CliRunner, Result
 from cli.app import app
 from cli.exits import ExitCode
 from sandbox.clock import Clock
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.messaging import Messaging
-from sandbox.pubsub.messages import Message
-from sandbox.pubsub.server import PubsubServer
+from sandbox.pubsub.message import Message
+from sandbox.pubsub.pubsub_server import PubsubServer
 
 TOPIC = "projects/demo/topics/prestream-image-references"
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.log_filters import parse_filter
+from sandbox.log_filter import parse_filter
 
 ENTRY: dict[str, Any] = {
     "insertId": "abc-1",

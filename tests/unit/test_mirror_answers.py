@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.manifest import DamagedManifestError, InvalidManifestError, RegistryRefusalError
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, UNKNOWN, Deployment, fails

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.cause import Cause
 from shared.domain.warmup_job import CAUSE_ANNOTATION, JobState
 from shared.errors import TransientError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.disposition import Outcome
 from shared.domain.fact import Subject, WarmupFinished
 from shared.domain.image_reference import Digest, parse_reference

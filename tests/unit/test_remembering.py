@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.cause import Cause
 from shared.domain.disposition import Outcome
 from shared.domain.mirror import RepositoryName, RepositoryState

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import Digest
 from shared.domain.mirror import RepositoryName, RepositoryState

@@ -6,12 +6,17 @@ from typing import Any
 import pytest
 
 from sandbox.clock import Clock
-from sandbox.gke.audit_entries import make_audit_entry
-from sandbox.gke.event_entries import Cluster, LogLine, make_event_entry, make_line_entry
+from sandbox.gke.log_entry import (
+    LogLine,
+    LogSource,
+    make_audit_entry,
+    make_event_entry,
+    make_line_entry,
+)
 from sandbox.kubernetes.audit import AuditRecord
 
 NOW = datetime(2024, 10, 3, 1, 2, 3, tzinfo=UTC)
-CLUSTER = Cluster("demo", "us-central1", "gpu")
+CLUSTER = LogSource("demo", "us-central1", "gpu")
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train", "namespace": "ml"}}
 
 

@@ -4,10 +4,18 @@ from typing import Any
 
 import pytest
 
-from sandbox.gke.affinity import fits_node_affinity, matches_expression, untolerated_taint
-from sandbox.gke.kubelet_messages import Wording
-from sandbox.gke.resources import requests_of
-from sandbox.gke.scheduling import NodeView, choose, explain, refuse, view_nodes
+from sandbox.gke.container import Wording
+from sandbox.gke.placement import (
+    NodeView,
+    choose,
+    explain,
+    fits_node_affinity,
+    matches_expression,
+    refuse,
+    requests_of,
+    untolerated_taint,
+    view_nodes,
+)
 
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 

@@ -4,14 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.catalogue.demo import demo_catalogue
-from sandbox.gke.durations import format_duration
-from sandbox.gke.event_correlation import COMBINED, Correlator, Occurrence
-from sandbox.gke.image_names import ImageName, is_near
-from sandbox.gke.kubelet_messages import Wording
-from sandbox.gke.pull_errors import make_unfetched, make_unresolved
-from sandbox.gke.pull_times import PullTimes
-from sandbox.gke.pulled_images import ImageStore, PulledImage
+from sandbox.catalogue.demo_catalogue import demo_catalogue
+from sandbox.gke.container import Wording
+from sandbox.gke.event_recorder import COMBINED, Correlator, Occurrence
+from sandbox.gke.go_duration import format_duration
+from sandbox.gke.image_pull import PullTimes
+from sandbox.gke.node import ImageName, ImageStore, PulledImage, is_near
+from sandbox.gke.registry_client import make_unfetched, make_unresolved
 
 START = datetime(2024, 10, 3, tzinfo=UTC)
 NODE = ("Node", "default", "n1", "uid")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.pubsub.subscription_filters import parse_subscription_filter
+from sandbox.pubsub.subscription_filter import parse_subscription_filter
 
 ATTRIBUTES = {"status": "SUCCESS", "iana.org/language_tag": "en", "empty": ""}
 

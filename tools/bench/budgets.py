@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.demo.cases import NAMESPACE_BODY, make_deployment
+from sandbox.demo.case import NAMESPACE_BODY, make_deployment
 from sandbox.local_cloud import ROOT
 from tools.bench.measuring import FailedDeliveryError
 from tools.bench.probing import Counted, count_blank, count_delivery, group_modules

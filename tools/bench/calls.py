@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 from sandbox.messaging import AUDIT, GKE_EVENTS
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

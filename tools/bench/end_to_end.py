@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.catalogue.images import Image
-from sandbox.demo.cases import make_deployment
+from sandbox.catalogue.image import Image
+from sandbox.demo.case import make_deployment
 from sandbox.local_cloud import ROOT, LocalCloud
 from tools.bench.calls import CountedCalls, is_job_post
 from tools.bench.figures import Spread

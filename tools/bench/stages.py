@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from sandbox.function_process import FunctionProcess
 from sandbox.local_cloud import ROOT, LocalCloud
 from tools.bench.calls import Call, CountedCalls

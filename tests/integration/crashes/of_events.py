@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.catalogue.images import Image
+from sandbox.catalogue.image import Image
 from sandbox.messaging import GKE_EVENTS
 from tests.integration.crashes.of_references import READY_HOURS
 from tests.integration.crashes.scenarios import (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sandbox.faults import Fault
+from sandbox.fault import Fault
 from tests.integration.crashes.instances import Answer, Instance
 from tests.integration.crashes.scenarios import Scenario
 from tests.integration.crashes.states import State, differences, read_state

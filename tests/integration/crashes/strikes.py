@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sandbox.faults import Fault, Faults
+from sandbox.fault import Fault, Faults
 
 
 @dataclass(frozen=True, slots=True)

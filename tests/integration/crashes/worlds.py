@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sandbox.catalogue.images import Image
-from sandbox.demo.cases import make_deployment
-from sandbox.faults import Fault
+from sandbox.catalogue.image import Image
+from sandbox.demo.case import make_deployment
+from sandbox.fault import Fault
 from sandbox.local_cloud import PROJECT, LocalCloud
 from sandbox.messaging import AUDIT, GKE_EVENTS, REFERENCES
-from sandbox.pubsub.messages import Message
+from sandbox.pubsub.message import Message
 from tests.integration.crashes.instances import Answer, Functions, Instance
 from tests.integration.crashes.strikes import Strikes
 from tests.integration.warmup_jobs import Job, annotation, is_end_of

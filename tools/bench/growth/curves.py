@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sandbox.demo.cases import make_deployment
+from sandbox.demo.case import make_deployment
 from sandbox.function_process import FunctionProcess
 from tools.bench.budgets import prepare
 from tools.bench.calls import count_services

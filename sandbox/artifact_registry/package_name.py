@@ -1,0 +1,149 @@
+"""Names of repositories, packages, versions and tags, and their conversions."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from sandbox.artifact_registry.registry_error import RegistryError
+from sandbox.http_service import GoogleApiError
+
+GCR_LOCATIONS = {
+    "gcr.io": "us",
+    "us.gcr.io": "us",
+    "eu.gcr.io": "europe",
+    "asia.gcr.io": "asia",
+}
+"""Where the repositories that serve gcr.io hosts lie; they carry the host's name."""
+
+_DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageName:
+    """A package in a repository."""
+
+    project: str
+    """The project id, with the colon if it is scoped to a domain."""
+    location: str
+    repository: str
+    package: str
+
+    @property
+    def repository_name(self) -> str:
+        """The repository's resource name."""
+        return repository_name(self.project, self.location, self.repository)
+
+
+def parse_package_name(host: str, path: str) -> PackageName:
+    """
+    Read what the registry API calls a repository: ``PROJECT/REPOSITORY/PATH`` at a host.
+
+    A project that is scoped to a domain is two components there:
+    https://cloud.google.com/artifact-registry/docs/docker/names#domain
+
+    Raises:
+        RegistryError: The host is none of Artifact Registry's, or the path is too short.
+
+    >>> parse_package_name("us-docker.pkg.dev", "example.com/proj/repo/a/b").project
+    'example.com:proj'
+    >>> parse_package_name("eu.gcr.io", "proj/app").repository_name
+    'projects/proj/locations/europe/repositories/eu.gcr.io'
+    """
+    host = host.partition(":")[0].lower()
+    parts = path.split("/")
+    scoped = "." in parts[0] and len(parts) > 1
+    project, rest = (":".join(parts[:2]), parts[2:]) if scoped else (parts[0], parts[1:])
+    if host in GCR_LOCATIONS:
+        location, repository, package = GCR_LOCATIONS[host], host, "/".join(rest)
+    elif match := _DOCKER_HOST.fullmatch(host):
+        location, repository, package = match[1], "".join(rest[:1]), "/".join(rest[1:])
+    else:
+        raise RegistryError(404, "NAME_UNKNOWN", f'Host "{host}" serves no repositories')
+    if not repository:
+        message = f"invalid number of path components: {len(parts)}"
+        raise RegistryError(400, "NAME_INVALID", message)
+    if not package:
+        raise RegistryError(400, "NAME_INVALID", "Missing image name")
+    return PackageName(project, location, repository, package)
+
+
+def repository_name(project: str, location: str, repository: str) -> str:
+    """Return the resource name of a repository."""
+    return f"projects/{project}/locations/{location}/repositories/{repository}"
+
+
+def split_repository_name(name: str) -> tuple[str, str, str]:
+    """
+    Return project, location and id of a repository's resource name.
+
+    >>> split_repository_name("projects/p/locations/us/repositories/r")
+    ('p', 'us', 'r')
+    """
+    _, project, _, location, _, repository = name.split("/")
+    return project, location, repository
+
+
+def registry_uri(name: str) -> str:
+    """
+    Return where the artifacts of a repository are pulled from.
+
+    >>> registry_uri("projects/example.com:p/locations/us/repositories/r")
+    'us-docker.pkg.dev/example.com/p/r'
+    """
+    project, location, repository = split_repository_name(name)
+    path = project.replace(":", "/")
+    if repository in GCR_LOCATIONS:
+        return f"{repository}/{path}"
+    return f"{location}-docker.pkg.dev/{path}/{repository}"
+
+
+_RESOURCE = re.compile(
+    r"projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)/packages/(.+)/(tags|versions)/([^/]+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactName:
+    """A tag or a version of a package."""
+
+    package: PackageName
+    kind: Literal["tags", "versions"]
+    id: str
+    """The tag, or the digest."""
+
+
+def parse_artifact_name(name: str) -> ArtifactName:
+    """
+    Read the resource name of a tag or a version; the slashes of a package may be escaped.
+
+    Raises:
+        GoogleApiError: It is no such name.
+
+    >>> parse_artifact_name("projects/p/locations/us/repositories/r/packages/a%2Fb/tags/v1").id
+    'v1'
+    """
+    match = _RESOURCE.fullmatch(name)
+    if match is None:
+        raise GoogleApiError(400, f"invalid name of a tag or a version: {name!r}")
+    project, location, repository, package, kind, artifact = match.groups()
+    return ArtifactName(
+        PackageName(project, location, repository, unquote(package)),
+        "tags" if kind == "tags" else "versions",
+        artifact,
+    )
+
+
+def package_resource(name: PackageName) -> str:
+    """Return the resource name of a package, its slashes escaped."""
+    return f"{name.repository_name}/packages/{escaped(name.package)}"
+
+
+def escaped(package: str) -> str:
+    """
+    Escape a package as resource names have it.
+
+    >>> escaped("library/busybox")
+    'library%2Fbusybox'
+    """
+    return quote(package, safe="")

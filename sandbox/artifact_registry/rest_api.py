@@ -1,0 +1,330 @@
+"""The REST API of locations, operations, repositories and the artifacts in them."""
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import flask
+
+from sandbox.artifact_registry.content import Contents, StoredManifest, Tag
+from sandbox.artifact_registry.package_name import (
+    PackageName,
+    escaped,
+    package_resource,
+    parse_artifact_name,
+    registry_uri,
+    repository_name,
+)
+from sandbox.artifact_registry.registry_pull import upstream_of
+from sandbox.artifact_registry.repository import Operations, Repositories
+from sandbox.artifact_registry.repository_rule import (
+    LOCATIONS,
+    check_location,
+    check_new,
+    check_repository_id,
+    parse_repository,
+)
+from sandbox.catalogue.upstream import Catalogue, UpstreamError
+from sandbox.clock import format_time
+from sandbox.http_service import GoogleApiError, read_json
+
+_DEFAULT_SIZE = 100
+_MAX_SIZE = 1000
+
+
+def page(field: str, items: Sequence[Any]) -> dict[str, Any]:
+    """
+    Return the page of ``items`` that the request asks for by pageSize and pageToken.
+
+    Raises:
+        GoogleApiError: The size or the token is not one.
+    """
+    try:
+        size = int(flask.request.args.get("pageSize", 0))
+        start = int(flask.request.args.get("pageToken") or 0)
+    except ValueError as exc:
+        raise GoogleApiError(400, f"invalid page size or token: {exc}") from exc
+    if size < 0 or start < 0:
+        raise GoogleApiError(400, "page size and token cannot be negative")
+    end = start + min(size or _DEFAULT_SIZE, _MAX_SIZE)
+    answer: dict[str, Any] = {field: list(items[start:end])} if items[start:end] else {}
+    if end < len(items):
+        answer["nextPageToken"] = str(end)
+    return answer
+
+
+_NAME_FILTER = re.compile(r'name\s*=\s*"([^"]*)"')
+_UNAUTHENTICATED = 401
+_LOCATION = "/v1/projects/<project>/locations/<location>"
+_COLLECTION = f"{_LOCATION}/repositories"
+_BAD_CREDENTIALS = (
+    "failed to fetch bearer token; generic::unauthenticated: Unauthorized error returned by the "
+    "external repository... this typically means your upstream credentials are invalid"
+)
+
+
+class RepositoriesApi:
+    """The routes of locations, operations and repositories."""
+
+    def __init__(
+        self,
+        repositories: Repositories,
+        operations: Operations,
+        contents: Contents,
+        catalogue: Catalogue,
+    ) -> None:
+        self._operations = operations
+        self._repositories = repositories
+        self._contents = contents
+        self._catalogue = catalogue
+
+    def blueprint(self) -> flask.Blueprint:
+        """Return the routes."""
+        routes = flask.Blueprint("repositories", __name__)
+        # gcloud asks the beta for the locations.
+        routes.get("/v1beta2/projects/<project>/locations")(self._list_locations)
+        routes.get("/v1/projects/<project>/locations", endpoint="locations")(self._list_locations)
+        routes.get(_LOCATION)(self._get_location)
+        routes.get(f"{_LOCATION}/operations/<operation>")(self._get_operation)
+        routes.get(_COLLECTION)(self._list)
+        routes.post(_COLLECTION)(self._create)
+        routes.get(f"{_COLLECTION}/<repository>")(self._get)
+        routes.patch(f"{_COLLECTION}/<repository>")(self._patch)
+        routes.delete(f"{_COLLECTION}/<repository>")(self._delete)
+        return routes
+
+    def _list_locations(self, project: str) -> dict[str, Any]:
+        return page("locations", [_location(project, name) for name in LOCATIONS])
+
+    def _get_location(self, project: str, location: str) -> dict[str, Any]:
+        check_location(location)
+        return _location(project, location)
+
+    def _get_operation(self, project: str, location: str, operation: str) -> dict[str, Any]:
+        name = f"projects/{project}/locations/{location}/operations/{operation}"
+        return self._operations.get(name)
+
+    def _list(self, project: str, location: str) -> dict[str, Any]:
+        check_location(location)
+        prefix = repository_name(project, location, "")
+        names = [name for name in sorted(self._repositories.all) if name.startswith(prefix)]
+        found = [self._sized(self._repositories.get(name)) for name in _filtered(names)]
+        return page("repositories", found)
+
+    def _create(self, project: str, location: str) -> dict[str, Any]:
+        check_location(location)
+        repository_id = flask.request.args.get("repositoryId", "")
+        check_repository_id(repository_id, location)
+        repository = parse_repository(read_json())
+        check_new(repository)
+        name = repository_name(project, location, repository_id)
+        self._repositories.check_free(name)
+        if not repository.get("remoteRepositoryConfig", {}).get("disableUpstreamValidation"):
+            self._validate_upstream(repository)
+        return self._repositories.create(name, repository)
+
+    def _get(self, project: str, location: str, repository: str) -> dict[str, Any]:
+        return self._sized(self._repositories.get(repository_name(project, location, repository)))
+
+    def _patch(self, project: str, location: str, repository: str) -> dict[str, Any]:
+        name = repository_name(project, location, repository)
+        changes = parse_repository(read_json())
+        config = changes.get("remoteRepositoryConfig", {})
+        skips_validation = config.pop("disableUpstreamValidation", False)
+        after = self._repositories.changed(name, changes, flask.request.args.get("updateMask"))
+        if "upstreamCredentials" in config and not skips_validation:
+            self._validate_upstream(after)
+        self._repositories.replace(name, after)
+        return after
+
+    def _delete(self, project: str, location: str, repository: str) -> dict[str, Any]:
+        name = repository_name(project, location, repository)
+        operation = self._repositories.delete(name)
+        self._contents.clear(name)
+        return operation
+
+    def _sized(self, repository: Mapping[str, Any]) -> dict[str, Any]:
+        size = self._contents.size_bytes(repository["name"])
+        return {**repository, "sizeBytes": str(size)} if size else dict(repository)
+
+    def _validate_upstream(self, repository: Mapping[str, Any]) -> None:
+        """
+        Reach the upstream and try its credentials, as the API does unless it is told not to.
+
+        Raises:
+            GoogleApiError: The upstream does not answer as a registry, or refuses the credentials.
+        """
+        if "remoteRepositoryConfig" not in repository:
+            return
+        upstream = upstream_of(repository)
+        if not upstream.registry:
+            self._check_chained(upstream.prefix)
+            return
+        try:
+            self._catalogue.login(upstream.registry, upstream.credentials)
+        except UpstreamError as exc:
+            reason = f"generic::unavailable: {exc.message}; url={exc.url}"
+            if exc.status == _UNAUTHENTICATED:
+                reason = _BAD_CREDENTIALS
+            raise GoogleApiError(400, f"Failed to validate remote upstream: {reason}") from exc
+
+    def _check_chained(self, name: str) -> None:
+        if self._repositories.all.get(name, {}).get("mode") != "STANDARD_REPOSITORY":
+            raise GoogleApiError(
+                400, f"Failed to validate remote upstream: no such repository: {name}"
+            )
+
+
+def _location(project: str, location: str) -> dict[str, Any]:
+    name = f"projects/{project}/locations/{location}"
+    return {"name": name, "locationId": location, "displayName": location}
+
+
+def _filtered(names: list[str]) -> list[str]:
+    text = flask.request.args.get("filter")
+    if not text:
+        return names
+    match = _NAME_FILTER.fullmatch(text)
+    if match is None:
+        raise GoogleApiError(400, f"the sandbox filters repositories by name only: {text!r}")
+    return [name for name in names if fnmatch.fnmatchcase(name, match[1])]
+
+
+_REPOSITORY = "/v1/projects/<project>/locations/<location>/repositories/<repository>"
+_VERSION_FILTER = re.compile(r'version\s*=\s*"([^"]*)"')
+
+
+class PackagesApi:
+    """The routes of docker images, packages, versions and tags; all of them read."""
+
+    def __init__(self, repositories: Repositories, contents: Contents) -> None:
+        self._repositories = repositories
+        self._contents = contents
+
+    def blueprint(self) -> flask.Blueprint:
+        """Return the routes."""
+        routes = flask.Blueprint("packages", __name__, url_prefix=_REPOSITORY)
+        routes.get("/dockerImages")(self._list_docker_images)
+        routes.get("/dockerImages/<path:image>")(self._get_docker_image)
+        routes.get("/packages")(self._list_packages)
+        routes.get("/packages/<path:rest>")(self._get_below_package)
+        return routes
+
+    def _list_docker_images(self, project: str, location: str, repository: str) -> dict[str, Any]:
+        found = [
+            _docker_image(name, stored)
+            for name in self._packages(project, location, repository)
+            for stored in self._contents.manifests(name)
+        ]
+        return page("dockerImages", found)
+
+    def _get_docker_image(
+        self, project: str, location: str, repository: str, image: str
+    ) -> dict[str, Any]:
+        package, _, digest = unquote(image).partition("@")
+        name = PackageName(project, location, repository, package)
+        return _docker_image(name, self._stored(name, digest))
+
+    def _list_packages(self, project: str, location: str, repository: str) -> dict[str, Any]:
+        names = self._packages(project, location, repository)
+        return page("packages", [{"name": package_resource(name)} for name in names])
+
+    def _get_below_package(
+        self, project: str, location: str, repository: str, rest: str
+    ) -> dict[str, Any]:
+        self._packages(project, location, repository)
+        head, _, tail = rest.rpartition("/")
+        if head and tail in {"tags", "versions"}:
+            name = PackageName(project, location, repository, unquote(head))
+            return self._list_tags(name) if tail == "tags" else self._list_versions(name)
+        full = f"{repository_name(project, location, repository)}/packages/{rest}"
+        artifact = parse_artifact_name(full)
+        if artifact.kind == "versions":
+            return _version(artifact.package, self._stored(artifact.package, artifact.id))
+        tag = self._contents.tag(artifact.package, artifact.id)
+        if tag is None:
+            raise GoogleApiError(404, "Requested entity was not found.")
+        return _tag(artifact.package, tag)
+
+    def _list_tags(self, name: PackageName) -> dict[str, Any]:
+        tags = [_tag(name, tag) for tag in self._contents.tags(name)]
+        text = flask.request.args.get("filter")
+        if text:
+            match = _VERSION_FILTER.fullmatch(text)
+            if match is None:
+                raise GoogleApiError(400, f"the sandbox filters tags by version only: {text!r}")
+            tags = [tag for tag in tags if unquote(tag["version"]) == unquote(match[1])]
+        return page("tags", tags)
+
+    def _list_versions(self, name: PackageName) -> dict[str, Any]:
+        stored = list(self._contents.manifests(name))
+        if not stored:
+            raise GoogleApiError(404, "Requested entity was not found.")
+        return page("versions", [_version(name, item) for item in stored])
+
+    def _packages(self, project: str, location: str, repository: str) -> list[PackageName]:
+        name = repository_name(project, location, repository)
+        self._repositories.get(name)
+        return self._contents.packages(name)
+
+    def _stored(self, name: PackageName, digest: str) -> StoredManifest:
+        self._repositories.get(name.repository_name)
+        for stored in self._contents.manifests(name):
+            if stored.manifest.digest == digest:
+                return stored
+        raise GoogleApiError(404, "Requested entity was not found.")
+
+
+def _docker_image(name: PackageName, stored: StoredManifest) -> dict[str, Any]:
+    manifest = stored.manifest
+    moment = format_time(stored.stored_at)
+    image: dict[str, Any] = {
+        "name": f"{name.repository_name}/dockerImages/{escaped(name.package)}@{manifest.digest}",
+        "uri": f"{registry_uri(name.repository_name)}/{name.package}@{manifest.digest}",
+        "tags": list(stored.tags),
+        "imageSizeBytes": str(manifest.image_bytes),
+        "uploadTime": moment,
+        "updateTime": moment,
+        "mediaType": manifest.media_type,
+    }
+    if manifest.platform is None:
+        image["imageManifests"] = [
+            {
+                "architecture": entry["platform"]["architecture"],
+                "os": entry["platform"]["os"],
+                "digest": entry["digest"],
+                "mediaType": entry["mediaType"],
+            }
+            for entry in manifest.content["manifests"]
+        ]
+    return image
+
+
+def _version(name: PackageName, stored: StoredManifest) -> dict[str, Any]:
+    manifest = stored.manifest
+    moment = format_time(stored.stored_at)
+    return {
+        "name": f"{package_resource(name)}/versions/{manifest.digest}",
+        "createTime": moment,
+        "updateTime": moment,
+        "relatedTags": [
+            {
+                "name": f"{package_resource(name)}/tags/{tag}",
+                "version": f"{package_resource(name)}/versions/{manifest.digest}",
+            }
+            for tag in stored.tags
+        ],
+        "metadata": {
+            "imageSizeBytes": str(manifest.image_bytes),
+            "mediaType": manifest.media_type,
+        },
+    }
+
+
+def _tag(name: PackageName, tag: Tag) -> dict[str, Any]:
+    return {
+        "name": f"{package_resource(name)}/tags/{tag.name}",
+        "version": f"{package_resource(name)}/versions/{tag.digest}",
+    }

@@ -1,0 +1,421 @@
+"""Containers of a pod on a node: image, start, end and status."""
+
+import re
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from sandbox.clock import Clock
+from sandbox.gke.controller import controller_of, merge_condition
+from sandbox.gke.event_recorder import EventRecorder
+from sandbox.gke.go_duration import format_duration
+from sandbox.gke.image_pull import ImagePuller
+from sandbox.gke.node import ImageName, ImageStore, NodeSwitches, PulledImage, is_image_name
+from sandbox.gke.registry_client import PullError
+from sandbox.kubernetes.bodies import Body, format_seconds
+
+_READY = ("Ready", "ContainersReady")
+
+
+@dataclass(slots=True)
+class ContainerRecord:
+    """One container of a pod, and what has become of it."""
+
+    spec: Body
+    is_init: bool
+    state: Body = field(default_factory=dict)
+    last_state: Body = field(default_factory=dict)
+    image_id: str = ""
+    container_id: str = ""
+    restarts: int = 0
+
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        name: str = self.spec["name"]
+        return name
+
+    @property
+    def field_path(self) -> str:
+        """How Events point at it."""
+        return f"spec.{'initContainers' if self.is_init else 'containers'}{{{self.name}}}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return "running" in self.state
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it has ended for good."""
+        return "terminated" in self.state
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it has not."""
+        code: int | None = self.state.get("terminated", {}).get("exitCode")
+        return code
+
+    def wait(self, reason: str, message: str = "") -> None:
+        """Let it wait."""
+        waiting = {"reason": reason} | ({"message": message} if message else {})
+        self.state = {"waiting": waiting}
+
+    def run(self, started_at: str, container_id: str, image_id: str) -> None:
+        """Let it run."""
+        self.container_id, self.image_id = container_id, image_id
+        self.state = {"running": {"startedAt": started_at}}
+
+    def end(self, code: int, reason: str, finished_at: str, message: str = "") -> None:
+        """Let it end."""
+        started_at = self.state.get("running", {}).get("startedAt", finished_at)
+        terminated: Body = {
+            "exitCode": code,
+            "reason": reason,
+            "startedAt": started_at,
+            "finishedAt": finished_at,
+        }
+        if message:
+            terminated["message"] = message
+        if self.container_id:
+            terminated["containerID"] = self.container_id
+        self.state = {"terminated": terminated}
+
+    def describe(self) -> Body:
+        """Return its containerStatus."""
+        done = self.is_init and self.exit_code == 0
+        status: Body = {
+            "name": self.name,
+            "image": str(ImageName.parse(self.spec["image"]))
+            if self.image_id
+            else self.spec["image"],
+            "imageID": self.image_id,
+            "state": self.state,
+            "lastState": self.last_state,
+            "ready": done or (self.is_running and not self.is_init),
+            "started": self.is_running,
+            "restartCount": self.restarts,
+        }
+        if self.container_id:
+            status["containerID"] = self.container_id
+        return status
+
+
+def make_records(pod: Body) -> list[ContainerRecord]:
+    """Return the records of a pod's containers, none of them begun."""
+    init = [ContainerRecord(spec, is_init=True) for spec in pod["spec"].get("initContainers") or []]
+    main = [ContainerRecord(spec, is_init=False) for spec in pod["spec"]["containers"]]
+    for record in (*init, *main):
+        record.wait("PodInitializing" if init else "ContainerCreating")
+    return init + main
+
+
+def make_status(
+    before: Body, records: list[ContainerRecord], *, phase: str, now: str, addresses: Body
+) -> Body:
+    """Return the status with what the containers have come to."""
+    init = [record for record in records if record.is_init]
+    main = [record for record in records if not record.is_init]
+    conditions = list(before.get("conditions") or [])
+    for condition in _conditions(init, main, phase):
+        conditions = merge_condition(conditions, {**condition, "lastTransitionTime": now})
+    status: dict[str, Any] = {
+        **before,
+        **addresses,
+        "phase": phase,
+        "startTime": before.get("startTime", now),
+        "conditions": conditions,
+        "containerStatuses": [record.describe() for record in main],
+    }
+    if init:
+        status["initContainerStatuses"] = [record.describe() for record in init]
+    return status
+
+
+def _conditions(init: list[ContainerRecord], main: list[ContainerRecord], phase: str) -> list[Body]:
+    incomplete = [record.name for record in init if record.exit_code != 0]
+    unready = [record.name for record in main if not record.is_running]
+    conditions = [{"type": "PodReadyToStartContainers", "status": "True"}]
+    if incomplete:
+        conditions.append(
+            _false(
+                "Initialized",
+                "ContainersNotInitialized",
+                f"containers with incomplete status: [{' '.join(incomplete)}]",
+            )
+        )
+    else:
+        conditions.append({"type": "Initialized", "status": "True"})
+    if phase == "Succeeded":
+        return conditions + [_false(kind, "PodCompleted") for kind in _READY]
+    if phase == "Failed":
+        return conditions + [_false(kind, "PodFailed") for kind in _READY]
+    if unready:
+        text = f"containers with unready status: [{' '.join(unready)}]"
+        return conditions + [_false(kind, "ContainersNotReady", text) for kind in _READY]
+    return conditions + [{"type": kind, "status": "True"} for kind in _READY]
+
+
+def _false(kind: str, reason: str, message: str = "") -> Body:
+    condition = {"type": kind, "status": "False", "reason": reason}
+    return condition | ({"message": message} if message else {})
+
+
+_WAITING_SINCE = 27
+_SIZE_SINCE = 30
+_COLON_SINCE = 32
+_SHORT_SINCE = 35
+_CONTAINERD_2_SINCE = 33
+"""GKE's nodes have containerd 2 from 1.33 on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """
+    How a Kubernetes 1.``minor`` says what it does.
+
+    >>> print(Wording(36).pulled("a:1", 317.0, 317.0, 9))
+    Successfully pulled image "a:1" in 5m17s (5m17s including waiting). Image size: 9 bytes.
+    >>> Wording(28).pulled("a:1", 9.722063481, 9.722084341, 9)
+    'Successfully pulled image "a:1" in 9.722063481s (9.722084341s including waiting)'
+    >>> Wording(26).pulled("a:1", 0.794767724, 0.8, 9)
+    'Successfully pulled image "a:1" in 794.767724ms'
+    """
+
+    minor: int
+
+    @classmethod
+    def of_version(cls, version: str) -> Self:
+        """
+        Return the wording of a kubelet version such as ``v1.36.0-gke.1``.
+
+        Raises:
+            ValueError: The text is no version of Kubernetes 1.
+        """
+        match = re.match(r"v?1\.(\d+)", version)
+        if match is None:
+            raise ValueError(f"invalid kubelet version: {version!r}")
+        return cls(int(match[1]))
+
+    @property
+    def takes_schema_1(self) -> bool:
+        """Whether the node's containerd still pulls manifests of schema 1."""
+        return self.minor < _CONTAINERD_2_SINCE
+
+    def pulled(self, image: str, took_s: float, waited_s: float, size: int) -> str:
+        """Say that an image was pulled, in ``took_s``, and in ``waited_s`` with the queue."""
+        short = self.minor >= _SIZE_SINCE
+        took = format_duration(took_s, truncate_to_ms=short)
+        text = f'Successfully pulled image "{image}" in {took}'
+        if self.minor < _WAITING_SINCE:
+            return text
+        text += f" ({format_duration(waited_s, truncate_to_ms=short)} including waiting)"
+        return f"{text}. Image size: {size} bytes." if short else text
+
+    def already_present(self, image: str) -> str:
+        """Say that nothing had to be pulled."""
+        text = f'Container image "{image}" already present on machine'
+        return f"{text} and can be accessed by the pod" if self.minor >= _SHORT_SINCE else text
+
+    def created(self, container: str) -> str:
+        """Say that a container was created."""
+        if self.minor >= _SHORT_SINCE:
+            return "Container created"
+        return f"Created container{':' if self.minor >= _COLON_SINCE else ''} {container}"
+
+    def started(self, container: str) -> str:
+        """Say that a container was started."""
+        return (
+            "Container started" if self.minor >= _SHORT_SINCE else f"Started container {container}"
+        )
+
+    def untolerated(self, key: str, value: str) -> str:
+        """Say why a tainted node does not serve."""
+        if self.minor >= _SHORT_SINCE:
+            return "node(s) had untolerated taint(s)"
+        return f"node(s) had untolerated taint {{{key}: {value}}}"
+
+
+_SHORT_COMMANDS = ("cp", "true", "false", "echo", "install")
+
+
+def ends_by_itself(pod: Body, record: ContainerRecord, switches: NodeSwitches) -> bool:
+    """
+    Whether a container runs to completion.
+
+    Init containers do, and all containers of a Job; elsewhere those whose command is that of
+    a small program, as in a pod that is not to be restarted.
+    """
+    if switches.never_ends(record.spec["image"]):
+        return False
+    if record.is_init:
+        return bool(record.spec.get("restartPolicy") != "Always")
+    owner = controller_of(pod)
+    if owner is not None and owner["kind"] == "Job":
+        return True
+    command = record.spec.get("command") or [""]
+    program = command[0].rpartition("/")[2]
+    is_short = program in _SHORT_COMMANDS or command[0].startswith("/bin/")
+    return is_short and bool(pod["spec"].get("restartPolicy", "Always") != "Always")
+
+
+def is_restarted(pod: Body, record: ContainerRecord) -> bool:
+    """Whether the kubelet starts a container again that has ended."""
+    policy = pod["spec"].get("restartPolicy", "Always")
+    if policy == "Always" and not record.is_init:
+        return True
+    return policy != "Never" and record.exit_code != 0
+
+
+_BACKOFF_FIRST_S = 10.0
+_BACKOFF_MOST_S = 300.0
+_START_ERROR_CODE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class NodeServices:
+    """What a node offers to the containers on it."""
+
+    clock: Clock
+    events: EventRecorder
+    puller: ImagePuller
+    store: ImageStore
+    wording: Wording
+    switches: NodeSwitches
+
+
+@dataclass(slots=True)
+class _BackOff:
+    """When something that failed may be tried again, ever later."""
+
+    delay_s: float = 0.0
+    until: datetime | None = None
+    reason: str = ""
+
+    def extend(self, now: datetime) -> None:
+        self.delay_s = min(self.delay_s * 2 or _BACKOFF_FIRST_S, _BACKOFF_MOST_S)
+        self.until = now + timedelta(seconds=self.delay_s)
+
+    def holds(self, now: datetime) -> bool:
+        return self.until is not None and now < self.until
+
+
+@dataclass(slots=True)
+class ContainerStarter:
+    """The attempts to start one container of a pod."""
+
+    pod: Body
+    record: ContainerRecord
+    services: NodeServices
+    stop: threading.Event
+    _pulls: _BackOff = field(default_factory=_BackOff)
+    _starts: _BackOff = field(default_factory=_BackOff)
+
+    def attempt(self) -> None:
+        """
+        Try once; the record says how it went, and waits if it must be tried again.
+
+        Raises:
+            InterruptedPullError: The pod is going away.
+        """
+        now = self.services.clock.now()
+        if self._starts.holds(now):
+            self._wait_for_start()
+            return
+        image = self._ensure_image()
+        if image is not None:
+            self._start(image)
+
+    def fail_again(self) -> None:
+        """Plan the restart of a container that ended."""
+        self.record.last_state = self.record.state
+        self.record.restarts += 1
+        self._starts.extend(self.services.clock.now())
+        self._wait_for_start()
+
+    def _ensure_image(self) -> PulledImage | None:
+        """Return the image, or None if it is not there and must be waited for."""
+        image = self.record.spec["image"]
+        if not is_image_name(image):
+            self._reject(image)
+            return None
+        held = self.services.store.find(ImageName.parse(image))
+        policy = self.record.spec.get("imagePullPolicy", "IfNotPresent")
+        if policy != "Always" and held is not None:
+            self._say("Pulled", self.services.wording.already_present(image))
+            return held
+        if policy == "Never":
+            text = f'Container image "{image}" is not present with pull policy of Never'
+            self._complain("ErrImageNeverPull", text)
+            self._complain("Failed", "Error: ErrImageNeverPull")
+            self.record.wait("ErrImageNeverPull", text)
+            return None
+        if self._pulls.holds(self.services.clock.now()):
+            self._wait_for_pull(image)
+            return None
+        return self._pull(image)
+
+    def _reject(self, image: str) -> None:
+        text = (
+            f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
+            "invalid reference format"
+        )
+        self._complain("InspectFailed", text)
+        self._complain("Failed", "Error: InvalidImageName")
+        self.record.wait("InvalidImageName", text)
+
+    def _pull(self, image: str) -> PulledImage | None:
+        self._say("Pulling", f'Pulling image "{image}"')
+        try:
+            pull = self.services.puller.pull(image, self.stop)
+        except PullError as error:
+            self._complain("Failed", f'Failed to pull image "{image}": {error}')
+            self._complain("Failed", "Error: ErrImagePull")
+            self._pulls.extend(self.services.clock.now())
+            self._pulls.reason = str(error)
+            self.record.wait("ErrImagePull", str(error))
+            return None
+        text = self.services.wording.pulled(image, pull.took_s, pull.waited_s, pull.image.size)
+        self._say("Pulled", text)
+        return pull.image
+
+    def _start(self, image: PulledImage) -> None:
+        name = ImageName.parse(self.record.spec["image"])
+        container_id = f"containerd://{secrets.token_hex(32)}"
+        image_id = f"{name.repository}@{name.digest or image.digest}"
+        now = format_seconds(self.services.clock.now())
+        self._say("Created", self.services.wording.created(self.record.name))
+        missing = self.services.switches.missing_executable(str(name))
+        self.record.run(now, container_id, image_id)
+        if missing is None:
+            self._say("Started", self.services.wording.started(self.record.name))
+            return
+        text = (
+            "failed to create containerd task: failed to create shim task: OCI runtime create "
+            "failed: runc create failed: unable to start container process: error during container "
+            f'init: exec: "{missing}": executable file not found in $PATH: unknown'
+        )
+        self._complain("Failed", f"Error: {text}")
+        self.record.end(_START_ERROR_CODE, "StartError", now, text)
+
+    def _wait_for_pull(self, image: str) -> None:
+        text = f'Back-off pulling image "{image}"'
+        self._say("BackOff", text)
+        self._complain("Failed", "Error: ImagePullBackOff")
+        self.record.wait("ImagePullBackOff", f"{text}: ErrImagePull: {self._pulls.reason}")
+
+    def _wait_for_start(self) -> None:
+        metadata = self.pod["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        text = f"Back-off restarting failed container {self.record.name} in pod {pod}"
+        self._complain("BackOff", text)
+        delay = f"back-off {int(self._starts.delay_s)}s restarting failed "
+        self.record.wait("CrashLoopBackOff", f"{delay}container={self.record.name} pod={pod}")
+
+    def _say(self, reason: str, message: str) -> None:
+        self.services.events.normal(self.pod, reason, message, field_path=self.record.field_path)
+
+    def _complain(self, reason: str, message: str) -> None:
+        self.services.events.warning(self.pod, reason, message, field_path=self.record.field_path)

@@ -1,0 +1,306 @@
+"""A GKE cluster: an API server, controllers, nodes, and the switches of their behaviour."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
+
+from sandbox.clock import Clock
+from sandbox.gke.container import Wording
+from sandbox.gke.controller import Controller, key_of, merge_condition
+from sandbox.gke.daemon_sets import DaemonSetController
+from sandbox.gke.image_pull import PullTimes, Sources
+from sandbox.gke.job_controller import JobController
+from sandbox.gke.kubelet import Kubelet
+from sandbox.gke.log_entry import LogLine
+from sandbox.gke.log_router import LogRouter
+from sandbox.gke.node import NodeSpec, NodeSwitches
+from sandbox.gke.node_pool import Autoscaler, NodePool
+from sandbox.gke.object_cleanup import PodCollector, TtlController
+from sandbox.gke.registry_client import FetchUpstream, RegistryClient
+from sandbox.gke.replica_controller import (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationController,
+)
+from sandbox.gke.scheduler import Scheduler
+from sandbox.gke.stateful_sets import StatefulSetController
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+from sandbox.kubernetes.server import KubernetesServer
+from sandbox.streaming_cache import StreamingCache
+
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+_OBSERVED = (
+    "nodes",
+    "pods",
+    "replicationcontrollers",
+    "replicasets.apps",
+    "deployments.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "jobs.batch",
+)
+_CONTROLLERS: tuple[type[Controller], ...] = (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationController,
+    StatefulSetController,
+    DaemonSetController,
+    JobController,
+    TtlController,
+    PodCollector,
+)
+
+
+class GkeCluster:
+    """
+    Runs workloads on simulated nodes; all that happens is seen through the API server.
+
+    ``registry`` is the ``host:port`` under which Google's registries are served; what a pod
+    names on another host is fetched with ``fetch_upstream``. ``switches`` may be changed while
+    it runs.
+    """
+
+    def __init__(
+        self,
+        server: KubernetesServer,
+        clock: Clock,
+        *,
+        project: str,
+        location: str,
+        name: str,
+        registry: str,
+        cache: StreamingCache,
+        fetch_upstream: FetchUpstream,
+        kubelet_version: str = "v1.36.0-gke.1",
+        times: PullTimes | None = None,
+    ) -> None:
+        self.server = server
+        self.project, self.location, self.name = project, location, name
+        self.switches = NodeSwitches()
+        self._api: Api = server.api
+        self._clock = clock
+        self._version = kubelet_version
+        self._registry = RegistryClient(registry)
+        self._sources = Sources(
+            self._registry, fetch_upstream, cache, self.switches, times or PullTimes()
+        )
+        wording = Wording.of_version(kubelet_version)
+        self._autoscaler = Autoscaler(
+            self._api,
+            clock,
+            {"project": project, "name": name},
+            kubelet_version,
+            lambda spec: self._launch(spec, kubelet_version),
+        )
+        self._controllers: list[Controller] = [
+            *(kind(self._api, clock) for kind in _CONTROLLERS),
+            Scheduler(self._api, clock, wording),
+            self._autoscaler,
+        ]
+        self._kubelets: dict[str, Kubelet] = {}
+        self._numbers = 0
+        self._routers: list[LogRouter] = []
+        self._lock = threading.Lock()
+        self._watch = self._api.watch()
+        self._thread = threading.Thread(target=self._dispatch, name="gke-watch", daemon=True)
+
+    def start(self) -> Self:
+        """Begin to run workloads, those that are there already included."""
+        for controller in self._controllers:
+            controller.start()
+        for resource in _OBSERVED:
+            for body in self._api.list(resource):
+                self._observe("ADDED", body)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop everything, leaving the objects as they are."""
+        self._watch.close()
+        self._thread.join()
+        for controller in self._controllers:
+            controller.stop()
+        with self._lock:
+            kubelets = list(self._kubelets.values())
+        for kubelet in kubelets:
+            kubelet.stop()
+        for router in self._routers:
+            router.stop()
+        self._registry.close()
+
+    def attach(self, router: LogRouter) -> None:
+        """Let a router take, from now on, what is written to this cluster; it ends with it."""
+        self.server.on_audit(router.on_audit)
+        self._routers.append(router.start())
+
+    def wait_for(self, predicate: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until ``predicate`` holds, asking again at each change; False if not in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._api.watch() as changes:
+            while not predicate():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return False
+                changes.get(left_s)
+        return True
+
+    def add_node(
+        self,
+        name: str,
+        *,
+        pool: str,
+        accelerator: str | None = None,
+        accelerator_count: int = 1,
+        spot: bool = False,
+        streaming: bool = True,
+        arch: str = "amd64",
+        zone: str = "us-central1-a",
+        labels: Mapping[str, str] | None = None,
+        taints: Iterable[Mapping[str, str]] | None = None,
+        images: Iterable[str] = (),
+        kubelet_version: str | None = None,
+    ) -> Body:
+        """Add a node that is ready, and return it; ``images`` are held from the start."""
+        spec = NodeSpec(
+            name,
+            pool,
+            accelerator,
+            accelerator_count,
+            spot,
+            streaming,
+            arch,
+            zone,
+            dict(labels or {}),
+            None if taints is None else tuple(taints),
+            tuple(images),
+        )
+        self._launch(spec, kubelet_version or self._version)
+        return self._api.read("nodes", name)
+
+    def add_node_pool(
+        self,
+        name: str,
+        *,
+        min: int = 0,  # noqa: A002 - gcloud's and Terraform's word
+        max: int = 3,  # noqa: A002
+        **node: Any,
+    ) -> NodePool:
+        """
+        Add a pool that grows; ``node`` is what ``add_node`` takes.
+
+        Its ``additions`` count the nodes that the autoscaler added, so not the first ``min``.
+        """
+        pool = NodePool(NodeSpec("", name, **node), min, max)
+        for _ in range(min):
+            self._launch(pool.next_spec(self.name), self._version)
+        self._autoscaler.pools[name] = pool
+        for pod in self._api.list("pods"):
+            self._autoscaler.observe("ADDED", pod)
+        return pool
+
+    def remove_node(self, name: str) -> None:
+        """Take a node away at once, as when its machine is deleted; its pods fail."""
+        with self._lock:
+            kubelet = self._kubelets.pop(name)
+        kubelet.stop()
+        self._api.delete("nodes", name, user="system:cloud-controller-manager")
+
+    def preempt_node(self, name: str) -> None:
+        """Take a Spot node away: its kubelet fails the pods as disrupted before it goes."""
+        with self._lock:
+            kubelet = self._kubelets.pop(name)
+        kubelet.preempt()
+        self._api.delete("nodes", name, user="system:cloud-controller-manager")
+
+    def set_ready(self, name: str, *, is_ready: bool) -> None:
+        """Let a node's kubelet fall silent, so that no new pods go there, or speak again."""
+        user = "system:serviceaccount:kube-system:node-controller"
+        node = self._api.read("nodes", name)
+        condition = {
+            "type": "Ready",
+            "status": "True" if is_ready else "Unknown",
+            "reason": "KubeletReady" if is_ready else "NodeStatusUnknown",
+            "message": "" if is_ready else "Kubelet stopped posting node status.",
+            "lastTransitionTime": format_seconds(self._clock.now()),
+        }
+        conditions = merge_condition(items(node, "status", "conditions"), condition)
+        changed: Body = {"status": {"conditions": conditions}}
+        self._api.patch("nodes", name, changed, user=user, subresource="status")
+        taints = [each for each in items(node, "spec", "taints") if each["key"] != _UNREACHABLE]
+        if not is_ready:
+            taints.append({"key": _UNREACHABLE, "effect": "NoSchedule"})
+        self._api.patch("nodes", name, {"spec": {"taints": taints}}, user=user)
+
+    def cordon(self, name: str, *, user: str = "admin@example.com") -> None:
+        """Let no new pods onto a node."""
+        taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+        taints = items(self._api.read("nodes", name), "spec", "taints")
+        spec = {"unschedulable": True, "taints": [*taints, taint]}
+        self._api.patch("nodes", name, {"spec": spec}, user=user)
+
+    def drain(self, name: str, *, user: str = "admin@example.com") -> None:
+        """Cordon a node, and evict its pods."""
+        self.cordon(name, user=user)
+        for pod in self._api.list("pods", field_selector=f"spec.nodeName={name}"):
+            self._evict(pod, user)
+
+    def _evict(self, pod: Body, user: str) -> None:
+        namespace, name = key_of(pod)
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "EvictionByEvictionAPI",
+            "message": "Eviction API: evicting",
+            "lastTransitionTime": format_seconds(self._clock.now()),
+        }
+        conditions = merge_condition(items(pod, "status", "conditions"), condition)
+        changed = {"status": {"conditions": conditions}}
+        self._api.patch("pods", name, changed, namespace, user=user, subresource="status")
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        self._api.create("pods", eviction, namespace, user=user, subresource="eviction", name=name)
+
+    def _launch(self, spec: NodeSpec, version: str) -> None:
+        with self._lock:
+            self._numbers += 1
+            kubelet = Kubelet(
+                self._api,
+                self._clock,
+                spec,
+                self._sources,
+                project=self.project,
+                version=version,
+                number=self._numbers,
+                write=self._write_line,
+            )
+            self._kubelets[spec.name] = kubelet
+        for pod in self._api.list("pods", field_selector=f"spec.nodeName={spec.name}"):
+            kubelet.observe("ADDED", pod)
+
+    def _write_line(self, line: LogLine) -> None:
+        for router in self._routers:
+            router.on_line(line)
+
+    def _dispatch(self) -> None:
+        for event, body in self._watch:
+            self._observe(event, body)
+
+    def _observe(self, event: str, body: Body) -> None:
+        kind = body["kind"]
+        if kind == "Event":
+            if event != "DELETED":
+                for router in self._routers:
+                    router.on_event(body)
+            return
+        for controller in self._controllers:
+            controller.observe(event, body)
+        if kind == "Pod":
+            with self._lock:
+                kubelet = self._kubelets.get(dig(body, "spec", "nodeName") or "")
+            if kubelet is not None:
+                kubelet.observe(event, body)

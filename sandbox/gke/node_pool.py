@@ -1,0 +1,145 @@
+"""Node pools that grow from zero, and the cluster autoscaler."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sandbox.clock import Clock
+from sandbox.gke.container import Wording
+from sandbox.gke.controller import Controller, is_deleting, key_of
+from sandbox.gke.node import NodeSpec, make_node
+from sandbox.gke.placement import NodeView, choose, refuse, view_nodes
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.bodies import Body, dig, items
+
+CUTOFF = -10
+"""Pods of a lower priority never make the cluster grow (``expendable-pods-priority-cutoff``)."""
+
+
+@dataclass(slots=True)
+class NodePool:
+    """A pool, and how it grew."""
+
+    template: NodeSpec
+    least: int
+    most: int
+    nodes: list[str] = field(default_factory=list)
+    additions: int = 0
+    """How many nodes the autoscaler added."""
+    _made: int = 0
+
+    @property
+    def name(self) -> str:
+        """The pool's name."""
+        return self.template.pool
+
+    def next_spec(self, cluster: str) -> NodeSpec:
+        """Return the specification of the next node."""
+        self._made += 1
+        name = f"gke-{cluster}-{self.name}-{self._made:04x}"
+        self.nodes.append(name)
+        return replace(self.template, name=name)
+
+
+class Autoscaler(Controller):
+    """
+    Adds a node for a pod that no node takes, if one of a pool would.
+
+    It looks at pods that the scheduler gave up, after the time that a real one needs to notice
+    and to start a machine; nodes are not taken away again.
+    """
+
+    component = "cluster-autoscaler"
+    kind = "Pod"
+    resource = "pods"
+    delay_s = 60.0
+    """From the refusal to the node."""
+
+    def __init__(
+        self,
+        api: Api,
+        clock: Clock,
+        cluster: Mapping[str, str],
+        version: str,
+        grow: Callable[[NodeSpec], None],
+    ) -> None:
+        super().__init__(api, clock)
+        self.user = "system:cluster-autoscaler"
+        self.pools: dict[str, NodePool] = {}
+        self._cluster = cluster
+        self._version = version
+        self._wording = Wording.of_version(version)
+        self._grow = grow
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def observe(self, event: str, body: Body) -> None:
+        """Plan a pod that was just found unschedulable."""
+        if body["kind"] == "Pod" and event != "DELETED" and self.pools and _is_refused(body):
+            uid = body["metadata"]["uid"]
+            with self._lock:
+                if uid in self._seen:
+                    return
+                self._seen.add(uid)
+            self.queue.add(key_of(body), self.delay_s)
+
+    def sync(self, body: Body) -> None:
+        """Grow a pool for a pod, if it still waits and is not expendable."""
+        if not _is_refused(body) or (body["spec"].get("priority") or 0) < CUTOFF:
+            return
+        views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
+        if choose(body, views, self._wording) is not None:
+            # A node added for another pod may serve this one too, if it is not taken by then.
+            self.queue.add(key_of(body), self.delay_s)
+            return
+        reasons: list[str] = []
+        for pool in self.pools.values():
+            refusal = refuse(body, view := self._imagine(pool), [view], self._wording)
+            if refusal is not None:
+                reasons += refusal.reasons
+            elif len(pool.nodes) >= pool.most:
+                reasons.append("max node group size reached")
+            else:
+                self._add(body, pool)
+                return
+        counted = ", ".join(
+            f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons)
+        )
+        text = f"pod didn't trigger scale-up: {counted}"
+        self.events.normal(body, "NotTriggerScaleUp", text)
+
+    def _add(self, body: Body, pool: NodePool) -> None:
+        before = len(pool.nodes)
+        group = (
+            f"https://www.googleapis.com/compute/v1/projects/{self._cluster['project']}/zones/"
+            f"{pool.template.zone}/instanceGroups/gke-{self._cluster['name']}-{pool.name}-grp"
+        )
+        self.events.normal(
+            body,
+            "TriggeredScaleUp",
+            f"pod triggered scale-up: [{{{group} {before}->{before + 1} (max: {pool.most})}}]",
+        )
+        pool.additions += 1
+        self._grow(pool.next_spec(self._cluster["name"]))
+
+    def _imagine(self, pool: NodePool) -> NodeView:
+        """Return an empty node of a pool."""
+        body: dict[str, Any] = make_node(
+            replace(pool.template, name=f"template-{pool.name}"),
+            self.clock.now(),
+            project=self._cluster["project"],
+            version=self._version,
+            address="10.128.0.0",
+        )
+        return NodeView(body)
+
+
+def _is_refused(pod: Body) -> bool:
+    """Whether the scheduler found no node for a pod, and it still waits."""
+    if dig(pod, "spec", "nodeName") or is_deleting(pod):
+        return False
+    return any(
+        (condition["type"], condition.get("reason")) == ("PodScheduled", "Unschedulable")
+        for condition in items(pod, "status", "conditions")
+    )
