@@ -18,7 +18,7 @@ from sandbox.pubsub.message import (
     invalid_argument,
     not_found,
 )
-from sandbox.pubsub.subscription_filter import parse_subscription_filter
+from sandbox.pubsub.subscription_filter import Predicate, parse_subscription_filter
 
 # Message ids of the service are long decimals without an order.
 _FIRST_MESSAGE_ID = 10_000_000_000_000_001
@@ -236,7 +236,7 @@ def _complete(config: types.Subscription) -> types.Subscription:
     return config
 
 
-def _parse_filter(text: str) -> Callable[[dict[str, str]], bool]:
+def _parse_filter(text: str) -> Predicate:
     try:
         return parse_subscription_filter(text)
     except ValueError as exc:
