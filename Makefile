@@ -1,32 +1,32 @@
-# Every target does its own set-up: Python 3.11 or newer with venv is all that must be there.
+# Every target does its own setup and needs only Python 3.11 or newer with venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is deployed, and nothing else: the archives run in it, as they do at Google.
+# Contains only the deployed requirements; the archives run in it, as at Google.
 DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz archives schema lock format clean
 
-help: ## say what each target does
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 $(VENV)/installed: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, and $(PYTHON) is older: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "Installing what development needs into $(VENV) …"
+	@echo "Installing the development environment into $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python $(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 $(DEPLOYED)/installed: requirements.txt
-	@echo "Installing what is deployed into $(DEPLOYED) …"
+	@echo "Installing the deployed requirements into $(DEPLOYED) …"
 	@$(PYTHON) -m venv $(DEPLOYED)
 	@$(DEPLOYED)/bin/python $(INSTALL) -r requirements.txt
 	@touch $@
 
-demo: $(VENV)/installed $(DEPLOYED)/installed archives ## the whole pipeline, on this machine (KUBECONFIG=… for a real cluster)
+demo: $(VENV)/installed $(DEPLOYED)/installed archives ## run the whole pipeline on this machine (KUBECONFIG=… for a real cluster)
 	@rm -f build/demo/results.jsonl; status=0; \
 	KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m sandbox.demo || status=$$?; \
 	if [ -s build/demo/results.jsonl ]; then \
@@ -34,23 +34,23 @@ demo: $(VENV)/installed $(DEPLOYED)/installed archives ## the whole pipeline, on
 		echo "The report: build/demo/report.html, for a browser; build/demo/report.txt, for here."; fi; \
 	exit $$status
 
-# Only the top of the page: what a person sees first. It needs Chromium or Chrome.
-picture: build/demo/results.jsonl ## docs/report.png, from the report of the last demo
+# Takes a picture of the top of the page. It needs Chromium or Chrome.
+picture: build/demo/results.jsonl ## write docs/report.png from the report of the last demo
 	@$(BIN)/python -m cli report $< --html build/demo/report.html >/dev/null
 	@$(BIN)/python -m cli.report.page.pictures build/demo/report.html docs/report.png
 
 build/demo/results.jsonl:
 	@$(MAKE) --no-print-directory demo
 
-test: $(VENV)/installed $(DEPLOYED)/installed archives ## every test that needs no cloud
+test: $(VENV)/installed $(DEPLOYED)/installed archives ## run every test that needs no cloud
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-soak: $(VENV)/installed $(DEPLOYED)/installed archives ## the long runs: faults, load, crash points, fuzzing; figures in build/soak.json
+soak: $(VENV)/installed $(DEPLOYED)/installed archives ## run the long tests (faults, load, crash points, fuzzing) and write build/soak.json
 	@rm -f build/soak.json
 	@$(BIN)/python -m pytest -q -m soak tests
 	@$(MAKE) --no-print-directory fuzz
 
-check: $(VENV)/installed ## format, lint, types, import contracts, Terraform, its static analysis, dependencies
+check: $(VENV)/installed ## check format, lint, types, import contracts, Terraform, its static analysis and dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -59,7 +59,7 @@ check: $(VENV)/installed ## format, lint, types, import contracts, Terraform, it
 	@$(MAKE) --no-print-directory check-infra
 	@$(MAKE) --no-print-directory audit
 
-# Where Terraform or its provider cannot be had, this says so: what did not run did not pass.
+# If Terraform or its provider is unavailable, report the skipped checks.
 check-terraform: archives
 	@if ! command -v terraform >/dev/null; then \
 		echo "terraform: NOT CHECKED, as it is not installed"; exit 0; fi; \
@@ -68,8 +68,8 @@ check-terraform: archives
 		echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
 	terraform -chdir=infra validate && terraform -chdir=infra test
 
-# An environment of its own, since checkov pins very much. Where it cannot be had, this says so; what
-# it could not parse it did not check.
+# checkov pins many packages, so it has a separate environment. If it cannot be installed, report that.
+# A parsing error is a failure, because checkov skips such files.
 check-infra: $(VENV)/installed
 	@if ! $(MAKE) --no-print-directory $(CHECKOV)/installed >build/checkov.log 2>&1; then \
 		echo "infra: NOT ANALYSED, as checkov cannot be installed (build/checkov.log)"; exit 0; fi; \
@@ -85,49 +85,49 @@ $(CHECKOV)/installed: requirements-checkov.txt
 	@$(CHECKOV)/bin/python $(INSTALL) -r requirements-checkov.txt
 	@touch $@
 
-audit: $(VENV)/installed ## what is known against the dependencies
+audit: $(VENV)/installed ## check the dependencies for known vulnerabilities
 	@$(BIN)/python -m tools.audit
 
-sbom: archives ## build/sbom.json: what is deployed, and what with
+sbom: archives ## write build/sbom.json, the SBOM of the deployed code
 	@$(BIN)/python -m tools.sbom
 
-# What it needs has wheels for Linux alone, so it stands apart.
+# atheris has wheels for Linux only, so it has a separate environment.
 build/fuzzing/installed: requirements.txt requirements-dev.txt requirements-fuzz.txt
-	@echo "Installing what fuzzing needs into build/fuzzing …"
+	@echo "Installing the fuzzing environment into build/fuzzing …"
 	@$(PYTHON) -m venv build/fuzzing
 	@build/fuzzing/bin/python $(INSTALL) -r requirements.txt -r requirements-dev.txt -r requirements-fuzz.txt
 	@touch $@
 
 FUZZ_SECONDS ?= 20
 
-fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); what is found is in build/fuzz
+fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); findings are in build/fuzz
 	@build/fuzzing/bin/python -m tools.fuzz --seconds $(FUZZ_SECONDS)
 
-bench: $(VENV)/installed $(DEPLOYED)/installed archives ## cold start, memory, rate and calls, against a blank function and a naive one
+bench: $(VENV)/installed $(DEPLOYED)/installed archives ## measure cold start, memory, rate and calls, compared with a blank and a naive function
 	@$(BIN)/python -m tools.bench
 
-bench-document: $(VENV)/installed ## docs/performance.md and its picture, from the last make bench
+bench-document: $(VENV)/installed ## write docs/performance.md and its chart from the last make bench
 	@$(BIN)/python -m tools.bench --document
 
-growth: $(VENV)/installed $(DEPLOYED)/installed archives ## cost, memory and time against size: events, images, clusters
+growth: $(VENV)/installed $(DEPLOYED)/installed archives ## measure calls, memory and time against size: events, images, clusters
 	@$(BIN)/python -m tools.bench.growth
 
-archives: $(VENV)/installed ## build/functions/NAME.zip, as they are uploaded
+archives: $(VENV)/installed ## write build/functions/NAME.zip, as uploaded
 	@mkdir -p build
 	@$(BIN)/python tools/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
 
-schema: $(VENV)/installed ## docs/prestream.schema.json and docs/configuration.md, from the settings
+schema: $(VENV)/installed ## write docs/prestream.schema.json and docs/configuration.md from the settings
 	@$(BIN)/python -m tools.settings_reference
 
-lock: $(VENV)/installed ## pin the requirements anew, with hashes
+lock: $(VENV)/installed ## pin the requirements again, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-checkov.in -o requirements-checkov.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-fuzz.in -o requirements-fuzz.txt
 
-format: $(VENV)/installed ## format, and mend what can be mended
+format: $(VENV)/installed ## format, and fix lint findings where possible
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-clean: ## remove what was built
+clean: ## remove build/
 	@rm -rf build
