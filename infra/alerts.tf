@@ -1,4 +1,4 @@
-# docs/operations.md has a row for each: what it means, and what to do. They are written in PromQL
+# docs/operations.md explains each alert. They are written in PromQL
 # where a metric is ours: unlike the other conditions, those may name one whose first point is still
 # to come, so that the first apply does not fail.
 
@@ -66,7 +66,7 @@ resource "google_monitoring_alert_policy" "metrics" {
   depends_on = [google_logging_metric.counts]
 }
 
-# Of these any one is too many, so they look at the lines themselves, and show one.
+# A single such line is an error, so these alerts match log lines and show one.
 locals {
   _line_alerts = {
     dispositions = {

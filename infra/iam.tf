@@ -1,5 +1,5 @@
-# What a function may do at Google. What it may do in a cluster is in infra/kubernetes/: the roles
-# here let it in, and no further. Detectors have none of these; they only publish.
+# IAM roles of the functions. infra/kubernetes/ grants the rights inside clusters; the roles here only allow
+# connecting. Detectors have none of these roles; they only publish.
 
 locals {
   roles = {

@@ -1,5 +1,5 @@
-# The identity with which cloudbuild.yaml runs, and all that it may do. A person makes it, by an
-# apply with pipeline set; it cannot change its own rights. docs/deploy.md says why each is needed.
+# The identity of cloudbuild.yaml and all its rights. A person creates it by an apply with pipeline set; it
+# cannot change its own rights. docs/deploy.md lists the reasons.
 
 locals {
   _pipelines = var.pipeline == null ? {} : { main = var.pipeline }
@@ -73,7 +73,7 @@ resource "google_project_iam_member" "pipeline_grants" {
   }
 }
 
-# What gcloud builds submit uploads, and the archives.
+# The uploads of gcloud builds submit, and the archives.
 resource "google_project_iam_member" "pipeline_sources" {
   for_each = local._pipelines
 
@@ -145,7 +145,7 @@ resource "google_project_iam_member" "pipeline_clusters" {
   member  = google_service_account.pipeline["main"].member
 }
 
-# Whoever deploys must be able to act as the identities that are put to work.
+# Deploying requires acting as the deployed identities.
 resource "google_service_account_iam_member" "pipeline" {
   for_each = var.pipeline == null ? {} : {
     builder = google_service_account.builder.name

@@ -1,6 +1,5 @@
-# A function with an identity of its own, woken by the messages of a topic. The push subscription is
-# written out, not left to Eventarc: filter, back-off, retention and dead letters stand beside the
-# topic, and a delivery that fails is tried again.
+# A function with its own identity, invoked by the messages of a topic. It uses an explicit push
+# subscription instead of Eventarc, so that filter, backoff, retention and dead letters are in one place.
 
 resource "google_service_account" "main" {
   project      = var.project_id
@@ -8,7 +7,7 @@ resource "google_service_account" "main" {
   display_name = "Prestream: function ${var.name}"
 }
 
-# Whoever deploys a function must be able to act as its identity.
+# Deploying a function requires acting as its identity.
 resource "google_service_account_iam_member" "deployers" {
   for_each = var.deployers
 
@@ -19,7 +18,7 @@ resource "google_service_account_iam_member" "deployers" {
 
 resource "google_storage_bucket_object" "archive" {
   bucket = var.archive.bucket
-  # By its content, so that a function is built anew if and only if its archive changed.
+  # Named for its content, so a function is rebuilt only if its archive changed.
   name   = "${var.name}-${try(filemd5(var.archive.path), "missing")}.zip"
   source = var.archive.path
 
@@ -90,7 +89,7 @@ resource "google_pubsub_subscription" "main" {
   # For a push this is also how long Pub/Sub waits for the answer.
   ack_deadline_seconds       = var.limits.timeout_s
   message_retention_duration = var.trigger.retention
-  # What a parser's bug rejected is acknowledged, and can be replayed once it is mended.
+  # Keep acknowledged messages, so that messages rejected by a bug can be replayed after the fix.
   retain_acked_messages = true
 
   push_config {
@@ -111,7 +110,7 @@ resource "google_pubsub_subscription" "main" {
     max_delivery_attempts = var.trigger.max_delivery_attempts
   }
 
-  # Weeks without a message are no reason to go.
+  # Do not expire after weeks without a message.
   expiration_policy {
     ttl = ""
   }
