@@ -17,6 +17,7 @@ from rich.console import Console
 from sandbox.demo import local_run
 from sandbox.demo.case import CASES, Case
 from sandbox.demo.outcome import Result, caused_by
+from tests.frozen import demo as frozen
 from tools.archives import ROOT
 
 TIMEOUT_S = 120.0
@@ -97,6 +98,9 @@ def test_the_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -
     assert outcomes.items() >= {case.name: case.outcome for case in CASES}.items()
     streamed = [fact for fact in facts if fact["event"] == "pull.observed"]
     assert {fact["mirror"] for fact in streamed} >= {case.mirror for case in CASES if case.streams}
+    recorded, now = json.loads(frozen.FILE.read_text("utf-8")), frozen.summarize(facts)
+    assert now["fields"] == recorded["fields"]
+    assert [fact for fact in recorded["facts"] if fact not in now["facts"]] == []
 
 
 def count_outcomes(said: str) -> tuple[int, int]:
