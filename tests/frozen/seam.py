@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.fact import make_insert_id
-from shared.domain.warmup_job import WarmupKey, period_of
-from shared.domain.placement import Placement
 from shared.domain.image_reference import parse_digest, parse_reference
+from shared.domain.placement import Placement
+from shared.domain.warmup_job import WarmupKey, period_of
 
 
 def name_warmup(given: Mapping[str, Any]) -> dict[str, Any]:
