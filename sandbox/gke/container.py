@@ -1,11 +1,10 @@
 """Containers of a pod on a node: image, start, end and status."""
 
-import re
 import secrets
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 from sandbox.clock import Clock
 from sandbox.gke.controller import controller_of, merge_condition
@@ -68,9 +67,11 @@ class ContainerRecord:
         self.container_id, self.image_id = container_id, image_id
         self.state = {"running": {"startedAt": started_at}}
 
-    def end(self, code: int, reason: str, finished_at: str, message: str = "") -> None:
-        """Let it end."""
-        started_at = self.state.get("running", {}).get("startedAt", finished_at)
+    def end(
+        self, code: int, reason: str, finished_at: str, message: str = "", started_at: str = ""
+    ) -> None:
+        """Set the state to ended."""
+        started_at = started_at or self.state.get("running", {}).get("startedAt", finished_at)
         terminated: Body = {
             "exitCode": code,
             "reason": reason,
@@ -137,7 +138,8 @@ def make_status(
 def _conditions(init: list[ContainerRecord], main: list[ContainerRecord], phase: str) -> list[Body]:
     incomplete = [record.name for record in init if record.exit_code != 0]
     unready = [record.name for record in main if not record.is_running]
-    conditions = [{"type": "PodReadyToStartContainers", "status": "True"}]
+    has_sandbox = "False" if phase in ("Succeeded", "Failed") else "True"
+    conditions = [{"type": "PodReadyToStartContainers", "status": has_sandbox}]
     if incomplete:
         conditions.append(
             _false(
@@ -146,6 +148,8 @@ def _conditions(init: list[ContainerRecord], main: list[ContainerRecord], phase:
                 f"containers with incomplete status: [{' '.join(incomplete)}]",
             )
         )
+    elif phase == "Succeeded":
+        conditions.append({"type": "Initialized", "status": "True", "reason": "PodCompleted"})
     else:
         conditions.append({"type": "Initialized", "status": "True"})
     if phase == "Succeeded":
@@ -163,79 +167,18 @@ def _false(kind: str, reason: str, message: str = "") -> Body:
     return condition | ({"message": message} if message else {})
 
 
-_WAITING_SINCE = 27
-_SIZE_SINCE = 30
-_COLON_SINCE = 32
-_SHORT_SINCE = 35
-_CONTAINERD_2_SINCE = 33
-"""GKE's nodes have containerd 2 from 1.33 on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
+def pulled_message(image: str, took_s: float, waited_s: float, size: int) -> str:
     """
-    How a Kubernetes 1.``minor`` says what it does.
+    Return the message of a successful pull.
 
-    >>> print(Wording(36).pulled("a:1", 317.0, 317.0, 9))
-    Successfully pulled image "a:1" in 5m17s (5m17s including waiting). Image size: 9 bytes.
-    >>> Wording(28).pulled("a:1", 9.722063481, 9.722084341, 9)
-    'Successfully pulled image "a:1" in 9.722063481s (9.722084341s including waiting)'
-    >>> Wording(26).pulled("a:1", 0.794767724, 0.8, 9)
-    'Successfully pulled image "a:1" in 794.767724ms'
+    >>> pulled_message("a:1", 317.0, 317.0, 9)
+    'Successfully pulled image "a:1" in 5m17s (5m17s including waiting). Image size: 9 bytes.'
     """
-
-    minor: int
-
-    @classmethod
-    def of_version(cls, version: str) -> Self:
-        """
-        Return the wording of a kubelet version such as ``v1.36.0-gke.1``.
-
-        Raises:
-            ValueError: The text is no version of Kubernetes 1.
-        """
-        match = re.match(r"v?1\.(\d+)", version)
-        if match is None:
-            raise ValueError(f"invalid kubelet version: {version!r}")
-        return cls(int(match[1]))
-
-    @property
-    def takes_schema_1(self) -> bool:
-        """Whether the node's containerd still pulls manifests of schema 1."""
-        return self.minor < _CONTAINERD_2_SINCE
-
-    def pulled(self, image: str, took_s: float, waited_s: float, size: int) -> str:
-        """Say that an image was pulled, in ``took_s``, and in ``waited_s`` with the queue."""
-        short = self.minor >= _SIZE_SINCE
-        took = format_duration(took_s, truncate_to_ms=short)
-        text = f'Successfully pulled image "{image}" in {took}'
-        if self.minor < _WAITING_SINCE:
-            return text
-        text += f" ({format_duration(waited_s, truncate_to_ms=short)} including waiting)"
-        return f"{text}. Image size: {size} bytes." if short else text
-
-    def already_present(self, image: str) -> str:
-        """Say that nothing had to be pulled."""
-        text = f'Container image "{image}" already present on machine'
-        return f"{text} and can be accessed by the pod" if self.minor >= _SHORT_SINCE else text
-
-    def created(self, container: str) -> str:
-        """Say that a container was created."""
-        if self.minor >= _SHORT_SINCE:
-            return "Container created"
-        return f"Created container{':' if self.minor >= _COLON_SINCE else ''} {container}"
-
-    def started(self, container: str) -> str:
-        """Say that a container was started."""
-        return (
-            "Container started" if self.minor >= _SHORT_SINCE else f"Started container {container}"
-        )
-
-    def untolerated(self, key: str, value: str) -> str:
-        """Say why a tainted node does not serve."""
-        if self.minor >= _SHORT_SINCE:
-            return "node(s) had untolerated taint(s)"
-        return f"node(s) had untolerated taint {{{key}: {value}}}"
+    took, waited = format_duration(took_s), format_duration(waited_s)
+    return (
+        f'Successfully pulled image "{image}" in {took} ({waited} including waiting). '
+        f"Image size: {size} bytes."
+    )
 
 
 _SHORT_COMMANDS = ("cp", "true", "false", "echo", "install")
@@ -252,6 +195,8 @@ def ends_by_itself(pod: Body, record: ContainerRecord, switches: NodeSwitches) -
         return False
     if record.is_init:
         return bool(record.spec.get("restartPolicy") != "Always")
+    if switches.has_exit_code(record.spec["image"]):
+        return True
     owner = controller_of(pod)
     if owner is not None and owner["kind"] == "Job":
         return True
@@ -272,6 +217,7 @@ def is_restarted(pod: Body, record: ContainerRecord) -> bool:
 _BACKOFF_FIRST_S = 10.0
 _BACKOFF_MOST_S = 300.0
 _START_ERROR_CODE = 128
+_NEVER = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +228,6 @@ class NodeServices:
     events: EventRecorder
     puller: ImagePuller
     store: ImageStore
-    wording: Wording
     switches: NodeSwitches
 
 
@@ -344,7 +289,8 @@ class ContainerStarter:
         held = self.services.store.find(ImageName.parse(image))
         policy = self.record.spec.get("imagePullPolicy", "IfNotPresent")
         if policy != "Always" and held is not None:
-            self._say("Pulled", self.services.wording.already_present(image))
+            text = f'Container image "{image}" already present on machine'
+            self._say("Pulled", f"{text} and can be accessed by the pod")
             return held
         if policy == "Never":
             text = f'Container image "{image}" is not present with pull policy of Never'
@@ -362,6 +308,9 @@ class ContainerStarter:
             f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": '
             "invalid reference format"
         )
+        path = ImageName.parse(image).path
+        if path != path.lower() and is_image_name(image.lower()):
+            text += f": repository name ({path}) must be lowercase"
         self._complain("InspectFailed", text)
         self._complain("Failed", "Error: InvalidImageName")
         self.record.wait("InvalidImageName", text)
@@ -377,7 +326,7 @@ class ContainerStarter:
             self._pulls.reason = str(error)
             self.record.wait("ErrImagePull", str(error))
             return None
-        text = self.services.wording.pulled(image, pull.took_s, pull.waited_s, pull.image.size)
+        text = pulled_message(image, pull.took_s, pull.waited_s, pull.image.size)
         self._say("Pulled", text)
         return pull.image
 
@@ -386,19 +335,24 @@ class ContainerStarter:
         container_id = f"containerd://{secrets.token_hex(32)}"
         image_id = f"{name.repository}@{name.digest or image.digest}"
         now = format_seconds(self.services.clock.now())
-        self._say("Created", self.services.wording.created(self.record.name))
+        self._say("Created", "Container created")
         missing = self.services.switches.missing_executable(str(name))
         self.record.run(now, container_id, image_id)
         if missing is None:
-            self._say("Started", self.services.wording.started(self.record.name))
+            self._say("Started", "Container started")
             return
+        cause = (
+            f"stat {missing}: no such file or directory"
+            if missing.startswith("/")
+            else "executable file not found in $PATH"
+        )
         text = (
             "failed to create containerd task: failed to create shim task: OCI runtime create "
-            "failed: runc create failed: unable to start container process: error during container "
-            f'init: exec: "{missing}": executable file not found in $PATH: unknown'
+            "failed: runc create failed: unable to start container process: "
+            f'exec: "{missing}": {cause}'
         )
         self._complain("Failed", f"Error: {text}")
-        self.record.end(_START_ERROR_CODE, "StartError", now, text)
+        self.record.end(_START_ERROR_CODE, "StartError", now, text, started_at=_NEVER)
 
     def _wait_for_pull(self, image: str) -> None:
         text = f'Back-off pulling image "{image}"'

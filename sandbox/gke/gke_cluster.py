@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from sandbox.clock import Clock
-from sandbox.gke.container import Wording
 from sandbox.gke.controller import Controller, key_of, merge_condition
-from sandbox.gke.daemon_sets import DaemonSetController
 from sandbox.gke.image_pull import PullTimes, Sources
 from sandbox.gke.job_controller import JobController
 from sandbox.gke.kubelet import Kubelet
@@ -21,32 +19,23 @@ from sandbox.gke.registry_client import FetchUpstream, RegistryClient
 from sandbox.gke.replica_controller import (
     DeploymentController,
     ReplicaSetController,
-    ReplicationController,
 )
 from sandbox.gke.scheduler import Scheduler
-from sandbox.gke.stateful_sets import StatefulSetController
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 
-_UNREACHABLE = "node.kubernetes.io/unreachable"
 _OBSERVED = (
     "nodes",
     "pods",
-    "replicationcontrollers",
     "replicasets.apps",
     "deployments.apps",
-    "statefulsets.apps",
-    "daemonsets.apps",
     "jobs.batch",
 )
 _CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
-    ReplicationController,
-    StatefulSetController,
-    DaemonSetController,
     JobController,
     TtlController,
     PodCollector,
@@ -86,7 +75,6 @@ class GkeCluster:
         self._sources = Sources(
             self._registry, fetch_upstream, cache, self.switches, times or PullTimes()
         )
-        wording = Wording.of_version(kubelet_version)
         self._autoscaler = Autoscaler(
             self._api,
             clock,
@@ -96,7 +84,7 @@ class GkeCluster:
         )
         self._controllers: list[Controller] = [
             *(kind(self._api, clock) for kind in _CONTROLLERS),
-            Scheduler(self._api, clock, wording),
+            Scheduler(self._api, clock),
             self._autoscaler,
         ]
         self._kubelets: dict[str, Kubelet] = {}
@@ -213,25 +201,6 @@ class GkeCluster:
             kubelet = self._kubelets.pop(name)
         kubelet.preempt()
         self._api.delete("nodes", name, user="system:cloud-controller-manager")
-
-    def set_ready(self, name: str, *, is_ready: bool) -> None:
-        """Let a node's kubelet fall silent, so that no new pods go there, or speak again."""
-        user = "system:serviceaccount:kube-system:node-controller"
-        node = self._api.read("nodes", name)
-        condition = {
-            "type": "Ready",
-            "status": "True" if is_ready else "Unknown",
-            "reason": "KubeletReady" if is_ready else "NodeStatusUnknown",
-            "message": "" if is_ready else "Kubelet stopped posting node status.",
-            "lastTransitionTime": format_seconds(self._clock.now()),
-        }
-        conditions = merge_condition(items(node, "status", "conditions"), condition)
-        changed: Body = {"status": {"conditions": conditions}}
-        self._api.patch("nodes", name, changed, user=user, subresource="status")
-        taints = [each for each in items(node, "spec", "taints") if each["key"] != _UNREACHABLE]
-        if not is_ready:
-            taints.append({"key": _UNREACHABLE, "effect": "NoSchedule"})
-        self._api.patch("nodes", name, {"spec": {"taints": taints}}, user=user)
 
     def cordon(self, name: str, *, user: str = "admin@example.com") -> None:
         """Let no new pods onto a node."""

@@ -13,7 +13,6 @@ from sandbox.gke.node import ImageName, ImageStore, NodeSpec, NodeSwitches, Pull
 from sandbox.gke.registry_client import (
     FetchUpstream,
     RegistryClient,
-    make_schema_1,
     resolve_upstream,
 )
 from sandbox.kubernetes.api import Api
@@ -51,8 +50,6 @@ class PullTimes:
 
 
 _REASON = "ImageStreaming"
-_SYSTEM_IMAGE = "us-central1-artifactregistry.gcr.io/gke-release/gke-release/component-{number}"
-_SYSTEM_LAYERS = 9
 
 WriteLine = Callable[[LogLine], None]
 
@@ -76,22 +73,10 @@ class Snapshotter:
         self._events = EventRecorder(
             api, clock, component="gcfs-snapshotter", user=user, reports=False
         )
-        self._gcfsd = EventRecorder(api, clock, component="gcfsd", user=user, reports=False)
-
-    def start(self) -> None:
-        """Stream GKE's own images, as a fresh node does."""
-        for number in range(self._switches.system_images):
-            self._report(_SYSTEM_IMAGE.format(number=number), _SYSTEM_LAYERS)
 
     def report(self, name: ImageName, image: PulledImage) -> None:
         """Say that an image is streamed."""
         self._report(str(name), image.layers)
-
-    def report_failure(self, name: ImageName, image: PulledImage) -> None:
-        """Say that a layer could not be downloaded."""
-        layer = image.platform_digest
-        text = f'Layer download failed. Layer id: "{layer}", image: "{name}"'
-        self._gcfsd.normal(self._node, _REASON, text)
 
     def _report(self, name: str, layers: int) -> None:
         plain = f"Image {name} is backed by image streaming."
@@ -99,12 +84,10 @@ class Snapshotter:
             f"Image {name} is backed by secondary boot disk caching by 0.0% (0/{layers} layers), "
             f"by image streaming by 100.0% ({layers}/{layers} layers)."
         )
-        if self._switches.streaming_event:
-            self._events.normal(self._node, _REASON, plain)
-            self._events.normal(self._node, _REASON, shares)
-        if self._switches.snapshotter_line:
-            for text in (plain, shares):
-                self._write(self._line(text))
+        self._events.normal(self._node, _REASON, plain)
+        self._events.normal(self._node, _REASON, shares)
+        for text in (plain, shares):
+            self._write(self._line(text))
 
     def _line(self, text: str) -> LogLine:
         now = self._clock.now()
@@ -156,8 +139,6 @@ class ImagePuller:
         snapshotter: Snapshotter,
         store: ImageStore,
         on_change: Callable[[], None],
-        *,
-        takes_schema_1: bool,
     ) -> None:
         self._spec = spec
         self._clock = clock
@@ -165,7 +146,6 @@ class ImagePuller:
         self._snapshotter = snapshotter
         self._store = store
         self._on_change = on_change
-        self._takes_schema_1 = takes_schema_1
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def pull(self, text: str, stop: threading.Event) -> Pull:
@@ -196,10 +176,7 @@ class ImagePuller:
     def _resolve(self, name: ImageName) -> PulledImage:
         if name.location is None:
             return resolve_upstream(name, self._sources.fetch_upstream)
-        image = self._sources.registry.resolve(name, self._spec.arch)
-        if image.is_schema_1 and not self._takes_schema_1:
-            raise make_schema_1(name)
-        return image
+        return self._sources.registry.resolve(name, self._spec.arch)
 
     def _transfer(self, name: ImageName, image: PulledImage, stop: threading.Event) -> float:
         """Let the time of the transfer pass, and return it: planned, not measured."""
@@ -212,13 +189,10 @@ class ImagePuller:
             self._sleep(cold_s, stop)
             return cold_s
         if cache.has(self._spec.region, image.platform_digest):
-            if self._sources.switches.failing_layers:
-                self._snapshotter.report_failure(name, image)
-            else:
-                self._snapshotter.report(name, image)
-                streamed_s = times.streamed(image.size, image.layers)
-                self._sleep(streamed_s, stop)
-                return streamed_s
+            self._snapshotter.report(name, image)
+            streamed_s = times.streamed(image.size, image.layers)
+            self._sleep(streamed_s, stop)
+            return streamed_s
         self._sleep(cold_s, stop)
         cache.add(self._spec.region, image.platform_digest)
         return cold_s

@@ -6,7 +6,6 @@ from sandbox.clock import Clock
 from sandbox.gke.container import (
     ContainerStarter,
     NodeServices,
-    Wording,
     ends_by_itself,
     is_restarted,
     make_records,
@@ -256,7 +255,6 @@ class Kubelet:
             make_node(spec, clock.now(), project=project, version=version, address=self._address)
         )
         snapshotter = Snapshotter(api, clock, node, switches=sources.switches, write=write)
-        wording = Wording.of_version(version)
         puller = ImagePuller(
             spec,
             clock,
@@ -264,11 +262,10 @@ class Kubelet:
             snapshotter,
             self._store,
             self._report_images,
-            takes_schema_1=wording.takes_schema_1,
         )
         events = EventRecorder(api, clock, component="kubelet", host=spec.name, user=self._user)
-        self._services = NodeServices(clock, events, puller, self._store, wording, sources.switches)
-        self._begin(node, snapshotter)
+        self._services = NodeServices(clock, events, puller, self._store, sources.switches)
+        self._begin(node)
 
     def observe(self, event: str, pod: Body) -> None:
         """Follow a pod that is bound to this node."""
@@ -328,7 +325,7 @@ class Kubelet:
             subresource="status",
         )
 
-    def _begin(self, node: Body, snapshotter: Snapshotter) -> None:
+    def _begin(self, node: Body) -> None:
         name = self.spec.name
         self._services.events.normal(node, "Starting", "Starting kubelet.")
         self._services.events.normal(node, "NodeReady", f"Node {name} status is now: NodeReady")
@@ -336,8 +333,6 @@ class Kubelet:
             self._services.puller.hold(image)
         if self.spec.images:
             self._report_images()
-        if self.spec.streaming:
-            snapshotter.start()
 
     def _report_images(self) -> None:
         try:

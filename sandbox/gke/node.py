@@ -261,7 +261,6 @@ class PulledImage:
     layers: int
     can_stream: bool = True
     """Whether its form can be streamed: no schema 1, no layer twice."""
-    is_schema_1: bool = False
 
 
 class ImageStore:
@@ -328,14 +327,6 @@ class NodeSwitches:
     """Part of an image's name -> what its containers exit with."""
     runs_on: set[str] = field(default_factory=set)
     """Parts of names of images whose containers never end by themselves, not even in a Job."""
-    streaming_event: bool = True
-    """Whether the snapshotter's Events reach the API server; its token bucket may be empty."""
-    snapshotter_line: bool = True
-    """Whether the snapshotter's log line reaches Cloud Logging."""
-    failing_layers: bool = False
-    """Whether layers of streamed images cannot be downloaded, so that the pull is a slow one."""
-    system_images: int = 0
-    """How many of GKE's own images a new streaming node streams first, filling the Events."""
 
     def missing_executable(self, image: str) -> str | None:
         """Return what cannot be found in an image; None if it starts."""
@@ -344,6 +335,10 @@ class NodeSwitches:
     def exit_code(self, image: str) -> int:
         """Return what a container of an image exits with."""
         return next((code for part, code in self.exit_codes.items() if part in image), 0)
+
+    def has_exit_code(self, image: str) -> bool:
+        """Return whether an exit code is set for an image."""
+        return any(part in image for part in self.exit_codes)
 
     def never_ends(self, image: str) -> bool:
         """Whether an image's containers run on."""

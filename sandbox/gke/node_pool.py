@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.clock import Clock
-from sandbox.gke.container import Wording
 from sandbox.gke.controller import Controller, is_deleting, key_of
 from sandbox.gke.node import NodeSpec, make_node
 from sandbox.gke.placement import NodeView, choose, refuse, view_nodes
@@ -69,7 +68,6 @@ class Autoscaler(Controller):
         self.pools: dict[str, NodePool] = {}
         self._cluster = cluster
         self._version = version
-        self._wording = Wording.of_version(version)
         self._grow = grow
         self._seen: set[str] = set()
         self._lock = threading.Lock()
@@ -89,13 +87,13 @@ class Autoscaler(Controller):
         if not _is_refused(body) or (body["spec"].get("priority") or 0) < CUTOFF:
             return
         views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
-        if choose(body, views, self._wording) is not None:
+        if choose(body, views) is not None:
             # A node added for another pod may serve this one too, if it is not taken by then.
             self.queue.add(key_of(body), self.delay_s)
             return
         reasons: list[str] = []
         for pool in self.pools.values():
-            refusal = refuse(body, view := self._imagine(pool), [view], self._wording)
+            refusal = refuse(body, view := self._imagine(pool), [view])
             if refusal is not None:
                 reasons += refusal.reasons
             elif len(pool.nodes) >= pool.most:

@@ -8,8 +8,6 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from sandbox.gke.container import Wording
-
 Body = Mapping[str, Any]
 Amounts = dict[str, Decimal]
 
@@ -178,7 +176,6 @@ def _tolerates(toleration: Body, taint: Body) -> bool:
 
 
 _FINISHED = ("Succeeded", "Failed")
-_SHORT_SINCE = 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,38 +218,37 @@ def view_nodes(nodes: Iterable[Body], pods: Iterable[Body]) -> list[NodeView]:
     ]
 
 
-def refuse(
-    pod: Body, view: NodeView, views: Sequence[NodeView], wording: Wording
-) -> Refusal | None:
+def refuse(pod: Body, view: NodeView, views: Sequence[NodeView]) -> Refusal | None:
     """Return why a node does not serve, by the scheduler's first plugin that objects."""
     node = view.body
     if node["spec"].get("unschedulable") and not _tolerates_cordon(pod):
         return Refusal(("node(s) were unschedulable",))
     taint = untolerated_taint(pod, node, ("NoSchedule", "NoExecute"))
     if taint is not None:
-        return Refusal((wording.untolerated(taint["key"], taint.get("value") or ""),))
+        return Refusal(("node(s) had untolerated taint(s)",))
     if not fits_node_affinity(pod, node):
         return Refusal(("node(s) didn't match Pod's node affinity/selector",))
     used = sum_of(requests_of(other) for other in view.pods)
-    short = lacking(requests_of(pod), used, allocatable_of(node))
-    if short:
-        return Refusal(tuple(_insufficient(name) for name in short), is_resolvable=True)
+    wanted, has = requests_of(pod), allocatable_of(node)
+    if short := lacking(wanted, used, has):
+        reasons = tuple(_insufficient(name) for name in short)
+        return Refusal(reasons, is_resolvable=not lacking(wanted, {}, has))
     return _refuse_neighbours(pod, view, views)
 
 
-def choose(pod: Body, views: Sequence[NodeView], wording: Wording) -> NodeView | None:
+def choose(pod: Body, views: Sequence[NodeView]) -> NodeView | None:
     """Return the node that serves a pod best, or None."""
-    fitting = [view for view in views if refuse(pod, view, views, wording) is None]
+    fitting = [view for view in views if refuse(pod, view, views) is None]
     return max(fitting, key=lambda view: _score(pod, view), default=None)
 
 
-def explain(pod: Body, views: Sequence[NodeView], wording: Wording) -> str:
+def explain(pod: Body, views: Sequence[NodeView]) -> str:
     """Say why no node serves, as the scheduler's event does."""
     if not views:
         return "no nodes available to schedule pods"
-    refusals = [refuse(pod, view, views, wording) or Refusal(()) for view in views]
+    refusals = [refuse(pod, view, views) or Refusal(()) for view in views]
     reasons = _histogram(reason for refusal in refusals for reason in refusal.reasons)
-    claims = "no new claims to deallocate, " if wording.minor >= _SHORT_SINCE else ""
+    claims = "no new claims to deallocate, "
     head = f"0/{len(views)} nodes are available: "
     if pod["spec"].get("preemptionPolicy") == "Never":
         helped = "not eligible due to preemptionPolicy=Never."

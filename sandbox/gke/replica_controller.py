@@ -80,14 +80,6 @@ class ReplicaSetController(Controller):
         return status
 
 
-class ReplicationController(ReplicaSetController):
-    """The same, for the kind that came before."""
-
-    component = "replication-controller"
-    kind = "ReplicationController"
-    resource = "replicationcontrollers"
-
-
 def _worth(pod: Body) -> tuple[bool, bool, str]:
     """Order pods by who goes first: the one without a node, the one not ready, the youngest."""
     created = pod["metadata"].get("creationTimestamp", "")

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.clock import Clock, format_time
-from sandbox.gke.container import Wording
 from sandbox.gke.controller import (
     Controller,
     Key,
@@ -115,10 +114,9 @@ class Scheduler(Controller):
     kind = "Pod"
     resource = "pods"
 
-    def __init__(self, api: Api, clock: Clock, wording: Wording) -> None:
+    def __init__(self, api: Api, clock: Clock) -> None:
         super().__init__(api, clock)
         self.user = _USER
-        self._wording = wording
         self._said = SchedulerEvents(api, clock)
         self._waiting: dict[Key, Any] = {}
         self._nodes: dict[str, Any] = {}
@@ -140,11 +138,11 @@ class Scheduler(Controller):
             changes = self._changes
             self._waiting[key_of(body)] = _wishes(body)
         views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
-        chosen = choose(body, views, self._wording)
+        chosen = choose(body, views)
         if chosen is not None:
             self._bind(body, chosen.name)
             return
-        self._refuse(body, explain(body, views, self._wording))
+        self._refuse(body, explain(body, views))
         with self._lock:
             if changes != self._changes:
                 self.queue.add(key_of(body))

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -158,61 +157,6 @@ def test_a_deleted_deployment_takes_its_pods_along(lab: Lab) -> None:
     assert lab.events("web", "Killing") == ["Stopping container main"]
 
 
-def test_a_stateful_set_names_its_pods_in_order(lab: Lab) -> None:
-    spec = {"replicas": 2, "serviceName": "db", **workload("db")}
-    lab.create("statefulsets.apps", "StatefulSet", "db", spec)
-
-    lab.wait(lambda: lab.status("statefulsets.apps", "db").get("readyReplicas") == 2)
-
-    assert sorted(pod["metadata"]["name"] for pod in lab.pods()) == ["db-0", "db-1"]
-    assert lab.events("db", "SuccessfulCreate") == [
-        "create Pod db-0 in StatefulSet db successful",
-        "create Pod db-1 in StatefulSet db successful",
-    ]
-
-
-def test_a_daemon_set_has_a_pod_on_each_node_that_takes_it(lab: Lab) -> None:
-    lab.cluster.add_node("gpu-1", pool="l4", accelerator="nvidia-l4")
-    lab.create("daemonsets.apps", "DaemonSet", "agent", workload("agent"))
-    lab.wait(lambda: lab.running("agent"))
-
-    lab.cluster.add_node("cpu-2", pool="default")
-
-    lab.wait(lambda: len(lab.running("agent")) == 2)
-    assert {pod["spec"]["nodeName"] for pod in lab.pods()} == {"cpu-1", "cpu-2"}
-
-
-def test_a_replication_controller_keeps_its_pods(lab: Lab) -> None:
-    template = workload("old")["template"]
-    spec = {"replicas": 1, "selector": {"app": "old"}, "template": template}
-    lab.create("replicationcontrollers", "ReplicationController", "old", spec)
-    lab.wait(lambda: lab.running("old"))
-    first = lab.pods("old")[0]["metadata"]["name"]
-
-    lab.api.delete("pods", first, "default", user=DEV)
-
-    lab.wait(lambda: lab.running("old") and lab.pods("old")[0]["metadata"]["name"] != first)
-
-
-def test_a_job_completes(lab: Lab) -> None:
-    helper = {"name": "helper", "image": TOOL, "command": ["cp", "/bin/true", "/x/true"]}
-    job = lab.job("one", {"initContainers": [helper]})
-
-    lab.wait(lambda: lab.condition("jobs.batch", "one", "Complete"))
-
-    status = lab.status("jobs.batch", "one")
-    (pod,) = lab.pods("one")
-    assert status["succeeded"] == 1
-    assert "active" not in status
-    assert status["completionTime"] >= status["startTime"]
-    assert [each["type"] for each in status["conditions"]] == ["SuccessCriteriaMet", "Complete"]
-    assert pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == "one"
-    assert pod["metadata"]["labels"]["controller-uid"] == job["metadata"]["uid"]
-    assert pod["status"]["phase"] == "Succeeded"
-    lab.wait(lambda: lab.events("one", "Completed") == ["Job completed"])
-    assert lab.events("one", "SuccessfulCreate") == [f"Created pod: {pod['metadata']['name']}"]
-
-
 def test_a_suspended_job_waits_until_it_is_resumed(lab: Lab) -> None:
     lab.job("later", suspend=True)
     lab.wait(lambda: lab.condition("jobs.batch", "later", "Suspended"))
@@ -230,37 +174,6 @@ def test_a_suspended_job_waits_until_it_is_resumed(lab: Lab) -> None:
     assert lab.events("later", "Resumed") == ["Job resumed"]
 
 
-def test_suspending_a_job_takes_its_pod_away(lab: Lab) -> None:
-    lab.cluster.switches.runs_on.add("tool")
-    lab.job("paused")
-    lab.wait(lambda: lab.running("paused"))
-    started = lab.status("jobs.batch", "paused")["startTime"]
-
-    lab.api.patch("jobs.batch", "paused", {"spec": {"suspend": True}}, "default", user=DEV)
-    lab.wait(lambda: lab.condition("jobs.batch", "paused", "Suspended") and not lab.pods("paused"))
-    lab.api.patch("jobs.batch", "paused", {"spec": {"suspend": False}}, "default", user=DEV)
-
-    lab.wait(lambda: lab.running("paused"))
-    status = lab.status("jobs.batch", "paused")
-    assert "failed" not in status
-    assert datetime.fromisoformat(status["startTime"]) > datetime.fromisoformat(started)
-
-
-def test_a_job_without_retries_fails_with_its_pod(lab: Lab) -> None:
-    lab.cluster.switches.exit_codes["tool"] = 3
-    lab.job("broken", backoffLimit=0)
-
-    lab.wait(lambda: lab.condition("jobs.batch", "broken", "Failed"))
-
-    failed = lab.condition("jobs.batch", "broken", "Failed")
-    assert failed is not None
-    assert failed["reason"] == "BackoffLimitExceeded"
-    assert failed["message"] == "Job has reached the specified backoff limit"
-    assert lab.status("jobs.batch", "broken")["failed"] == 1
-    assert lab.condition("jobs.batch", "broken", "FailureTarget") is not None
-    lab.wait(lambda: lab.events("broken", "BackoffLimitExceeded") == [failed["message"]])
-
-
 def test_a_job_is_retried_up_to_its_limit(lab: Lab) -> None:
     lab.cluster.switches.exit_codes["tool"] = 1
     lab.job("stubborn", backoffLimit=2)
@@ -269,43 +182,6 @@ def test_a_job_is_retried_up_to_its_limit(lab: Lab) -> None:
 
     assert lab.status("jobs.batch", "stubborn")["failed"] == 3
     assert len(lab.pods("stubborn")) == 3
-
-
-def test_a_rule_may_fail_a_job_at_once(lab: Lab) -> None:
-    lab.cluster.switches.exit_codes["tool"] = 42
-    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
-    lab.job("ruled", backoffLimit=5, podFailurePolicy={"rules": [rule]})
-
-    lab.wait(lambda: lab.condition("jobs.batch", "ruled", "Failed"))
-
-    failed = lab.condition("jobs.batch", "ruled", "Failed")
-    pod = lab.pods("ruled")[0]["metadata"]["name"]
-    assert failed is not None
-    assert failed["reason"] == "PodFailurePolicy"
-    assert failed["message"] == (
-        f"Container main for pod default/{pod} failed with exit code 42 matching FailJob rule "
-        "at index 0"
-    )
-
-
-def test_a_job_that_waits_too_long_fails_at_its_deadline(lab: Lab) -> None:
-    lab.job("hopeless", {"nodeSelector": GPU}, activeDeadlineSeconds=600)
-    lab.wait(lambda: lab.events("hopeless", "FailedScheduling"))
-
-    changed = {"spec": {"activeDeadlineSeconds": 60}}
-    lab.api.patch("jobs.batch", "hopeless", changed, "default", user=DEV)
-
-    lab.wait(lambda: lab.condition("jobs.batch", "hopeless", "Failed"))
-    failed = lab.condition("jobs.batch", "hopeless", "Failed")
-    assert failed is not None
-    assert failed["reason"] == "DeadlineExceeded"
-    assert not lab.pods("hopeless")
-    lab.wait(
-        lambda: (
-            lab.events("hopeless", "DeadlineExceeded")
-            == ["Job was active longer than specified deadline"]
-        )
-    )
 
 
 def test_a_pod_over_quota_is_created_once_there_is_room(lab: Lab) -> None:
@@ -371,38 +247,6 @@ def test_a_removed_node_leaves_no_pods_behind(lab: Lab) -> None:
     lab.cluster.remove_node("cpu-1")
 
     lab.wait(lambda: [pod["spec"].get("nodeName") for pod in lab.pods("web")] == [None])
-
-
-def test_a_pod_waits_for_the_node_that_it_asks_for(lab: Lab) -> None:
-    lab.create("pods", "Pod", "p", pod_spec(nodeSelector=GPU, tolerations=[TOLERATION]))
-    lab.wait(lambda: lab.events("p", "FailedScheduling"))
-
-    lab.cluster.add_node("gpu-1", pool="l4", accelerator="nvidia-l4")
-
-    lab.wait(lambda: lab.running("p"))
-    assert lab.events("p", "Scheduled") == ["Successfully assigned default/p to gpu-1"]
-    assert lab.events("p", "FailedScheduling")[0].startswith(
-        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-    )
-
-
-def test_a_cordoned_node_takes_no_new_pods(lab: Lab) -> None:
-    lab.cluster.cordon("cpu-1")
-
-    lab.create("pods", "Pod", "p", pod_spec())
-
-    lab.wait(lambda: lab.events("p", "FailedScheduling"))
-    assert "1 node(s) were unschedulable" in lab.events("p", "FailedScheduling")[0]
-
-
-def test_a_silent_node_takes_no_new_pods_until_it_speaks_again(lab: Lab) -> None:
-    lab.cluster.set_ready("cpu-1", is_ready=False)
-    lab.create("pods", "Pod", "p", pod_spec())
-    lab.wait(lambda: lab.events("p", "FailedScheduling"))
-
-    lab.cluster.set_ready("cpu-1", is_ready=True)
-
-    lab.wait(lambda: lab.running("p"))
 
 
 def test_a_pool_grows_from_zero_for_a_pod_that_fits(lab: Lab) -> None:
