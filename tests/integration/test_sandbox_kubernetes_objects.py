@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 
 from sandbox.clock import Clock
 from sandbox.fault import Faults
-from sandbox.kubernetes.authentication import ADMIN_TOKEN
+from sandbox.kubernetes.access import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer
 
 CONTINUE = "_continue"
@@ -194,15 +194,6 @@ def test_a_strategic_patch_merges_containers_by_name(server: KubernetesServer, c
     assert (container.image, container.termination_message_policy) == ("nginx:1.28", "File")
 
 
-def test_an_unknown_kind_of_patch_is_refused(server: KubernetesServer, core: Any) -> None:
-    core.create_namespaced_pod("default", pod("web"))
-
-    answer = send(server, "PATCH", "/api/v1/namespaces/default/pods/web", {})
-
-    assert answer.status_code == 415
-    assert "application/strategic-merge-patch+json" in answer.json()["message"]
-
-
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [
@@ -303,57 +294,3 @@ def test_an_ephemeral_container_is_added_and_then_fixed(
     assert added.status_code == 200
     assert [one.image for one in read.spec.ephemeral_containers] == ["busybox:1"]
     assert "existing ephemeral containers may not be changed" in changed.json()["message"]
-
-
-def test_the_scale_of_a_deployment_is_read_and_written(client: Any) -> None:
-    apps: Any = kubernetes.client.AppsV1Api(client)
-    template = {
-        "metadata": {"labels": {"app": "web"}},
-        "spec": {"containers": [{"name": "main", "image": "nginx"}]},
-    }
-    spec = {"selector": {"matchLabels": {"app": "web"}}, "template": template}
-    apps.create_namespaced_deployment("default", {"metadata": {"name": "web"}, "spec": spec})
-
-    apps.patch_namespaced_deployment_scale("web", "default", {"spec": {"replicas": 3}})
-
-    scale = apps.read_namespaced_deployment_scale("web", "default")
-    assert (scale.spec.replicas, scale.status.selector) == (3, "app=web")
-    assert apps.read_namespaced_deployment("web", "default").spec.replicas == 3
-
-
-def test_a_definition_makes_a_resource_that_is_served_until_it_goes(
-    client: Any,
-) -> None:
-    extensions: Any = kubernetes.client.ApiextensionsV1Api(client)
-    custom: Any = kubernetes.client.CustomObjectsApi(client)
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
-    names = {"plural": "rayclusters", "kind": "RayCluster"}
-    spec = {"group": "ray.io", "scope": "Namespaced", "names": names, "versions": [version]}
-    extensions.create_custom_resource_definition(
-        {"metadata": {"name": "rayclusters.ray.io"}, "spec": spec}
-    )
-    body = {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "metadata": {"name": "r"},
-        "spec": {"anything": [1]},
-    }
-
-    custom.create_namespaced_custom_object("ray.io", "v1", "default", "rayclusters", body)
-    read = custom.get_namespaced_custom_object("ray.io", "v1", "default", "rayclusters", "r")
-    extensions.delete_custom_resource_definition("rayclusters.ray.io")
-    with pytest.raises(ApiException) as caught:
-        custom.get_namespaced_custom_object("ray.io", "v1", "default", "rayclusters", "r")
-
-    assert (read["spec"], read["metadata"]["generation"]) == ({"anything": [1]}, 1)
-    assert caught.value.status == 404
-
-
-def test_discovery_names_what_is_served(server: KubernetesServer, client: Any) -> None:
-    version: Any = kubernetes.client.VersionApi(client).get_code()
-    resources: Any = kubernetes.client.BatchV1Api(client).get_api_resources().resources
-
-    assert version.git_version == "v1.36.0"
-    assert {"jobs", "jobs/status", "cronjobs"} <= {one.name for one in resources}
-    assert send(server, "GET", "/openapi/v3/apis/batch/v1").json()["openapi"] == "3.0.0"

@@ -13,7 +13,7 @@ import requests
 
 from sandbox.clock import Clock
 from sandbox.fault import Faults
-from sandbox.kubernetes.authentication import ADMIN_TOKEN
+from sandbox.kubernetes.access import ADMIN_TOKEN
 from sandbox.kubernetes.server import KubernetesServer
 
 HEADERS = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -147,8 +147,10 @@ def test_a_version_that_is_forgotten_is_gone(server: KubernetesServer) -> None:
     old = str(int(made["metadata"]["resourceVersion"]) - 1)
 
     with watch(server, resourceVersion=old) as response:
-        status = response.json()
+        event = response.json()
 
+    status = event["object"]
+    assert event["type"] == "ERROR"
     assert (status["code"], status["reason"]) == (410, "Expired")
     assert status["message"].startswith(f"too old resource version: {old} (")
 

@@ -479,46 +479,6 @@ def test_conditions_know_no_variables(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        pytest.param({"mutations": []}, "spec.mutations", id="no-mutation"),
-        pytest.param({"reinvocationPolicy": ""}, "spec.reinvocationPolicy", id="reinvocation"),
-        pytest.param({"failurePolicy": "Maybe"}, "spec.failurePolicy", id="failure-policy"),
-        pytest.param({"matchConstraints": None}, "spec.matchConstraints", id="no-constraints"),
-        pytest.param(
-            {"matchConstraints": {}}, "spec.matchConstraints.resourceRules", id="no-rules"
-        ),
-        pytest.param(
-            {"matchConstraints": {"resourceRules": [rule("pods", operations=("DELETE",))]}},
-            "spec.matchConstraints.resourceRules[0].operations[0]",
-            id="operation",
-        ),
-        pytest.param({"paramKind": {"kind": "ConfigMap"}}, "spec.paramKind.apiVersion", id="kind"),
-        pytest.param(
-            {"variables": [{"name": "for", "expression": "1"}]}, "spec.variables[0].name", id="name"
-        ),
-        pytest.param(
-            {
-                "mutations": [
-                    {
-                        "patchType": "ApplyConfiguration",
-                        "applyConfiguration": {"expression": "Object{}"},
-                    }
-                ]
-            },
-            "spec.mutations[0].patchType",
-            id="apply-configuration-is-not-served",
-        ),
-    ],
-)
-def test_a_policy_without_form_is_refused(api: Api, changes: Any, field: str) -> None:
-    error = refused(api, policy(LABEL, **changes))
-
-    assert error.reason == "Invalid"
-    assert field in {cause["field"] for cause in error.status["details"]["causes"]}
-
-
-@pytest.mark.parametrize(
     ("spec", "field"),
     [
         pytest.param({"policyName": ""}, "spec.policyName", id="policy"),

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from sandbox.clock import Clock
-from sandbox.kubernetes.admission.security_checks import violations
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.assembly import assemble
+from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.calls import Answer, Call, Caller, Options
 from sandbox.kubernetes.engine import Engine
+from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.statuses import ApiError
 
 USER = "tester"
@@ -115,7 +115,7 @@ def test_a_changed_quota_is_counted_anew(api: Api) -> None:
 
 def test_a_refused_write_and_a_dry_run_use_nothing(engine: Engine, api: Api) -> None:
     quota(api, {"pods": "1"})
-    served = engine.cluster.resources.named("pods")
+    served = BY_KEY["pods"]
     options = Options(dry_run=True)
 
     refusal(api, "pods", pod("bad", containers=[]))
@@ -174,143 +174,8 @@ def test_a_pod_needs_its_service_account(api: Api) -> None:
 
 def write(engine: Engine, resource: str, body: dict[str, Any]) -> Answer:
     """Create with the warnings that a client would see."""
-    served = engine.cluster.resources.named(resource)
+    served = BY_KEY[resource]
     return engine.execute(Call("create", served, Caller(USER), "default", body=body))
-
-
-def test_pods_are_refused_and_templates_warned_of_by_pod_security(engine: Engine, api: Api) -> None:
-    labels = {
-        "pod-security.kubernetes.io/enforce": "restricted",
-        "pod-security.kubernetes.io/warn": "restricted",
-    }
-    api.patch("namespaces", "default", {"metadata": {"labels": labels}}, user=USER)
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]}
-    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
-
-    error = refusal(api, "pods", pod())
-    warned = write(engine, "deployments.apps", {"metadata": {"name": "d"}, "spec": spec})
-    safe = [{"name": "main", "image": "nginx", "securityContext": SAFE}]
-    allowed = write(engine, "pods", pod("safe", containers=safe))
-
-    reasons = (
-        'PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "main" must '
-        "set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "
-        '"main" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or '
-        'container "main" must set securityContext.runAsNonRoot=true), seccompProfile (pod or '
-        'container "main" must set securityContext.seccompProfile.type to "RuntimeDefault" or '
-        '"Localhost")'
-    )
-    assert error.message == f'pods "p" is forbidden: violates {reasons}'
-    assert (warned.code, warned.warnings) == (201, [f"would violate {reasons}"])
-    assert (allowed.code, allowed.warnings) == (201, [])
-
-
-@pytest.mark.parametrize(
-    ("level", "spec", "expected"),
-    [
-        pytest.param("privileged", {"hostNetwork": True}, [], id="privileged-allows-all"),
-        pytest.param("baseline", {}, [], id="baseline-allows-plain-pods"),
-        pytest.param(
-            "baseline",
-            {"hostNetwork": True, "hostPID": True},
-            ["host namespaces (hostNetwork=true, hostPID=true)"],
-            id="host-namespaces",
-        ),
-        pytest.param(
-            "baseline",
-            {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]},
-            ['hostPath volumes (volume "v")'],
-            id="host-path",
-        ),
-        pytest.param(
-            "baseline",
-            {
-                "containers": [
-                    {
-                        "name": "c",
-                        "securityContext": {
-                            "privileged": True,
-                            "capabilities": {"add": ["NET_ADMIN", "CHOWN"]},
-                        },
-                        "ports": [{"containerPort": 1, "hostPort": 80}],
-                    }
-                ]
-            },
-            [
-                (
-                    'non-default capabilities (container "c" must not include "NET_ADMIN" '
-                    "in securityContext.capabilities.add)"
-                ),
-                'hostPort (container "c" uses hostPort 80)',
-                'privileged (container "c" must not set securityContext.privileged=true)',
-            ],
-            id="privileged-container",
-        ),
-        pytest.param(
-            "baseline",
-            {"securityContext": {"seLinuxOptions": {"type": "spc_t", "user": "u"}}},
-            [
-                (
-                    "seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "
-                    '"spc_t"; user may not be set)'
-                )
-            ],
-            id="selinux",
-        ),
-        pytest.param(
-            "baseline",
-            {"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}},
-            ["forbidden sysctls (kernel.msgmax)"],
-            id="sysctls",
-        ),
-        pytest.param(
-            "baseline",
-            {"containers": [{"name": "c", "livenessProbe": {"httpGet": {"host": "h"}}}]},
-            ['probe or lifecycle host (container "c" uses probe or lifecycle host "h")'],
-            id="probe-host",
-        ),
-        pytest.param(
-            "restricted",
-            {
-                "containers": [{"name": "c", "securityContext": SAFE | {"runAsUser": 0}}],
-                "volumes": [{"name": "v", "nfs": {"server": "s"}}],
-            },
-            [
-                'restricted volume types (volume "v" uses restricted volume type "nfs")',
-                'runAsUser=0 (container "c" must not set runAsUser=0)',
-            ],
-            id="restricted-volume-and-root",
-        ),
-        pytest.param(
-            "restricted",
-            {
-                "containers": [
-                    {
-                        "name": "c",
-                        "securityContext": SAFE | {"seccompProfile": {"type": "Unconfined"}},
-                    }
-                ]
-            },
-            [
-                (
-                    'seccompProfile (container "c" must not set '
-                    'securityContext.seccompProfile.type to "Unconfined")'
-                )
-            ],
-            id="seccomp",
-        ),
-        pytest.param(
-            "restricted",
-            {"containers": [{"name": "c", "securityContext": SAFE}]},
-            [],
-            id="restricted-allows-safe-pods",
-        ),
-    ],
-)
-def test_a_pod_falls_short_of_a_level(
-    level: str, spec: dict[str, Any], expected: list[str]
-) -> None:
-    assert violations(level, {"containers": [{"name": "c"}], **spec}) == expected
 
 
 def test_a_namespace_cannot_ask_for_a_level_that_does_not_exist(api: Api) -> None:

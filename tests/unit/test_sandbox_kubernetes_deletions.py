@@ -6,10 +6,11 @@ import pytest
 
 from sandbox.clock import Clock
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.audit import AuditRecord
+from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.calls import Call, Caller, Deletion
 from sandbox.kubernetes.engine import Engine
+from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.statuses import ApiError
 
 USER = "tester"
@@ -56,7 +57,7 @@ def names(api: Api, resource: str, namespace: str = "default") -> list[str]:
 
 
 def delete(engine: Engine, resource: str, name: str, deletion: Deletion) -> Any:
-    served = engine.cluster.resources.named(resource)
+    served = BY_KEY[resource]
     return engine.execute(Call("delete", served, Caller(USER), "default", name, deletion=deletion))
 
 
@@ -74,18 +75,6 @@ def test_dependents_go_in_the_background(api: Api, engine: Engine) -> None:
         (USER, "delete", "jobs"),
         (COLLECTOR, "delete", "pods"),
     ]
-
-
-def test_a_job_deleted_without_a_policy_leaves_its_pods_and_says_so(
-    api: Api, engine: Engine
-) -> None:
-    api.create("pods", owned("p", make_job(api)), "default", user=USER)
-
-    answer = delete(engine, "jobs.batch", "j", Deletion())
-
-    assert "child pods are preserved by default" in answer.warnings[0]
-    assert names(api, "jobs.batch") == []
-    assert "ownerReferences" not in api.read("pods", "p", "default")["metadata"]
 
 
 def test_in_the_foreground_the_owner_waits_for_its_dependents(api: Api) -> None:
@@ -164,33 +153,13 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(api: Api) -> None:
     assert "c" not in names(api, "configmaps")
 
 
-@pytest.mark.parametrize(
-    "deletion",
-    [
-        pytest.param(Deletion(uid="other"), id="uid"),
-        pytest.param(Deletion(resource_version="1"), id="resource-version"),
-    ],
-)
-def test_only_the_object_that_is_meant_is_deleted(
-    api: Api, engine: Engine, deletion: Deletion
-) -> None:
-    api.create("configmaps", {"metadata": {"name": "c"}}, "default", user=USER)
-
-    with pytest.raises(ApiError) as caught:
-        delete(engine, "configmaps", "c", deletion)
-
-    assert caught.value.code == 409
-    assert "Precondition failed" in caught.value.message
-    assert "c" in names(api, "configmaps")
-
-
 def test_a_collection_is_deleted_by_selector(api: Api, engine: Engine) -> None:
     for name, label in (("a", "x"), ("b", "x"), ("c", "y")):
         body = {"metadata": {"name": name, "labels": {"app": label}}}
         api.create("secrets", body, "default", user=USER)
     call = Call(
         "deletecollection",
-        engine.cluster.resources.named("secrets"),
+        BY_KEY["secrets"],
         Caller(USER),
         "default",
         label_selector="app=x",

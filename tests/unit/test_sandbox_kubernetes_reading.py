@@ -8,9 +8,9 @@ import pytest
 
 from sandbox.clock import Clock
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.assembly import assemble
+from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.quantities import format_quantity, parse_quantity
-from sandbox.kubernetes.resources import Resources
+from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.statuses import ApiError
 from sandbox.kubernetes.tables import table_of
 
@@ -36,22 +36,6 @@ def test_null_is_the_absence_of_a_value(api: Api) -> None:
 
     assert "nodeName" not in made["spec"]
     assert made["metadata"]["creationTimestamp"].endswith("Z")
-
-
-def test_times_are_kept_as_finely_as_their_fields_are(api: Api) -> None:
-    event = {
-        "metadata": {"name": "e"},
-        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
-        "firstTimestamp": "2026-01-01T00:00:00.9Z",
-        "lastTimestamp": "2026-01-01T02:00:00+02:00",
-        "eventTime": "2026-01-01T00:00:00.1234567Z",
-    }
-
-    made = api.create("events", event, "default", user=USER)
-
-    assert made["firstTimestamp"] == "2026-01-01T00:00:00Z"
-    assert made["lastTimestamp"] == "2026-01-01T00:00:00Z"
-    assert made["eventTime"] == "2026-01-01T00:00:00.123456Z"
 
 
 def test_a_text_that_is_no_time_is_refused(api: Api) -> None:
@@ -174,7 +158,7 @@ def test_a_table_counts_ages_by_the_clock_of_the_sandbox() -> None:
         },
     }
 
-    table = table_of(Resources().named("jobs.batch"), [job], {}, NOW)
+    table = table_of(BY_KEY["jobs.batch"], [job], {}, NOW)
 
     assert [column["name"] for column in table["columnDefinitions"]] == [
         "Name",
@@ -204,28 +188,6 @@ def test_a_table_counts_ages_by_the_clock_of_the_sandbox() -> None:
 def test_a_table_says_what_a_pod_waits_for(pod_status: dict[str, Any], expected: str) -> None:
     body = pod() | {"status": pod_status}
 
-    table = table_of(Resources().named("pods"), [body], {}, NOW)
+    table = table_of(BY_KEY["pods"], [body], {}, NOW)
 
     assert table["rows"][0]["cells"][2] == expected
-
-
-def test_what_a_definition_defined_goes_with_it(api: Api) -> None:
-    schema = {"openAPIV3Schema": {"type": "object"}}
-    definition = {
-        "metadata": {"name": "gigs.example.com"},
-        "spec": {
-            "group": "example.com",
-            "scope": "Namespaced",
-            "names": {"plural": "gigs", "kind": "Gig"},
-            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
-        },
-    }
-    crds = "customresourcedefinitions.apiextensions.k8s.io"
-    api.create(crds, definition, user=USER)
-    gig = {"apiVersion": "example.com/v1", "kind": "Gig", "metadata": {"name": "g"}}
-    api.create("gigs.example.com", gig, "default", user=USER)
-
-    api.delete(crds, "gigs.example.com", user=USER)
-    api.create(crds, definition, user=USER)
-
-    assert api.list("gigs.example.com") == []
