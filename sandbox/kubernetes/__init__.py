@@ -1,1 +1,1 @@
-"""The embedded Kubernetes API server: it refuses what the real one refuses, in its words."""
+"""The embedded Kubernetes API server, which reproduces recorded answers of a real one."""

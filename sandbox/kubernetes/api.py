@@ -1,13 +1,12 @@
-"""The API in the same process: what controllers, schedulers and nodes of the sandbox call."""
+"""The API without a socket, for the controllers and nodes of the sandbox."""
 
 from typing import Any
 
 from sandbox.kubernetes.bodies import Body, Patch, clone
 from sandbox.kubernetes.calls import MERGE_PATCH, Call, Caller, Deletion, Options
-from sandbox.kubernetes.cluster import present
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.queries import Query, list_page
-from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.resources import BY_KEY, Resource
 from sandbox.kubernetes.statuses import ApiError, unknown_path
 from sandbox.kubernetes.watches import Watch
 
@@ -16,15 +15,15 @@ __all__ = ["Api", "ApiError", "Watch"]
 
 class Api:
     """
-    Reads and writes without a socket: same validation, admission and audit, no authorisation.
+    Reads and writes with the same validation, admission and audit, but without authorization.
 
-    Resources are written like ``pods`` or ``jobs.batch``. Every body that is returned is a
-    copy, and bodies passed in are not changed. All methods raise ``ApiError``.
+    Resources have names such as ``pods`` or ``jobs.batch``. A returned body is a copy, and a
+    passed one is not changed. All methods raise ``ApiError``.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._cluster = engine.cluster
+        self._store = engine.store
 
     def create(
         self,
@@ -37,9 +36,9 @@ class Api:
         name: str | None = None,
     ) -> Body:
         """
-        Create an object; or with ``subresource`` (``binding``, ``eviction``) something of ``name``.
+        Create an object, or a ``subresource`` (``binding``, ``eviction``) of ``name``.
 
-        The namespace is the body's own if none is passed.
+        Without ``namespace``, the body's own namespace is used.
         """
         return self._write(
             "create",
@@ -54,7 +53,7 @@ class Api:
     def read(self, resource: str, name: str, namespace: str | None = None) -> Body:
         """Return an object."""
         served = self._resource(resource)
-        return present(served, self._cluster.fetch(served, namespace or "", name))
+        return self._store.fetch(served, namespace or "", name).copy()
 
     def list(
         self,
@@ -64,10 +63,10 @@ class Api:
         label_selector: str = "",
         field_selector: str = "",
     ) -> list[Body]:
-        """Return the objects of a namespace, or of all, that selectors choose."""
+        """Return the selected objects of a namespace, or of all."""
         served = self._resource(resource)
         query = Query(served, namespace or "", label_selector, field_selector)
-        return [present(served, stored) for stored in list_page(self._cluster, query).listed]
+        return [stored.copy() for stored in list_page(self._store, query).listed]
 
     def replace(
         self,
@@ -79,7 +78,7 @@ class Api:
         user: str,
         subresource: str | None = None,
     ) -> Body:
-        """Replace an object, or its ``status``; 409 if its resourceVersion is another by now."""
+        """Replace an object, or its ``status``; 409 if its resourceVersion changed."""
         return self._write(
             "update", resource, name, namespace, user, body=body, subresource=subresource or ""
         )
@@ -95,7 +94,7 @@ class Api:
         content_type: str = MERGE_PATCH,
         subresource: str | None = None,
     ) -> Body:
-        """Change an object, or its ``status``, by a patch."""
+        """Patch an object, or its ``status``."""
         return self._write(
             "patch",
             resource,
@@ -120,22 +119,22 @@ class Api:
         """
         Delete an object.
 
-        A pod that is bound to a node and has not ended only gets a deletionTimestamp: its node
-        stops it, and then deletes it with ``grace_period_s=0``.
+        A running pod gets a deletionTimestamp: its node stops it, and then deletes it with
+        ``grace_period_s=0``.
         """
         deletion = Deletion(propagation, grace_period_s)
         return self._write("delete", resource, name, namespace, user, deletion=deletion)
 
     def watch(self, resource: str | None = None) -> Watch:
-        """Watch one resource, or all, from now on; close it when done."""
+        """Watch one resource, or all, from now on; the caller closes the watch."""
         if resource is not None:
             self._resource(resource)
-        return Watch(self._cluster.store, resource)
+        return Watch(self._store, resource)
 
     def _resource(self, resource: str) -> Resource:
-        if not self._cluster.resources.has_key(resource):
+        if resource not in BY_KEY:
             raise unknown_path()
-        return self._cluster.resources.named(resource)
+        return BY_KEY[resource]
 
     def _write(
         self, verb: str, resource: str, name: str, namespace: str | None, user: str, **rest: Any
@@ -143,7 +142,7 @@ class Api:
         served = self._resource(resource)
         caller = Caller(user, ("system:authenticated",))
         if "body" in rest:
-            # What is recorded must not change when the caller goes on using its body.
+            # The audit record must not change when the caller changes its body.
             rest["body"] = clone(rest["body"])
         call = Call(
             verb,

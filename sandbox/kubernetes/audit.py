@@ -1,4 +1,4 @@
-"""The record of every write, made or refused."""
+"""Audit records of all writes, accepted or refused."""
 
 import threading
 import uuid
@@ -14,7 +14,7 @@ from sandbox.kubernetes.calls import Call
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One write that reached the API, and how it was answered."""
+    """One write and its answer."""
 
     verb: str
     """``create``, ``update``, ``patch``, ``delete`` or ``deletecollection``."""
@@ -28,11 +28,11 @@ class AuditRecord:
     namespace: str
     name: str
     request: Body | list[Body] | None
-    """The body sent: an object, a patch, or the options of a deletion."""
+    """The request body: an object, a patch, or the options of a deletion."""
     content_type: str
-    """Of a patch."""
+    """The kind of a patch."""
     response: Body
-    """The object, or the Status that says why not."""
+    """The object, or the Status of the refusal."""
     code: int
     dry_run: bool
     user_agent: str
@@ -45,7 +45,7 @@ AuditListener = Callable[[AuditRecord], None]
 
 
 class AuditLog:
-    """Hands records to the listeners, in order, and never while the store is locked."""
+    """Passes records to the listeners, in order, and without the lock of the store."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -54,7 +54,7 @@ class AuditLog:
         self._delivery = threading.RLock()
 
     def add_listener(self, listener: AuditListener) -> None:
-        """Call a listener for each record from now on."""
+        """Call a listener with each record from now on."""
         self._listeners.append(listener)
 
     def record(self, call: Call, response: Body, code: int, received_at: datetime) -> None:
@@ -83,7 +83,7 @@ class AuditLog:
         )
 
     def deliver(self) -> None:
-        """Hand over what is pending."""
+        """Pass the pending records to the listeners."""
         with self._delivery:
             while self._pending:
                 record = self._pending.popleft()

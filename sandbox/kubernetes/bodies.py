@@ -1,4 +1,4 @@
-"""Bodies of Kubernetes objects as plain JSON values, and how they are copied and read."""
+"""Bodies of Kubernetes objects as plain JSON values."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import msgspec
 
 Body = dict[str, Any]
 Patch = Body | list[Body]
-"""A JSON patch is a list; the others look like the object."""
+"""A JSON patch is a list; the other kinds look like the object."""
 
 encode = msgspec.json.encode
 decode = msgspec.json.decode
@@ -21,7 +21,7 @@ def clone(value: Any) -> Any:
 
 def dig(body: Any, *path: str) -> Any:
     """
-    Return what lies at a path of keys, or None where a key is missing.
+    Return the value at a path of keys, or None if a key is missing.
 
     >>> dig({"spec": {"nodeName": "n1"}}, "spec", "nodeName")
     'n1'
@@ -34,7 +34,7 @@ def dig(body: Any, *path: str) -> Any:
 
 
 def items(body: Any, *path: str) -> list[Any]:
-    """Return the list at a path; an absent one is empty, as it is for the real server."""
+    """Return the list at a path; an absent one is empty."""
     return dig(body, *path) or []
 
 
@@ -45,7 +45,7 @@ def mapping(body: Any, *path: str) -> Body:
 
 def format_seconds(moment: datetime) -> str:
     """
-    Format a time as metadata has it: Kubernetes keeps whole seconds.
+    Format a time in whole seconds, as Kubernetes does.
 
     >>> format_seconds(datetime(2024, 1, 1, 0, 0, 0, 999, tzinfo=UTC))
     '2024-01-01T00:00:00Z'
@@ -54,7 +54,7 @@ def format_seconds(moment: datetime) -> str:
 
 
 def containers(pod_spec: Body) -> Iterator[tuple[str, int, Body]]:
-    """Yield the containers of a pod spec with the field and the index where each stands."""
+    """Yield the containers of a pod spec with their field and index."""
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for index, container in enumerate(items(pod_spec, field)):
             yield field, index, container

@@ -1,10 +1,15 @@
-"""What a cluster holds before anybody does anything."""
+"""A new cluster: its controllers, and the objects that exist from the beginning."""
 
 from typing import Any
 
+from sandbox.clock import Clock
 from sandbox.kubernetes.bodies import Body
+from sandbox.kubernetes.built_in_controllers import GarbageCollector, NamespaceController
 from sandbox.kubernetes.calls import Call, Caller
 from sandbox.kubernetes.engine import Engine
+from sandbox.kubernetes.quota import QuotaStatus
+from sandbox.kubernetes.resources import BY_KEY
+from sandbox.kubernetes.store import Store
 
 _SERVER = Caller("system:apiserver", ("system:masters", "system:authenticated"), "kube-apiserver")
 _RBAC = "rbac.authorization.k8s.io"
@@ -12,58 +17,36 @@ _PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/vers
 _HEALTH = ["/healthz", "/livez", "/readyz"]
 _READ = ["get", "list", "watch"]
 _WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-_WORKLOADS: list[tuple[str, list[str]]] = [
-    (
-        "",
-        [
-            "configmaps",
-            "endpoints",
-            "events",
-            "persistentvolumeclaims",
-            "pods",
-            "pods/log",
-            "pods/status",
-            "replicationcontrollers",
-            "replicationcontrollers/scale",
-            "serviceaccounts",
-            "services",
-        ],
-    ),
-    (
-        "apps",
-        [
-            "daemonsets",
-            "deployments",
-            "deployments/scale",
-            "replicasets",
-            "replicasets/scale",
-            "statefulsets",
-            "statefulsets/scale",
-        ],
-    ),
-    ("batch", ["cronjobs", "jobs"]),
-    ("networking.k8s.io", ["ingresses", "networkpolicies"]),
-    ("policy", ["poddisruptionbudgets"]),
-]
+_WORKLOADS: tuple[tuple[str, str], ...] = (
+    ("", "configmaps events persistentvolumeclaims pods pods/log pods/status"),
+    ("", "replicationcontrollers serviceaccounts services"),
+    ("apps", "daemonsets deployments replicasets statefulsets"),
+    ("batch", "cronjobs jobs"),
+    ("networking.k8s.io", "ingresses networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+)
 
 
-def furnish(engine: Engine) -> None:
-    """Create namespaces, priority classes, and the roles that every cluster has."""
+def assemble(clock: Clock) -> Engine:
+    """Return the engine of a new cluster."""
+    engine = Engine(Store(clock))
+    for controller in (NamespaceController(engine), GarbageCollector(engine), QuotaStatus(engine)):
+        engine.add_follower(controller.follow)
+    _furnish(engine)
+    engine.store.compact()
+    return engine
+
+
+def _furnish(engine: Engine) -> None:
+    """Create the namespaces, priority classes and roles of every cluster."""
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
         _create(engine, "namespaces", {"metadata": {"name": name}})
-    for name, value, text in (
-        ("system-cluster-critical", 2_000_000_000, "cluster pods that must run in the cluster"),
-        (
-            "system-node-critical",
-            2_000_001_000,
-            "system pods that must not be moved from their node",
-        ),
-    ):
-        body = {"metadata": {"name": name}, "value": value, "description": f"Used for {text}."}
+    for name, value in (("cluster", 2_000_000_000), ("node", 2_000_001_000)):
+        body = {"metadata": {"name": f"system-{name}-critical"}, "value": value}
         _create(engine, "priorityclasses.scheduling.k8s.io", body)
-    read = [_rule(group, names, _READ) for group, names in _WORKLOADS]
+    read = [_rule(group, names.split(), _READ) for group, names in _WORKLOADS]
     read.append(_rule("", ["limitranges", "namespaces", "resourcequotas"], _READ))
-    write = [_rule(group, names, _WRITE) for group, names in _WORKLOADS]
+    write = [_rule(group, names.split(), _WRITE) for group, names in _WORKLOADS]
     write.append(_rule("", ["secrets"], _READ + _WRITE))
     roles = [_rule(_RBAC, ["rolebindings", "roles"], _READ + _WRITE)]
     _role(engine, "cluster-admin", [_rule("*", ["*"], ["*"]), _path_rule(["*"], ["*"])])
@@ -82,8 +65,7 @@ def furnish(engine: Engine) -> None:
 
 
 def _create(engine: Engine, resource: str, body: Body, namespace: str = "") -> None:
-    served = engine.cluster.resources.named(resource)
-    engine.execute(Call("create", served, _SERVER, namespace, body=body))
+    engine.execute(Call("create", BY_KEY[resource], _SERVER, namespace, body=body))
 
 
 def _rule(group: str, resources: list[str], verbs: list[str]) -> Body:

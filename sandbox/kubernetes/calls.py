@@ -1,6 +1,7 @@
-"""Calls to the API as values: who asks for what, over HTTP or in process."""
+"""Calls to the API as values, over HTTP or in process."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from sandbox.kubernetes.bodies import Body
 from sandbox.kubernetes.resources import Resource
@@ -8,12 +9,11 @@ from sandbox.kubernetes.resources import Resource
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls."""
+    """The user of a request."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -23,18 +23,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a write is to be done."""
+    """The options of a write."""
 
     dry_run: bool = False
     field_validation: str = "Warn"
     """``Strict`` refuses unknown fields, ``Warn`` names them in a header, ``Ignore`` is silent."""
-    field_manager: str = ""
-    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How an object is to be deleted."""
+    """The options of a deletion."""
 
     propagation: str | None = None
     """``Background``, ``Foreground``, ``Orphan``; None for the resource's own default."""
@@ -54,9 +52,9 @@ class Call:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
-    body: Body | list[Body] | None = None
+    body: Any = None
     content_type: str = ""
-    """Of a patch."""
+    """The kind of a patch."""
     options: Options = Options()
     deletion: Deletion = Deletion()
     label_selector: str = ""
@@ -65,8 +63,29 @@ class Call:
 
 @dataclass(slots=True)
 class Answer:
-    """What a call is answered with; warnings become headers."""
+    """The answer to a call; warnings become headers."""
 
     body: Body
     code: int = 200
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Attributes:
+    """A write in admission, whose plugins may change the body and add warnings."""
+
+    verb: str
+    resource: Resource
+    namespace: str
+    name: str
+    body: Body
+    caller: Caller
+    before: Body | None = None
+    subresource: str = ""
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def is_new(self, resource: str) -> bool:
+        """Whether the write creates an object of a resource."""
+        named = self.resource.key == resource and not self.subresource
+        return named and self.verb == "create"

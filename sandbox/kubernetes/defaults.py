@@ -1,12 +1,10 @@
-"""The values that the server fills in where an object leaves them out."""
+"""Default values of absent fields."""
 
 import base64
 from collections.abc import Callable
 from typing import Any
 
 from sandbox.kubernetes.bodies import Body, containers, items, mapping
-
-_MAX_INT32 = 2_147_483_647
 
 
 def _fill(body: Body, **values: Any) -> None:
@@ -24,7 +22,7 @@ def set_defaults(key: str, body: Body) -> None:
 
 def pull_policy(image: str) -> str:
     """
-    Return the imagePullPolicy of a container that states none.
+    Return the default imagePullPolicy of an image.
 
     >>> pull_policy("nginx"), pull_policy("nginx:1.27"), pull_policy("localhost:5000/nginx")
     ('Always', 'IfNotPresent', 'Always')
@@ -52,10 +50,9 @@ def fill_pod_spec(spec: Body) -> None:
         _fill_container(container, field)
     for volume in items(spec, "volumes"):
         _fill_volume(volume)
-    if spec.get("hostNetwork"):
-        for _, _, container in containers(spec):
-            for port in items(container, "ports"):
-                _fill(port, hostPort=port.get("containerPort"))
+    for _, _, container in containers(spec) if spec.get("hostNetwork") else ():
+        for port in items(container, "ports"):
+            _fill(port, hostPort=port.get("containerPort"))
 
 
 def _fill_container(container: Body, field: str) -> None:
@@ -70,21 +67,15 @@ def _fill_container(container: Body, field: str) -> None:
     for port in items(container, "ports"):
         _fill(port, protocol="TCP")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(name):
-            _fill_probe(container[name])
+        if probe := container.get(name):
+            _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
+            if probe.get("httpGet"):
+                _fill(probe["httpGet"], path="/", scheme="HTTP")
     limits = mapping(container, "resources", "limits")
     if limits:
         requests = container["resources"].setdefault("requests", {})
         for name, value in limits.items():
             requests.setdefault(name, value)
-
-
-def _fill_probe(probe: Body) -> None:
-    _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-    if probe.get("httpGet"):
-        _fill(probe["httpGet"], path="/", scheme="HTTP")
-    if probe.get("grpc"):
-        probe["grpc"].setdefault("service", "")
 
 
 def _fill_volume(volume: Body) -> None:
@@ -110,10 +101,6 @@ def _pod(body: Body) -> None:
     spec = body.setdefault("spec", {})
     fill_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
-
-
-def _pod_template(body: Body) -> None:
-    _fill_template(body)
 
 
 def _deployment(body: Body) -> None:
@@ -157,24 +144,19 @@ def _replicated(body: Body) -> None:
 
 def _replication_controller(body: Body) -> None:
     _replicated(body)
-    labels = mapping(body, "spec", "template", "metadata", "labels")
-    if labels:
+    if labels := mapping(body, "spec", "template", "metadata", "labels"):
         body["spec"].setdefault("selector", dict(labels))
         body["metadata"].setdefault("labels", dict(labels))
 
 
 def _job(body: Body) -> None:
     spec = body.setdefault("spec", {})
-    _fill_job_spec(spec)
-
-
-def _fill_job_spec(spec: Body) -> None:
+    spec.setdefault("template", {})
     _fill_template(spec)
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     _fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False, manualSelector=False)
-    per_index = spec.get("backoffLimitPerIndex") is not None
-    _fill(spec, backoffLimit=_MAX_INT32 if per_index else 6)
+    _fill(spec, backoffLimit=6)
     rules = items(spec, "podFailurePolicy", "rules")
     _fill(spec, podReplacementPolicy="Failed" if rules else "TerminatingOrFailed")
     for rule in rules:
@@ -193,7 +175,7 @@ def _cron_job(body: Body) -> None:
     )
     template = mapping(spec, "jobTemplate", "spec")
     if template:
-        # A template is completed only where its pods are; the Job made of it gets the rest.
+        # The Job made from it gets the other defaults.
         _fill_template(template)
 
 
@@ -210,24 +192,13 @@ def _service(body: Body) -> None:
         _fill(port, protocol="TCP", targetPort=port.get("port"))
 
 
-def _network_policy(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    spec.setdefault("podSelector", {})
-    if not spec.get("policyTypes"):
-        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else [])]
-    for rule in (*items(spec, "ingress"), *items(spec, "egress")):
-        for port in items(rule, "ports"):
-            _fill(port, protocol="TCP")
-
-
 def _binding(body: Body) -> None:
     reference = body.get("roleRef")
     if isinstance(reference, dict):
         _fill(reference, apiGroup="rbac.authorization.k8s.io")
     for subject in items(body, "subjects"):
-        group = "" if subject.get("kind") == "ServiceAccount" else "rbac.authorization.k8s.io"
-        if group:
-            _fill(subject, apiGroup=group)
+        if subject.get("kind") != "ServiceAccount":
+            _fill(subject, apiGroup="rbac.authorization.k8s.io")
 
 
 def _secret(body: Body) -> None:
@@ -238,12 +209,8 @@ def _secret(body: Body) -> None:
         data.update({key: base64.b64encode(text.encode()).decode() for key, text in texts.items()})
 
 
-def _quota(body: Body) -> None:
-    body.setdefault("spec", {})
-
-
 def _namespace(body: Body) -> None:
-    # The label is made at creation, and comes back when an update leaves it out.
+    # An update that omits the label does not remove it.
     name = body["metadata"].get("name")
     if name:
         body["metadata"].setdefault("labels", {}).setdefault("kubernetes.io/metadata.name", name)
@@ -271,10 +238,8 @@ def _fill_match(constraints: Body) -> None:
 _BY_RESOURCE: dict[str, Callable[[Body], None]] = {
     "namespaces": _namespace,
     "pods": _pod,
-    "podtemplates": _pod_template,
     "services": _service,
     "secrets": _secret,
-    "resourcequotas": _quota,
     "replicationcontrollers": _replication_controller,
     "deployments.apps": _deployment,
     "statefulsets.apps": _stateful_set,
@@ -283,7 +248,6 @@ _BY_RESOURCE: dict[str, Callable[[Body], None]] = {
     "jobs.batch": _job,
     "cronjobs.batch": _cron_job,
     "priorityclasses.scheduling.k8s.io": _priority_class,
-    "networkpolicies.networking.k8s.io": _network_policy,
     "rolebindings.rbac.authorization.k8s.io": _binding,
     "clusterrolebindings.rbac.authorization.k8s.io": _binding,
     "mutatingadmissionpolicies.admissionregistration.k8s.io": _mutating_policy,

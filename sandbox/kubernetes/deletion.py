@@ -1,118 +1,103 @@
-"""Deleting objects: preconditions, grace, finalizers, and what happens to dependents."""
+"""Deleting objects: preconditions, grace periods, finalizers."""
 
+from dataclasses import replace
 from datetime import timedelta
 
-from sandbox.kubernetes.admission.namespaces import check_namespace_deletion
-from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+from sandbox.kubernetes.bodies import Body, decode, dig, format_seconds, items
 from sandbox.kubernetes.calls import Answer, Call
-from sandbox.kubernetes.cluster import Cluster, key_of, present
 from sandbox.kubernetes.resources import Resource
 from sandbox.kubernetes.selectors import select
-from sandbox.kubernetes.statuses import conflict, success
-from sandbox.kubernetes.store import Stored
-from sandbox.kubernetes.updates import is_finished
+from sandbox.kubernetes.statuses import ApiError, failure, forbidden, success
+from sandbox.kubernetes.store import Store, Stored, key_of
+from sandbox.kubernetes.writes import is_finished
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 _ORPHANED_BY_DEFAULT = ("jobs.batch", "replicationcontrollers")
-_ANSWERED_WITH_OBJECT = (
-    "pods",
-    "services",
-    "serviceaccounts",
-    "resourcequotas",
-    "podtemplates",
-    "persistentvolumes",
-    "persistentvolumeclaims",
-)
+_ANSWERED_WITH_OBJECT = ("pods", "services", "serviceaccounts", "resourcequotas")
+_UNDELETABLE = ("default", "kube-system", "kube-public")
 _JOB_WARNING = (
     "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background "
     "to remove them or set propagationPolicy=Orphan to suppress this warning"
 )
 
 
-def delete(cluster: Cluster, call: Call) -> Answer:
+def delete(store: Store, call: Call) -> Answer:
     """
-    Delete an object, or mark it for deletion where something must happen first.
+    Delete an object, or mark it for deletion if something must happen first.
 
     Raises:
-        ApiError: It is not there, is not the one meant, or may not be deleted.
+        ApiError: It does not exist, is not the expected one, or may not be deleted.
     """
-    resource = call.resource
-    stored = cluster.fetch(resource, call.namespace, call.name)
-    _check_preconditions(call, stored)
-    check_namespace_deletion(resource, call.name)
-    policy = call.deletion.propagation or _default_policy(resource)
-    unsaid = resource.key == "jobs.batch" and call.deletion.propagation is None
-    answer = Answer({}, 200, [_JOB_WARNING] if unsaid else [])
-    body = _marked(cluster, call, stored, policy)
+    resource, policy = call.resource, call.deletion.propagation
+    try:
+        stored = store.fetch(resource, call.namespace, call.name)
+        _check_preconditions(call, stored)
+    except ApiError as error:
+        error.warnings = _warnings(call)
+        raise
+    if resource.key == "namespaces" and call.name in _UNDELETABLE:
+        raise forbidden(resource, call.name, "this namespace may not be deleted")
+    answer = Answer({}, 200, _warnings(call))
+    body = _marked(store, call, stored, policy or _default_policy(resource))
     key = key_of(resource, call.namespace, call.name)
     if is_finished(body):
-        last = stored if call.options.dry_run else cluster.store.drop(resource.key, key)
+        last = stored if call.options.dry_run else store.drop(resource.key, key)
         answer.body = _deleted(resource, last)
-        return answer
-    if call.options.dry_run or body == stored.body:
-        answer.body = present(resource, stored)
-        return answer
-    answer.body = present(resource, cluster.store.put(resource.key, key, body))
-    answer.code = 202 if policy == "Foreground" else 200
+    elif call.options.dry_run or body == stored.body:
+        answer.body = stored.copy()
+    else:
+        answer.body = store.put(resource.key, key, body).copy()
     return answer
 
 
-def delete_collection(cluster: Cluster, call: Call) -> Answer:
-    """Delete all objects of a namespace that selectors choose, and return them."""
-    matches = select(call.resource, call.label_selector, call.field_selector)
-    chosen = sorted(
-        name
-        for name, stored in cluster.store.scan(call.resource.key, call.namespace)
-        if matches(stored.body)
-    )
+def _warnings(call: Call) -> list[str]:
+    unset = call.resource.key == "jobs.batch" and call.deletion.propagation is None
+    return [_JOB_WARNING] if unset else []
+
+
+def delete_collection(store: Store, call: Call) -> Answer:
+    """Delete the selected objects of a namespace, and return them."""
+    resource = call.resource
+    matches = select(resource, call.label_selector, call.field_selector)
+    scanned = store.scan(resource.key, call.namespace)
+    chosen = sorted(name for name, stored in scanned if matches(stored.body))
     listed = []
     for namespace, name in chosen:
-        listed.append(cluster.fetch(call.resource, namespace, name).copy())
-        delete(cluster, _one_of(call, namespace, name))
-    resource = call.resource
-    metadata = {"resourceVersion": str(cluster.store.revision)}
-    return Answer(
-        {
-            "kind": f"{resource.kind}List",
-            "apiVersion": resource.api_version,
-            "metadata": metadata,
-            "items": listed,
-        }
-    )
-
-
-def _one_of(call: Call, namespace: str, name: str) -> Call:
-    return Call(
-        "delete",
-        call.resource,
-        call.caller,
-        namespace,
-        name,
-        options=call.options,
-        deletion=call.deletion,
-    )
+        stored = store.fetch(resource, namespace, name)
+        listed.append(decode(stored.as_item()))
+        delete(store, replace(call, verb="delete", namespace=namespace, name=name))
+    head = {"kind": f"{resource.kind}List", "apiVersion": resource.api_version}
+    return Answer(head | {"metadata": {"resourceVersion": str(store.revision)}, "items": listed})
 
 
 def _check_preconditions(call: Call, stored: Stored) -> None:
     metadata = stored.body["metadata"]
-    for kind, wanted, actual in (
-        ("UID", call.deletion.uid, metadata["uid"]),
-        ("ResourceVersion", call.deletion.resource_version, metadata["resourceVersion"]),
+    for kind, expected, actual, cause in (
+        ("UID", call.deletion.uid, metadata["uid"], "deleted and then recreated"),
+        (
+            "ResourceVersion",
+            call.deletion.resource_version,
+            metadata["resourceVersion"],
+            "modified",
+        ),
     ):
-        if wanted is not None and wanted != actual:
-            why = (
-                f"Precondition failed: {kind} in precondition: {wanted}, "
-                f"{kind} in object meta: {actual}"
+        if expected is not None and expected != actual:
+            kinds = call.resource.qualified_kind
+            message = (
+                f'Operation cannot be fulfilled on {kinds} "{call.name}": the {kind} in the '
+                f"precondition ({expected}) does not match the {kind} in record ({actual}). "
+                f"The object might have been {cause}"
             )
-            raise conflict(call.resource, call.name, why)
+            details = {"name": call.name, "group": call.resource.group, "kind": call.resource.kind}
+            raise failure(409, "Conflict", message, {k: v for k, v in details.items() if v})
 
 
 def _default_policy(resource: Resource) -> str:
     return "Orphan" if resource.key in _ORPHANED_BY_DEFAULT else "Background"
 
 
-def _marked(cluster: Cluster, call: Call, stored: Stored, policy: str) -> Body:
+def _marked(store: Store, call: Call, stored: Stored, policy: str) -> Body:
     """Return the object marked for deletion."""
     body = stored.copy()
     metadata = body["metadata"]
@@ -125,7 +110,7 @@ def _marked(cluster: Cluster, call: Call, stored: Stored, policy: str) -> Body:
     earlier = metadata.get("deletionGracePeriodSeconds")
     if metadata.get("deletionTimestamp") and (earlier or 0) <= grace_s:
         return body
-    due = cluster.clock.now() + timedelta(seconds=grace_s)
+    due = store.clock.now() + timedelta(seconds=grace_s)
     if "generation" in metadata and "deletionTimestamp" not in metadata:
         metadata["generation"] += 1
     metadata["deletionTimestamp"] = format_seconds(due)
@@ -136,7 +121,7 @@ def _marked(cluster: Cluster, call: Call, stored: Stored, policy: str) -> Body:
 
 
 def _grace_s(call: Call, body: Body) -> int:
-    """Return how long the kubelet may take: nothing where no container can be running."""
+    """Return the kubelet's grace period: zero if no container can be running."""
     if call.resource.key != "pods":
         return 0
     if not dig(body, "spec", "nodeName") or dig(body, "status", "phase") in ("Succeeded", "Failed"):
@@ -148,6 +133,6 @@ def _grace_s(call: Call, body: Body) -> int:
 
 def _deleted(resource: Resource, last: Stored) -> Body:
     if resource.key in _ANSWERED_WITH_OBJECT:
-        return present(resource, last)
+        return last.copy()
     metadata = last.body["metadata"]
     return success(resource, metadata["name"], metadata["uid"])

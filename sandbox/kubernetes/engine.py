@@ -1,24 +1,21 @@
-"""The one way in for every write: it is made or refused, recorded, and followed up."""
+"""Every write passes here: it is accepted or refused, recorded, and followed by controllers."""
 
 from collections import deque
 from collections.abc import Callable
 
+from sandbox.kubernetes.access import Authorizer, answer_review
 from sandbox.kubernetes.audit import AuditLog
-from sandbox.kubernetes.authorization import Authorizer
 from sandbox.kubernetes.bodies import Body
 from sandbox.kubernetes.calls import Answer, Call
-from sandbox.kubernetes.cluster import Cluster
-from sandbox.kubernetes.creation import create
 from sandbox.kubernetes.deletion import delete, delete_collection
-from sandbox.kubernetes.pod_actions import create_subresource
-from sandbox.kubernetes.reviews import answer_review
+from sandbox.kubernetes.pod_subresources import create_subresource
 from sandbox.kubernetes.statuses import ApiError
-from sandbox.kubernetes.store import Change
-from sandbox.kubernetes.updates import patch, update
+from sandbox.kubernetes.store import Change, Store
+from sandbox.kubernetes.writes import create, patch, update
 
 Follower = Callable[[Change], None]
 
-_VERBS: dict[str, Callable[[Cluster, Call], Answer]] = {
+_VERBS: dict[str, Callable[[Store, Call], Answer]] = {
     "create": create,
     "update": update,
     "patch": patch,
@@ -28,38 +25,37 @@ _VERBS: dict[str, Callable[[Cluster, Call], Answer]] = {
 
 
 def _shown(outcome: Answer | ApiError) -> tuple[Body, int]:
-    """Return what a write is answered with."""
+    """Return the body and the status of an answer."""
     if isinstance(outcome, ApiError):
         return outcome.status, outcome.code
     return outcome.body, outcome.code
 
 
 class Engine:
-    """Makes writes one after another, as etcd's order has them."""
+    """Performs writes one after another."""
 
-    def __init__(self, cluster: Cluster, audit: AuditLog, authorizer: Authorizer) -> None:
-        self.cluster = cluster
-        self.authorizer = authorizer
-        self.audit = audit
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.authorizer = Authorizer(store)
+        self.audit = AuditLog(store.clock)
         self._followers: list[Follower] = []
         self._changes: deque[Change] = deque()
         self._depth = 0
-        cluster.store.subscribe(self._changes.append)
+        store.subscribe(self._changes.append)
 
     def add_follower(self, follower: Follower) -> None:
-        """Call ``follower`` after each write, before its answer is given."""
+        """Call ``follower`` after each write, before its answer."""
         self._followers.append(follower)
 
     def execute(self, call: Call) -> Answer:
         """
-        Make a write.
+        Perform a write.
 
         Raises:
             ApiError: It is refused.
         """
-        store = self.cluster.store
-        received_at = self.cluster.clock.now()
-        with store.lock:
+        received_at = self.store.clock.now()
+        with self.store.lock:
             outermost = self._depth == 0
             self._depth += 1
             try:
@@ -82,16 +78,16 @@ class Engine:
             return error
 
     def refuse(self, call: Call, error: ApiError) -> None:
-        """Record a write that was refused before it came here."""
-        self.audit.record(call, error.status, error.code, self.cluster.clock.now())
+        """Record a write that authorization refused."""
+        self.audit.record(call, error.status, error.code, self.store.clock.now())
         self.audit.deliver()
 
     def _perform(self, call: Call) -> Answer:
         if not call.resource.stored:
             return answer_review(self.authorizer, call)
         if call.verb == "create" and call.subresource:
-            return create_subresource(self.cluster, call)
-        return _VERBS[call.verb](self.cluster, call)
+            return create_subresource(self.store, call)
+        return _VERBS[call.verb](self.store, call)
 
     def _follow_up(self) -> None:
         while self._changes:

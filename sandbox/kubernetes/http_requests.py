@@ -1,21 +1,80 @@
-"""From an HTTP request to the values that the server works with."""
+"""HTTP requests as values."""
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
 import flask
 import yaml
 
 from sandbox.kubernetes.bodies import Body, decode, dig, mapping
-from sandbox.kubernetes.calls import APPLY_PATCH, Call, Caller, Deletion, Options
-from sandbox.kubernetes.paths import Target
+from sandbox.kubernetes.calls import Call, Caller, Deletion, Options
+from sandbox.kubernetes.field_errors import FieldError, invalid, not_supported
 from sandbox.kubernetes.queries import Query
-from sandbox.kubernetes.statuses import bad_request, unsupported_media_type
-from sandbox.kubernetes.streams import Watching
+from sandbox.kubernetes.resources import Resource, find_resource
+from sandbox.kubernetes.statuses import ApiError, bad_request, failure, unsupported_media_type
+from sandbox.kubernetes.statuses import invalid as invalid_object
 from sandbox.kubernetes.tables import TABLE
+from sandbox.kubernetes.watches import Watching
 
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 _JSON = ("", "application/json", *_YAML)
-_MAX_MANAGER = 128
+_TRUE = ("true", "1")
+_POLICIES = ("Foreground", "Background", "Orphan")
+_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+_MATCHES = ("Exact", "NotOlderThan", "")
+_ONE_NAME = re.compile(r"metadata\.name==?([^,]+)")
+_MAX_BODY = 3 * 1024 * 1024
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_NAMESPACES = "namespaces"
+_NAMESPACE_SUBRESOURCES = ("finalize", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A resource, an object of it, or a subresource of an object."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def resource(self) -> Resource | None:
+        """The served resource, if there is one."""
+        return find_resource(self.group, self.version, self.plural)
+
+
+def parse_target(path: str) -> Target | None:
+    """
+    Return the target of a path, or None if it does not name a resource.
+
+    >>> parse_target("api/v1/namespaces/ml/pods/a/log")
+    Target(group='', version='v1', plural='pods', namespace='ml', name='a', subresource='log')
+    """
+    parts = [part for part in path.split("/") if part]
+    if parts[:2] == ["api", "v1"]:
+        group, version, rest = "", "v1", parts[2:]
+    elif parts[:1] == ["apis"] and len(parts) > 3:  # noqa: PLR2004 - apis, group, version
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if _is_in_namespace(group, rest):
+        namespace, rest = rest[1], rest[2:]
+    if not rest:
+        return None
+    name, subresource = (*rest[1:3], "", "")[:2]
+    return Target(group, version, rest[0], namespace, name, subresource)
+
+
+def _is_in_namespace(group: str, rest: list[str]) -> bool:
+    """Whether a path names something in a namespace, and not the namespace itself."""
+    if len(rest) < 3 or rest[0] != _NAMESPACES:  # noqa: PLR2004
+        return False
+    return bool(group) or len(rest) > 3 or rest[2] not in _NAMESPACE_SUBRESOURCES  # noqa: PLR2004
 
 
 def verb_of(target: Target) -> str:
@@ -27,40 +86,60 @@ def verb_of(target: Target) -> str:
         return "get" if target.name else "list"
     if method == "DELETE":
         return "delete" if target.name else "deletecollection"
-    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, method.lower())
+    return _VERBS.get(method, method.lower())
+
+
+def name_of(target: Target, verb: str) -> str:
+    """Return the name for authorization; a list or watch may select one object by its name."""
+    found = _ONE_NAME.fullmatch(flask.request.args.get("fieldSelector", ""))
+    return found[1] if found and verb in ("list", "watch") else target.name
 
 
 def is_watch() -> bool:
-    """Whether changes are asked for rather than a state."""
-    return flask.request.args.get("watch") in ("true", "1")
+    """Whether the request is a watch."""
+    return flask.request.args.get("watch", "false") not in ("false", "0")
 
 
 def wants_table() -> bool:
-    """Whether a table is the first of the types that the client would like."""
+    """Whether a table is the preferred type of the answer."""
     return TABLE in flask.request.headers.get("Accept", "").partition(",")[0]
 
 
-def call_of(target: Target, verb: str, caller: Caller) -> Call:
+def check_accept() -> None:
     """
-    Read a write.
+    Check that JSON is acceptable.
 
     Raises:
-        ApiError: 400 or 415, for a body or an option that cannot be read.
+        ApiError: 406.
+    """
+    accepted = flask.request.headers.get("Accept", "") or "*/*"
+    kinds = {part.partition(";")[0].strip() for part in accepted.split(",")}
+    if not kinds & {"application/json", "*/*"}:
+        message = "406: Not Acceptable\n\nAvailable representations: application/json"
+        raise failure(406, "NotAcceptable", message)
+
+
+def call_of(target: Target, resource: Resource, verb: str, caller: Caller) -> Call:
+    """
+    Return a write.
+
+    Raises:
+        ApiError: 400, 413, 415 or 422, for an invalid body or option.
     """
     arguments = flask.request.args
-    deletes = verb in ("delete", "deletecollection")
     body = _body(verb)
-    options = body if deletes and isinstance(body, dict) else {}
+    options = body if verb.startswith("delete") and isinstance(body, dict) else {}
+    kind = {"create": "Create", "update": "Update", "patch": "Patch"}.get(verb, "Delete")
     return Call(
         verb,
-        target.resource,
+        resource,
         caller,
         target.namespace,
         target.name,
         target.subresource,
         body,
         _content_type() if verb == "patch" else "",
-        _options(options),
+        _options(options, f"{kind}Options"),
         _deletion(options),
         arguments.get("labelSelector", ""),
         arguments.get("fieldSelector", ""),
@@ -72,25 +151,24 @@ def _content_type() -> str:
 
 
 def _body(verb: str) -> Any:
-    content_type = _content_type()
-    data = flask.request.get_data()
+    content_type, data = _content_type(), flask.request.get_data()
     if verb != "patch" and content_type not in _JSON:
         raise unsupported_media_type(("application/json", "application/yaml"))
+    if len(data) > _MAX_BODY:
+        message = f"Request entity too large: limit is {_MAX_BODY}"
+        raise failure(413, "RequestEntityTooLarge", message)
     if not data:
         return None
-    if content_type == APPLY_PATCH or content_type in _YAML:
-        try:
-            return _as_json(yaml.safe_load(data))
-        except yaml.YAMLError as exc:
-            raise bad_request(f"error decoding YAML: {exc}") from exc
     try:
-        return decode(data)
-    except ValueError as exc:
-        raise bad_request(f"couldn't get version/kind; json parse error: {exc}") from exc
+        body = _as_json(yaml.safe_load(data)) if content_type in _YAML else decode(data)
+    except (ValueError, RecursionError, yaml.YAMLError) as exc:
+        message = f"couldn't get version/kind; json parse error: {exc}"
+        raise bad_request(message) from exc
+    return {} if body is None and verb == "create" else body
 
 
 def _as_json(value: Any) -> Any:
-    """Bring what YAML reads into the types of JSON: its times are texts, its keys too."""
+    """Convert YAML's times, and keys that are not texts, to the types of JSON."""
     if isinstance(value, dict):
         return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -100,82 +178,111 @@ def _as_json(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z")
 
 
-def _options(body: Body) -> Options:
+def _invalid_option(kind: str, error: FieldError) -> ApiError:
+    return invalid_object(f"{kind}.meta.k8s.io", "", [error])
+
+
+def _options(body: Body, kind: str) -> Options:
     arguments = flask.request.args
     dry_run = arguments.getlist("dryRun") or dig(body, "dryRun") or []
     if any(one != "All" for one in dry_run):
-        raise bad_request(f'invalid dryRun: Unsupported value: {dry_run}: supported values: "All"')
-    validation = arguments.get("fieldValidation") or "Warn"
-    if validation not in ("Strict", "Warn", "Ignore"):
-        raise bad_request(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", '
-            '"Strict", "Warn"'
-        )
-    manager = arguments.get("fieldManager", "")[:_MAX_MANAGER]
-    return Options(bool(dry_run), validation, manager, arguments.get("force") == "true")
+        raise _invalid_option(kind, not_supported("dryRun", dry_run, ("All",)))
+    validation = arguments.get("fieldValidation", "")
+    if validation not in _VALIDATIONS:
+        error = not_supported("fieldValidation", validation, _VALIDATIONS)
+        raise _invalid_option(kind, error)
+    return Options(bool(dry_run), validation or "Warn")
 
 
 def _deletion(body: Body) -> Deletion:
     arguments = flask.request.args
+    if body.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request(f'no kind "{body["kind"]}" is registered for version "v1"')
     propagation = body.get("propagationPolicy") or arguments.get("propagationPolicy")
-    orphan = body.get("orphanDependents")
-    if propagation is None and orphan is not None:
-        propagation = "Orphan" if orphan else "Background"
-    if propagation not in (None, "Background", "Foreground", "Orphan"):
-        raise bad_request(
-            f'propagationPolicy: Unsupported value: "{propagation}": supported values: '
-            '"Foreground", "Background", "Orphan"'
-        )
+    if propagation not in (None, *_POLICIES):
+        error = not_supported("propagationPolicy", propagation, _POLICIES)
+        raise _invalid_option("DeleteOptions", error)
+    if propagation and body.get("orphanDependents") is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        error = invalid("propagationPolicy", propagation, why)
+        raise _invalid_option("DeleteOptions", error)
     grace = body.get("gracePeriodSeconds")
-    if grace is None and (text := arguments.get("gracePeriodSeconds")):
-        grace = int(text) if text.isdigit() else None
+    if grace is None and (text := arguments.get("gracePeriodSeconds", "")).isdigit():
+        grace = int(text)
     preconditions = mapping(body, "preconditions")
-    return Deletion(
-        propagation, grace, preconditions.get("uid"), preconditions.get("resourceVersion")
-    )
+    version = preconditions.get("resourceVersion")
+    return Deletion(propagation, grace, preconditions.get("uid"), version)
 
 
-def query_of(target: Target) -> Query:
+def query_of(target: Target, resource: Resource) -> Query:
     """
-    Read a list.
+    Return the parameters of a list.
 
     Raises:
-        ApiError: 400, for a limit that is no number.
+        ApiError: 400 or 422, for an invalid parameter.
     """
     arguments = flask.request.args
-    limit = arguments.get("limit", "") or "0"
-    if not limit.isdigit():
-        raise bad_request(f'strconv.ParseInt: parsing "{limit}": invalid syntax')
+    limit, version = _number("limit"), arguments.get("resourceVersion", "")
+    _number("timeoutSeconds")
+    _check_match(version)
     field_selector = arguments.get("fieldSelector", "")
     if target.name:
         field_selector = f"metadata.name={target.name}"
+    token = arguments.get("continue", "")
+    if token and version not in ("", "0"):
+        raise bad_request("specifying resource version is not allowed when using continue")
     return Query(
-        target.resource,
+        resource,
         target.namespace,
         arguments.get("labelSelector", ""),
         field_selector,
-        int(limit),
-        arguments.get("continue", ""),
-        arguments.get("resourceVersion", ""),
+        # The API server serves version 0 from its cache, which knows no pages.
+        0 if version == "0" else max(limit, 0),
+        token,
+        version,
         arguments.get("resourceVersionMatch") == "Exact",
     )
 
 
-def watching_of(target: Target) -> Watching:
+def _number(name: str) -> int:
+    text = flask.request.args.get(name, "") or "0"
+    if not text.removeprefix("-").isdigit():
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(text)
+
+
+def _check_match(version: str) -> None:
+    arguments = flask.request.args
+    match, initial = arguments.get("resourceVersionMatch", ""), arguments.get("sendInitialEvents")
+    field, wrong = "resourceVersionMatch", ""
+    if match not in _MATCHES:
+        raise _invalid_option("ListOptions", not_supported(field, match, _MATCHES))
+    if match and not version and not is_watch():
+        wrong = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match == "Exact" and version == "0":
+        wrong = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    elif initial and not is_watch():
+        field, wrong = "sendInitialEvents", "sendInitialEvents is forbidden for list"
+    elif initial and not match:
+        wrong = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    if wrong:
+        error = FieldError(field, "FieldValueForbidden", f"Forbidden: {wrong}")
+        raise _invalid_option("ListOptions", error)
+
+
+def watching_of(target: Target, resource: Resource) -> Watching:
     """
-    Read a watch.
+    Return the parameters of a watch.
 
     Raises:
-        ApiError: 400, for a number that is none.
+        ApiError: 400 or 422, for an invalid parameter.
     """
     arguments = flask.request.args
-    query = query_of(target)
-    timeout = arguments.get("timeoutSeconds", "")
+    query = query_of(target, resource)
+    timeout = _number("timeoutSeconds")
     flags = {
-        "bookmarks": arguments.get("allowWatchBookmarks") in ("true", "1"),
+        "bookmarks": arguments.get("allowWatchBookmarks") in _TRUE,
         "initial_events": arguments.get("sendInitialEvents") == "true",
         "as_tables": wants_table(),
     }
-    if timeout.isdigit() and int(timeout):
-        return Watching(query, float(timeout), **flags)
-    return Watching(query, **flags)
+    return Watching(query, float(timeout), **flags) if timeout else Watching(query, **flags)

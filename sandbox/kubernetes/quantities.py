@@ -13,7 +13,7 @@ def parse_quantity(text: str | float) -> Fraction:
     Parse a quantity.
 
     Raises:
-        ValueError: The text is none.
+        ValueError: The text is not a quantity.
 
     >>> parse_quantity("1500m") == Fraction(3, 2), parse_quantity("1Ki") == 1024
     (True, True)
@@ -54,3 +54,14 @@ def format_quantity(value: Fraction, *, binary: bool = False) -> str:
         if power > 0 and not binary and number % 10**power == 0:
             return f"{number // 10**power}{suffix}"
     return str(number)
+
+
+def is_extended(name: str) -> bool:
+    """
+    Whether a resource is counted in whole devices, such as ``nvidia.com/gpu``.
+
+    >>> is_extended("nvidia.com/gpu"), is_extended("cpu")
+    (True, False)
+    """
+    prefix, slash, _ = name.partition("/")
+    return bool(slash) and not prefix.endswith("kubernetes.io")

@@ -1,4 +1,4 @@
-"""Reading: one object, lists in pages, and watches from a revision on."""
+"""Lists, in pages."""
 
 import base64
 import binascii
@@ -6,11 +6,10 @@ import json
 from dataclasses import dataclass
 
 from sandbox.kubernetes.bodies import Body, encode
-from sandbox.kubernetes.cluster import Cluster, present_raw
 from sandbox.kubernetes.resources import Resource
 from sandbox.kubernetes.selectors import Predicate, select
 from sandbox.kubernetes.statuses import ApiError, bad_request, expired, failure
-from sandbox.kubernetes.store import Name, Stored
+from sandbox.kubernetes.store import Name, Store, Stored
 
 _EXPIRED_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can "  # noqa: S105
@@ -23,7 +22,7 @@ _EXPIRED_TOKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list is asked for."""
+    """The parameters of a list."""
 
     resource: Resource
     namespace: str = ""
@@ -33,12 +32,12 @@ class Query:
     continue_token: str = ""
     resource_version: str = ""
     exact: bool = False
-    """Whether the state at ``resource_version`` is wanted, and no newer one."""
+    """Whether to list the state at ``resource_version`` exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list."""
+    """One page of a list."""
 
     revision: int
     listed: tuple[Stored, ...]
@@ -55,17 +54,17 @@ class Page:
         return metadata
 
 
-def list_page(cluster: Cluster, query: Query) -> Page:
+def list_page(store: Store, query: Query) -> Page:
     """
-    Return a page of a list; all pages show the state of the first.
+    Return a page of a list; all pages show the state of the first page.
 
     Raises:
         ApiError: 400 for a selector or token that cannot be read, 410 for one that is too old.
     """
     matches = select(query.resource, query.label_selector, query.field_selector)
-    with cluster.store.lock:
-        revision, start = _position(cluster, query)
-        objects = cluster.store.at(query.resource.key, revision)
+    with store.lock:
+        revision, start = _position(store, query)
+        objects = store.at(query.resource.key, revision)
     chosen = sorted(
         (name, stored)
         for name, stored in objects.items()
@@ -86,21 +85,18 @@ def _is_wanted(query: Query, name: Name, start: Name | None) -> bool:
     return start is None or name > start
 
 
-def _position(cluster: Cluster, query: Query) -> tuple[int, Name | None]:
-    """Return the revision to list at, and the name after which to begin."""
-    store = cluster.store
+def _position(store: Store, query: Query) -> tuple[int, Name | None]:
+    """Return the revision to list, and the name after which the page begins."""
     if not query.continue_token:
-        if not query.exact:
-            check_version(store.revision, query.resource_version)
-            return store.revision, None
-        return int(query.resource_version), None
+        check_version(store.revision, query.resource_version)
+        return int(query.resource_version) if query.exact else store.revision, None
     try:
         token = json.loads(base64.urlsafe_b64decode(query.continue_token))
         revision, start = int(token["rv"]), (str(token["start"][0]), str(token["start"][1]))
     except (binascii.Error, ValueError, KeyError, TypeError, IndexError) as exc:
         raise bad_request(f"continue key is not valid: {exc}") from exc
     try:
-        store.check_reach(revision)
+        store.check_reach(revision, _EXPIRED_TOKEN)
     except ApiError as exc:
         error = expired(_EXPIRED_TOKEN)
         error.status["metadata"] = {"continue": _token(store.revision, start)}
@@ -114,7 +110,7 @@ def _token(revision: int, start: Name) -> str:
 
 
 def check_version(current: int, asked: str) -> None:
-    """Refuse a resourceVersion that is no number, or lies in the future."""
+    """Refuse a resourceVersion that is not a number, or in the future."""
     if not asked:
         return
     if not asked.isdigit():
@@ -125,7 +121,7 @@ def check_version(current: int, asked: str) -> None:
         raise failure(
             504,
             "Timeout",
-            f"Too large resource version: {asked}, current: {current}",
+            f"Timeout: Too large resource version: {asked}, current: {current}",
             {
                 "causes": [
                     {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
@@ -135,9 +131,9 @@ def check_version(current: int, asked: str) -> None:
         )
 
 
-def list_text(cluster: Cluster, query: Query) -> bytes:
-    """Return a list as text, without decoding what it holds."""
-    page = list_page(cluster, query)
+def list_text(store: Store, query: Query) -> bytes:
+    """Return a list as text, without decoding its items."""
+    page = list_page(store, query)
     resource = query.resource
     head = encode(
         {
@@ -146,7 +142,7 @@ def list_text(cluster: Cluster, query: Query) -> bytes:
             "metadata": page.metadata(),
         }
     )
-    listed = b",".join(present_raw(resource, stored) for stored in page.listed)
+    listed = b",".join(stored.as_item() for stored in page.listed)
     return head[:-1] + b',"items":[' + listed + b"]}"
 
 

@@ -1,11 +1,13 @@
-"""The resources that the server knows, as a table."""
+"""The resources that the server serves."""
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-STATUS = ("status",)
-SCALED = ("scale", "status")
+_APPS = "apps"
+_RBAC = "rbac.authorization.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+_AUTHORIZATION = "authorization.k8s.io"
+_STATUS = ("status",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,20 +15,18 @@ class Resource:
     """One resource of one version of an API group."""
 
     group: str
-    version: str
     plural: str
     kind: str
-    namespaced: bool = True
+    short_name: str = ""
     subresources: tuple[str, ...] = ()
-    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
     has_generation: bool = False
     """Whether metadata.generation counts the changes of the specification."""
-    singular: str = ""
-    categories: tuple[str, ...] = ()
-    custom: bool = False
-    """Whether a CustomResourceDefinition made it, so that no schema is known."""
+    in_all: bool = False
+    """Whether ``kubectl get all`` lists it."""
     stored: bool = True
-    """False for reviews, which are answered and not kept."""
+    """False for reviews: the server answers and does not keep them."""
+    version: str = "v1"
 
     @property
     def key(self) -> str:
@@ -35,7 +35,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As it stands in an object."""
+        """``apiVersion`` of its objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
@@ -44,237 +44,79 @@ class Resource:
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
 
-def _core(plural: str, kind: str, *, namespaced: bool = True, **rest: object) -> Resource:
-    return Resource("", "v1", plural, kind, namespaced, **rest)  # type: ignore[arg-type]
+def _workload(group: str, plural: str, kind: str, short_name: str = "") -> Resource:
+    in_all = True
+    return Resource(group, plural, kind, short_name, _STATUS, has_generation=True, in_all=in_all)
 
 
-def _of(group: str, plural: str, kind: str, *, namespaced: bool = True, **rest: object) -> Resource:
-    return Resource(group, "v1", plural, kind, namespaced, **rest)  # type: ignore[arg-type]
+def _cluster_wide(group: str, plural: str, kind: str, short_name: str = "") -> Resource:
+    return Resource(group, plural, kind, short_name, namespaced=False)
 
 
-_APPS = "apps"
-_RBAC = "rbac.authorization.k8s.io"
-_ADMISSION = "admissionregistration.k8s.io"
-_AUTHORIZATION = "authorization.k8s.io"
-_ALL = ("all",)
+def _policy(plural: str, kind: str) -> Resource:
+    return Resource(_ADMISSION, plural, kind, namespaced=False, has_generation=True)
 
-BUILT_IN: tuple[Resource, ...] = (
-    _core(
-        "namespaces",
-        "Namespace",
-        namespaced=False,
-        subresources=("finalize", "status"),
-        short_names=("ns",),
-    ),
-    _core(
-        "pods",
-        "Pod",
-        subresources=("binding", "ephemeralcontainers", "eviction", "log", "status"),
-        short_names=("po",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _core("nodes", "Node", namespaced=False, subresources=STATUS, short_names=("no",)),
-    _core("events", "Event", short_names=("ev",)),
-    _core("configmaps", "ConfigMap", short_names=("cm",)),
-    _core("secrets", "Secret"),
-    _core("serviceaccounts", "ServiceAccount", subresources=("token",), short_names=("sa",)),
-    _core("services", "Service", subresources=STATUS, short_names=("svc",), categories=_ALL),
-    _core("endpoints", "Endpoints", short_names=("ep",)),
-    _core("resourcequotas", "ResourceQuota", subresources=STATUS, short_names=("quota",)),
-    _core("limitranges", "LimitRange", short_names=("limits",)),
-    _core("podtemplates", "PodTemplate", has_generation=True),
-    _core(
-        "persistentvolumeclaims", "PersistentVolumeClaim", subresources=STATUS, short_names=("pvc",)
-    ),
-    _core(
-        "persistentvolumes",
-        "PersistentVolume",
-        namespaced=False,
-        subresources=STATUS,
-        short_names=("pv",),
-    ),
-    _core(
-        "replicationcontrollers",
-        "ReplicationController",
-        subresources=SCALED,
-        short_names=("rc",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(
-        _APPS,
-        "deployments",
-        "Deployment",
-        subresources=SCALED,
-        short_names=("deploy",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(
-        _APPS,
-        "statefulsets",
-        "StatefulSet",
-        subresources=SCALED,
-        short_names=("sts",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(
-        _APPS,
-        "daemonsets",
-        "DaemonSet",
-        subresources=STATUS,
-        short_names=("ds",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(
-        _APPS,
-        "replicasets",
-        "ReplicaSet",
-        subresources=SCALED,
-        short_names=("rs",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(_APPS, "controllerrevisions", "ControllerRevision"),
-    _of("batch", "jobs", "Job", subresources=STATUS, has_generation=True, categories=_ALL),
-    _of(
-        "batch",
-        "cronjobs",
-        "CronJob",
-        subresources=STATUS,
-        short_names=("cj",),
-        has_generation=True,
-        categories=_ALL,
-    ),
-    _of(
+
+def _review(group: str, plural: str, kind: str) -> Resource:
+    return Resource(group, plural, kind, namespaced=False, stored=False)
+
+
+_POD_SUBRESOURCES = ("binding", "ephemeralcontainers", "eviction", "log", "status")
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("", "namespaces", "Namespace", "ns", ("finalize", "status"), namespaced=False),
+    Resource("", "pods", "Pod", "po", _POD_SUBRESOURCES, has_generation=True, in_all=True),
+    Resource("", "nodes", "Node", "no", _STATUS, namespaced=False),
+    Resource("", "events", "Event", "ev"),
+    Resource("", "configmaps", "ConfigMap", "cm"),
+    Resource("", "secrets", "Secret"),
+    Resource("", "serviceaccounts", "ServiceAccount", "sa"),
+    Resource("", "services", "Service", "svc", _STATUS, in_all=True),
+    Resource("", "resourcequotas", "ResourceQuota", "quota", _STATUS),
+    _workload("", "replicationcontrollers", "ReplicationController", "rc"),
+    _workload(_APPS, "deployments", "Deployment", "deploy"),
+    _workload(_APPS, "statefulsets", "StatefulSet", "sts"),
+    _workload(_APPS, "daemonsets", "DaemonSet", "ds"),
+    _workload(_APPS, "replicasets", "ReplicaSet", "rs"),
+    _workload("batch", "jobs", "Job"),
+    _workload("batch", "cronjobs", "CronJob", "cj"),
+    Resource(
         "scheduling.k8s.io",
         "priorityclasses",
         "PriorityClass",
+        "pc",
         namespaced=False,
-        short_names=("pc",),
         has_generation=True,
     ),
-    _of(
-        "networking.k8s.io",
-        "networkpolicies",
-        "NetworkPolicy",
-        short_names=("netpol",),
-        has_generation=True,
+    Resource(
+        "networking.k8s.io", "networkpolicies", "NetworkPolicy", "netpol", has_generation=True
     ),
-    _of(
-        "networking.k8s.io",
-        "ingresses",
-        "Ingress",
-        subresources=STATUS,
-        short_names=("ing",),
-        has_generation=True,
-    ),
-    _of(_RBAC, "roles", "Role"),
-    _of(_RBAC, "rolebindings", "RoleBinding"),
-    _of(_RBAC, "clusterroles", "ClusterRole", namespaced=False),
-    _of(_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
-    _of("coordination.k8s.io", "leases", "Lease"),
-    _of(
-        "policy",
-        "poddisruptionbudgets",
-        "PodDisruptionBudget",
-        subresources=STATUS,
-        short_names=("pdb",),
-        has_generation=True,
-    ),
-    _of(
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        "CustomResourceDefinition",
-        namespaced=False,
-        subresources=STATUS,
-        short_names=("crd", "crds"),
-        has_generation=True,
-    ),
-    *(
-        _of(_ADMISSION, plural, kind, namespaced=False, has_generation=True)
-        for plural, kind in (
-            ("mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
-            ("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
-            ("validatingadmissionpolicies", "ValidatingAdmissionPolicy"),
-            ("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding"),
-            ("mutatingwebhookconfigurations", "MutatingWebhookConfiguration"),
-            ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration"),
-        )
-    ),
-    _of(
-        _AUTHORIZATION,
-        "selfsubjectaccessreviews",
-        "SelfSubjectAccessReview",
-        namespaced=False,
-        stored=False,
-    ),
-    _of(
-        _AUTHORIZATION,
-        "subjectaccessreviews",
-        "SubjectAccessReview",
-        namespaced=False,
-        stored=False,
-    ),
-    _of(
-        "authentication.k8s.io",
-        "selfsubjectreviews",
-        "SelfSubjectReview",
-        namespaced=False,
-        stored=False,
-    ),
+    Resource(_RBAC, "roles", "Role"),
+    Resource(_RBAC, "rolebindings", "RoleBinding"),
+    _cluster_wide(_RBAC, "clusterroles", "ClusterRole"),
+    _cluster_wide(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
+    _policy("mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
+    _policy("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
+    _review(_AUTHORIZATION, "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    _review(_AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview"),
+    _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
 )
+BY_KEY = {resource.key: resource for resource in RESOURCES}
+"""Every resource by its key, such as ``jobs.batch``."""
+_BY_PATH = {(each.group, each.version, each.plural): each for each in RESOURCES}
+_BY_KIND = {(each.api_version, each.kind): each for each in RESOURCES}
 
 
-class Resources:
-    """The table in use: what is built in, and what CustomResourceDefinitions add."""
+def find_resource(group: str, version: str, plural: str) -> Resource | None:
+    """Return the resource that a path names."""
+    return _BY_PATH.get((group, version, plural))
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_path: dict[tuple[str, str, str], Resource] = {}
-        self._by_key: dict[str, Resource] = {}
-        for resource in BUILT_IN:
-            self.add(resource)
 
-    def add(self, resource: Resource) -> None:
-        """Serve a resource; the version added first is the one that in-process callers get."""
-        with self._lock:
-            self._by_path[resource.group, resource.version, resource.plural] = resource
-            self._by_key.setdefault(resource.key, resource)
+def find_kind(api_version: str, kind: str) -> Resource | None:
+    """Return the resource of an object, as owner references name it."""
+    return _BY_KIND.get((api_version, kind))
 
-    def remove(self, group: str, plural: str) -> None:
-        """Serve a resource no longer, in any version."""
-        with self._lock:
-            self._by_path = {
-                path: resource
-                for path, resource in self._by_path.items()
-                if (resource.group, resource.plural) != (group, plural)
-            }
-            self._by_key.pop(f"{plural}.{group}", None)
 
-    def find(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource that a path names."""
-        return self._by_path.get((group, version, plural))
-
-    def named(self, key: str) -> Resource:
-        """Return the resource written like ``jobs.batch``; KeyError if there is none."""
-        return self._by_key[key]
-
-    def has_key(self, key: str) -> bool:
-        """Whether a resource is served under this name."""
-        return key in self._by_key
-
-    def all(self) -> Iterable[Resource]:
-        """Return every resource of every version."""
-        with self._lock:
-            return tuple(self._by_path.values())
-
-    def of_kind(self, api_version: str, kind: str) -> Resource | None:
-        """Return the resource of an object, as owner references name it."""
-        for resource in self.all():
-            if resource.kind == kind and resource.api_version == api_version:
-                return resource
-        return None
+def resources_of(group: str, version: str) -> Iterable[Resource]:
+    """Return the resources of one version of an API group."""
+    return [each for each in RESOURCES if (each.group, each.version) == (group, version)]

@@ -1,4 +1,4 @@
-"""How the server's decoder reads values that are not made of others."""
+"""Decoding of values that are not objects or lists."""
 
 import base64
 import binascii
@@ -10,7 +10,7 @@ from typing import Any, Self
 from sandbox.kubernetes.bodies import format_seconds
 
 Path = tuple[Any, Any] | None
-"""A path as linked pairs of what leads here and the last step; joined only for a message."""
+"""A path as linked pairs of the parent and the last step; joined only for a message."""
 
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+|[numkKMGTPE]i?|)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
@@ -22,7 +22,7 @@ class DecodeError(ValueError):
 
     @classmethod
     def of_type(cls, value: Any, struct: str, path: Path, go_type: str) -> Self:
-        """Say it as Go's JSON decoder does."""
+        """Return the error with the text of Go's JSON decoder."""
         steps = [step for step in _steps(path) if isinstance(step, str)]
         return cls(
             f"json: cannot unmarshal {_json_kind(value)} into Go struct field "
@@ -142,12 +142,12 @@ def _parsed_time(value: Any, path: Path, owner: Any) -> datetime:
             f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": '
             f'cannot parse "{value}" as "2006"'
         )
-    # Python reads at most microseconds; the server's times have none finer.
+    # Python reads at most microseconds.
     return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value))
 
 
 def _time(value: Any, path: Path, owner: Any, _found: Any) -> Any:
-    """Keep whole seconds: the server stores no more of a Time."""
+    """Keep whole seconds, as the server does."""
     return format_seconds(_parsed_time(value, path, owner))
 
 
@@ -170,4 +170,4 @@ SCALARS: dict[tuple[str | None, str | None], Callable[[Any, Path, Any, Any], Any
     ("", "Time"): _time,
     ("", "MicroTime"): _micro_time,
 }
-"""By type and format of the schema; the types that have only a name stand under an empty type."""
+"""By type and format of the schema; types that have only a name have an empty type."""

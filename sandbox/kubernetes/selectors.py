@@ -1,4 +1,4 @@
-"""Label and field selectors: parsed once, then asked of many objects."""
+"""Label and field selectors, parsed into tests of objects."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,50 +18,26 @@ _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 _FIELD = re.compile(r"([^=!,]+?)\s*(==|=|!=)\s*(.*)")
 
 _COMMON_FIELDS = ("metadata.name", "metadata.namespace")
+_EVENT_FIELDS = tuple(
+    f"involvedObject.{name}"
+    for name in ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+)
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "pods": (
-        "spec.nodeName",
-        "spec.restartPolicy",
-        "spec.schedulerName",
-        "spec.serviceAccountName",
-        "spec.hostNetwork",
-        "status.phase",
-        "status.podIP",
-        "status.nominatedNodeName",
-    ),
-    "events": (
-        *(
-            f"involvedObject.{name}"
-            for name in (
-                "apiVersion",
-                "fieldPath",
-                "kind",
-                "name",
-                "namespace",
-                "resourceVersion",
-                "uid",
-            )
-        ),
-        "reason",
-        "reportingComponent",
-        "source",
-        "type",
-    ),
+    "pods": ("spec.nodeName", "spec.restartPolicy", "spec.serviceAccountName", "status.phase"),
+    "events": (*_EVENT_FIELDS, "reason", "reportingComponent", "source", "type"),
     "nodes": ("spec.unschedulable",),
     "namespaces": ("status.phase",),
     "secrets": ("type",),
     "jobs.batch": ("status.successful",),
-    "replicasets.apps": ("status.replicas",),
-    "replicationcontrollers": ("status.replicas",),
 }
 
 
 def parse_labels(text: str) -> LabelTest:
     """
-    Parse a label selector as it stands in a query.
+    Parse a label selector of a query.
 
     Raises:
-        ApiError: 400, as it does not follow the grammar.
+        ApiError: 400, if it violates the grammar.
 
     >>> parse_labels("app in (a, b),!x")({"app": "b"})
     True
@@ -71,16 +47,20 @@ def parse_labels(text: str) -> LabelTest:
 
 
 def _split(text: str) -> Iterable[str]:
-    """Split at the commas that are not inside brackets."""
+    """Split at commas outside brackets."""
     return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 
 def _requirement(text: str) -> LabelTest:
     if match := _SET.fullmatch(text):
+        _check_key(match[1])
         values = [value.strip() for value in match[3].split(",")]
         return requirement(match[1], "In" if match[2] == "in" else "NotIn", values)
     if match := _EQUALS.fullmatch(text):
+        _check_key(match[1])
         operators = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
+        if match[2] in "<>" and not match[3].isdigit():
+            raise bad_request("for 'Gt', 'Lt' operators, the value must be an integer")
         return requirement(match[1], operators[match[2]], [match[3]])
     if match := _EXISTS.fullmatch(text):
         return requirement(match[2], "DoesNotExist" if match[1] else "Exists", [])
@@ -89,8 +69,13 @@ def _requirement(text: str) -> LabelTest:
     )
 
 
+def _check_key(key: str) -> None:
+    if key.count("/") > 1:
+        raise bad_request(f"unable to parse requirement: invalid label key {key!r}")
+
+
 def requirement(key: str, operator: str, values: list[str]) -> LabelTest:
-    """Make the test of one requirement, with the operators of objects and of node affinity."""
+    """Return the test of one requirement, with the operators of objects and of node affinity."""
     tests: dict[str, LabelTest] = {
         "In": lambda labels: labels.get(key) in values,
         "NotIn": lambda labels: labels.get(key) not in values,
@@ -110,7 +95,7 @@ def _number(text: str | None) -> float:
 
 
 def from_object(selector: Body | None) -> LabelTest:
-    """Make the test of a LabelSelector object; none matches nothing, an empty one everything."""
+    """Return the test of a LabelSelector; an absent one matches nothing, an empty one all."""
     if selector is None:
         return lambda _labels: False
     tests = [
@@ -125,7 +110,7 @@ def from_object(selector: Body | None) -> LabelTest:
 
 def parse_fields(resource: Resource, text: str) -> Predicate:
     """
-    Parse a field selector; only the fields that the real server indexes can be asked for.
+    Parse a field selector of the fields that the API server indexes.
 
     Raises:
         ApiError: 400, for another field or another form.
@@ -140,8 +125,9 @@ def parse_fields(resource: Resource, text: str) -> Predicate:
 
 
 def _field_test(resource: Resource, field: str, operator: str, wanted: str) -> Predicate:
+    message = f"field label not supported: {field}"
     if field not in (*_COMMON_FIELDS, *_FIELDS.get(resource.key, ())):
-        raise bad_request(f"field label not supported: {field}")
+        raise bad_request(message)
     path = field.split(".")
     if operator == "!=":
         return lambda body: _field_value(body, path) != wanted
@@ -154,15 +140,13 @@ def _field_value(body: Body, path: list[str]) -> str:
     if path == ["status", "successful"]:
         return str(dig(body, "status", "succeeded") or 0)
     value: Any = dig(body, *path)
-    if isinstance(value, bool) or path[-1] in ("unschedulable", "hostNetwork"):
+    if path[-1] == "unschedulable":
         return "true" if value else "false"
-    if value is None:
-        return "0" if path[-1] == "replicas" else ""
-    return str(value)
+    return "" if value is None else str(value)
 
 
 def select(resource: Resource, label_selector: str, field_selector: str) -> Predicate:
-    """Join both selectors of a list or a watch into one test."""
+    """Return the test of both selectors."""
     by_label = parse_labels(label_selector) if label_selector else None
     by_field = parse_fields(resource, field_selector) if field_selector else None
 

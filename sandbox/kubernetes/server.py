@@ -1,4 +1,4 @@
-"""The API server on a socket of its own."""
+"""The API server on its own socket."""
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -9,12 +9,12 @@ import flask
 from sandbox.clock import Clock
 from sandbox.fault import Fault, Faults, within
 from sandbox.http_service import HttpServer, apply_faults
+from sandbox.kubernetes.access import ADMIN_TOKEN, Tokens
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.audit import AuditListener
-from sandbox.kubernetes.authentication import ADMIN_TOKEN, Tokens
 from sandbox.kubernetes.bodies import Body
-from sandbox.kubernetes.streams import Streams
+from sandbox.kubernetes.bootstrap import assemble
+from sandbox.kubernetes.watches import Streams
 from sandbox.kubernetes.web import METHODS, Web, answer_fault
 
 SERVICE = "kubernetes"
@@ -22,7 +22,7 @@ SERVICE = "kubernetes"
 
 
 class KubernetesServer:
-    """One cluster's API server, with a store of its own; plain HTTP on the loopback."""
+    """The API server of one cluster; plain HTTP on the loopback interface."""
 
     def __init__(self, clock: Clock, faults: Faults, *, version: str = "v1.36.0") -> None:
         self._engine = engine = assemble(clock)
@@ -31,7 +31,7 @@ class KubernetesServer:
         self.api = Api(engine)
         """The API without the socket."""
         self._tokens = Tokens()
-        self._streams = Streams(engine.cluster)
+        self._streams = Streams(engine.store)
         web = Web(engine, self._tokens, self._streams, version)
         self._server = HttpServer(_app(web, faults, clock))
 
@@ -51,14 +51,14 @@ class KubernetesServer:
         return self._server.address
 
     def add_user(self, token: str, name: str, groups: Iterable[str] = ()) -> None:
-        """Know a user by a bearer token; what they may do, RBAC says."""
+        """Add a user with a bearer token; roles and bindings decide about access."""
         self._tokens.add(token, name, groups)
 
     def kubeconfig(self, context: str, token: str = ADMIN_TOKEN) -> Body:
         """
         Return a kubeconfig whose only context has the given name, for the owner of a token.
 
-        The token stands in the URL too, because kubectl sends it only so without TLS.
+        The URL includes the token, because kubectl does not send it otherwise without TLS.
         """
         user = {"name": context, "user": {"token": token}}
         cluster = {"name": context, "cluster": {"server": f"http://token:{token}@{self.address}"}}
@@ -74,16 +74,16 @@ class KubernetesServer:
         }
 
     def on_audit(self, listener: AuditListener) -> None:
-        """Call ``listener`` with the record of each write, made or refused, from now on."""
+        """Call ``listener`` with the record of each write, accepted or refused, from now on."""
         self._engine.audit.add_listener(listener)
 
     def save(self) -> Callable[[], None]:
-        """Return what puts all objects back as they are now; nobody may watch across that."""
-        return self._engine.cluster.store.save()
+        """Return a function that restores all objects; no watch may be open across it."""
+        return self._engine.store.save()
 
     def compact(self) -> None:
-        """Forget the history: older watches and continue tokens are answered with 410."""
-        self._engine.cluster.store.compact()
+        """Forget the history: older watches and continue tokens get a 410."""
+        self._engine.store.compact()
 
     def restart(self, down: timedelta) -> Fault:
         """

@@ -1,19 +1,20 @@
-"""Status objects, and the errors that carry them."""
+"""Status objects, and the error that carries one."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from sandbox.kubernetes.bodies import Body
-from sandbox.kubernetes.fields import FieldError
+from sandbox.kubernetes.field_errors import FieldError
 from sandbox.kubernetes.resources import Resource
 
 
 class ApiError(Exception):
-    """A request was refused; ``status`` is the Status object that says why."""
+    """A refused request; ``status`` is its Status object."""
 
     def __init__(self, status: Body) -> None:
         super().__init__(status.get("message", ""))
         self.status = status
+        self.warnings: list[str] = []
 
     @property
     def code(self) -> int:
@@ -27,12 +28,12 @@ class ApiError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence for people."""
+        """The text for people."""
         return str(self.status["message"])
 
 
 def failure(code: int, reason: str, message: str, details: Body | None = None) -> ApiError:
-    """Make an error of any kind."""
+    """Return an error of any kind."""
     status: Body = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     status["message"] = message
     if reason:
@@ -44,7 +45,7 @@ def failure(code: int, reason: str, message: str, details: Body | None = None) -
 
 
 def success(resource: Resource, name: str, uid: str) -> Body:
-    """Make the Status that answers a deletion."""
+    """Return the Status that answers a deletion."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -67,30 +68,30 @@ def _named(resource: Resource, name: str) -> str:
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
-    """There is no object of this name."""
+    """Return the error of an object that does not exist."""
     details = _details(resource, name)
     return failure(404, "NotFound", f"{_named(resource, name)} not found", details)
 
 
 def unknown_path() -> ApiError:
-    """There is no such resource."""
+    """Return the error of a path that does not exist."""
     return failure(404, "NotFound", "the server could not find the requested resource")
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
-    """An object of this name is there already."""
+    """Return the error of a name that is in use."""
     details = _details(resource, name)
     return failure(409, "AlreadyExists", f"{_named(resource, name)} already exists", details)
 
 
 def conflict(resource: Resource, name: str, why: str) -> ApiError:
-    """The object is another than the caller assumed."""
+    """Return the error of a violated precondition."""
     message = f"Operation cannot be fulfilled on {_named(resource, name)}: {why}"
     return failure(409, "Conflict", message, _details(resource, name))
 
 
 def modified(resource: Resource, name: str) -> ApiError:
-    """The resourceVersion sent is no longer the object's."""
+    """Return the error of an outdated resourceVersion."""
     why = (
         "the object has been modified; please apply your changes to the latest version and try "
         "again"
@@ -99,24 +100,24 @@ def modified(resource: Resource, name: str) -> ApiError:
 
 
 def forbidden(resource: Resource, name: str, why: str) -> ApiError:
-    """Authorisation or admission refuses."""
+    """Return the error of a refusal by admission."""
     message = f"{_named(resource, name)} is forbidden: {why}"
     return failure(403, "Forbidden", message, _details(resource, name))
 
 
 def bad_request(message: str) -> ApiError:
-    """The request cannot be understood."""
+    """Return the error of an unreadable request."""
     return failure(400, "BadRequest", message)
 
 
 def method_not_allowed() -> ApiError:
-    """The resource does not know this verb."""
+    """Return the error of a verb that the resource does not have."""
     message = "the server does not allow this method on the requested resource"
     return failure(405, "MethodNotAllowed", message)
 
 
 def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
-    """The body's content type is none that is read here."""
+    """Return the error of an unknown content type."""
     message = (
         "the body of the request was in an unknown format - accepted media types include: "
         + ", ".join(accepted)
@@ -125,12 +126,12 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
 
 
 def expired(message: str) -> ApiError:
-    """A resourceVersion or continue token is too old."""
+    """Return the error of a resourceVersion or continue token that is too old."""
     return failure(410, "Expired", message)
 
 
 def invalid(qualified_kind: str, name: str, errors: Sequence[FieldError]) -> ApiError:
-    """The object breaks rules: one cause for each field."""
+    """Return the error of an object that breaks rules: one cause for each field."""
     texts = list(dict.fromkeys(str(error) for error in errors))
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     kind, _, group = qualified_kind.partition(".")

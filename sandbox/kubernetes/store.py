@@ -1,22 +1,25 @@
-"""What the API server keeps: objects, one counter of revisions, and the history for watches."""
+"""The objects of a cluster, their revisions, and the history that watches read."""
 
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sandbox.clock import Clock
 from sandbox.kubernetes.bodies import Body, decode, encode, items
-from sandbox.kubernetes.statuses import expired
+from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.statuses import expired, not_found
 
 Name = tuple[str, str]
-"""Namespace (empty for what has none) and name."""
+"""Namespace (empty for a cluster-wide object) and name."""
 
 _HISTORY = 20_000
+_TOO_OLD = "The resourceVersion for the provided list is too old."
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of an object. Its body is for reading: callers get ``copy()``."""
+    """One version of an object. Do not change its body: ``copy`` returns one that may change."""
 
     revision: int
     body: Body
@@ -27,10 +30,14 @@ class Stored:
         body: Body = decode(self.raw)
         return body
 
+    def as_item(self) -> bytes:
+        """Return the text of the object as an item of a list: without its type."""
+        return b"{" + self.raw[self.raw.index(b'"metadata":') :]
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write: from ``before`` to ``after``, of which one is None at its birth or death."""
+    """One write: ``before`` is None for a new object, ``after`` for a deleted one."""
 
     revision: int
     resource: str
@@ -43,10 +50,11 @@ class Store:
     """
     The objects of a cluster.
 
-    ``lock`` is held by whoever reads, decides and writes, so that all writes are in one order.
+    A caller that reads, decides and writes holds ``lock`` meanwhile, which orders all writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.lock = threading.RLock()
         self.revision = 1
         self._objects: dict[str, dict[Name, Stored]] = defaultdict(dict)
@@ -60,8 +68,20 @@ class Store:
         """Return an object, or None."""
         return self._objects[resource].get(name)
 
+    def fetch(self, resource: Resource, namespace: str, name: str) -> Stored:
+        """
+        Return an object.
+
+        Raises:
+            ApiError: 404.
+        """
+        stored = self.get(resource.key, key_of(resource, namespace, name))
+        if stored is None:
+            raise not_found(resource, name)
+        return stored
+
     def scan(self, resource: str, namespace: str = "") -> Iterator[tuple[Name, Stored]]:
-        """Yield the objects of a namespace, or of all, in no order."""
+        """Yield the objects of a namespace, or of all, without an order."""
         for name, stored in tuple(self._objects[resource].items()):
             if not namespace or name[0] == namespace:
                 yield name, stored
@@ -71,11 +91,11 @@ class Store:
         Return all objects of a resource as they were at a revision.
 
         Raises:
-            ApiError: 410, as the history no longer reaches back so far.
+            ApiError: 410, if the history no longer includes the revision.
         """
         with self.lock:
             objects = dict(self._objects[resource])
-            self.check_reach(revision)
+            self.check_reach(revision, _TOO_OLD)
             if revision == self.revision:
                 return objects
             for change in reversed(self._history):
@@ -88,12 +108,11 @@ class Store:
             return objects
 
     def put(self, resource: str, name: Name, body: Body) -> Stored:
-        """Write an object, giving it the next revision."""
+        """Write an object with the next revision."""
         with self.lock:
             self.revision += 1
             body["metadata"]["resourceVersion"] = str(self.revision)
-            raw = encode(body)
-            stored = Stored(self.revision, decode(raw), raw)
+            stored = _store(self.revision, body)
             before = self._objects[resource].get(name)
             self._objects[resource][name] = stored
             self._index(resource, name, before, stored)
@@ -101,19 +120,19 @@ class Store:
             return stored
 
     def drop(self, resource: str, name: Name) -> Stored:
-        """Remove an object; what is returned carries the revision of its deletion."""
+        """Remove an object; the returned one carries the revision of its deletion."""
         with self.lock:
             self.revision += 1
             before = self._objects[resource].pop(name)
             self._index(resource, name, before, None)
             body = before.copy()
             body["metadata"]["resourceVersion"] = str(self.revision)
-            last = Stored(self.revision, body, encode(body))
+            last = _store(self.revision, body)
             self._publish(Change(self.revision, resource, name, last, None))
             return last
 
     def dependents(self, uid: str) -> list[tuple[str, Name]]:
-        """Return what names this uid as an owner."""
+        """Return the objects that name this uid as an owner."""
         return sorted(self._dependents.get(uid, ()))
 
     def has_uid(self, uid: str) -> bool:
@@ -122,25 +141,25 @@ class Store:
 
     def changes_since(self, revision: int) -> list[Change]:
         """
-        Return all that was written after a revision.
+        Return all writes after a revision.
 
         Raises:
-            ApiError: 410, as the history no longer reaches back so far.
+            ApiError: 410, if the history no longer includes the revision.
         """
         with self.lock:
-            self.check_reach(revision)
+            self.check_reach(revision, f"too old resource version: {revision} ({self._forgotten})")
             return [change for change in self._history if change.revision > revision]
 
-    def check_reach(self, revision: int) -> None:
-        """Raise a 410 if the history no longer reaches back to a revision."""
+    def check_reach(self, revision: int, message: str) -> None:
+        """Raise a 410 if the history no longer includes a revision."""
         if revision < self._forgotten:
-            raise expired(f"too old resource version: {revision} ({self._forgotten})")
+            raise expired(message)
 
     def save(self) -> Callable[[], None]:
         """
-        Return what puts everything back as it is now.
+        Return a function that restores the present state.
 
-        Nobody may watch across that: what is put back is told to no listener.
+        The restored writes reach no listener, so no watch may be open across it.
         """
         with self.lock:
             revision, uids = self.revision, set(self._uids)
@@ -165,7 +184,7 @@ class Store:
             self._forgotten = self.revision
 
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
-        """Call a listener at every write, under the lock; returns what ends it."""
+        """Call a listener at every write, under the lock; the returned function ends that."""
         with self.lock:
             self._listeners.append(listener)
 
@@ -179,14 +198,14 @@ class Store:
     def _index(
         self, resource: str, name: Name, before: Stored | None, after: Stored | None
     ) -> None:
-        for stored, put in ((before, False), (after, True)):
+        for stored, is_added in ((before, False), (after, True)):
             if stored is None:
                 continue
             metadata = stored.body["metadata"]
-            (self._uids.add if put else self._uids.discard)(metadata.get("uid", ""))
+            (self._uids.add if is_added else self._uids.discard)(metadata.get("uid", ""))
             for owner in items(metadata, "ownerReferences"):
                 group = self._dependents[owner["uid"]]
-                (group.add if put else group.discard)((resource, name))
+                (group.add if is_added else group.discard)((resource, name))
 
     def _publish(self, change: Change) -> None:
         self._history.append(change)
@@ -194,3 +213,15 @@ class Store:
             self._forgotten = self._history.popleft().revision
         for listener in tuple(self._listeners):
             listener(change)
+
+
+def key_of(resource: Resource, namespace: str, name: str) -> Name:
+    """Return the key of an object in the store."""
+    return (namespace if resource.namespaced else "", name)
+
+
+def _store(revision: int, body: Body) -> Stored:
+    # The type comes first, then the metadata: ``as_item`` cuts there.
+    ordered = {key: body[key] for key in ("apiVersion", "kind", "metadata")} | body
+    raw = encode(ordered)
+    return Stored(revision, decode(raw), raw)

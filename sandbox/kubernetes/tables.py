@@ -1,22 +1,46 @@
-"""
-Lists as tables, which is what ``kubectl get`` asks for.
-
-Ages are counted here because the sandbox's clock may run faster than that of who looks on.
-"""
+"""Lists as tables, which ``kubectl get`` requests; ages follow the sandbox's clock."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 from sandbox.kubernetes.bodies import Body, dig, items, mapping
-from sandbox.kubernetes.durations import format_duration
 from sandbox.kubernetes.resources import Resource
 
 Cell = Callable[[Body, datetime], Any]
 Column = tuple[str, Cell]
 
 TABLE = "as=Table"
-"""What an Accept header says that asks for one."""
+"""The parameter of an Accept header that requests a table."""
+
+_STEPS = (
+    (120, 1, "s", 0, ""),
+    (600, 60, "m", 1, "s"),
+    (10_800, 60, "m", 0, ""),
+    (28_800, 3600, "h", 60, "m"),
+    (172_800, 3600, "h", 0, ""),
+    (691_200, 86_400, "d", 3600, "h"),
+)
+"""Limit in seconds, the unit and its size, and the smaller unit for the rest."""
+_DAY = 86_400
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Format a duration in at most two units.
+
+    >>> format_duration(95), format_duration(185), format_duration(7200), format_duration(190_000)
+    ('95s', '3m5s', '120m', '2d4h')
+    """
+    whole = int(seconds)
+    if whole < 0:
+        return "<invalid>"
+    for limit, size, unit, rest, rest_unit in _STEPS:
+        if whole < limit:
+            text = f"{whole // size}{unit}"
+            left = whole % size // rest if rest else 0
+            return f"{text}{left}{rest_unit}" if left else text
+    return f"{whole // _DAY}d"
 
 
 def _age(body: Body, now: datetime) -> str:
@@ -147,7 +171,7 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
     ),
 }
 _WIDE = ("Node",)
-"""Columns that only ``-o wide`` shows."""
+"""Columns of ``-o wide`` only."""
 
 
 def table_of(resource: Resource, bodies: Iterable[Body], metadata: Body, now: datetime) -> Body:

@@ -1,51 +1,52 @@
-"""The API over HTTP: who calls, may they, what do they want, and the answer as JSON."""
+"""The API over HTTP."""
 
 from collections.abc import Iterable
 
 import flask
 
 from sandbox.fault import Fault
-from sandbox.kubernetes import discovery, openapi
-from sandbox.kubernetes.authentication import ANONYMOUS, MASTERS, Tokens
-from sandbox.kubernetes.authorization import Access
+from sandbox.kubernetes import discovery
+from sandbox.kubernetes.access import AUTHENTICATED, MASTERS, Access, Tokens
 from sandbox.kubernetes.bodies import Body, encode
 from sandbox.kubernetes.calls import Caller
-from sandbox.kubernetes.cluster import present_raw
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.http_requests import (
+    Target,
     call_of,
+    check_accept,
+    name_of,
+    parse_target,
     query_of,
     verb_of,
     wants_table,
     watching_of,
 )
-from sandbox.kubernetes.paths import Target, parse_target
 from sandbox.kubernetes.queries import list_page, list_text
+from sandbox.kubernetes.resources import Resource
+from sandbox.kubernetes.server_fields import check_view
 from sandbox.kubernetes.statuses import ApiError, failure, method_not_allowed, unknown_path
-from sandbox.kubernetes.streams import Streams
 from sandbox.kubernetes.tables import table_of
-from sandbox.kubernetes.views import VIEWS, read_view
+from sandbox.kubernetes.watches import Streams
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 _READS = ("get", "list", "watch")
 _HEALTH = ("healthz", "livez", "readyz")
-_PUBLIC = (*_HEALTH, "version")
 _JSON = "application/json"
+_FAULTS = {
+    401: ("Unauthorized", "Unauthorized"),
+    403: ("Forbidden", "forbidden: the sandbox refuses"),
+    429: ("TooManyRequests", "too many requests, please try again later"),
+    500: ("InternalError", "Internal error occurred: the sandbox fails"),
+    503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
+    504: ("Timeout", "the server was unable to return a response in the time allotted"),
+}
 
 
 def answer_fault(fault: Fault) -> flask.Response:
-    """Answer as the API server does when it cannot serve a request."""
+    """Return the API server's answer to a request that it cannot serve."""
     if fault.body is not None:
         return _json(dict(fault.body), fault.status)
-    messages = {
-        401: ("Unauthorized", "Unauthorized"),
-        403: ("Forbidden", "forbidden: the sandbox refuses"),
-        429: ("TooManyRequests", "too many requests, please try again later"),
-        500: ("InternalError", "Internal error occurred: the sandbox fails"),
-        503: ("ServiceUnavailable", "the server is currently unable to handle the request"),
-        504: ("Timeout", "the server was unable to return a response in the time allotted"),
-    }
-    reason, message = messages.get(fault.status, ("", "the sandbox answers so"))
+    reason, message = _FAULTS.get(fault.status, ("", "the sandbox answers so"))
     response = _json(failure(fault.status, reason, message).status, fault.status)
     if fault.status == 429:  # noqa: PLR2004
         response.headers["Retry-After"] = "1"
@@ -57,6 +58,8 @@ def _json(body: Body, code: int = 200, warnings: Iterable[str] = ()) -> flask.Re
     for warning in warnings:
         text = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{text}"')
+    if retry := body.get("details", {}).get("retryAfterSeconds"):
+        response.headers["Retry-After"] = str(retry)
     return response
 
 
@@ -65,7 +68,7 @@ class Web:
 
     def __init__(self, engine: Engine, tokens: Tokens, streams: Streams, version: str) -> None:
         self._engine = engine
-        self._cluster = engine.cluster
+        self._store = engine.store
         self._tokens = tokens
         self._authorizer = engine.authorizer
         self._streams = streams
@@ -77,19 +80,20 @@ class Web:
         try:
             return self._answer(path)
         except ApiError as error:
-            return _json(error.status, error.code)
+            return _json(error.status, error.code, error.warnings)
 
     def _answer(self, path: str) -> flask.Response:
-        caller = self._caller(path)
-        target = parse_target(path, self._cluster.resources)
+        target = parse_target(path)
+        caller = self._caller()
         if target is None:
             return self._answer_path(path, caller)
-        verb = verb_of(target)
-        if verb in _READS:
+        verb, resource = verb_of(target), target.resource
+        if verb in _READS or resource is None:
             self._authorize(caller, target, verb)
-            return self._read(target, verb)
-        self._check_method(target, verb)
-        call = call_of(target, verb, caller)
+            check_accept()
+            return self._read(target, _served(target), verb)
+        self._check_method(target, resource, verb)
+        call = call_of(target, resource, verb, caller)
         try:
             self._authorize(caller, target, verb)
         except ApiError as error:
@@ -98,10 +102,8 @@ class Web:
         answer = self._engine.execute(call)
         return _json(answer.body, answer.code, answer.warnings)
 
-    def _caller(self, path: str) -> Caller:
+    def _caller(self) -> Caller:
         headers = flask.request.headers
-        if path in _PUBLIC and "Authorization" not in headers:
-            return ANONYMOUS
         caller = self._tokens.caller(
             headers.get("Authorization", ""),
             headers.get("User-Agent", ""),
@@ -111,100 +113,80 @@ class Web:
         if not other:
             return caller
         if MASTERS not in caller.groups:
-            access = Access("impersonate", "", "users", name=other)
-            self._authorizer.check(caller, access, None)
-        groups = (*headers.getlist("Impersonate-Group"), "system:authenticated")
-        return Caller(other, groups, caller.user_agent, caller.source_ip)
+            self._authorizer.check(caller, Access("impersonate", "", "users", name=other))
+        groups = (*headers.getlist("Impersonate-Group"), AUTHENTICATED)
+        return Caller(other, tuple(dict.fromkeys(groups)), caller.user_agent, caller.source_ip)
 
     def _authorize(self, caller: Caller, target: Target, verb: str) -> None:
-        resource = target.resource
-        name = f"{resource.plural}/{target.subresource}" if target.subresource else resource.plural
+        name = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
         namespace = target.namespace
-        if resource.key == "namespaces":
-            namespace = target.name  # A namespace lies in itself, for roles.
-        access = Access(verb, resource.group, name, namespace, target.name)
-        self._authorizer.check(caller, access, resource)
+        if (target.group, target.plural) == ("", "namespaces"):
+            namespace = target.name  # Roles in a namespace apply to the namespace itself.
+        access = Access(verb, target.group, name, namespace, name_of(target, verb))
+        self._authorizer.check(caller, access)
 
-    def _check_method(self, target: Target, verb: str) -> None:
-        resource = target.resource
-        named = bool(target.name)
+    def _check_method(self, target: Target, resource: Resource, verb: str) -> None:
+        named, subresource = bool(target.name), target.subresource
         if resource.namespaced and not target.namespace:
             raise method_not_allowed()
         if not resource.stored and verb != "create":
             raise method_not_allowed()
-        if verb == "create" and named and not target.subresource:
+        if verb == "create" and named and not subresource:
             raise method_not_allowed()
         if verb in ("update", "patch") and not named:
             raise method_not_allowed()
-        if target.subresource and target.subresource not in resource.subresources:
-            raise unknown_path()
-        if verb == "delete" and target.subresource:
+        if verb == "delete" and subresource:
             raise method_not_allowed()
 
-    def _read(self, target: Target, verb: str) -> flask.Response:
-        resource = target.resource
+    def _read(self, target: Target, resource: Resource, verb: str) -> flask.Response:
         if not resource.stored:
             raise method_not_allowed()
         if verb != "watch" and not target.subresource and wants_table():
-            return _json(self._table(target, verb))
+            return _json(self._table(target, resource, verb))
         if verb == "list":
-            text = list_text(self._cluster, query_of(target))
+            text = list_text(self._store, query_of(target, resource))
             return flask.Response(text, content_type=_JSON)
         if verb == "watch":
-            events = self._streams.open(watching_of(target))
+            events = self._streams.open(watching_of(target, resource))
             return flask.Response(events, content_type=_JSON)
-        stored = self._cluster.fetch(resource, target.namespace, target.name)
-        if not target.subresource:
-            return flask.Response(present_raw(resource, stored), content_type=_JSON)
-        if target.subresource not in VIEWS:
-            raise method_not_allowed()
-        return _json(read_view(resource, target.subresource, stored.copy()))
+        check_view(resource, target.subresource)
+        stored = self._store.fetch(resource, target.namespace, target.name)
+        return flask.Response(stored.raw, content_type=_JSON)
 
-    def _table(self, target: Target, verb: str) -> Body:
-        resource, now = target.resource, self._cluster.clock.now()
+    def _table(self, target: Target, resource: Resource, verb: str) -> Body:
+        now = self._store.clock.now()
         if verb == "get":
-            stored = self._cluster.fetch(resource, target.namespace, target.name)
+            stored = self._store.fetch(resource, target.namespace, target.name)
             version = {"resourceVersion": str(stored.revision)}
             return table_of(resource, [stored.body], version, now)
-        page = list_page(self._cluster, query_of(target))
+        page = list_page(self._store, query_of(target, resource))
         return table_of(resource, (one.body for one in page.listed), page.metadata(), now)
 
     def _answer_path(self, path: str, caller: Caller) -> flask.Response:
-        """Answer what is no resource: health, the version, discovery."""
-        access = Access("get", path=f"/{path}")
-        self._authorizer.check(caller, access, None)
+        self._authorizer.check(caller, Access(flask.request.method.lower(), path=f"/{path}"))
         if flask.request.method not in ("GET", "HEAD"):
-            raise method_not_allowed() if path in ("api", "apis", "version") else unknown_path()
+            raise method_not_allowed()
         parts = [part for part in path.split("/") if part]
         if parts and parts[0] in _HEALTH:
             return flask.Response("ok", content_type="text/plain; charset=utf-8")
+        if parts == ["version"]:
+            return _json(discovery.version(self._version))
         if parts[:1] == ["openapi"]:
-            return self._openapi(parts[1:])
-        body = self._discover(parts)
-        if body is None:
-            raise unknown_path()
-        return _json(body)
+            if (text := discovery.openapi(parts[1:])) is not None:
+                return flask.Response(text, content_type=_JSON)
+        elif (found := discovery.discover(parts, flask.request.host)) is not None:
+            return _json(found)
+        return _not_found()
 
-    def _discover(self, parts: list[str]) -> Body | None:
-        resources = self._cluster.resources
-        found: Body | None = None
-        match parts:
-            case ["version"]:
-                found = discovery.version(self._version)
-            case ["api"]:
-                found = discovery.api_versions(flask.request.host)
-            case ["apis"]:
-                found = discovery.group_list(resources)
-            case ["api", version]:
-                found = discovery.resource_list(resources, "", version)
-            case ["apis", group]:
-                found = discovery.group(resources, group)
-            case ["apis", group, version]:
-                found = discovery.resource_list(resources, group, version)
-        return found
 
-    def _openapi(self, parts: list[str]) -> flask.Response:
-        text = openapi.document(self._cluster.resources, parts)
-        if text is None:
-            raise unknown_path()
-        return flask.Response(text, content_type=_JSON)
+def _served(target: Target) -> Resource:
+    resource = target.resource
+    if resource is None:
+        if not discovery.has_group(target.group):
+            flask.abort(_not_found())
+        raise unknown_path()
+    return resource
+
+
+def _not_found() -> flask.Response:
+    return flask.Response("404 page not found\n", 404, content_type="text/plain; charset=utf-8")

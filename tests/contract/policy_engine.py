@@ -11,7 +11,7 @@ from typing import Any
 import jsonpatch
 import yaml
 
-from sandbox.kubernetes.admission.mutating_policy_expressions import compile_policy
+from sandbox.kubernetes.policy_expressions import compile_policy
 
 FILE = Path(__file__).parents[2] / "infra" / "kubernetes" / "rewriting" / "policy.yaml"
 POLICY, BINDING = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.demo.case import make_deployment
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.assembly import assemble
 from sandbox.kubernetes.bodies import encode
+from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.statuses import ApiError
 from sandbox.local_cloud import LocalCloud
 from shared.domain.mirror_reference import SKIPPED_ANNOTATION

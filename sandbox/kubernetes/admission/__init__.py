@@ -1,1 +1,0 @@
-"""Admission: what is changed in objects, or refused, after their decoding."""

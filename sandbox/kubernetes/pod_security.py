@@ -1,0 +1,305 @@
+"""
+Pod Security Admission of the level ``restricted``.
+
+See https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
+from sandbox.kubernetes.calls import Attributes
+from sandbox.kubernetes.statuses import forbidden
+from sandbox.kubernetes.store import Store
+
+_LABEL = "pod-security.kubernetes.io/"
+_TEMPLATE = ("spec", "template", "spec")
+_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "replicationcontrollers": _TEMPLATE,
+    "deployments.apps": _TEMPLATE,
+    "statefulsets.apps": _TEMPLATE,
+    "daemonsets.apps": _TEMPLATE,
+    "replicasets.apps": _TEMPLATE,
+    "jobs.batch": _TEMPLATE,
+    "cronjobs.batch": ("spec", "jobTemplate", "spec", "template", "spec"),
+}
+_VOLUMES = (
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "image",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+)
+_PROFILES = ("RuntimeDefault", "Localhost")
+_SELINUX_TYPES = (
+    "container_t",
+    "container_init_t",
+    "container_kvm_t",
+    "container_engine_t",
+)
+_SAFE_SYSCTLS = frozenset(
+    f"net.ipv4.{name}"
+    for name in (
+        "ip_local_port_range",
+        "ip_local_reserved_ports",
+        "ip_unprivileged_port_start",
+        "ping_group_range",
+        "tcp_fin_timeout",
+        "tcp_keepalive_intvl",
+        "tcp_keepalive_probes",
+        "tcp_keepalive_time",
+        "tcp_rmem",
+        "tcp_syncookies",
+        "tcp_wmem",
+    )
+) | {"kernel.shm_rmid_forced"}
+
+
+def check_pod_security(attributes: Attributes, store: Store) -> None:
+    """Refuse pods that break the enforced level, and warn of pods and templates."""
+    if attributes.subresource not in ("", "ephemeralcontainers"):
+        return
+    namespace = store.get("namespaces", ("", attributes.namespace))
+    if namespace is None:
+        return
+    labels = mapping(namespace.body, "metadata", "labels")
+    if attributes.resource.key == "pods":
+        _check_pod(attributes, labels)
+    elif attributes.resource.key in _TEMPLATES:
+        spec = dig(attributes.body, *_TEMPLATES[attributes.resource.key])
+        if spec is not None:
+            _warn(attributes, spec, labels)
+
+
+def _check_pod(attributes: Attributes, labels: Body) -> None:
+    spec = mapping(attributes.body, "spec")
+    if attributes.before is not None and spec == mapping(attributes.before, "spec"):
+        return
+    if text := _violation(labels, "enforce", spec):
+        raise forbidden(attributes.resource, attributes.name, f"violates PodSecurity {text}")
+    _warn(attributes, spec, labels)
+
+
+def _warn(attributes: Attributes, spec: Body, labels: Body) -> None:
+    if text := _violation(labels, "warn", spec):
+        attributes.warnings.append(f"would violate PodSecurity {text}")
+
+
+def _violation(labels: Body, mode: str, spec: Body) -> str:
+    if labels.get(f"{_LABEL}{mode}", "privileged") == "privileged":
+        return ""
+    found = violations(spec)
+    version = labels.get(f"{_LABEL}{mode}-version", "latest")
+    return f'"restricted:{version}": {", ".join(found)}' if found else ""
+
+
+def violations(spec: Body) -> list[str]:
+    """Return how a pod breaks the level ``restricted``, in the order of the API server."""
+    return [text for text in (check(spec) for check in _CHECKS) if text]
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def _named(word: str, names: list[str]) -> str:
+    return f"{word}{'s' if len(names) > 1 else ''} {_quoted(names)}"
+
+
+def _context(part: Body) -> Body:
+    return mapping(part, "securityContext")
+
+
+def _offending(spec: Body, offends: Callable[[Body], bool]) -> list[str]:
+    return [container["name"] for _, _, container in containers(spec) if offends(container)]
+
+
+def _setters(of_pod: bool, names: list[str]) -> str:  # noqa: FBT001
+    subjects = ["pod"] if of_pod else []
+    return " and ".join(subjects + ([_named("container", names)] if names else []))
+
+
+def _values(spec: Body, *path: str) -> Iterator[str]:
+    """Yield the values of a security context's field, in the pod and its containers."""
+    for part in (spec, *(one for _, _, one in containers(spec))):
+        if (value := dig(_context(part), *path)) is not None:
+            yield value
+
+
+def _profile(spec: Body, title: str, field: str, allowed: tuple[str, ...]) -> str:
+    """Check a profile that the pod and each container may set."""
+
+    def offends(part: Body) -> bool:
+        return dig(_context(part), field, "type") not in (None, *allowed)
+
+    names, of_pod = _offending(spec, offends), offends(spec)
+    if not names and not of_pod:
+        return ""
+    wrong = sorted({kind for kind in _values(spec, field, "type") if kind not in allowed})
+    who = _setters(of_pod, names)
+    return f"{title} ({who} must not set securityContext.{field}.type to {_quoted(wrong)})"
+
+
+def _app_armor(spec: Body) -> str:
+    return _profile(spec, "forbidden AppArmor profile", "appArmorProfile", _PROFILES).replace(
+        "must not set securityContext.appArmorProfile.type to",
+        "must not set AppArmor profile type to",
+    )
+
+
+def _host_namespaces(spec: Body) -> str:
+    fields = [one for one in ("hostNetwork", "hostPID", "hostIPC") if spec.get(one)]
+    return f"host namespaces ({', '.join(f'{field}=true' for field in fields)})" if fields else ""
+
+
+def _host_ports(spec: Body) -> str:
+    def ports(container: Body) -> list[int]:
+        return [one["hostPort"] for one in items(container, "ports") if one.get("hostPort")]
+
+    names = _offending(spec, lambda one: bool(ports(one)))
+    found = sorted({port for _, _, one in containers(spec) for port in ports(one)}, key=str)
+    if not names:
+        return ""
+    use, plural = "uses" if len(names) == 1 else "use", "s" if len(found) > 1 else ""
+    shown = ", ".join(map(str, found))
+    return f"hostPort ({_named('container', names)} {use} hostPort{plural} {shown})"
+
+
+def _probe_hosts(spec: Body) -> str:
+    def hosts(container: Body) -> set[str]:
+        probes = [container.get(f"{kind}Probe") for kind in ("liveness", "readiness", "startup")]
+        hooks = [dig(container, "lifecycle", moment) for moment in ("postStart", "preStop")]
+        places = [(one, kind) for one in probes + hooks for kind in ("httpGet", "tcpSocket")]
+        return {host for one, kind in places if (host := dig(one, kind, "host"))}
+
+    names = _offending(spec, lambda one: bool(hosts(one)))
+    if not names:
+        return ""
+    word = "probe or lifecycle host"
+    found = _named(word, sorted({host for _, _, one in containers(spec) for host in hosts(one)}))
+    use = "uses" if len(names) == 1 else "use"
+    return f"{word} ({_named('container', sorted(names))} {use} {found})"
+
+
+def _privileged(spec: Body) -> str:
+    names = _offending(spec, lambda one: bool(_context(one).get("privileged")))
+    who = _named("container", names)
+    return f"privileged ({who} must not set securityContext.privileged=true)" if names else ""
+
+
+def _proc_mount(spec: Body) -> str:
+    names = _offending(spec, lambda one: _context(one).get("procMount", "Default") != "Default")
+    who = _named("container", names)
+    return (
+        f'procMount ({who} must not set securityContext.procMount to "Unmasked")' if names else ""
+    )
+
+
+def _selinux(spec: Body) -> str:
+    def offends(part: Body) -> bool:
+        return mapping(_context(part), "seLinuxOptions").get("type") not in (None, *_SELINUX_TYPES)
+
+    names, of_pod = _offending(spec, offends), offends(spec)
+    if not names and not of_pod:
+        return ""
+    wrong = {kind for kind in _values(spec, "seLinuxOptions", "type") if kind not in _SELINUX_TYPES}
+    types = _named("type", sorted(wrong))
+    who = _setters(of_pod, names)
+    return f"seLinuxOptions ({who} set forbidden securityContext.seLinuxOptions: {types})"
+
+
+def _sysctls(spec: Body) -> str:
+    listed = items(spec, "securityContext", "sysctls")
+    names = [one["name"] for one in listed if one["name"] not in _SAFE_SYSCTLS]
+    return f"forbidden sysctls ({', '.join(names)})" if names else ""
+
+
+def _escalation(spec: Body) -> str:
+    field = "allowPrivilegeEscalation"
+    names = _offending(spec, lambda one: _context(one).get(field) is not False)
+    who = _named("container", names)
+    return f"{field} != false ({who} must set securityContext.{field}=false)" if names else ""
+
+
+def _capabilities(spec: Body) -> str:
+    def added(one: Body) -> set[str]:
+        return set(items(_context(one), "capabilities", "add")) - {"NET_BIND_SERVICE"}
+
+    keeping = _offending(
+        spec, lambda one: "ALL" not in items(_context(one), "capabilities", "drop")
+    )
+    adding = _offending(spec, lambda one: bool(added(one)))
+    texts = []
+    if keeping:
+        drop = 'must set securityContext.capabilities.drop=["ALL"]'
+        texts.append(f"{_named('container', keeping)} {drop}")
+    if adding:
+        found = sorted({name for _, _, one in containers(spec) for name in added(one)})
+        who, what = _named("container", adding), _quoted(found)
+        texts.append(f"{who} must not include {what} in securityContext.capabilities.add")
+    return f"unrestricted capabilities ({'; '.join(texts)})" if texts else ""
+
+
+def _restricted_volumes(spec: Body) -> str:
+    kinds = {
+        volume["name"]: next((key for key in volume if key != "name"), "emptyDir")
+        for volume in items(spec, "volumes")
+    }
+    names = [name for name, kind in kinds.items() if kind not in _VOLUMES]
+    if not names:
+        return ""
+    types = _named("restricted volume type", sorted({kinds[name] for name in names}))
+    use = "use" if len(names) > 1 else "uses"
+    return f"restricted volume types ({_named('volume', names)} {use} {types})"
+
+
+def _non_root(spec: Body) -> str:
+    of_pod = dig(spec, "securityContext", "runAsNonRoot")
+    wrong = _offending(spec, lambda one: _context(one).get("runAsNonRoot") is False)
+    unset = _offending(spec, lambda one: _context(one).get("runAsNonRoot") is None)
+    if of_pod is False or wrong:
+        why = f"{_setters(of_pod is False, wrong)} must not set securityContext.runAsNonRoot=false"
+    elif unset and not of_pod:
+        why = f"pod or {_named('container', unset)} must set securityContext.runAsNonRoot=true"
+    else:
+        return ""
+    return f"runAsNonRoot != true ({why})"
+
+
+def _user(spec: Body) -> str:
+    names = _offending(spec, lambda one: _context(one).get("runAsUser") == 0)
+    of_pod = _context(spec).get("runAsUser") == 0
+    who = _setters(of_pod, names)
+    return f"runAsUser=0 ({who} must not set runAsUser=0)" if who else ""
+
+
+def _seccomp(spec: Body) -> str:
+    if wrong := _profile(spec, "seccompProfile", "seccompProfile", _PROFILES):
+        return wrong
+    field = ("seccompProfile", "type")
+    unset = _offending(spec, lambda one: dig(_context(one), *field) is None)
+    if not unset or dig(_context(spec), *field) is not None:
+        return ""
+    who, allowed = f"pod or {_named('container', unset)}", '"RuntimeDefault" or "Localhost"'
+    return f"seccompProfile ({who} must set securityContext.seccompProfile.type to {allowed})"
+
+
+_CHECKS: tuple[Callable[[Body], str], ...] = (
+    _app_armor,
+    _host_namespaces,
+    _host_ports,
+    _probe_hosts,
+    _privileged,
+    _proc_mount,
+    _selinux,
+    _sysctls,
+    _escalation,
+    _capabilities,
+    _restricted_volumes,
+    _non_root,
+    _user,
+    _seccomp,
+)

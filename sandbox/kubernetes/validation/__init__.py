@@ -1,1 +1,0 @@
-"""The rules that schemas do not say."""
