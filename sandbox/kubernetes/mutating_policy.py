@@ -27,7 +27,7 @@ from sandbox.kubernetes.policy_expressions import (
     EvaluationError,
     compile_policy,
 )
-from sandbox.kubernetes.resources import Resource, find_kind
+from sandbox.kubernetes.resources import find_kind
 from sandbox.kubernetes.schemas import decode_body
 from sandbox.kubernetes.selectors import from_object
 from sandbox.kubernetes.statuses import ApiError, failure, forbidden
@@ -240,20 +240,20 @@ def _labels(body: Body) -> Mapping[str, str]:
 
 
 class _ParameterError(Exception):
-    """The parameters are missing or cannot be read."""
+    """The parameter does not exist, although it must."""
 
 
 def _find_parameters(
     policy: Body, binding: Body, namespace: str, store: Store
 ) -> list[Body | None]:
     """
-    Return each parameter of a binding; ``[None]`` if the binding has no parameters.
+    Return the parameter of a binding; ``[None]`` if the binding has none.
 
-    The list is empty if the parameters do not exist and that is allowed; the binding then does
+    The list is empty if the parameter does not exist and that is allowed; the binding then does
     nothing.
 
     Raises:
-        _ParameterError: They must exist and do not, or the reference is invalid.
+        _ParameterError: It does not exist, which is not allowed.
     """
     kind, reference = mapping(policy, "spec", "paramKind"), mapping(binding, "spec", "paramRef")
     if not kind or not reference:
@@ -261,37 +261,11 @@ def _find_parameters(
     resource = find_kind(kind.get("apiVersion", ""), kind.get("kind", ""))
     if resource is None:
         raise _ParameterError(f"paramKind kind `{kind.get('kind', '')}` not known")
-    where = _namespace(resource, reference, namespace)
-    found = _named(store, resource, where, reference)
-    if not found and reference.get("parameterNotFoundAction") == "Deny":
-        raise _ParameterError(
-            "no params found for policy binding with `Deny` parameterNotFoundAction"
-        )
-    return [*found]
-
-
-def _namespace(resource: Resource, reference: Body, namespace: str) -> str:
-    stated: str = reference.get("namespace", "")
-    if not resource.namespaced:
-        if stated:
-            raise _ParameterError(
-                "paramRef.namespace must not be provided for a cluster-scoped `paramKind`"
-            )
-        return ""
-    if not (stated or namespace):
-        raise _ParameterError(
-            "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources"
-        )
-    return stated or namespace
-
-
-def _named(store: Store, resource: Resource, namespace: str, reference: Body) -> list[Body]:
-    if name := reference.get("name"):
-        stored = store.get(resource.key, key_of(resource, namespace, name))
-        return [stored.copy()] if stored is not None else []
-    test = from_object(mapping(reference, "selector"))
-    return [
-        stored.copy()
-        for _, stored in sorted(store.scan(resource.key, namespace), key=lambda one: one[0])
-        if test(mapping(stored.body, "metadata", "labels"))
-    ]
+    where = reference.get("namespace") or namespace
+    stored = store.get(resource.key, key_of(resource, where, reference["name"]))
+    if stored is not None:
+        return [stored.copy()]
+    if reference.get("parameterNotFoundAction") == "Deny":
+        why = "no params found for policy binding with `Deny` parameterNotFoundAction"
+        raise _ParameterError(why)
+    return []

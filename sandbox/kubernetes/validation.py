@@ -184,8 +184,9 @@ def _mutating_binding(body: Body) -> Errors:
     reference = mapping(spec, "paramRef")
     if not spec.get("policyName"):
         yield required("spec.policyName")
-    if reference and bool(reference.get("name")) == ("selector" in reference):
-        yield required("spec.paramRef", "one of name or selector must be specified")
+    if reference and not reference.get("name"):
+        # The API server also selects parameters by labels; such a binding is refused here.
+        yield required("spec.paramRef.name")
     if reference and reference.get("parameterNotFoundAction") not in ("Allow", "Deny"):
         yield required("spec.paramRef.parameterNotFoundAction")
 

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import kubernetes
 import pytest
 import requests
 
@@ -47,30 +46,7 @@ def watch(server: KubernetesServer, **query: Any) -> requests.Response:
     )
 
 
-def test_a_watch_continues_from_a_list(server: KubernetesServer) -> None:
-    configuration = kubernetes.client.Configuration()
-    kubernetes.config.load_kube_config_from_dict(
-        server.kubeconfig("sandbox"), client_configuration=configuration
-    )
-    with kubernetes.client.ApiClient(configuration) as client:
-        core: Any = kubernetes.client.CoreV1Api(client)
-        listed = core.list_namespaced_config_map("default")
-        core.create_namespaced_config_map("default", config_map("a"))
-        core.patch_namespaced_config_map("a", "default", {"data": {"x": "y"}})
-        core.delete_namespaced_config_map("a", "default")
-        stream: Any = kubernetes.watch.Watch().stream(
-            core.list_namespaced_config_map,
-            "default",
-            resource_version=listed.metadata.resource_version,
-            timeout_seconds=1,
-        )
-
-        events = [(event["type"], event["object"].metadata.name) for event in stream]
-
-    assert events == [("ADDED", "a"), ("MODIFIED", "a"), ("DELETED", "a")]
-
-
-def test_a_watch_sends_what_happens_while_it_is_open(server: KubernetesServer) -> None:
+def test_open_watch_sends_changes(server: KubernetesServer) -> None:
     revision = server.api.create("configmaps", config_map("a"), "default", user=USER)["metadata"][
         "resourceVersion"
     ]
@@ -83,7 +59,7 @@ def test_a_watch_sends_what_happens_while_it_is_open(server: KubernetesServer) -
     assert (kind, body["metadata"]["name"], body["kind"]) == ("ADDED", "b", "ConfigMap")
 
 
-def test_what_ceases_to_match_a_selector_is_deleted_for_the_watch(server: KubernetesServer) -> None:
+def test_object_leaving_selector_is_deleted_in_watch(server: KubernetesServer) -> None:
     made = server.api.create("configmaps", config_map("a", app="x"), "default", user=USER)
     server.api.create("configmaps", config_map("other"), "default", user=USER)
     for label in ("y", "x"):
@@ -103,27 +79,7 @@ def test_what_ceases_to_match_a_selector_is_deleted_for_the_watch(server: Kubern
     assert revisions == sorted(set(revisions))
 
 
-def test_a_watch_without_a_version_begins_with_the_present_state(server: KubernetesServer) -> None:
-    server.api.create("configmaps", config_map("a"), "default", user=USER)
-
-    with watch(server, fieldSelector="metadata.name=a") as response:
-        events = list(events_of(response))
-
-    assert [(kind, body["metadata"]["name"]) for kind, body in events] == [("ADDED", "a")]
-
-
-def test_a_watch_list_ends_its_beginning_with_a_bookmark(server: KubernetesServer) -> None:
-    query = {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
-    with watch(server, resourceVersionMatch="NotOlderThan", **query) as response:
-        events = list(events_of(response))
-
-    kind, body = events[-1]
-    assert [one for one, _ in events] == ["ADDED", "BOOKMARK"]
-    assert kind == "BOOKMARK"
-    assert body["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-
-
-def test_lists_and_watches_come_as_tables_to_who_asks_for_them(server: KubernetesServer) -> None:
+def test_lists_and_watches_come_as_tables_on_request(server: KubernetesServer) -> None:
     accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
     url = f"http://{server.address}/api/v1/namespaces"
     query = {"fieldSelector": "metadata.name=default", "timeoutSeconds": "1"}
@@ -140,22 +96,7 @@ def test_lists_and_watches_come_as_tables_to_who_asks_for_them(server: Kubernete
     assert watched["rows"][0]["object"]["metadata"]["name"] == "default"
 
 
-def test_a_version_that_is_forgotten_is_gone(server: KubernetesServer) -> None:
-    server.api.create("configmaps", config_map("a"), "default", user=USER)
-    made = server.api.create("configmaps", config_map("b"), "default", user=USER)
-    server.compact()
-    old = str(int(made["metadata"]["resourceVersion"]) - 1)
-
-    with watch(server, resourceVersion=old) as response:
-        event = response.json()
-
-    status = event["object"]
-    assert event["type"] == "ERROR"
-    assert (status["code"], status["reason"]) == (410, "Expired")
-    assert status["message"].startswith(f"too old resource version: {old} (")
-
-
-def test_stopping_the_server_ends_its_watches() -> None:
+def test_stopped_server_ends_watches() -> None:
     server = KubernetesServer(Clock(), Faults()).start()
     response = watch(server, timeoutSeconds="600")
     events = events_of(response)
@@ -169,7 +110,7 @@ def test_stopping_the_server_ends_its_watches() -> None:
     response.close()
 
 
-def test_a_watch_in_process_sees_all_resources_in_order(server: KubernetesServer) -> None:
+def test_watch_in_process_sees_all_resources_in_order(server: KubernetesServer) -> None:
     with server.api.watch() as events:
         server.api.create("namespaces", {"metadata": {"name": "ml"}}, user=USER)
         server.api.create("configmaps", config_map("a"), "ml", user=USER)
@@ -184,7 +125,7 @@ def test_a_watch_in_process_sees_all_resources_in_order(server: KubernetesServer
     ]
 
 
-def test_a_closed_watch_ends_who_iterates_over_it(server: KubernetesServer) -> None:
+def test_closed_watch_ends_iteration(server: KubernetesServer) -> None:
     events = server.api.watch("configmaps")
     seen: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -204,7 +145,7 @@ def test_a_closed_watch_ends_who_iterates_over_it(server: KubernetesServer) -> N
     assert seen.empty()
 
 
-def test_what_a_watch_hands_out_is_a_copy(server: KubernetesServer) -> None:
+def test_watch_returns_copies(server: KubernetesServer) -> None:
     with server.api.watch("configmaps") as events:
         server.api.create("configmaps", config_map("a"), "default", user=USER)
         event = events.get(5)

@@ -1,4 +1,4 @@
-"""What admission changes and refuses in the embedded API server."""
+"""Admission in the embedded API server: quotas, priorities, service accounts, Events."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def used(api: Api) -> dict[str, str]:
     return status
 
 
-def test_a_quota_of_pods_holds_until_one_ends(api: Api) -> None:
+def test_pod_quota_holds_until_pod_ends(api: Api) -> None:
     quota(api, {"pods": "2"})
     for name in ("a", "b"):
         api.create("pods", pod(name), "default", user=USER)
@@ -71,7 +71,7 @@ def test_a_quota_of_pods_holds_until_one_ends(api: Api) -> None:
     api.create("pods", pod("c"), "default", user=USER)
 
 
-def test_a_quota_counts_objects_and_what_pods_request(api: Api) -> None:
+def test_quota_counts_objects_and_requests(api: Api) -> None:
     quota(api, {"count/configmaps": "2", "requests.cpu": "1", "limits.memory": "1Gi"})
     resources = {"requests": {"cpu": "600m"}, "limits": {"memory": "512Mi"}}
     containers = [{"name": "main", "image": "nginx", "resources": resources}]
@@ -97,7 +97,7 @@ def test_a_quota_counts_objects_and_what_pods_request(api: Api) -> None:
     }
 
 
-def test_a_changed_quota_is_counted_anew(api: Api) -> None:
+def test_changed_quota_is_recounted(api: Api) -> None:
     api.create("pods", pod("a"), "default", user=USER)
     quota(api, {"pods": "5", "count/secrets": "5"})
 
@@ -113,7 +113,7 @@ def test_a_changed_quota_is_counted_anew(api: Api) -> None:
     assert used(api) == {"pods": "0", "count/pods": "0"}
 
 
-def test_a_refused_write_and_a_dry_run_use_nothing(engine: Engine, api: Api) -> None:
+def test_refused_write_and_dry_run_use_no_quota(engine: Engine, api: Api) -> None:
     quota(api, {"pods": "1"})
     served = BY_KEY["pods"]
     options = Options(dry_run=True)
@@ -126,7 +126,7 @@ def test_a_refused_write_and_a_dry_run_use_nothing(engine: Engine, api: Api) -> 
     assert used(api) == {"pods": "0"}
 
 
-def test_a_quota_can_be_for_one_priority_class(api: Api) -> None:
+def test_quota_of_priority_class_counts_its_pods(api: Api) -> None:
     low = {"metadata": {"name": "low"}, "value": -20}
     api.create("priorityclasses.scheduling.k8s.io", low, user=USER)
     scope = {"scopeName": "PriorityClass", "operator": "In", "values": ["low"]}
@@ -138,7 +138,7 @@ def test_a_quota_can_be_for_one_priority_class(api: Api) -> None:
     assert "exceeded quota: limit" in error.message
 
 
-def test_a_pod_has_the_priority_of_its_class(api: Api) -> None:
+def test_pod_gets_priority_of_its_class(api: Api) -> None:
     body = {"metadata": {"name": "low"}, "value": -20, "preemptionPolicy": "Never"}
     api.create("priorityclasses.scheduling.k8s.io", body, user=USER)
 
@@ -159,7 +159,7 @@ def test_a_pod_has_the_priority_of_its_class(api: Api) -> None:
     assert "the integer value of priority (7) must not be provided in pod spec" in own.message
 
 
-def test_a_pod_needs_its_service_account(api: Api) -> None:
+def test_pod_needs_its_service_account(api: Api) -> None:
     error = refusal(api, "pods", pod(serviceAccountName="worker"))
     quiet = api.create(
         "pods", pod("quiet", automountServiceAccountToken=False), "default", user=USER
@@ -178,10 +178,34 @@ def write(engine: Engine, resource: str, body: dict[str, Any]) -> Answer:
     return engine.execute(Call("create", served, Caller(USER), "default", body=body))
 
 
-def test_a_namespace_cannot_ask_for_a_level_that_does_not_exist(api: Api) -> None:
+def test_unknown_pod_security_level_is_refused(api: Api) -> None:
     labels = {"pod-security.kubernetes.io/enforce": "strict"}
 
     with pytest.raises(ApiError) as caught:
         api.patch("namespaces", "default", {"metadata": {"labels": labels}}, user=USER)
 
     assert 'Unsupported value: "strict"' in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        pytest.param({}, 422, id="without-event-time"),
+        pytest.param({"eventTime": "2026-01-01T00:00:00.000000Z"}, 201, id="with-event-time"),
+    ],
+)
+def test_event_about_another_namespace_needs_event_time(
+    engine: Engine, fields: dict[str, str], code: int
+) -> None:
+    """A kube-apiserver 1.36 admits such an Event, so its namespace alone proves nothing."""
+    about = {"kind": "Pod", "namespace": "ml", "name": "payroll-0"}
+    body = {"metadata": {"name": "e"}, "involvedObject": about, "reason": "Pulled"}
+    body |= {"reportingComponent": "k", "reportingInstance": "n", "action": "Pull", **fields}
+    call = Call("create", BY_KEY["events"], Caller(USER), "default", body=body)
+
+    try:
+        answered = engine.execute(call).code
+    except ApiError as error:
+        answered = error.code
+
+    assert answered == code

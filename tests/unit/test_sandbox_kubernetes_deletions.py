@@ -61,7 +61,7 @@ def delete(engine: Engine, resource: str, name: str, deletion: Deletion) -> Any:
     return engine.execute(Call("delete", served, Caller(USER), "default", name, deletion=deletion))
 
 
-def test_dependents_go_in_the_background(api: Api, engine: Engine) -> None:
+def test_background_deletion_deletes_dependents(api: Api, engine: Engine) -> None:
     records: list[AuditRecord] = []
     api.create("pods", owned("p", make_job(api)), "default", user=USER)
     engine.audit.add_listener(records.append)
@@ -77,7 +77,7 @@ def test_dependents_go_in_the_background(api: Api, engine: Engine) -> None:
     ]
 
 
-def test_in_the_foreground_the_owner_waits_for_its_dependents(api: Api) -> None:
+def test_foreground_deletion_waits_for_dependents(api: Api) -> None:
     api.create("pods", owned("p", make_job(api), nodeName="n"), "default", user=USER)
 
     answer = api.delete("jobs.batch", "j", "default", user=USER, propagation="Foreground")
@@ -91,7 +91,7 @@ def test_in_the_foreground_the_owner_waits_for_its_dependents(api: Api) -> None:
     assert (names(api, "pods"), names(api, "jobs.batch")) == ([], [])
 
 
-def test_a_dependent_stays_with_its_other_owner(api: Api) -> None:
+def test_dependent_stays_with_other_owner(api: Api) -> None:
     first = api.create("configmaps", {"metadata": {"name": "a"}}, "default", user=USER)
     second = api.create("configmaps", {"metadata": {"name": "b"}}, "default", user=USER)
     pod = owned("p", first)
@@ -105,7 +105,7 @@ def test_a_dependent_stays_with_its_other_owner(api: Api) -> None:
     assert [owner["name"] for owner in owners] == ["b"]
 
 
-def test_what_is_born_after_its_owner_went_is_collected(api: Api) -> None:
+def test_dependent_of_deleted_owner_is_deleted(api: Api) -> None:
     job = make_job(api)
     api.delete("jobs.batch", "j", "default", user=USER)
 
@@ -114,7 +114,7 @@ def test_what_is_born_after_its_owner_went_is_collected(api: Api) -> None:
     assert names(api, "pods") == []
 
 
-def test_a_pod_that_runs_is_stopped_by_its_node(api: Api) -> None:
+def test_running_pod_waits_for_its_node(api: Api) -> None:
     api.create("pods", RUNNING, "default", user=USER)
 
     marked = api.delete("pods", "p", "default", user=USER)
@@ -127,7 +127,7 @@ def test_a_pod_that_runs_is_stopped_by_its_node(api: Api) -> None:
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-def test_a_pod_that_ended_goes_at_once(api: Api, phase: str) -> None:
+def test_ended_pod_is_deleted_at_once(api: Api, phase: str) -> None:
     api.create("pods", RUNNING, "default", user=USER)
     status = {"status": {"phase": phase}}
     api.patch("pods", "p", status, "default", user=USER, subresource="status")
@@ -137,7 +137,7 @@ def test_a_pod_that_ended_goes_at_once(api: Api, phase: str) -> None:
     assert names(api, "pods") == []
 
 
-def test_a_finalizer_holds_an_object_until_it_is_removed(api: Api) -> None:
+def test_finalizer_delays_deletion(api: Api) -> None:
     body = {"metadata": {"name": "c", "finalizers": ["prestream.dev/hold"]}}
     api.create("configmaps", body, "default", user=USER)
 
@@ -153,7 +153,7 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(api: Api) -> None:
     assert "c" not in names(api, "configmaps")
 
 
-def test_a_collection_is_deleted_by_selector(api: Api, engine: Engine) -> None:
+def test_collection_is_deleted_by_selector(api: Api, engine: Engine) -> None:
     for name, label in (("a", "x"), ("b", "x"), ("c", "y")):
         body = {"metadata": {"name": name, "labels": {"app": label}}}
         api.create("secrets", body, "default", user=USER)
@@ -171,7 +171,7 @@ def test_a_collection_is_deleted_by_selector(api: Api, engine: Engine) -> None:
     assert names(api, "secrets") == ["c"]
 
 
-def test_a_namespace_goes_when_it_is_empty(api: Api) -> None:
+def test_deleted_namespace_waits_until_empty(api: Api) -> None:
     api.create("namespaces", {"metadata": {"name": "ml"}}, user=USER)
     api.create("pods", RUNNING, "ml", user=USER)
 
@@ -191,7 +191,7 @@ def test_a_namespace_goes_when_it_is_empty(api: Api) -> None:
     assert names(api, "serviceaccounts", "ml") == []
 
 
-def test_an_evicted_pod_is_deleted(api: Api) -> None:
+def test_evicted_pod_is_deleted(api: Api) -> None:
     api.create("pods", RUNNING, "default", user=USER)
     eviction = {"metadata": {"name": "p"}, "deleteOptions": {"gracePeriodSeconds": 0}}
 
@@ -201,7 +201,7 @@ def test_an_evicted_pod_is_deleted(api: Api) -> None:
     assert names(api, "pods") == []
 
 
-def test_a_cluster_keeps_its_own_namespaces(api: Api) -> None:
+def test_system_namespaces_cannot_be_deleted(api: Api) -> None:
     with pytest.raises(ApiError) as caught:
         api.delete("namespaces", "kube-system", user=USER)
 

@@ -86,7 +86,7 @@ SPEC = "io.k8s.api.core.v1.PodSpec"
         ),
     ],
 )
-def test_lists_merge_as_the_schemas_say(
+def test_strategic_patch_merges_lists(
     target: dict[str, Any], patch: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert merge_strategically(target, patch, SPEC) == expected
@@ -104,7 +104,7 @@ def test_finalizers_merge_as_a_set() -> None:
     assert removed["metadata"]["finalizers"] == ["c/d"]
 
 
-def test_an_item_without_its_merge_key_is_refused() -> None:
+def test_item_without_merge_key_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
         merge_strategically({}, {"containers": [{"image": "x"}]}, SPEC)
 

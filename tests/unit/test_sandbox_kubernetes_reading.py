@@ -28,7 +28,7 @@ def pod(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "p"}, "spec": {"containers": containers, **spec}}
 
 
-def test_null_is_the_absence_of_a_value(api: Api) -> None:
+def test_null_is_absent_value(api: Api) -> None:
     body = pod(nodeName=None, tolerations=None)
     body["metadata"]["creationTimestamp"] = None
 
@@ -38,7 +38,7 @@ def test_null_is_the_absence_of_a_value(api: Api) -> None:
     assert made["metadata"]["creationTimestamp"].endswith("Z")
 
 
-def test_a_text_that_is_no_time_is_refused(api: Api) -> None:
+def test_invalid_time_is_refused(api: Api) -> None:
     event = {
         "metadata": {"name": "e"},
         "involvedObject": {"namespace": "default"},
@@ -52,7 +52,7 @@ def test_a_text_that_is_no_time_is_refused(api: Api) -> None:
     assert 'parsing time "yesterday"' in caught.value.message
 
 
-def test_a_number_too_large_for_its_field_is_refused(api: Api) -> None:
+def test_too_large_number_is_refused(api: Api) -> None:
     with pytest.raises(ApiError) as caught:
         api.create("pods", pod(priority=2**31), "default", user=USER)
 
@@ -61,7 +61,7 @@ def test_a_number_too_large_for_its_field_is_refused(api: Api) -> None:
     )
 
 
-def test_a_status_shows_the_zeros_that_the_server_always_shows(api: Api) -> None:
+def test_new_status_has_zeros(api: Api) -> None:
     api.create("pods", pod(), "default", user=USER)
     status = {"containerStatuses": [{"name": "c"}]}
 
@@ -82,7 +82,7 @@ def test_a_status_shows_the_zeros_that_the_server_always_shows(api: Api) -> None
         pytest.param(f"nginx@sha256:{'0' * 64}", "IfNotPresent", id="digest"),
     ],
 )
-def test_the_pull_policy_follows_the_tag(api: Api, image: str, policy: str) -> None:
+def test_pull_policy_follows_tag(api: Api, image: str, policy: str) -> None:
     body = pod(containers=[{"name": "c", "image": image}])
 
     made = api.create("pods", body, "default", user=USER)
@@ -105,7 +105,7 @@ def test_requests_follow_limits(api: Api) -> None:
     assert made["status"]["qosClass"] == "Burstable"
 
 
-def test_bodies_that_callers_keep_change_nothing_in_the_store(api: Api) -> None:
+def test_stored_object_is_independent_of_bodies(api: Api) -> None:
     body = pod()
     made = api.create("pods", body, "default", user=USER)
 
@@ -134,7 +134,7 @@ def test_quantities_are_exact(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1x", "Gi", "1.2.3"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
+def test_invalid_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="invalid quantity"):
         parse_quantity(text)
 
@@ -146,7 +146,7 @@ def test_quantities_are_formatted_in_their_shortest_form() -> None:
     assert format_quantity(Fraction(3 * 2**29), binary=True) == "1536Mi"
 
 
-def test_a_table_counts_ages_by_the_clock_of_the_sandbox() -> None:
+def test_table_ages_follow_sandbox_clock() -> None:
     job = {
         "metadata": {"name": "warm", "creationTimestamp": "2026-01-01T00:50:00Z"},
         "spec": {"completions": 1},
@@ -185,7 +185,7 @@ def test_a_table_counts_ages_by_the_clock_of_the_sandbox() -> None:
         pytest.param({"phase": "Failed", "reason": "Evicted"}, "Evicted", id="reason"),
     ],
 )
-def test_a_table_says_what_a_pod_waits_for(pod_status: dict[str, Any], expected: str) -> None:
+def test_table_shows_waiting_reason(pod_status: dict[str, Any], expected: str) -> None:
     body = pod() | {"status": pod_status}
 
     table = table_of(BY_KEY["pods"], [body], {}, NOW)
