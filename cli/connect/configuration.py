@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from cli.exits import ExitCode, fail
-from shared.domain.location import region_of
+from shared.domain.cluster import region_of
 from shared.domain.mirror import RepositoryName, make_repository_id
 from shared.domain.proven_mirrors import Proof
 from shared.errors import ConfigurationError

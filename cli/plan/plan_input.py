@@ -21,11 +21,10 @@ from cli.plan.skipped_images import (
     survey_cluster,
 )
 from cli.terminal import count, harmless, is_watched, join_some, make_side_console
-from shared.domain.cause import Cause
+from shared.domain.cluster import mirror_location
 from shared.domain.json_access import field_at, text_of
-from shared.domain.location import mirror_location
 from shared.domain.proven_mirrors import ProvenMirrors
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import EventError
 from shared.messages.audit_entry import LogEntry
 from shared.pipeline.sweep.inventory import Reader, Use, hidden_namespaces, is_in_use

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.domain.image_fields import find_image_fields
-from shared.domain.image_reference import InvalidReferenceError
+from shared.domain.image_reference import InvalidReferenceError, WrittenImage
 from shared.domain.image_selection import Selection
 from shared.domain.json_access import field_at, text_of
 from shared.domain.mirror_reference import Left, Rewrite, rewrite_field
 from shared.domain.owner import resource_name
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
 from shared.domain.workload import find_pod_specs
-from shared.domain.written_image import WrittenImage
 from shared.errors import ConfigurationError
 from shared.pipeline.sweep.inventory import (
     Cluster,

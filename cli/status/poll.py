@@ -28,7 +28,7 @@ from shared.clients.endpoint import Endpoints
 from shared.clients.prewarm_api import PrewarmingClient
 from shared.clients.registry import RegistryClient
 from shared.domain.cluster import ClusterName
-from shared.domain.written_image import WrittenImage
+from shared.domain.image_reference import WrittenImage
 from shared.errors import ConfigurationError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import Settings

@@ -21,8 +21,7 @@ from cli.status.wait import parse_images
 from cli.status.warmup_reader import Problem, ResolvedImage, resolve_images
 from cli.status.warmup_state import STATES, UNDER_WAY, Observation, WarmupState, combine
 from cli.terminal import count, harmless, is_watched, make_console, make_side_console, show_bytes
-from shared.domain.image_reference import InvalidReferenceError, parse_reference
-from shared.domain.written_image import WrittenImage
+from shared.domain.image_reference import InvalidReferenceError, WrittenImage, parse_reference
 from shared.errors import ConfigurationError
 from shared.settings.keys import Settings
 

@@ -30,8 +30,7 @@ from cli.status.poll import (
 )
 from cli.status.wait_condition import Baseline, WaitResult
 from cli.terminal import make_console
-from shared.domain.image_reference import InvalidReferenceError
-from shared.domain.written_image import WrittenImage
+from shared.domain.image_reference import InvalidReferenceError, WrittenImage
 
 ImagesArgument = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Images, as workloads name them.")

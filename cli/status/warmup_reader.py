@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from cli.status.warmup_state import Observation, job_key, read_artifact, read_fact, read_job
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import ClusterName, mirror_location
 from shared.domain.fact import Fact
-from shared.domain.image_reference import Digest, InvalidReferenceError, parse_reference
+from shared.domain.image_reference import (
+    Digest,
+    InvalidReferenceError,
+    WrittenImage,
+    parse_reference,
+)
 from shared.domain.ladder import PREWARM_RUNG
-from shared.domain.location import mirror_location
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import RepositoryName, make_repository_id
 from shared.domain.mirror_reference import trace_upstream
@@ -21,7 +25,6 @@ from shared.domain.prewarm import (
     PrewarmRefusedError,
 )
 from shared.domain.warmup_job import SELECTOR, JobState
-from shared.domain.written_image import WrittenImage
 from shared.errors import ConfigurationError, EventError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.report_warmup import Cluster as ReportingCluster

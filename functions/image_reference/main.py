@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from cloudevents.http import CloudEvent
 
 from shared.clients.endpoint import Endpoints
-from shared.domain.age import TOO_OLD, is_too_old
 from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
-from shared.domain.disposition import Outcome, ignored
+from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
 from shared.messages.image_request import parse_reference_request
 from shared.messages.pubsub_message import PubsubMessage
 from shared.runtime.handler import event_handler

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloudevents.http import CloudEvent
 
-from shared.domain.age import TOO_OLD, is_too_old
-from shared.domain.disposition import Outcome, ignored
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import TOO_OLD, Irrelevant, Outcome, ignored, is_too_old
 from shared.messages.node_event import parse_log_entry
 from shared.messages.pubsub_message import PubsubMessage
 from shared.runtime.handler import event_handler

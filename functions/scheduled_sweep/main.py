@@ -9,12 +9,10 @@ from cloudevents.http import CloudEvent
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.deadline import SWEEP_S
 from shared.clients.endpoint import Endpoints
-from shared.domain.age import TOO_OLD, is_too_old
 from shared.domain.cluster import ClusterName, UnknownClusterError
-from shared.domain.disposition import Outcome, ignored
-from shared.domain.tick_value import Tick
+from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
 from shared.messages.pubsub_message import PubsubMessage
-from shared.messages.tick import parse_tick
+from shared.messages.tick import Tick, parse_tick
 from shared.pipeline.fan_out import find_watched
 from shared.pipeline.sweep.due import Sweeping
 from shared.runtime.handler import timed_handler

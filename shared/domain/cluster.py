@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from shared.domain.location import region_of
-
 _NAME = re.compile(
     r"projects/((?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*)"
     r"/locations/([a-z0-9][a-z0-9-]*)/clusters/([a-z0-9][a-z0-9-]*)"
 )
 """It becomes part of hosts and paths of Google's APIs, so nothing but names passes."""
+_ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
+_MULTI_REGIONS = {"us": "us", "europe": "europe", "asia": "asia"}
 
 
 class UnknownClusterError(Exception):
@@ -75,3 +75,34 @@ def is_watched(name: str, watched: str | tuple[str, ...]) -> bool:
     if watched == "auto":
         return True
     return name in watched or name.rpartition("/")[2] in watched
+
+
+def region_of(location: str) -> str:
+    """
+    Return the region of a cluster's location, which may be one of its zones.
+
+    >>> region_of("us-central1-a"), region_of("europe-west4")
+    ('us-central1', 'europe-west4')
+    """
+    zone = _ZONE.fullmatch(location)
+    return zone[1] if zone else location
+
+
+def mirror_location(setting: str, cluster_location: str) -> str:
+    """
+    Return where the mirrors for a cluster lie.
+
+    Streaming needs the cluster's region, or the multi-region that contains it; where there is
+    none, ``multi-region`` means the region.
+
+    >>> mirror_location("multi-region", "us-central1-a")
+    'us'
+    >>> mirror_location("multi-region", "southamerica-east1")
+    'southamerica-east1'
+    """
+    region = region_of(cluster_location)
+    if setting == "region":
+        return region
+    if setting == "multi-region":
+        return _MULTI_REGIONS.get(region.partition("-")[0], region)
+    return setting

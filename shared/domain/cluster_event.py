@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import Irrelevant
 from shared.domain.kubelet_messages import Pulled, PullFailure
 from shared.domain.snapshotter_messages import LayerFailure, StreamingStatement
 

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
+
+TOO_OLD: Final = "the message is older than max_event_age_hours"
+"""The reason for which a delivery that ``is_too_old`` is ignored."""
 
 _TOLD: Final = {
     "created": "created Job {}",
@@ -62,9 +66,33 @@ class Outcome:
         return "; ".join([_with_subject(first, details), *told[1:]])
 
 
+@dataclass(frozen=True, slots=True)
+class Irrelevant:
+    """A report that says nothing about a pull, a warmup or streaming."""
+
+    reason: str
+
+
 def ignored(reason: str, **details: Any) -> Outcome:
     """Return the outcome of a delivery that asks for nothing, with the reason."""
     return Outcome("ignored", {"reason": reason, **details})
+
+
+def is_too_old(publish_time: datetime, now: datetime, max_age: timedelta) -> bool:
+    """
+    Whether a message was published longer ago than ``max_age``; zero is no limit.
+
+    The publish time is Pub/Sub's, so that a message which is redelivered again and again grows
+    old, whatever time it speaks of: the end that Google advises for endless retry.
+
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    >>> is_too_old(noon, noon + timedelta(hours=25), timedelta(hours=24))
+    True
+    >>> is_too_old(noon, noon + timedelta(days=365), timedelta(0))
+    False
+    """
+    return max_age > timedelta(0) and now - publish_time > max_age
 
 
 def _result(details: Mapping[str, Any]) -> str:

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from shared.domain.cause import Cause
 from shared.domain.prewarm import PrewarmedArtifact
+from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, Verdict
 from shared.domain.timestamp import format_time
 

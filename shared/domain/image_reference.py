@@ -6,8 +6,9 @@ https://github.com/distribution/reference
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import NewType
+from typing import Any, NewType, Self
 
 Digest = NewType("Digest", str)
 """A digest that has passed the grammar: ``sha256:`` and 64 lower-case hexadecimal digits."""
@@ -20,6 +21,12 @@ MAX_REGISTRY_LENGTH = 259
 """A host's name of 253 characters, a colon, and a port.
 
 So no reference is longer than an attribute of a message may be, which is 1024 bytes.
+"""
+
+MAX_IMAGE_LENGTH = 1_024
+"""Pub/Sub's limit on the value of an attribute, in bytes; the longest useful reference needs 700.
+
+https://docs.cloud.google.com/pubsub/quotas#resource_limits
 """
 
 DOCKER_HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io"})
@@ -73,6 +80,28 @@ class ImageReference:
     def at(self, digest: Digest) -> "ImageReference":
         """Return the same repository at a digest, without a tag."""
         return replace(self, tag=None, digest=digest)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenImage:
+    """The text of an image field, and the reference that it means."""
+
+    text: str
+    reference: ImageReference
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """
+        Parse the text of an image field.
+
+        Raises:
+            InvalidReferenceError: It is no reference, or too long to be published.
+        """
+        if len(text) > MAX_IMAGE_LENGTH:
+            raise InvalidReferenceError(
+                f"image reference of more than {MAX_IMAGE_LENGTH} characters: {text[:80]!r}"
+            )
+        return cls(text, parse_reference(text))
 
 
 def parse_reference(text: str) -> ImageReference:
@@ -136,6 +165,32 @@ def parse_digest(text: str) -> Digest:
     if not _DIGEST.fullmatch(text):
         raise InvalidReferenceError(f"invalid digest: {_quote(text)}")
     return Digest(text)
+
+
+def read_images(values: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
+    """
+    Return the images among untrusted values, each text once, and how many were invalid.
+
+    One invalid image among ten must not cost the other nine. A value that is missing or empty
+    is neither: whoever wrote it leaves the image to somebody else.
+
+    >>> images, invalid = read_images(["nginx", "", None, "nginx", "no image", 5])
+    >>> [image.text for image in images], invalid
+    (['nginx'], 2)
+    """
+    images: dict[str, WrittenImage] = {}
+    invalid = 0
+    for value in values:
+        if value is None or value == "":
+            continue
+        if not isinstance(value, str):
+            invalid += 1
+            continue
+        try:
+            images[value] = WrittenImage.parse(value)
+        except InvalidReferenceError:
+            invalid += 1
+    return tuple(images.values()), invalid
 
 
 def _quote(text: str) -> str:

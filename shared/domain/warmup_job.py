@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NewType, Self
 
-from shared.domain.cause import Cause
 from shared.domain.image_reference import Digest, ImageReference
 from shared.domain.ladder import STREAMING_KEY, Strategy
 from shared.domain.placement import ACCELERATOR_KEY, Placement
+from shared.domain.request import Cause
 
 JobName = NewType("JobName", str)
 """A name that also fits a label, which Kubernetes makes of it: at most 63 characters."""

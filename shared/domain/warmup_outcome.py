@@ -22,6 +22,7 @@ from shared.domain.cluster_event import (
     Origin,
     PodUnschedulable,
 )
+from shared.domain.disposition import Irrelevant
 from shared.domain.fact import (
     ALREADY_PRESENT,
     MISCONFIGURED,
@@ -32,7 +33,6 @@ from shared.domain.fact import (
     TIMED_OUT,
     WarmupOutcome,
 )
-from shared.domain.irrelevance import Irrelevant
 from shared.domain.kubelet_messages import PullFailure, classify_pull_failure
 from shared.domain.streaming_verdict import Evidence, EvidenceKind
 from shared.domain.timestamp import parse_time

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from shared.domain.cause import Cause
 from shared.domain.json_access import mapping_of, text_of
 from shared.domain.owner import has_built_in_controller
+from shared.domain.request import Cause
 from shared.errors import InvalidEventError
 from shared.messages.audit_method import Operation
 from shared.messages.json_body import decode

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from shared.domain.cause import Cause
 from shared.domain.json_access import mapping_of
+from shared.domain.request import Cause
 from shared.errors import InvalidEventError
 from shared.messages.json_body import decode
 from shared.messages.pubsub_message import PubsubMessage
 
 if TYPE_CHECKING:
+    from shared.domain.image_reference import WrittenImage
     from shared.domain.request import ReferenceRequest
-    from shared.domain.written_image import WrittenImage
 
 SUCCESS = "SUCCESS"
 
@@ -121,8 +121,7 @@ def _read_image(image: Mapping[str, Any]) -> "tuple[bool, WrittenImage]":
     Raises:
         InvalidReferenceError: Name and digest make no reference.
     """
-    from shared.domain.image_reference import InvalidReferenceError
-    from shared.domain.written_image import WrittenImage
+    from shared.domain.image_reference import InvalidReferenceError, WrittenImage
 
     name, digest = image.get("name"), image.get("digest")
     if not isinstance(name, str) or not isinstance(digest, str | None):

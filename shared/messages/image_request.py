@@ -9,11 +9,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from shared.domain.cause import Cause, CauseKind
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
 from shared.domain.placement import InvalidPlacementError, Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, CauseKind, ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.messages.json_body import decode
 from shared.messages.pubsub_message import PubsubMessage

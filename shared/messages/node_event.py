@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import Irrelevant
 from shared.errors import InvalidEventError
 from shared.messages.json_body import decode
 from shared.messages.kubernetes_event import KubernetesEvent

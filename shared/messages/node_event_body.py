@@ -23,7 +23,7 @@ from shared.domain.cluster_event import (
     Origin,
     PodUnschedulable,
 )
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import Irrelevant
 from shared.domain.kubelet_messages import classify_pull_failure, parse_failed_image, parse_pulled
 from shared.domain.snapshotter_messages import parse_layer_failure, parse_statement, strip_combined
 from shared.domain.timestamp import parse_time

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from shared.domain.cause import Cause
+from shared.domain.request import Cause
 from shared.errors import InvalidEventError
 from shared.messages.json_body import decode
 from shared.messages.pubsub_message import PubsubMessage
 
 if TYPE_CHECKING:
+    from shared.domain.image_reference import WrittenImage
     from shared.domain.request import ReferenceRequest
-    from shared.domain.written_image import WrittenImage
 
 INSERT = "INSERT"
 
@@ -51,8 +51,7 @@ class RegistryPush:
         wire = decode(message.data, _Wire, "not a change of a repository")
         if wire.action != INSERT or not wire.tag:
             return cls(wire.action, message.message_id)
-        from shared.domain.image_reference import InvalidReferenceError
-        from shared.domain.written_image import WrittenImage
+        from shared.domain.image_reference import InvalidReferenceError, WrittenImage
 
         digest = (wire.digest or "").partition("@")[2]
         try:

@@ -4,13 +4,33 @@ The message of ``prestream-schedule``: Cloud Scheduler's own, or one that a swee
 https://docs.cloud.google.com/scheduler/docs/tut-gcf-pub-sub
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import msgspec
 
 from shared.domain.cluster import ClusterName
-from shared.domain.tick_value import Tick
 from shared.errors import InvalidEventError
 from shared.messages.json_body import decode
 from shared.messages.pubsub_message import PubsubMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a message of ``prestream-schedule`` asks for."""
+
+    cluster: str | None = None
+    """``projects/P/locations/L/clusters/C``; None for one tick more for each watched cluster."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the message's JSON object."""
+        return {} if self.cluster is None else {"cluster": self.cluster}
+
+    @property
+    def attributes(self) -> Mapping[str, str]:
+        """The message's attributes."""
+        return {}
 
 
 class _Wire(msgspec.Struct):

@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.domain.age import TOO_OLD, is_too_old
-from shared.domain.cause import Cause
-from shared.domain.disposition import Outcome, ignored
+from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
+from shared.domain.request import Cause
 
 if TYPE_CHECKING:
+    from shared.domain.image_reference import WrittenImage
     from shared.domain.image_selection import Scope
     from shared.domain.request import ReferenceRequest
     from shared.domain.workload import PodSpec
-    from shared.domain.written_image import WrittenImage
     from shared.pipeline.announce import Announcer, Publisher
     from shared.settings.keys import Settings
 

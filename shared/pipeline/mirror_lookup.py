@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from shared.domain.cluster import mirror_location
 from shared.domain.image_reference import DOCKER_HUB, Digest, ImageReference
-from shared.domain.location import mirror_location
 from shared.domain.manifest import (
     DamagedManifestError,
     InvalidManifestError,

@@ -17,10 +17,9 @@ from shared.domain.cluster_event import (
     Origin,
     PodUnschedulable,
 )
-from shared.domain.disposition import Outcome, ignored
+from shared.domain.disposition import Irrelevant, Outcome, ignored
 from shared.domain.fact import PullObserved, StreamObserved, Subject
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
-from shared.domain.irrelevance import Irrelevant
 from shared.domain.mirror import is_google_registry
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.streaming_verdict import PullObservation, judge_pull

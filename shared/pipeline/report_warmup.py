@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.domain import warmup_job as jobs
-from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName
 from shared.domain.cluster_event import ImageStreamed, LayerDownloadFailed, NodeEvent
+from shared.domain.disposition import Irrelevant
 from shared.domain.fact import TIMED_OUT, Fact, Place, Subject, WarmupFinished
-from shared.domain.irrelevance import Irrelevant
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.ladder import Node
 from shared.domain.placement import ACCELERATOR_KEY
+from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, PullObservation, Verdict, judge_pull
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_outcome import Ending, FinishedJob, tell_ending

@@ -10,11 +10,10 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.fault import Faults
-from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome
 from shared.domain.placement import Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
 from shared.pipeline.warm import Delivery
 from tests.fakes.served_functions import Line, ServedFunction, served

@@ -11,9 +11,8 @@ import yaml
 
 from shared.domain.image_reference import parse_reference
 from shared.domain.mirror_reference import SKIPPED_ANNOTATION
-from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
-from shared.domain.workload import find_pod_specs
+from shared.domain.workload import ORIGINALS_ANNOTATION, find_pod_specs, read_originals
 from shared.settings.keys import Settings
 from tests.contract.policy_engine import BINDING, FILE, POLICY, Policy
 from tests.contract.rewriting_cases import (

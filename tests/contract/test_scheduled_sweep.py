@@ -11,8 +11,8 @@ import pytest
 from shared.clients import publisher as pubsub
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome
-from shared.domain.tick_value import Tick
 from shared.errors import ConfigurationError, TransientError
+from shared.messages.tick import Tick
 from tests.fakes.served_functions import Line, ServedFunction, served
 
 PAYLOADS = Path(__file__).parent / "payloads"

@@ -29,14 +29,14 @@ from shared.clients.prewarm_api import PrewarmingClient
 from shared.clients.publisher import TopicPublisher
 from shared.clients.registry import RegistryClient
 from shared.clients.vendor_error import google_errors, kubernetes_errors, request_errors
-from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import StreamObserved, Subject
 from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.prewarm import ArtifactVersion
-from shared.domain.tick_value import Tick
+from shared.domain.request import Cause
 from shared.errors import TransientError
+from shared.messages.tick import Tick
 from shared.runtime.handler import timed_handler
 from tests.contract.terraform_files import MODULE, find_block, read_local
 

@@ -16,9 +16,9 @@ from sandbox.local_cloud import read_manifests, resource_name
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
-from shared.domain.cause import Cause
 from shared.domain.ladder import SCALING_PRIORITY_CLASS, Node, Strategy, plan_rung, serve_rung
 from shared.domain.placement import Placement, Toleration
+from shared.domain.request import Cause
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import DIGEST, L4, make_node, make_strategy, make_warmup
 

@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.catalogue.image import Image
-from shared.domain.cause import Cause
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.plan_warmup import Launcher
 from shared.pipeline.prewarm_artifact import Prewarming

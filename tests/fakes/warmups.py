@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.domain.cause import Cause
 from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.ladder import PRIORITY_CLASS, Strategy
 from shared.domain.placement import Placement, Toleration
+from shared.domain.request import Cause
 from shared.domain.warmup_job import JobName, Warmup
 
 DIGEST = Digest("sha256:" + "a" * 64)

@@ -15,9 +15,9 @@ from sandbox.fault import Fault
 from sandbox.local_cloud import LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.fact_log import FactLog
-from shared.domain.cause import Cause
 from shared.domain.fact import PullObserved, Subject, WarmupFinished
 from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, Verdict
 
 pytestmark = pytest.mark.integration

@@ -17,8 +17,8 @@ from sandbox.fault import Fault, Faults
 from shared.clients import fact_log as module
 from shared.clients.deadline import TIMEOUT
 from shared.clients.fact_log import FactLog
-from shared.domain.cause import Cause
 from shared.domain.fact import Fact, Subject, WarmupFinished
+from shared.domain.request import Cause
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 
 pytestmark = pytest.mark.integration

@@ -15,10 +15,9 @@ from sandbox.pubsub.pubsub_server import PubsubServer
 from shared.clients import publisher as pubsub
 from shared.clients.endpoint import Endpoints
 from shared.clients.publisher import ReferencePublisher
-from shared.domain.cause import Cause
 from shared.domain.image_reference import parse_reference
 from shared.domain.placement import Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 from shared.messages.image_request import parse_reference_request
 from shared.messages.pubsub_message import PubsubMessage

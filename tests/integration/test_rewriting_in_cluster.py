@@ -16,8 +16,8 @@ from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.statuses import ApiError
 from sandbox.local_cloud import LocalCloud
 from shared.domain.mirror_reference import SKIPPED_ANNOTATION
-from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
 from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.domain.workload import ORIGINALS_ANNOTATION, read_originals
 from tests.contract.rewriting_cases import (
     GHCR,
     HUB,

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
 from shared.domain.image_selection import Selection
 from shared.domain.placement import Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
 from shared.pipeline.announce import Announcer, Publisher
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.image_selection import Scope
 from shared.domain.placement import Placement
+from shared.domain.request import Cause
 from shared.domain.workload import find_pod_specs
 from shared.errors import InvalidEventError
 from shared.messages.audit_entry import LogEntry

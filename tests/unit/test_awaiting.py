@@ -8,8 +8,7 @@ from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitT
 from cli.status.warmup_reader import Observations, Problem, ResolvedImage
 from cli.status.warmup_state import Observation, Progress
 from shared.domain.cluster import ClusterName
-from shared.domain.image_reference import Digest
-from shared.domain.written_image import WrittenImage
+from shared.domain.image_reference import Digest, WrittenImage
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, START
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS

@@ -105,7 +105,7 @@ def test_modules_are_counted_by_where_they_come_from() -> None:
     assert counted == {
         "google.api_core": 2,
         "grpc": 1,
-        "shared.errors": 1,
+        "shared": 1,
         "standard library": 1,
     }
     assert name_growth(names, counted) == {}

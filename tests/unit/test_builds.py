@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
+from shared.domain.request import Cause
 from shared.errors import InvalidEventError
 from shared.messages.build import BuildNotification
 from shared.messages.pubsub_message import PubsubMessage

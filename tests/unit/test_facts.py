@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.fact import (
     GOOD_OUTCOMES,
     Fact,
@@ -23,6 +22,7 @@ from shared.domain.fact import (
     WarmupOutcome,
     make_insert_id,
 )
+from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, Verdict
 from shared.domain.timestamp import format_time, parse_time
 

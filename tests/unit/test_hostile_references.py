@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.image_reference import InvalidReferenceError
-from shared.domain.original_image import ORIGINALS_ANNOTATION
-from shared.domain.workload import find_pod_specs
+from shared.domain.workload import ORIGINALS_ANNOTATION, find_pod_specs
 from shared.errors import ImageError
 from shared.messages.audit_entry import LogEntry
 from shared.messages.pubsub_message import PubsubMessage

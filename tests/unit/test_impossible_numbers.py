@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import parse_pulled
-from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
+from shared.domain.request import Cause
 from shared.domain.snapshotter_messages import parse_statement
 from shared.domain.warmup_job import CAUSE_ANNOTATION, SIZE_ANNOTATION, JobState
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
+from shared.domain.workload import ORIGINALS_ANNOTATION, read_originals
 from tests.fakes.warmings import Scene
 from tests.fakes.warmups import make_node
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.cause import Cause
 from shared.domain.image_reference import Digest, ImageReference, parse_reference
 from shared.domain.ladder import SCALING_PRIORITY_CLASS
 from shared.domain.placement import Placement, Toleration
+from shared.domain.request import Cause
 from shared.domain.warmup_job import (
     JobState,
     WarmupKey,

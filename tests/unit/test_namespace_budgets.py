@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.image import Image
-from shared.domain.cause import Cause
+from shared.domain.request import Cause
 from shared.domain.warmup_job import CAUSE_ANNOTATION, JobState
 from shared.errors import TransientError
 from shared.pipeline.plan_resume import find_excess, read_queue, resume_next

@@ -21,7 +21,7 @@ from shared.domain.cluster_event import (
     Origin,
     PodUnschedulable,
 )
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import Irrelevant
 from shared.errors import InvalidEventError
 from shared.messages.node_event import parse_event, parse_log_entry
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.cluster import ClusterName, UnknownClusterError
-from shared.domain.disposition import Outcome
-from shared.domain.irrelevance import Irrelevant
+from shared.domain.disposition import Irrelevant, Outcome
 from shared.domain.warmup_job import REPORTED_ANNOTATION
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
 from shared.errors import ConfigurationError, InvalidEventError, TransientError

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from cli.plan.image_plan import EVERY_POOL, PlannedImage, Planner, PlanRequest, PlanStep
-from shared.domain.cause import Cause
 from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import Prewarming

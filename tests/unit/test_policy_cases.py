@@ -14,8 +14,8 @@ from shared.domain.mirror_reference import (
     rewrite_field,
     rewrite_image,
 )
-from shared.domain.original_image import ORIGINALS_ANNOTATION, read_originals
 from shared.domain.proven_mirrors import InvalidProofError, Proof, ProvenMirrors
+from shared.domain.workload import ORIGINALS_ANNOTATION, read_originals
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import Settings
 from tests.contract.rewriting_cases import HUB, IMAGES, NVCR, PODS, PROVEN, ImageCase, PodCase

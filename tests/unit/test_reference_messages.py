@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.image_reference import parse_reference
 from shared.domain.placement import Placement
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import InvalidEventError
 from shared.messages.image_request import parse_reference_request
 from shared.messages.pubsub_message import PubsubMessage

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.image import Image
-from shared.domain.cause import Cause
 from shared.domain.disposition import Outcome
 from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.request import Cause
 from shared.errors import TransientError
 from shared.pipeline import memory as remembering
 from shared.pipeline.memory import Memory, Turnstile

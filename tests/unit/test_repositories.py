@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.domain.location import mirror_location, region_of
+from shared.domain.cluster import mirror_location, region_of
 from shared.domain.mirror import (
     ArtifactPath,
     RemoteRepository,

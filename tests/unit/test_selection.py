@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.age import is_too_old
+from shared.domain.disposition import is_too_old
 from shared.domain.image_reference import parse_reference
 from shared.domain.image_selection import Selection
 from shared.domain.workload import find_pod_specs

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
 from shared.domain.placement import Placement, Toleration
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
 from shared.pipeline.fan_out import Spreading
 from shared.settings.keys import Settings

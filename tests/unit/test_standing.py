@@ -8,7 +8,7 @@ import pytest
 
 from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
 from cli.status.warmup_state import WarmupState, combine
-from shared.domain.image_reference import Digest
+from shared.domain.image_reference import Digest, WrittenImage
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import (
     ArtifactVersion,
@@ -18,7 +18,6 @@ from shared.domain.prewarm import (
 )
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import end_of_period, period_of
-from shared.domain.written_image import WrittenImage
 from shared.errors import ConfigurationError, TransientError
 from shared.pipeline.report_warmup import describe_job
 from shared.settings.keys import Settings, make_settings

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.tick_value import Tick
 from shared.errors import InvalidEventError
 from shared.messages.pubsub_message import PubsubMessage
-from shared.messages.tick import parse_tick
+from shared.messages.tick import Tick, parse_tick
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 

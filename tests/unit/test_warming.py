@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cause import Cause
 from shared.domain.cluster import UnknownClusterError
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement
+from shared.domain.request import Cause
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.mirrors import HUB_NAME
 from tests.fakes.warmings import PUBLISHED, RAY, Scene

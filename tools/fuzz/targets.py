@@ -19,18 +19,16 @@ from cli.input.yaml_documents import DocumentError, read_documents
 from cli.status.warmup_state import read_job
 from shared.clients.registry import _refusal
 from shared.domain import warmup_job as jobs
-from shared.domain.age import is_too_old
+from shared.domain.disposition import Irrelevant, is_too_old
 from shared.domain.image_fields import find_image_fields
 from shared.domain.image_reference import InvalidReferenceError, parse_digest, parse_reference
 from shared.domain.image_selection import Scope
-from shared.domain.irrelevance import Irrelevant
 from shared.domain.manifest import InvalidManifestError, parse_manifest
 from shared.domain.mirror_reference import rewrite_image
-from shared.domain.original_image import read_originals
 from shared.domain.proven_mirrors import InvalidProofError, Proof, ProvenMirrors
 from shared.domain.timestamp import format_time
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
-from shared.domain.workload import find_pod_specs
+from shared.domain.workload import find_pod_specs, read_originals
 from shared.errors import ConfigurationError, InvalidEventError
 from shared.messages.audit_entry import LogEntry
 from shared.messages.audit_method import Operation

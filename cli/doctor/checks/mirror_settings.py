@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import ClusterName, mirror_location, region_of
 from shared.domain.json_access import field_at, mapping_of, text_of
-from shared.domain.location import mirror_location, region_of
 from shared.domain.mirror import (
     RemoteRepository,
     RepositoryState,

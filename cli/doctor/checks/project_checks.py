@@ -12,9 +12,8 @@ from cli.doctor.checks import message_flow as messaging
 from cli.doctor.checks import mirror_settings as mirrors
 from cli.doctor.cluster_reads import GoogleReader
 from cli.doctor.response import NotFound, Unavailable
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import ClusterName, mirror_location
 from shared.domain.image_reference import DOCKER_HUB
-from shared.domain.location import mirror_location
 from shared.domain.mirror import (
     RemoteRepository,
     RepositoryName,

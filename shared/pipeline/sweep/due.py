@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
-from shared.domain.cause import Cause
 from shared.domain.disposition import Outcome
 from shared.domain.fact import MirrorBypassed, Subject, TagMoved
 from shared.domain.image_reference import Digest, ImageReference
@@ -16,7 +15,7 @@ from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.prewarm_plan import Wanted
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.errors import ImageError
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError, Source

@@ -11,11 +11,10 @@ from typing import Any, Final, Protocol
 
 from shared.domain.cron_schedule import Schedule
 from shared.domain.image_fields import find_image_fields
-from shared.domain.image_reference import Digest, InvalidReferenceError, parse_digest
+from shared.domain.image_reference import Digest, InvalidReferenceError, WrittenImage, parse_digest
 from shared.domain.image_selection import Selection
 from shared.domain.json_access import field_at, mappings_of, text_of
 from shared.domain.mirror_reference import rewrite_field
-from shared.domain.original_image import read_originals
 from shared.domain.owner import (
     find_controller,
     find_workload,
@@ -24,8 +23,7 @@ from shared.domain.owner import (
 )
 from shared.domain.placement import Placement
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
-from shared.domain.workload import find_pod_specs
-from shared.domain.written_image import WrittenImage
+from shared.domain.workload import find_pod_specs, read_originals
 from shared.settings.keys import Settings
 
 KINDS: Final = (
