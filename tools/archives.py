@@ -7,6 +7,7 @@ its content alone, so that an unchanged function is not deployed again.
 """
 
 import ast
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -35,16 +36,21 @@ def assemble(name: str, root: Path = ROOT) -> Iterator[tuple[str, Path]]:
 
 
 def write_archive(name: str, folder: Path, root: Path = ROOT) -> Path:
-    """Write a function's archive into a folder, and return its path."""
+    """
+    Write a function's archive into a folder, and return its path.
+
+    The archive appears complete: a reader at the same time reads the old one or the new one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    unfinished = folder.parent / f"{name}.{os.getpid()}"
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, file in assemble(name, root):
             entry = zipfile.ZipInfo(path, _EPOCH)
             entry.external_attr = _MODE << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, file.read_bytes())
-    return target
+    return unfinished.replace(target)
 
 
 def find_import_closure(main: Path, root: Path = ROOT) -> set[Path]:

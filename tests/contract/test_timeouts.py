@@ -86,7 +86,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "FactReader.write": lambda c: c.write(FACT),
     "ImageConfigs.fetch_manifest": lambda c: c.fetch_manifest(IMAGE),
     "ImageConfigs.fetch_platform_of": lambda c: c.fetch_platform_of(IMAGE, DIGEST),
-    "Inspector.read": lambda c: c.read(LOOK),
+    "GoogleReader.read": lambda c: c.read(LOOK),
     "KubernetesCluster.create_job": lambda c: c.create_job({}),
     "KubernetesCluster.delete_job": lambda c: c.delete_job("j", "u"),
     "KubernetesCluster.fetch_config_map": lambda c: c.fetch_config_map("m"),
@@ -144,7 +144,7 @@ def made(silent: str, tmp_path: Path) -> Callable[[str], Any]:
             )
         if name == "ClusterDirectory":
             return ClusterDirectory(Endpoints(gke=silent), namespace="prestream")
-        if name == "Inspector":
+        if name == "GoogleReader":
             return GoogleReader(Endpoints(gke=silent))
         if name == "TopicPublisher":
             return TopicPublisher("demo", "topic", emulator_host=silent)
@@ -192,7 +192,7 @@ def test_a_call_that_nobody_answers_is_given_up(name: str, made: Callable[[str],
     result = ended(lambda: CALLS[name](client))
 
     # Who only looks tells that nothing could be seen.
-    assert isinstance(result, Unavailable if name == "Inspector.read" else TransientError)
+    assert isinstance(result, Unavailable if name == "GoogleReader.read" else TransientError)
 
 
 def test_every_call_of_every_client_is_tried() -> None:
