@@ -61,7 +61,7 @@ class Struct:
         return result
 
     def _miss(self, key: str, path: Path, result: Body, found: Findings) -> None:
-        """Note a missing field; in a status, set its zero instead."""
+        """Record a missing field; in a status, set its zero instead."""
         where = join_path((path, key))
         if not where.startswith("status."):
             found.missing.append(where)

@@ -38,11 +38,19 @@ _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
 
 
-def validate_create(resource: Resource, body: Body) -> list[FieldError]:
-    """Return the errors of a new object."""
+def validate_create(
+    resource: Resource, body: Body, missing: tuple[str, ...] = ()
+) -> list[FieldError]:
+    """Return the errors of a new object; ``missing`` are the fields that its schema requires."""
     errors = list(validate_metadata(resource.key, body))
     rule = _ON_CREATE.get(resource.key)
-    return errors + list(rule(body) if rule is not None else ())
+    errors += rule(body) if rule is not None else ()
+    named = {error.field for error in errors}
+    return errors + [
+        required(field)
+        for field in missing
+        if field not in named and field.partition(".")[0] not in ("metadata", *body)
+    ]
 
 
 def validate_update(

@@ -46,7 +46,7 @@ def create(store: Store, call: Call) -> Answer:
     attributes.name = body["metadata"].get("name", "")
     admission.mutate(attributes, store)
     prepare_for_create(resource, body, store.clock.now())
-    if errors := validate_create(resource, body):
+    if errors := validate_create(resource, body, decoded.missing):
         raise invalid(resource.qualified_kind, attributes.name, errors)
     admission.check(attributes, store)
     key = key_of(resource, call.namespace, attributes.name)

@@ -191,3 +191,15 @@ def test_table_shows_waiting_reason(pod_status: dict[str, Any], expected: str) -
     table = table_of(BY_KEY["pods"], [body], {}, NOW)
 
     assert table["rows"][0]["cells"][2] == expected
+
+
+def test_missing_required_field_is_refused(api: Api) -> None:
+    with pytest.raises(ApiError) as caught:
+        api.create(
+            "rolebindings.rbac.authorization.k8s.io",
+            {"metadata": {"name": "b"}},
+            "default",
+            user=USER,
+        )
+
+    assert [cause["field"] for cause in caught.value.status["details"]["causes"]] == ["roleRef"]
