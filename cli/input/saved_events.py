@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, Self
 
 from cloudevents.http import CloudEvent
 
@@ -21,7 +21,7 @@ from shared.messages.image_request import parse_reference_request
 from shared.messages.node_event import EVENTS_LOG, SNAPSHOTTER_LOG, parse_log_entry
 from shared.messages.pubsub_message import PubsubMessage
 from shared.messages.registry_push import RegistryPush
-from shared.pipeline.detect import Detecting, scope_of
+from shared.pipeline.detect import detect_build, detect_push, detect_write, scope_of
 from shared.pipeline.observe import Observing
 from shared.pipeline.report_warmup import Reporting
 from shared.settings.keys import Settings
@@ -78,10 +78,10 @@ class Replayer:
     def __init__(
         self, settings: Settings, look: Callable[[LogEntry], object] = lambda _: None
     ) -> None:
+        self.settings = settings
         self._scope = scope_of(settings)
         self._look = look
         self._published: list[ReferenceRequest] = []
-        self._detecting = Detecting(lambda: settings, lambda: self)
         facts = NoFacts()
         self._observing = Observing(
             settings.without_changes(),
@@ -115,6 +115,11 @@ class Replayer:
             found.line, function, outcome.disposition, outcome.details, tuple(self._published)
         )
 
+    @property
+    def publisher(self) -> Self:
+        """The publisher of the detectors, which keeps the requests."""
+        return self
+
     def publish(self, requests: Sequence[ReferenceRequest]) -> None:
         """Take what a detector publishes."""
         self._published += requests
@@ -123,14 +128,14 @@ class Replayer:
         entry = LogEntry.from_message(message)
         if entry.reason_to_ignore(self._scope) is None:
             self._look(entry)
-        return self._detecting.detect_write(entry, message.publish_time)
+        return detect_write(entry, message.publish_time, self)
 
     def _handle_build(self, message: PubsubMessage) -> Outcome:
         build = BuildNotification.from_message(message)
-        return self._detecting.detect_build(build, message.publish_time)
+        return detect_build(build, message.publish_time, self)
 
     def _handle_push(self, message: PubsubMessage) -> Outcome:
-        return self._detecting.detect_push(RegistryPush.from_message(message), message.publish_time)
+        return detect_push(RegistryPush.from_message(message), message.publish_time, self)
 
     def _handle_report(self, message: PubsubMessage) -> Outcome:
         return self._observing.observe(parse_log_entry(message.data))

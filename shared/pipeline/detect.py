@@ -1,182 +1,210 @@
 """
-What a detector makes of an event: the references that it publishes, or why there are none.
+Turn an event into references to publish, or into the reason why there are none.
 
-The functions do this with each delivery, and the prestream command with what was saved of them, so
-that both say the same. Most deliveries ask for nothing: what it takes to publish is imported once
-one asks for something, so that an instance which starts for such a delivery answers at once.
+Most events ask for nothing, so the settings, the rules and the client are imported only when an
+event needs them: an instance that starts for such an event answers at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
-from shared.domain.request import Cause
 
 if TYPE_CHECKING:
-    from shared.domain.image_reference import WrittenImage
-    from shared.domain.image_selection import Scope
+    from collections.abc import Sequence
+
+    from shared.domain.image_selection import Scope, Selection
     from shared.domain.request import ReferenceRequest
-    from shared.domain.workload import PodSpec
-    from shared.pipeline.announce import Announcer, Publisher
+    from shared.messages.audit_entry import LogEntry
+    from shared.messages.build import BuildNotification
+    from shared.messages.registry_push import RegistryPush
     from shared.settings.keys import Settings
 
 
-class Write(Protocol):
-    """A write to a Kubernetes API server."""
+class Publisher(Protocol):
+    """The topic of references."""
 
-    @property
-    def cause(self) -> Cause: ...  # noqa: D102
-    @property
-    def body(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def cluster(self) -> str: ...  # noqa: D102
-    @property
-    def reason_in_itself(self) -> str | None: ...  # noqa: D102
-    def reason_in_scope(self, scope: "Scope") -> str | None: ...  # noqa: D102
-    def requests(  # noqa: D102
-        self, pods: "Iterable[PodSpec]", placement_keys: frozenset[str]
-    ) -> "Iterator[ReferenceRequest]": ...
+    def publish(self, requests: "Sequence[ReferenceRequest]") -> None:
+        """
+        Publish a message for each request, and return once they are safe.
+
+        Raises:
+            EventError: The requests could not be published.
+        """
+        ...
 
 
-class Build(Protocol):
-    """A state of a build."""
+class DetectorServices(Protocol):
+    """The services of a detector; each is made when it is first read."""
 
     @property
-    def status(self) -> str: ...  # noqa: D102
-    @property
-    def has_succeeded(self) -> bool: ...  # noqa: D102
-    @property
-    def cause(self) -> Cause: ...  # noqa: D102
-    @property
-    def pushed(self) -> "tuple[WrittenImage, ...]": ...  # noqa: D102
-    @property
-    def invalid_images(self) -> int: ...  # noqa: D102
-    @property
-    def requests(self) -> "Iterator[ReferenceRequest]": ...  # noqa: D102
-
-
-class Push(Protocol):
-    """A change in a repository of Artifact Registry."""
+    def settings(self) -> "Settings":
+        """The configuration."""
+        ...
 
     @property
-    def action(self) -> str: ...  # noqa: D102
-    @property
-    def is_insertion(self) -> bool: ...  # noqa: D102
-    @property
-    def is_attachment(self) -> bool: ...  # noqa: D102
-    @property
-    def cause(self) -> Cause: ...  # noqa: D102
-    @property
-    def request(self) -> "ReferenceRequest | None": ...  # noqa: D102
+    def publisher(self) -> Publisher:
+        """The topic to publish to."""
+        ...
 
 
-class Detecting:
+def detect_write(entry: "LogEntry", publish_time: datetime, services: DetectorServices) -> Outcome:
     """
-    Publishes what events ask for.
+    Publish the images of a workload that was created or changed.
+
+    Raises:
+        EventError: The settings are invalid, or the references could not be published.
+    """
+    details = {"cause": entry.cause.as_json()}
+    if reason := entry.reason_in_itself:
+        return ignored(reason, **details)
+    from shared.domain.workload import find_pod_specs
+
+    pods = find_pod_specs(entry.body)
+    if not pods:
+        return ignored("the object names no image", **details)
+    from shared.domain.image_selection import Selection
+
+    settings = services.settings
+    if _is_too_old(publish_time, settings):
+        return ignored(TOO_OLD, **details)
+    if reason := entry.reason_in_scope(scope_of(settings)):
+        return ignored(reason, **details)
+    selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
+    wanted = [pod for pod in pods if selection.wants(pod)]
+    if not wanted:
+        return ignored("no pod asks for an accelerator", **details)
+    return publish_admitted(
+        entry.requests(wanted, settings.placement_keys),
+        selection,
+        services,
+        invalid_images=sum(pod.invalid_images for pod in wanted),
+        cluster=entry.cluster,
+        **details,
+    )
+
+
+def detect_build(
+    build: "BuildNotification", publish_time: datetime, services: DetectorServices
+) -> Outcome:
+    """
+    Publish the images of a successful build; ignore every other status.
+
+    Raises:
+        EventError: The settings are invalid, or the references could not be published.
+    """
+    details = {"cause": build.cause.as_json(), "status": build.status}
+    if not build.has_succeeded:
+        return ignored("the build has not succeeded", **details)
+    if not build.pushed and not build.invalid_images:
+        return ignored("the build pushed no image", **details)
+    settings = services.settings
+    if _is_too_old(publish_time, settings):
+        return ignored(TOO_OLD, **details)
+    return publish_admitted(
+        build.requests,
+        _select_by_pattern(settings),
+        services,
+        invalid_images=build.invalid_images,
+        **details,
+    )
+
+
+def detect_push(
+    push: "RegistryPush", publish_time: datetime, services: DetectorServices
+) -> Outcome:
+    """
+    Publish the image that was pushed under a tag; ignore every other change.
+
+    Raises:
+        EventError: The settings are invalid, or the references could not be published.
+    """
+    request = push.request
+    if request is None:
+        reason = "what was pushed has no tag" if push.is_insertion else "nothing was pushed"
+        return ignored(reason, action=push.action)
+    details: dict[str, Any] = {"cause": push.cause.as_json()}
+    if push.is_attachment:
+        return ignored("what was pushed is a signature or the like", **details)
+    from shared.domain.mirror_reference import trace_upstream
+
+    settings = services.settings
+    if trace_upstream(request.reference, settings.project, settings.mirror_hosts) is not None:
+        return ignored("our own mirror fetched it, because somebody pulls it", **details)
+    if _is_too_old(publish_time, settings):
+        return ignored(TOO_OLD, **details)
+    return publish_admitted([request], _select_by_pattern(settings), services, **details)
+
+
+def publish_admitted(
+    requests: "Iterable[ReferenceRequest]",
+    selection: "Selection",
+    services: DetectorServices,
+    *,
+    invalid_images: int = 0,
+    **details: Any,
+) -> Outcome:
+    """
+    Publish the requests of one event that the selection admits, each distinct one once.
 
     Args:
-        settings: Loads the settings, once they matter: what asks for nothing in any case is
-            settled without them.
-        publisher: Makes the publisher, once there is something to publish.
+        requests: The requests of the event.
+        selection: The rules for images; a manual or forced request overrides them.
+        services: The publisher is read only if there is something to publish.
+        invalid_images: The number of images that are not valid references.
+        details: Further fields for the log line of the delivery.
+
+    Returns:
+        ``handled`` with the published images, or ``ignored`` with the reason.
+
+    Raises:
+        EventError: The requests could not be published; then none counts as published.
     """
-
-    def __init__(
-        self, settings: "Callable[[], Settings]", publisher: "Callable[[], Publisher]"
-    ) -> None:
-        self._settings = settings
-        self._publisher = publisher
-
-    def detect_write(self, write: Write, publish_time: datetime) -> Outcome:
-        """
-        Publish the images of a workload that was created or changed.
-
-        Raises:
-            EventError: The settings are invalid, or the references could not be published.
-        """
-        details = {"cause": write.cause.as_json()}
-        if reason := write.reason_in_itself:
-            return ignored(reason, **details)
-        from shared.domain.workload import find_pod_specs
-
-        pods = find_pod_specs(write.body)
-        if not pods:
-            return ignored("the object names no image", **details)
-        from shared.domain.image_selection import Selection
-        from shared.pipeline.announce import Announcer
-
-        settings = self._settings()
-        if self._is_too_old(publish_time):
-            return ignored(TOO_OLD, **details)
-        if reason := write.reason_in_scope(scope_of(settings)):
-            return ignored(reason, **details)
-        selection = Selection(settings.include, settings.exclude, settings.accelerators_only)
-        wanted = [pod for pod in pods if selection.wants(pod)]
-        if not wanted:
-            return ignored("no pod asks for an accelerator", **details)
-        return Announcer(self._publisher, selection).announce(
-            write.requests(wanted, settings.placement_keys),
-            invalid_images=sum(pod.invalid_images for pod in wanted),
-            cluster=write.cluster,
-            **details,
-        )
-
-    def detect_build(self, build: Build, publish_time: datetime) -> Outcome:
-        """
-        Publish the images of a successful build; ignore every other state.
-
-        Raises:
-            EventError: The settings are invalid, or the references could not be published.
-        """
-        details = {"cause": build.cause.as_json(), "status": build.status}
-        if not build.has_succeeded:
-            return ignored("the build has not succeeded", **details)
-        if not build.pushed and not build.invalid_images:
-            return ignored("the build pushed no image", **details)
-        if self._is_too_old(publish_time):
-            return ignored(TOO_OLD, **details)
-        return self._announcer().announce(
-            build.requests, invalid_images=build.invalid_images, **details
-        )
-
-    def detect_push(self, push: Push, publish_time: datetime) -> Outcome:
-        """
-        Publish the image that was pushed under a tag; ignore every other change.
-
-        Raises:
-            EventError: The settings are invalid, or the references could not be published.
-        """
-        request = push.request
-        if request is None:
-            reason = "what was pushed has no tag" if push.is_insertion else "nothing was pushed"
-            return ignored(reason, action=push.action)
-        details: dict[str, Any] = {"cause": push.cause.as_json()}
-        if push.is_attachment:
-            return ignored("what was pushed is a signature or the like", **details)
-        from shared.domain.mirror_reference import trace_upstream
-
-        settings = self._settings()
-        if trace_upstream(request.reference, settings.project, settings.mirror_hosts) is not None:
-            return ignored("our own mirror fetched it, because somebody pulls it", **details)
-        if self._is_too_old(publish_time):
-            return ignored(TOO_OLD, **details)
-        return self._announcer().announce([request], **details)
-
-    def _announcer(self) -> "Announcer":
-        """Return what announces images that no workload was seen to ask for."""
-        from shared.domain.image_selection import Selection
-        from shared.pipeline.announce import Announcer
-
-        settings = self._settings()
-        return Announcer(self._publisher, Selection(settings.include, settings.exclude))
-
-    def _is_too_old(self, publish_time: datetime) -> bool:
-        max_age = timedelta(hours=self._settings().max_event_age_hours)
-        return is_too_old(publish_time, datetime.now(UTC), max_age)
+    distinct = _without_repeats(requests)
+    admitted = [
+        request
+        for request in distinct
+        if request.overrides_rules or selection.admits(request.reference)
+    ]
+    counts = {"invalid_images": invalid_images, "excluded": len(distinct) - len(admitted)}
+    if not admitted:
+        reason = _reason_for_nothing(is_excluded=bool(distinct), is_invalid=bool(invalid_images))
+        return ignored(reason, **details, **counts)
+    services.publisher.publish(admitted)
+    published = [request.image for request in admitted]
+    return Outcome("handled", {**details, "published": published, **counts})
 
 
 def scope_of(settings: "Settings") -> "Scope":
-    """Return where the configuration lets workloads be looked at."""
+    """Return the scope in which the configuration admits workloads."""
     from shared.domain.image_selection import Scope
 
     return Scope(settings.namespace, settings.system_namespaces, settings.clusters)
+
+
+def _select_by_pattern(settings: "Settings") -> "Selection":
+    """Return the rules for images that no workload was seen to request."""
+    from shared.domain.image_selection import Selection
+
+    return Selection(settings.include, settings.exclude)
+
+
+def _is_too_old(publish_time: datetime, settings: "Settings") -> bool:
+    max_age = timedelta(hours=settings.max_event_age_hours)
+    return is_too_old(publish_time, datetime.now(UTC), max_age)
+
+
+def _without_repeats(requests: "Iterable[ReferenceRequest]") -> "list[ReferenceRequest]":
+    """Return the first request for each image, cluster, placement and platform."""
+    distinct: dict[Any, ReferenceRequest] = {}
+    for request in requests:
+        key = (request.reference, request.cluster, request.placement, request.platform)
+        distinct.setdefault(key, request)
+    return list(distinct.values())
+
+
+def _reason_for_nothing(*, is_excluded: bool, is_invalid: bool) -> str:
+    if is_excluded:
+        return "every image is excluded by the include and exclude patterns"
+    return "no image is a valid reference" if is_invalid else "there is no image"

@@ -63,11 +63,11 @@ PUSHED = {
 STREAMED = log_entry(node_event("Image gcr.io/a/b:1 is backed by image streaming."))
 TICK = {"cluster": "projects/demo/locations/us-central1/clusters/gpu"}
 WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
-    "audit_log": (("_publisher",), payload("audit-deployment-create")),
-    "build_notification": (("_publisher",), payload("build-success")),
+    "audit_log": (("publisher",), payload("audit-deployment-create")),
+    "build_notification": (("publisher",), payload("build-success")),
     "image_reference": (("_warming",), REFERENCE),
     "pull_event": (("_observing",), STREAMED),
-    "registry_push": (("_publisher",), PUSHED),
+    "registry_push": (("publisher",), PUSHED),
     "scheduled_sweep": (("_sweeping", "_directory"), TICK),
 }
 """The wiring functions of each, and a message that makes it do something."""

@@ -48,7 +48,7 @@ class Detector:
         source = ROOT / "functions" / name / "main.py"
         app = functions_framework.create_app(f"handle_{name}", str(source))
         # The framework loads the source as a module of its own, called "main".
-        vars(sys.modules["main"])["_publisher"] = lambda: publisher
+        vars(vars(sys.modules["main"])["wiring"])["publisher"] = publisher
         self._client = app.test_client()
 
     def push(self, data: Any, *, attributes: Any = None, publish_time: Any = None) -> int:
@@ -580,7 +580,7 @@ name, source, body = sys.argv[1], sys.argv[2], sys.stdin.read()
 client = functions_framework.create_app(f"handle_{name}", source).test_client()
 status = client.post("/", data=body, content_type="application/json").status_code
 ignoring = vendors()
-sys.modules["main"]._publisher()._client
+sys.modules["main"].wiring.publisher._client
 sys.stderr.write(json.dumps({"status": status, "ignoring": ignoring, "publishing": vendors()}))
 """
 

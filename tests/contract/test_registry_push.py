@@ -41,7 +41,7 @@ def project() -> str:
 @pytest.fixture
 def function(config: Path, publisher: Publisher) -> Iterator[ServedFunction]:
     del config
-    with served("registry_push", _publisher=lambda: publisher) as function:
+    with served("registry_push", publisher=lambda: publisher) as function:
         yield function
 
 

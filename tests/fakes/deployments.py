@@ -129,7 +129,7 @@ class World:
     def wiring(self) -> dict[str, Any]:
         """Return what takes the place of the functions' own wiring."""
         return {
-            "_publisher": lambda: self.references,
+            "publisher": lambda: self.references,
             "_warming": lambda: self.scene.warming,
             "_spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
             "_observing": self._observing,
@@ -198,7 +198,7 @@ def deployed(name: str) -> Iterator[DeployedFunction]:
         world: World = wired["world"]
         return world.wiring()[part]()
 
-    parts = ("_publisher", "_warming", "_spreading", "_observing", "_directory", "_sweeping")
+    parts = ("publisher", "_warming", "_spreading", "_observing", "_directory", "_sweeping")
     wiring: Mapping[str, Any] = {part: lambda part=part: look(part) for part in parts}
     with served(name, **wiring) as function:
         before = pubsub.TickPublisher

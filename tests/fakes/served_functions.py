@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +32,12 @@ class ServedFunction:
         source = FUNCTIONS / name / "main.py"
         app = functions_framework.create_app(f"handle_{name}", str(source))
         # The framework loads the source as a module of its own, called "main".
-        vars(sys.modules["main"]).update(wiring)
+        main = vars(sys.modules["main"])
+        for attribute, make in wiring.items():
+            if hasattr(type(main.get("wiring")), attribute):
+                main["wiring"] = replaced(main["wiring"], attribute, make)
+            else:
+                main[attribute] = make
         self.http = app.test_client()
 
     def push(self, data: Any, **message: Any) -> int:
@@ -45,6 +51,12 @@ class ServedFunction:
     def post(self, body: Any, *, headers: Mapping[str, str] | None = None) -> int:
         """Deliver a body of any form."""
         return int(self.http.post("/", json=body, headers=dict(headers or {})).status_code)
+
+
+def replaced(wiring: Any, attribute: str, make: Callable[[], Any]) -> Any:
+    """Return a wiring that makes one of its services differently."""
+    kind = type(wiring)
+    return type(kind.__name__, (kind,), {attribute: property(lambda _: make())})(os.environ)
 
 
 @contextmanager

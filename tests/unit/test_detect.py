@@ -1,4 +1,4 @@
-"""What is published of the requests of one message, and how its outcome tells of it."""
+"""Which requests of one event are published, and how the outcome reports it."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,8 @@ from shared.domain.image_selection import Selection
 from shared.domain.placement import Placement
 from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
-from shared.pipeline.announce import Announcer, Publisher
+from shared.pipeline.detect import Publisher, publish_admitted
+from shared.settings.keys import Settings
 
 L4 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-l4"})
 T4 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-tesla-t4"})
@@ -19,12 +20,7 @@ BUILD = Cause("build", "b-1")
 
 class RecordingPublisher:
     def __init__(self) -> None:
-        self.made = 0
         self.published: list[list[ReferenceRequest]] = []
-
-    def make(self) -> Publisher:
-        self.made += 1
-        return self
 
     def publish(self, requests: Sequence[ReferenceRequest]) -> None:
         self.published.append(list(requests))
@@ -33,6 +29,24 @@ class RecordingPublisher:
 class BrokenPublisher:
     def publish(self, requests: Sequence[ReferenceRequest]) -> None:
         raise TransientError(f"cannot publish {len(requests)} references")
+
+
+class Services:
+    """The services of a detector, with the number of times that the publisher is read."""
+
+    def __init__(self, publisher: Publisher | None = None) -> None:
+        self.recorded = RecordingPublisher()
+        self.reads = 0
+        self._publisher = publisher or self.recorded
+
+    @property
+    def settings(self) -> Settings:
+        raise NotImplementedError
+
+    @property
+    def publisher(self) -> Publisher:
+        self.reads += 1
+        return self._publisher
 
 
 def request(
@@ -54,16 +68,16 @@ def request(
 
 
 @pytest.fixture
-def publisher() -> RecordingPublisher:
-    return RecordingPublisher()
+def services() -> Services:
+    return Services()
 
 
-def test_all_requests_of_a_message_are_published_together(publisher: RecordingPublisher) -> None:
+def test_requests_of_an_event_are_published_together(services: Services) -> None:
     requests = [request("nginx"), request("redis:7")]
 
-    outcome = Announcer(publisher.make, Selection()).announce(requests, cluster="c")
+    outcome = publish_admitted(requests, Selection(), services, cluster="c")
 
-    assert publisher.published == [requests]
+    assert services.recorded.published == [requests]
     assert outcome == Outcome(
         "handled",
         {"cluster": "c", "published": ["nginx", "redis:7"], "invalid_images": 0, "excluded": 0},
@@ -93,25 +107,25 @@ def test_all_requests_of_a_message_are_published_together(publisher: RecordingPu
         ),
     ],
 )
-def test_each_distinct_request_is_published_once(
-    publisher: RecordingPublisher, requests: list[ReferenceRequest], expected: int
+def test_distinct_request_is_published_once(
+    services: Services, requests: list[ReferenceRequest], expected: int
 ) -> None:
-    Announcer(publisher.make, Selection()).announce(requests)
+    publish_admitted(requests, Selection(), services)
 
-    (published,) = publisher.published
+    (published,) = services.recorded.published
     assert len(published) == expected
     assert published[0] is requests[0]
 
 
-def test_what_the_patterns_exclude_is_counted_and_not_published(
-    publisher: RecordingPublisher,
+def test_excluded_request_is_counted_and_not_published(
+    services: Services,
 ) -> None:
     rules = Selection(exclude=("*/library/*",))
     requests = [request("nginx"), request("nginx"), request("redis"), request("a/b")]
 
-    outcome = Announcer(publisher.make, rules).announce(requests, invalid_images=3)
+    outcome = publish_admitted(requests, rules, services, invalid_images=3)
 
-    assert publisher.published == [[requests[3]]]
+    assert services.recorded.published == [[requests[3]]]
     assert outcome.details == {"published": ["a/b"], "invalid_images": 3, "excluded": 2}
 
 
@@ -122,12 +136,10 @@ def test_what_the_patterns_exclude_is_counted_and_not_published(
         pytest.param(request("nginx", force=True), id="forced"),
     ],
 )
-def test_a_person_is_not_held_by_the_patterns(
-    publisher: RecordingPublisher, asked: ReferenceRequest
-) -> None:
-    outcome = Announcer(publisher.make, Selection(include=())).announce([asked])
+def test_manual_request_overrides_the_patterns(services: Services, asked: ReferenceRequest) -> None:
+    outcome = publish_admitted([asked], Selection(include=()), services)
 
-    assert publisher.published == [[asked]]
+    assert services.recorded.published == [[asked]]
     assert outcome.disposition == "handled"
 
 
@@ -144,19 +156,19 @@ def test_a_person_is_not_held_by_the_patterns(
         ),
     ],
 )
-def test_with_nothing_to_publish_no_publisher_is_made(
-    publisher: RecordingPublisher,
+def test_publisher_is_not_read_without_an_admitted_request(
+    services: Services,
     requests: list[ReferenceRequest],
     invalid_images: int,
     reason: str,
 ) -> None:
     rules = Selection(exclude=("*",))
 
-    outcome = Announcer(publisher.make, rules).announce(
-        requests, invalid_images=invalid_images, status="SUCCESS"
+    outcome = publish_admitted(
+        requests, rules, services, invalid_images=invalid_images, status="SUCCESS"
     )
 
-    assert publisher.made == 0
+    assert services.reads == 0
     assert outcome == Outcome(
         "ignored",
         {
@@ -168,8 +180,8 @@ def test_with_nothing_to_publish_no_publisher_is_made(
     )
 
 
-def test_what_could_not_be_published_is_no_outcome() -> None:
-    announcer = Announcer(BrokenPublisher, Selection())
+def test_failure_to_publish_is_raised() -> None:
+    services = Services(BrokenPublisher())
 
     with pytest.raises(TransientError, match="cannot publish 1 references"):
-        announcer.announce([request("nginx")])
+        publish_admitted([request("nginx")], Selection(), services)
