@@ -38,7 +38,9 @@ def test_archive_holds_the_entry_point_and_its_configuration(archives: Path, nam
 @pytest.fixture(scope="module")
 def import_graph() -> grimp.ImportGraph:
     """The graph that the import contracts are checked on, in place of our own search."""
-    return grimp.build_graph("functions", "shared", exclude_type_checking_imports=True)
+    return grimp.build_graph(
+        "functions", "shared", exclude_type_checking_imports=True, cache_dir=None
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
