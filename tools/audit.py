@@ -2,8 +2,8 @@
 Audit the pinned requirements: whether anything is known against them.
 
 ``pip-audit --strict`` fails alike where a package has a vulnerability, where one is not known to
-the database, and where the database did not answer. The last is no finding, so it is told apart:
-what was not audited did not pass, and is said not to have.
+the database, and where the database did not answer. The last is not a finding and is reported
+separately: what was not audited did not pass, and is said not to have.
 """
 
 import json
@@ -39,7 +39,7 @@ _UNREACHED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an audit came to."""
+    """The result of an audit."""
 
     text: str
     passed: bool
@@ -51,8 +51,8 @@ def judge(report: str, errors: str) -> Verdict:
     Tell what an audit came to that did not simply pass.
 
     Args:
-        report: What pip-audit wrote, in JSON; anything else where it came to no report.
-        errors: What it wrote beside it.
+        report: The JSON output of pip-audit, or other text if it failed.
+        errors: Its standard error.
     """
     packages = _packages(report)
     skipped = [each for each in packages if "skip_reason" in each]
@@ -91,7 +91,7 @@ def _tell(package: Mapping[str, Any]) -> str:
     if "skip_reason" in package:
         return f"  {package['name']}: not audited: {package['skip_reason']}"
     found = ", ".join(
-        f"{each['id']} (mended in {', '.join(each['fix_versions']) or 'no version yet'})"
+        f"{each['id']} (fixed in {', '.join(each['fix_versions']) or 'no version yet'})"
         for each in package["vulns"]
     )
     return f"  {package['name']} {package['version']}: {found}"

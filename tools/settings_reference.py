@@ -1,5 +1,5 @@
 """
-What documents the configuration file: its JSON Schema, and the tables of its keys.
+Write the JSON Schema of the configuration file and the tables of its keys.
 
 Both are made of the settings themselves, so that they cannot say anything else than the code.
 ``python -m tools.settings_reference`` writes them into ``docs/``.
@@ -33,7 +33,7 @@ _TABLES: Mapping[str, type[msgspec.Struct]] = {
     "targets": PlacementForm,
     "tolerations": TolerationForm,
 }
-"""Tables of the page, by the mark that stands before each."""
+"""Tables of the page, by the marker before each."""
 
 
 def json_schema() -> dict[str, Any]:

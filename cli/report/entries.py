@@ -1,8 +1,8 @@
 """
 A fact as it was saved or stored: a line of ``results.jsonl``, or an entry of Cloud Logging.
 
-In a line the fields of the fact stand beside its insert id and timestamp, in an entry in
-``jsonPayload``. Cloud Logging keeps numbers as doubles, and whatever else it holds is no fact.
+In a line, the fields of the fact are beside its insert ID and timestamp; in an entry, they are in
+``jsonPayload``. Cloud Logging stores numbers as doubles; any other entry is not a fact.
 """
 
 import hashlib
@@ -69,14 +69,14 @@ class _Line(FactFields):
 
 
 class _Outline(msgspec.Struct):
-    """As much of an entry as tells whether it is a fact."""
+    """The part of an entry that shows whether it is a fact."""
 
     event: object = None
     jsonPayload: object = None  # noqa: N815
 
 
 class ReadFact(NamedTuple):
-    """A fact, and what tells it from all others."""
+    """A fact and its identity."""
 
     insert_id: str
     at: int
@@ -91,7 +91,7 @@ _decode_outline = msgspec.json.Decoder(_Outline).decode
 
 def parse_fact(data: bytes) -> ReadFact | None:
     """
-    Parse a JSON object; None where it is no fact, but sound.
+    Parse a JSON object; return ``None`` if it is valid but not a fact.
 
     Raises:
         InvalidFactError: It is not JSON, or a fact with something missing or out of place.

@@ -6,7 +6,7 @@ small, and in a file that nobody else can see when it is not:
 https://www.sqlite.org/inmemorydb.html#temp_db
 
 Its rows are unique by insert id, and read in an order that only depends on what they hold. So the
-same facts give the same report, in whatever order and however often they are read.
+same facts give the same report, in any order and however often they are read.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Detail(msgspec.Struct, omit_defaults=True):
-    """What a fact says for a person, beside its figures."""
+    """The texts of a fact, beside its figures."""
 
     insert_id: str
     image: str
@@ -58,7 +58,7 @@ class Detail(msgspec.Struct, omit_defaults=True):
     upstream: str | None = None
 
 
-class Told(NamedTuple):
+class StoredFact(NamedTuple):
     """A fact with all that it says."""
 
     at: float
@@ -95,9 +95,9 @@ class FactStore:
         self._connection = sqlite3.connect("", isolation_level=None)
         self._pending: list[tuple[Any, ...]] = []
         self._upstreams: dict[str, str] = {}
-        """What each repository mirrors."""
+        """The upstream of each repository."""
         self._tagged: dict[tuple[str, str], str] = {}
-        """What each digest of a repository is called."""
+        """The name of each digest of a repository."""
 
     def __enter__(self) -> Self:
         run = self._connection.execute
@@ -189,11 +189,11 @@ class FactStore:
         for image, group in groupby(rows, key=itemgetter(0)):
             yield image, map(_pull, group)
 
-    def told(self, event: EventName, more: str = "", *values: object) -> Iterator[Told]:
+    def stored(self, event: EventName, more: str = "", *values: object) -> Iterator[StoredFact]:
         """Yield the facts of a kind, as the rest of an SQL statement narrows and sorts them."""
         for row in self._connection.execute(_TOLD + more, (event, *values)):
             mirror = None if row[4] is None else row[4] + row[5]
-            yield Told._make(
+            yield StoredFact._make(
                 (row[1] / 1e6, row[2], row[3], mirror, *row[6:-1], _decode_detail(row[-1]))
             )
 
@@ -237,12 +237,12 @@ class FactStore:
             statements = [Statement(each[5], each[6]) for each in said]
             verdict, deciding = joined_verdict(streamed, mirror, digest, statements)
             if deciding:
-                told = _decode_detail(detail)
-                told.evidence = [
+                stored = _decode_detail(detail)
+                stored.evidence = [
                     *(_evidence(said[number]) for number in deciding),
-                    *(told.evidence or ()),
+                    *(stored.evidence or ()),
                 ]
-                yield cast(str, verdict), _encode(told), rowid
+                yield cast(str, verdict), _encode(stored), rowid
 
 
 def _encode(detail: Detail) -> str:

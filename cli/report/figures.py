@@ -1,5 +1,5 @@
 """
-What a report says in figures; docs/figures.md defines each.
+The figures of a report; docs/figures.md defines each.
 
 Nothing is estimated: quantiles are exact, and where nothing was measured, a figure is None.
 """
@@ -36,7 +36,7 @@ class Pull(NamedTuple):
     image_bytes: int | None
     streamed: Streamed | None
     outcome: str | None = None
-    """Of a warmup, as the three that follow."""
+    """Fields of a warmup, as are the next three."""
     strategy: str | None = None
     total_seconds: float | None = None
 
@@ -60,13 +60,13 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saving:
-    """What streaming saved, and what warming cost; None where it cannot be known."""
+    """The saving by streaming and the cost of warming; ``None`` if unknown."""
 
     pull_seconds: float | None = None
     accelerator_seconds: float | None = None
-    """Of waiting."""
+    """Seconds of waiting."""
     money: float | None = None
-    """Of those whose price is known; None where no price is."""
+    """The sum over places with a known price; ``None`` without any price."""
     counted_pulls: int = 0
     without_baseline: int = 0
     """Streamed pulls of images without a cold measurement: they count for nothing."""
@@ -88,7 +88,7 @@ class Group:
     """The figures of an image, of a place, or of everything."""
 
     pulls: int
-    """Of workloads."""
+    """Figures of workloads."""
     warmups: int
     failed_warmups: int
     verdicts: Mapping[Streamed, int]

@@ -1,11 +1,11 @@
-"""What to fix first: what keeps images from streaming, the gravest first, with what proves it."""
+"""The causes that keep images from streaming, most expensive first, with their evidence."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal
 
-from cli.report.fact_store import FactStore, Told
+from cli.report.fact_store import FactStore, StoredFact
 from cli.report.figures import ImageFigures
 from cli.report.prices import Prices
 from shared.domain.fact import GOOD_OUTCOMES
@@ -56,7 +56,7 @@ class Finding:
     hint: str | None = None
     workloads: tuple[str, ...] = ()
     proofs: tuple[Proof, ...] = ()
-    """Of the latest time."""
+    """The evidence of the latest occurrence."""
 
 
 def find_causes(
@@ -86,30 +86,30 @@ def _rank(finding: Finding) -> tuple[object, ...]:
     )
 
 
-def prove(told: Told) -> tuple[Proof, ...]:
+def prove(stored: StoredFact) -> tuple[Proof, ...]:
     """Return the entries that a fact rests on, the fact itself last."""
-    detail = told.detail
+    detail = stored.detail
     rests = [Proof(each.insert_id, each.log, each.text) for each in detail.evidence or ()]
-    itself = f"the fact {told.event}"
+    itself = f"the fact {stored.event}"
     return (*rests, Proof(detail.insert_id, detail.log, itself))
 
 
 def _not_streamed(store: FactStore, prices: Prices) -> Iterator[Finding]:
     """Group pulls that workloads waited for by image, cluster and what can be done."""
-    facts = store.told(
+    facts = store.stored(
         "pull.observed",
         "AND streamed = 'not_streamed'"
         " ORDER BY name, cluster, json_extract(detail, '$.hint'), at, key",
     )
     for (image, cluster, hint), group in groupby(
-        facts, key=lambda told: (told.image, told.cluster, told.detail.hint)
+        facts, key=lambda stored: (stored.image, stored.cluster, stored.detail.hint)
     ):
         times, waited, last = 0, 0.0, None
-        for told in group:
+        for stored in group:
             times += 1
-            count = prices.accelerators_on(told.node_pool, told.accelerator)
-            waited += count * (told.seconds or 0.0)
-            last = told
+            count = prices.accelerators_on(stored.node_pool, stored.accelerator)
+            waited += count * (stored.seconds or 0.0)
+            last = stored
         if last is not None:
             yield Finding(
                 kind="not_streamed",
@@ -125,71 +125,75 @@ def _not_streamed(store: FactStore, prices: Prices) -> Iterator[Finding]:
             )
 
 
-def _last_warmups(store: FactStore) -> Iterator[Told]:
+def _last_warmups(store: FactStore) -> Iterator[StoredFact]:
     """Yield the last warmup of each image, cluster and target."""
     last = None
-    for told in store.told("warmup.finished", "ORDER BY name, cluster, target, at, key"):
-        if last is not None and _which(last) != _which(told):
+    for stored in store.stored("warmup.finished", "ORDER BY name, cluster, target, at, key"):
+        if last is not None and _which(last) != _which(stored):
             yield last
-        last = told
+        last = stored
     if last is not None:
         yield last
 
 
-def _which(told: Told) -> tuple[str | None, ...]:
-    return (told.image, told.cluster, told.target)
+def _which(stored: StoredFact) -> tuple[str | None, ...]:
+    return (stored.image, stored.cluster, stored.target)
 
 
-def _failed(warmups: Iterable[Told]) -> Iterator[Finding]:
+def _failed(warmups: Iterable[StoredFact]) -> Iterator[Finding]:
     """Yield the warmups that failed, and were not made good by a later one."""
     every = list(warmups)
     good = {(each.image, each.cluster): each.at for each in every if each.outcome in GOOD_OUTCOMES}
-    for told in every:
-        is_past = told.target is None and good.get((told.image, told.cluster), 0.0) > told.at
-        if told.outcome in GOOD_OUTCOMES or is_past:
+    for stored in every:
+        is_past = (
+            stored.target is None and good.get((stored.image, stored.cluster), 0.0) > stored.at
+        )
+        if stored.outcome in GOOD_OUTCOMES or is_past:
             continue
-        said = _OUTCOMES.get(told.outcome or "", f"ended as {told.outcome}")
+        said = _OUTCOMES.get(stored.outcome or "", f"ended as {stored.outcome}")
         yield Finding(
             kind="warmup_failed",
-            title=f"{short(told.image)} {said}",
-            image=told.image,
-            cluster=told.cluster,
+            title=f"{short(stored.image)} {said}",
+            image=stored.image,
+            cluster=stored.cluster,
             times=1,
-            latest=told.at,
-            reason=told.detail.reason,
-            hint=told.detail.hint,
-            proofs=prove(told),
+            latest=stored.at,
+            reason=stored.detail.reason,
+            hint=stored.detail.hint,
+            proofs=prove(stored),
         )
 
 
-def _distrusted(store: FactStore, warmups: Iterable[Told]) -> Iterator[Finding]:
+def _distrusted(store: FactStore, warmups: Iterable[StoredFact]) -> Iterator[Finding]:
     """Yield mirrors that failed pods, unless a warmup has gone through them since."""
     good = [each for each in warmups if each.outcome in GOOD_OUTCOMES]
-    facts = store.told("mirror.distrusted", "ORDER BY cluster, at, key")
-    last = {(told.cluster, told.detail.upstream): told for told in facts}
-    for (cluster, upstream), told in last.items():
+    facts = store.stored("mirror.distrusted", "ORDER BY cluster, at, key")
+    last = {(stored.cluster, stored.detail.upstream): stored for stored in facts}
+    for (cluster, upstream), stored in last.items():
         prefix = f"{upstream}/"
         if any(
-            each.cluster == cluster and each.image.startswith(prefix) and each.at > told.at
+            each.cluster == cluster and each.image.startswith(prefix) and each.at > stored.at
             for each in good
         ):
             continue
         yield Finding(
             kind="mirror_distrusted",
             title=f"pulls through the mirror of {upstream} failed",
-            image=told.image,
+            image=stored.image,
             cluster=cluster,
             times=1,
-            latest=told.at,
-            reason=told.detail.reason,
-            hint=told.detail.hint,
-            proofs=prove(told),
+            latest=stored.at,
+            reason=stored.detail.reason,
+            hint=stored.detail.hint,
+            proofs=prove(stored),
         )
 
 
 def _bypassed(store: FactStore) -> Iterator[Finding]:
-    facts = store.told("mirror.bypassed", "ORDER BY name, cluster, at, key")
-    for (image, cluster), group in groupby(facts, key=lambda told: (told.image, told.cluster)):
+    facts = store.stored("mirror.bypassed", "ORDER BY name, cluster, at, key")
+    for (image, cluster), group in groupby(
+        facts, key=lambda stored: (stored.image, stored.cluster)
+    ):
         *before, last = list(group)
         yield Finding(
             kind="mirror_bypassed",
@@ -211,7 +215,7 @@ def _unknown(images: Iterable[ImageFigures]) -> Iterator[Finding]:
         if figures.pulls and figures.verdicts["unknown"] == figures.pulls:
             yield Finding(
                 kind="unknown",
-                title=f"nothing tells whether {short(each.image)} streams",
+                title=f"no evidence shows whether {short(each.image)} streams",
                 image=each.image,
                 cluster=None,
                 times=figures.pulls,

@@ -1,5 +1,5 @@
 """
-What a node said of an image, joined to the pulls that it is about.
+Join the snapshotter's messages about an image to the pulls that they are about.
 
 The two reach the log in different messages, in any order, so that the verdict which a pull's fact
 carries is what could be known when it was written.
@@ -25,7 +25,7 @@ _is_same_image = lru_cache(maxsize=4096)(is_same_image)
 
 
 class Statement(NamedTuple):
-    """What a node's snapshotter said within the time around a pull."""
+    """A message of a node's snapshotter near the time of a pull."""
 
     mirror: str
     streamed_layers: int | None
@@ -38,7 +38,7 @@ def joined_verdict(
     """
     Return the verdict on a pull with what its node said around it, and which statements decide.
 
-    What the snapshotter says may have come in another message than the pull, before or after it.
+    The snapshotter's message can arrive separately from the pull, before or after it.
     Statements with figures outweigh those without. A pull that found the image on its node stays
     ``cached_on_node``: what the node said was about another.
 

@@ -25,7 +25,7 @@ _DOLLARS: Final = "USD"
 
 
 class InvalidPricesError(ValueError):
-    """A file is no price table."""
+    """A file is not a price table."""
 
 
 class _PriceFile(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """
-What an hour of waiting costs, and what warming costs: a table that a user can override.
+The price of an hour of waiting and of warming: a table that a user can override.
 
-The defaults are Google's list prices on demand in us-central1, rounded, as they stood in 2025. Of
+The defaults are Google's list prices on demand in us-central1, rounded, as of 2025. Of
 a machine with several accelerators each bears its share of the whole machine, since the machine
 waits with it. They are approximate: reservations, Spot and commitments cost less, other regions
 more, and prices change.
@@ -33,7 +33,7 @@ _ACCELERATOR_HOURS: Final = {
 }
 _WARMING_HOURS: Final = {
     "gpu-node": 0.0,  # the node is there, and the Job asks for next to nothing of it
-    "any-node": 0.07,  # as if an e2-standard-2 stood there for this alone
+    "any-node": 0.07,  # as if an e2-standard-2 ran for this alone
     "prewarm-api": 0.0,  # Google publishes no price
 }
 NEW_NODE: Final = "new-gpu-node"
@@ -48,9 +48,9 @@ class Prices:
     accelerator_hour: Mapping[str, float] = field(default_factory=lambda: dict(_ACCELERATOR_HOURS))
     """By accelerator, as node labels call it."""
     warming_hour: Mapping[str, float] = field(default_factory=lambda: dict(_WARMING_HOURS))
-    """By rung of the ladder; a new node costs what its accelerators do, unless it stands here."""
+    """Price by rung; a new node costs as much as its accelerators, unless it is listed."""
     accelerators_per_node: Mapping[str, int] = field(default_factory=dict)
-    """By node pool or accelerator: facts do not say it, so 1 where it does not stand here."""
+    """By node pool or accelerator; facts do not contain it, so it is 1 unless it is listed."""
     source: str = f"list prices of us-central1 in {LIST_PRICES_FROM}, approximate"
 
     def accelerators_on(self, node_pool: str | None, accelerator: str | None) -> int:

@@ -137,7 +137,7 @@ def _tell(reading: Reading, twice: int) -> None:
     if twice:
         said.append(count(twice, "copy", "copies"))
     if reading.others:
-        said.append(count(reading.others, "entry that is no fact", "entries that are no facts"))
+        said.append(count(reading.others, "entry that is not a fact", "entries that are not facts"))
     if reading.left_out:
         said.append(
             count(

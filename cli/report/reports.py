@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cli.report.fact_store import FactStore, Told
+from cli.report.fact_store import FactStore, StoredFact
 from cli.report.figures import Group, ImageFigures, PlaceFigures, Spread
 from cli.report.findings import Finding, Proof, find_causes, prove
 from cli.report.prices import Prices
@@ -134,7 +134,7 @@ def _weight(each: ImageFigures) -> tuple[float, float, str]:
 
 def remark(image: ImageFigures) -> str | None:
     """
-    Say why there is no saving, or what it is measured against; None where nothing is to say.
+    Return why there is no saving, or its baseline; ``None`` if neither applies.
 
     A warmup's own pull fills the cache, on another node perhaps: a person should know when it is
     all that there is to compare with.
@@ -159,38 +159,38 @@ def show_time(at: float) -> str:
 
 def _samples(store: FactStore) -> Iterator[Sample]:
     for event in ("pull.observed", "warmup.finished"):
-        for told in store.told(event, _SAMPLES, event, MOST_SHOWN):
-            yield sample_of(told)
+        for stored in store.stored(event, _SAMPLES, event, MOST_SHOWN):
+            yield sample_of(stored)
 
 
-def sample_of(told: Told) -> Sample:
+def sample_of(stored: StoredFact) -> Sample:
     """Return a pull as a person reads it."""
-    detail = told.detail
+    detail = stored.detail
     return Sample(
-        image=told.image,
-        at=told.at,
-        is_warmup=told.event == "warmup.finished",
-        verdict=told.streamed,
-        seconds=told.seconds,
-        cluster=told.cluster,
-        node=told.node,
+        image=stored.image,
+        at=stored.at,
+        is_warmup=stored.event == "warmup.finished",
+        verdict=stored.streamed,
+        seconds=stored.seconds,
+        cluster=stored.cluster,
+        node=stored.node,
         workload=", ".join(detail.workloads) if detail.workloads else detail.job,
-        outcome=told.outcome,
+        outcome=stored.outcome,
         hint=detail.hint,
-        proofs=prove(told),
+        proofs=prove(stored),
     )
 
 
 def _points(store: FactStore) -> Iterable[Point]:
     latest = "AND seconds IS NOT NULL ORDER BY at DESC, key DESC LIMIT ?"
     points = [
-        _point(told)
+        _point(stored)
         for event in ("pull.observed", "warmup.finished")
-        for told in store.told(event, latest, MOST_POINTS)
+        for stored in store.stored(event, latest, MOST_POINTS)
     ]
     return sorted(points)[-MOST_POINTS:]
 
 
-def _point(told: Told) -> Point:
-    verdict = "warmup" if told.event == "warmup.finished" else told.streamed or "unknown"
-    return Point(told.at, told.seconds or 0.0, verdict, told.image, told.node_pool or "")
+def _point(stored: StoredFact) -> Point:
+    verdict = "warmup" if stored.event == "warmup.finished" else stored.streamed or "unknown"
+    return Point(stored.at, stored.seconds or 0.0, verdict, stored.image, stored.node_pool or "")

@@ -3,7 +3,7 @@ Read facts that were saved: a line each, or as ``gcloud logging read --format=js
 
 A file of a million lines is mostly lines that are an object each, and those are read as such. From
 the first line on that is not, but begins a list or an object of several lines, the rest is read
-piece by piece (`cli.input.log_export`), which takes whatever is put together, and far longer.
+piece by piece (`cli.input.log_export`), which accepts any mixture, and takes far longer.
 """
 
 import io

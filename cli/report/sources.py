@@ -43,7 +43,7 @@ class Malformed:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read, beside the facts that were taken."""
+    """Counts of the entries that were read."""
 
     entries: int = 0
     facts: int = 0

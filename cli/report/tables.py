@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.report.fact_store import FactStore, Told
+from cli.report.fact_store import FactStore, StoredFact
 from cli.report.figures import VERDICTS, ImageFigures, Spread
 from cli.report.findings import prove
 from cli.report.reports import Report, remark, show_time
@@ -102,17 +102,17 @@ def _image_row(each: ImageFigures, currency: str) -> Iterator[object]:
 
 def _pull_rows(store: FactStore) -> Iterator[Iterable[object]]:
     for event in ("pull.observed", "warmup.finished"):
-        yield from map(_pull_row, store.told(event, "ORDER BY at, key"))
+        yield from map(_pull_row, store.stored(event, "ORDER BY at, key"))
 
 
-def _pull_row(told: Told) -> Iterable[object]:
-    detail = told.detail
-    proofs = "; ".join(f"{each.insert_id}: {each.text}" for each in prove(told)[:-1])
-    yield from (show_time(told.at), told.event, told.image, told.streamed)
-    yield from (told.seconds, told.total_seconds, told.image_bytes)
-    yield from (told.cluster, told.node_pool, told.accelerator, told.node)
-    yield from (", ".join(detail.workloads or ()) or detail.job, told.outcome, told.strategy)
-    yield from (told.mirror, told.digest, detail.insert_id, proofs, detail.hint)
+def _pull_row(stored: StoredFact) -> Iterable[object]:
+    detail = stored.detail
+    proofs = "; ".join(f"{each.insert_id}: {each.text}" for each in prove(stored)[:-1])
+    yield from (show_time(stored.at), stored.event, stored.image, stored.streamed)
+    yield from (stored.seconds, stored.total_seconds, stored.image_bytes)
+    yield from (stored.cluster, stored.node_pool, stored.accelerator, stored.node)
+    yield from (", ".join(detail.workloads or ()) or detail.job, stored.outcome, stored.strategy)
+    yield from (stored.mirror, stored.digest, detail.insert_id, proofs, detail.hint)
 
 
 def _spread(spread: Spread | None) -> tuple[object, object, object]:
@@ -123,7 +123,7 @@ def _plain(value: object) -> object:
     """
     Round seconds to milliseconds, and let no text begin a formula in a spreadsheet.
 
-    Texts come from logs, and so from whoever names an image or a workload:
+    Texts come from logs, so any user who names an image or a workload chooses them:
     https://owasp.org/www-community/attacks/CSV_Injection
     """
     if isinstance(value, float):

@@ -33,7 +33,7 @@ def _seconds() -> "array[float]":
 
 @dataclass(slots=True)
 class _Waits:
-    """Streamed pulls of one image at one place: all that a saving is reckoned from."""
+    """Streamed pulls of one image at one place: the input of a saving."""
 
     pulls: int = 0
     seconds: float = 0.0

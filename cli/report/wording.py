@@ -79,7 +79,7 @@ def show_spread(spread: Spread | None) -> str:
 
 
 def show_saving(figures: Group) -> str:
-    """Return the accelerator seconds that an image's streaming saved, or why there are none."""
+    """Return the accelerator seconds that streaming saved for an image, or the reason for none."""
     saving = figures.saving
     if figures.streamed is not None and figures.baseline is None:
         return "no baseline"

@@ -267,7 +267,7 @@ def test_valid_entry_without_a_fact_is_counted_apart() -> None:
     ended = run("-", "--json", text=text)
 
     assert json.loads(ended.stdout)["malformed"] == 0
-    assert "read 3 entries; not counted: 2 entries that are no facts" in ended.stderr
+    assert "read 3 entries; not counted: 2 entries that are not facts" in ended.stderr
 
 
 def test_a_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
@@ -483,7 +483,7 @@ def test_most_expensive_cause_comes_first() -> None:
         ("not_streamed", "ray-ml:2.7.0 was pulled without streaming"),
         ("warmup_failed", "b:1 could not be pulled"),
         ("mirror_bypassed", "ray-ml:2.7.0 is pulled from its upstream, past its mirror"),
-        ("unknown", "nothing tells whether d:1 streams"),
+        ("unknown", "no evidence shows whether d:1 streams"),
     ]
 
 

@@ -34,7 +34,7 @@ def test_a_vulnerability_fails_and_is_named_with_the_version_that_mends_it() -> 
     verdict = judge(report(SOUND, BAD, UNKNOWN), "Found 1 known vulnerability")
 
     assert not verdict.passed
-    assert "jinja2 3.0: PYSEC-1 (mended in 3.1)" in verdict.text
+    assert "jinja2 3.0: PYSEC-1 (fixed in 3.1)" in verdict.text
 
 
 def test_one_package_that_the_database_does_not_know_fails() -> None:

@@ -27,7 +27,7 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """What tells it from others, without names that are other ones each time."""
+        """The kind of the call, without names that change each time."""
         text = _QUERY.sub("", self.text)
         text = _DIGEST.sub("DIGEST", _JOB.sub("/jobs/NAME", text))
         return f"{self.service}: {text}"
@@ -37,7 +37,7 @@ class CountedCalls(Faults):
     """
     No faults unless they are added, but a record of what was called.
 
-    What Pub/Sub pushes and what the log router publishes is no call of a function's.
+    Deliveries of Pub/Sub and messages of the log router are not calls of a function.
     """
 
     def __init__(self) -> None:

@@ -14,14 +14,14 @@ EVENTS: Final = 10_000
 IMAGES: Final = 50
 
 _HELPER = "library/busybox/"
-"""Of the helper image, which is asked for once an instance."""
+"""Calls for the helper image, which each instance resolves once."""
 
 _LINES_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """What so many events came to."""
+    """The result of a number of events."""
 
     events: int
     images: int
@@ -29,9 +29,9 @@ class Crowd:
     cpu_s: float
     pss_bytes: int
     calls: int
-    """Of all kinds."""
+    """Calls of all kinds."""
     services: dict[str, int]
-    """Of each service."""
+    """Calls by service."""
     manifest_requests: int
     """Without those for the helper image."""
     job_posts: int

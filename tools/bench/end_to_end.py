@@ -75,7 +75,7 @@ class Way:
         Create a Deployment, and return the seconds until its Job is made.
 
         Raises:
-            FailedDeliveryError: There was none.
+            FailedDeliveryError: The Job was not created.
         """
         name = f"app-{next(self._numbers)}"
         image = Image((30_000_000, 2_100_000_000), build=name)

@@ -24,16 +24,16 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """What one scenario came to, against another one."""
+    """The figures of one scenario relative to another."""
 
     cold_start: Spread
     cold_cpu: Spread
-    """Of the seconds of a processor until the first answer."""
+    """Ratio of processor seconds until the first answer."""
     pss: Spread
     rate: Spread
     """Above 1 is faster, unlike the others."""
     cpu: Spread
-    """Of the seconds of a processor that a delivery takes."""
+    """Ratio of processor seconds per delivery."""
 
     @classmethod
     def of(cls, samples: Sequence[Sample], base: Sequence[Sample]) -> Self:
@@ -55,7 +55,7 @@ class Ratios:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one scenario came to."""
+    """The figures of one scenario."""
 
     cold_start_s: Spread
     pss_bytes: Spread

@@ -24,7 +24,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a delivery to a new instance costs, and what another one to the same does."""
+    """The cost of the first delivery to a new instance, and of the next one."""
 
     started: frozenset[str]
     """Modules that the function imports when it starts, beyond those of the blank one."""
@@ -40,7 +40,7 @@ class Counted:
 
 
 class Probe:
-    """A function in an interpreter of its own, which tells what it does."""
+    """A function in an interpreter of its own that reports its work."""
 
     def __init__(self, stage: Stage, function: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix=f"{function}-")
@@ -145,7 +145,7 @@ def count_delivery(stage: Stage, scenario: Scenario, blank: frozenset[str]) -> C
 
 def group_modules(names: Iterable[str]) -> dict[str, int]:
     """
-    Count modules by their package, as far as it tells where they come from.
+    Count modules by their package.
 
     >>> group_modules(["google.api_core.retry", "google.api_core", "json.decoder", "shared.errors"])
     {'google.api_core': 2, 'shared': 1, 'standard library': 1}

@@ -23,12 +23,12 @@ _END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What sending for a while came to."""
+    """The result of a period of sending."""
 
     deliveries: int
     seconds: float
     cpu_s: float
-    """Of the function's process and its children."""
+    """Memory of the function's process and its children."""
 
     @property
     def per_second(self) -> float:
@@ -44,7 +44,7 @@ def measure_rate(
 
     Args:
         process: A function that serves.
-        bodies: What is sent.
+        bodies: The bodies to send.
         seconds: How long, from the first body on again and again; None to send each once.
         senders: How many at once.
 

@@ -37,18 +37,18 @@ _STREAM: Final = (
     ' "projects/demo/locations/us-central1/clusters/gpu", "cause": null, "node": "node-%d",'
     ' "layers": 12, "streamed_layers": 12, "insertId": "stream.observed-%d", "timestamp": "%s"}\n'
 )
-# What a process inherits of its parent counts in the usage that the system reports of it, but not
+# Memory inherited from the parent counts in the usage that the system reports, but not
 # in what it says of itself.
 _COMMAND: Final = """
 import atexit, re, sys
 from pathlib import Path
 from cli.__main__ import main
 
-def tell():
+def print_usage():
     peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
     print(peak[1], file=sys.stderr)
 
-atexit.register(tell)
+atexit.register(print_usage)
 main()
 """
 
@@ -57,14 +57,14 @@ _VERDICTS: Final = ("streamed", "streamed", "unknown", "not_streamed", "cached_o
 
 @dataclass(frozen=True, slots=True)
 class ReportRate:
-    """What reading came to."""
+    """The result of reading."""
 
     lines: int
     seconds: float
-    """Of the whole command, from its start to its end."""
+    """Seconds of the whole command, from start to end."""
     peak_bytes: int
     peak_bytes_of_few: int
-    """Of a run over `FEW` lines."""
+    """The result of a run over `FEW` lines."""
 
     @property
     def lines_per_second(self) -> float:

@@ -1,4 +1,4 @@
-"""What is measured: a function, and a delivery that it is sent."""
+"""The measured scenarios: a function and the delivery that it receives."""
 
 import base64
 import json
@@ -53,7 +53,7 @@ class Scenario:
 
     @property
     def name(self) -> str:
-        """What tells it from the others."""
+        """Its unique name."""
         return f"{self.function}: {self.kind}"
 
     @property
@@ -88,12 +88,12 @@ def list_scenarios(now: datetime) -> tuple[Scenario, ...]:
     """
     Return the blank function first, the naive one, then each kind of delivery to each function.
 
-    What nodes report happened ``now``: Cloud Logging takes no entry that is older than a month.
+    Node reports have the time ``now``: Cloud Logging refuses entries older than a month.
     """
     built = _payload("build-success")
     return (
         Scenario(BLANK, "ignored", _payload("build-working")),
-        # What is done for nothing is told by an empty list, so nothing proves it.
+        # An empty result proves nothing.
         Scenario(NAIVE, "ignored", _payload("build-working")),
         Scenario(NAIVE, "published", built, None, "done"),
         Scenario(NAIVE, "new reference", make_reference(""), None, "done"),

@@ -38,7 +38,7 @@ _USER = "bench@example.com"
 _LINE_S = 10.0
 _ERROR = 400
 _LONGEST_S = 540.0
-"""Of a sweep; it is the time that the platform gives one."""
+"""The limit of a sweep, which is the platform's limit."""
 _LAYERS = (30_000_000, 2_100_000_000)
 _PLATFORMS = ("linux/amd64", "linux/arm64")
 
@@ -223,7 +223,7 @@ def build(archive: Path, folder: Path) -> None:
     Write an archive again with its bytecode, as the platform's build leaves it.
 
     https://github.com/GoogleCloudPlatform/buildpacks compiles the whole source before a function
-    first starts. Unpacking changes the times of files, so that bytecode must not be told by them.
+    first starts. Unpacking changes the times of files, so bytecode must not depend on them.
     """
     with tempfile.TemporaryDirectory(dir=folder) as name:
         unpacked = Path(name)

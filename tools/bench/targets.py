@@ -1,4 +1,4 @@
-"""What the figures shall be, and whether they are."""
+"""The targets of the figures, and whether they are met."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """
 ``python -m tools.fuzz``: fuzz every target for a while, and say what came of it.
 
-What is new stays in ``build/fuzz/corpus``; ``--keep`` takes into ``fuzz/corpus`` the least of it
+New inputs stay in ``build/fuzz/corpus``; ``--keep`` copies the smallest set
 that covers as much. A finding is written to ``build/fuzz/findings``, and the command fails.
 """
 
@@ -22,7 +22,7 @@ from tools.fuzz.targets import TARGETS
 BUILD = ROOT / "build" / "fuzz"
 FINDINGS = BUILD / "findings"
 MAX_BYTES = 8_192
-"""Of an input, as it is mutated; what is larger is for the tests of poison."""
+"""The largest mutated input, in bytes; the tests of poison cover larger ones."""
 
 _EXECUTED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _ADDED = re.compile(r"stat::new_units_added:\s+(\d+)")
@@ -32,7 +32,7 @@ _COVERED = re.compile(r"cov: (\d+) ft: (\d+)")
 
 @dataclass(frozen=True)
 class Result:
-    """What came of fuzzing a target."""
+    """The result of fuzzing one target."""
 
     target: str
     executed: int
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep(target)
     total = sum(each.executed for each in results)
     print(f"{'all':20}{total:>11,}")
-    # One that did not run at all found nothing, which is no good news either.
+    # A target that did not run counts as a failure.
     failed = sum(each.findings > 0 or each.executed == 0 for each in results)
     if failed:
         print(f"Findings: {FINDINGS}; what was said: {BUILD}/TARGET.log", file=sys.stderr)

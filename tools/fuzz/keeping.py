@@ -11,10 +11,10 @@ from tools.fuzz.seeds import CORPUS, ROOT, list_seeds
 from tools.fuzz.targets import TARGETS
 
 MAX_FILES = 18
-"""Of a target, in the corpus."""
+"""Inputs per target in the corpus."""
 
 MAX_BYTES = 4_096
-"""Of a file there."""
+"""Bytes per input."""
 
 _OURS = tuple(str(ROOT / folder) for folder in ("shared", "cli"))
 

@@ -1,7 +1,7 @@
 """
-What is fuzzed: each target reads bytes as the product does, and raises only where it has a bug.
+The fuzz targets: each reads bytes as the product does, and raises only because of a bug.
 
-A refusal that the parser promises is no finding. Whatever else it raises is one, and so is a
+A documented refusal of a parser is not a finding. Any other exception is a finding, and so is a
 value that does not mean what was read.
 """
 
@@ -196,7 +196,7 @@ def fuzz_settings(data: bytes) -> None:
 
 
 def fuzz_documents(data: bytes) -> None:
-    """Read a manifest as the command does, and find its images where they stand."""
+    """Read a Kubernetes file as the command does, and find the positions of its images."""
     text = _text(data)
     try:
         documents = read_documents(text)

@@ -47,7 +47,7 @@ POINT_KINDS: Final = {
     "unknown": ("unknown", "cross"),
     "warmup": ("warmup", "triangle-down"),
 }
-"""What a point is called, and its shape, so that nothing is told by colour alone."""
+"""The label and shape of a point, so that colour is never the only difference."""
 
 
 def compared_images(report: Report) -> list[ImageFigures]:

@@ -72,7 +72,7 @@ def make_page(report: Report) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,  # names come from logs, and so from whoever names an image
+        autoescape=True,  # names come from logs, so any user can choose them
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -101,7 +101,7 @@ def _read(name: str) -> Markup:
 
 @cache
 def _library() -> Markup:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, fit to stand in a page."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script that is safe inside a page."""
     import vl_convert
 
     script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
@@ -109,7 +109,7 @@ def _library() -> Markup:
 
 
 def _as_script(value: Any) -> Markup:
-    """Return JSON in which nothing can end the element that it stands in."""
+    """Return JSON that cannot end the element that contains it."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704
 

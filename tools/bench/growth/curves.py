@@ -1,4 +1,4 @@
-"""What is made larger, and what is measured of it."""
+"""The sizes that grow, and the measurements at each size."""
 
 import math
 import statistics
@@ -25,7 +25,7 @@ _LAUNCHES = 5
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What one size came to."""
+    """The measurement at one size."""
 
     size: int
     calls: float
@@ -36,13 +36,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What grows, and the points that were measured."""
+    """A growing size and its measured points."""
 
     title: str
     size: str
-    """What the size counts."""
+    """The unit of the size."""
     per: str
-    """What calls and seconds are of."""
+    """The unit of calls and seconds."""
     memory: str
     points: tuple[Point, ...]
     straight: float = 1.0

@@ -79,7 +79,7 @@ def _warm(image: str) -> list[str]:
     except client.ApiException as exc:
         if exc.status != _ABSENT:
             raise
-        # Not before there is something to warm: a mirror stands nearly always.
+        # Only when an image needs warming: the mirror nearly always exists.
         _repositories.get_repository(name=_MIRROR)
         _batch.create_namespaced_job(_NAMESPACE, _job(name, image))
         return [name]
