@@ -33,7 +33,7 @@ class Clock:
             self._changed.notify_all()
 
     def freeze(self) -> None:
-        """Let no more time pass, but for what ``advance`` adds."""
+        """Stop the clock; only ``advance`` moves it."""
         with self._changed:
             self._moved = self.now() - self._origin
             self.scale = 0.0

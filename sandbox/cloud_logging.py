@@ -127,7 +127,7 @@ class CloudLogging:
         """
         Return what a filter matches, oldest first.
 
-        Of entries with the same log name, timestamp and insert id one is returned:
+        Only one of several entries with the same log name, timestamp and insert id is returned:
         https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
 
         Raises:

@@ -64,7 +64,7 @@ class ContainerApi:
 
     def add_cluster(self, cluster: Mapping[str, Any], project: str = "demo") -> str:
         """
-        Let a cluster exist, and return its resource name.
+        Add a cluster, and return its resource name.
 
         ``name`` and ``location`` are needed. What else a running cluster has is filled in, also
         in each of its ``nodePools``; what is given wins, at any depth.
@@ -83,7 +83,7 @@ class ContainerApi:
         return name
 
     def remove_cluster(self, name: str) -> None:
-        """Let a cluster exist no more."""
+        """Remove a cluster."""
         with self._lock:
             del self.clusters[name]
 
@@ -195,7 +195,7 @@ def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 @functools.cache
 def _certificate() -> str:
-    """Return a certificate authority of nobody, as the API encodes one."""
+    """Return a certificate authority in the encoding of the API."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sandbox")])
     today = dates.datetime.now(dates.UTC)

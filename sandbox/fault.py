@@ -74,7 +74,7 @@ def within(clock: Clock, begin: timedelta, end: timedelta) -> Pattern:
 
 Damage = Literal["cut", "truncated", "mistyped", "emptied"]
 """
-What becomes of a service's own answer on its way.
+Damage to the answer of a service.
 
 ``cut``: the connection ends in the middle of the body. ``truncated``: half of the body, as if
 it were all. ``mistyped``: all of it, by another media type. ``emptied``: no body.
@@ -84,7 +84,7 @@ it were all. ``mistyped``: all of it, by another media type. ``emptied``: no bod
 @dataclass(slots=True)
 class Fault:
     """
-    What goes wrong, for which calls, and how often.
+    A failure of some calls of a service.
 
     ``service`` is one of ``pubsub``, ``artifact-registry``, ``registry``, ``logging``,
     ``container``, ``kubernetes``; ``call`` a regular expression searched in

@@ -48,7 +48,7 @@ class FunctionProcess:
 
     @property
     def url(self) -> str:
-        """Where messages are pushed to."""
+        """The push endpoint."""
         return f"http://127.0.0.1:{self._port}/"
 
     @property
@@ -174,7 +174,7 @@ class LoadBalancer:
 
     @property
     def url(self) -> str:
-        """Where messages are pushed to."""
+        """The push endpoint."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     def start(self) -> Self:
@@ -195,7 +195,7 @@ def _address(url: str) -> tuple[str, int]:
 
 
 def _join(client: socket.socket, instance: socket.socket) -> None:
-    """Pass bytes both ways until the instance has said all."""
+    """Pass bytes both ways until the instance closes its side."""
     sender = threading.Thread(target=_copy, args=(client, instance), daemon=True)
     sender.start()
     _copy(instance, client)

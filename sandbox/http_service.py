@@ -158,11 +158,11 @@ def api_fault(fault: Fault) -> flask.Response:
     """Answer a fault in Google's form, or with the body that it brings."""
     if fault.body is not None:
         return _json(fault.body, fault.status)
-    return GoogleApiError(fault.status, "a fault that the sandbox was told to have").response()
+    return GoogleApiError(fault.status, "a fault of the sandbox").response()
 
 
 def shut(connection: socket.socket) -> None:
-    """End a connection, also one that somebody reads from."""
+    """Shut a connection down, even if a thread reads from it."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
 
@@ -183,7 +183,7 @@ def apply_faults(
     """
     Ask ``faults`` at each request, and answer with ``error(fault)`` where one hits.
 
-    ``service`` is its name, or tells it from the current request. ``error`` writes the
+    ``service`` is its name, or returns it for the current request. ``error`` writes the
     service's own form of an error. A fault whose call takes effect lets the request pass, and
     replaces or damages its answer. Every answer is dated by the service's ``clock``.
     """

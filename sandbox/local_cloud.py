@@ -29,7 +29,7 @@ from sandbox.streaming_cache import StreamingCache
 ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "infra" / "kubernetes" / "base"
 REWRITING = ROOT / "infra" / "kubernetes" / "rewriting"
-"""What only Kubernetes 1.36 and newer know."""
+"""Manifests for Kubernetes 1.36 and newer."""
 FILTERS = ROOT / "infra" / "filters"
 SCHEMA = ROOT / "docs" / "prestream.schema.json"
 
@@ -246,9 +246,9 @@ class LocalCloud(Services):
 
     def freeze(self) -> None:
         """
-        Let time and the cluster stand still, for good; the services go on to answer.
+        Stop the clock and the cluster for good; the services continue to answer.
 
-        What happens from now on is what a test or a function does, so ``save`` can undo it.
+        Later changes come from tests and functions only, so that ``save`` can undo them.
         """
         self.gke.stop()
         self.clock.freeze()
@@ -268,7 +268,7 @@ class LocalCloud(Services):
         return restore
 
     def calm(self) -> None:
-        """Switch off whatever disturbs the cloud."""
+        """Switch off all faults and disturbances."""
         self.faults.clear()
         self.router.lose = self.router.duplicate = self.router.delay = self.router.fold = None
         for clock in self.clocks.values():

@@ -18,7 +18,7 @@ SEVERITIES = (
     "DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY",
 )  # fmt: skip
 
-# Where a field of LogEntry itself is absent, a comparison sees its default; where a field of a
+# A comparison with an absent field of LogEntry uses its default; with an absent field of a
 # payload or a label is, the comparison is false. An unknown field is refused.
 _DEFAULTS: Mapping[Path, Any] = {
     ("insertId",): "",
@@ -118,7 +118,7 @@ def compile_regex(text: str) -> re.Pattern[str]:
     r"""
     Compile an RE2 expression.
 
-    What only Python understands is refused, as RE2 would; ``$`` is the very end of the text, as
+    Syntax that only Python accepts is refused, as in RE2; ``$`` is the very end of the text, as
     RE2 has it, and not also the place before a last newline.
 
     Raises:

@@ -2,7 +2,7 @@
 The Cloud Logging query language, as far as sinks use it.
 
 https://cloud.google.com/logging/docs/view/logging-query-language. NOT binds strongest, then OR,
-then AND; what stands side by side is joined by AND. A comparison with a missing field is false,
+then AND; adjacent comparisons are joined by AND. A comparison with a missing field is false,
 ``!=`` and ``!~`` too, so that NOT of it is true. Of a repeated field any element may match.
 """
 
@@ -45,7 +45,7 @@ def parse_filter(text: str) -> LogFilter:
     Parse a filter; an empty one matches every entry.
 
     Raises:
-        ValueError: The text is no filter; the message names line, column and text.
+        ValueError: The text is not a filter; the message has line, column and text.
 
     >>> parse_filter('severity>=ERROR -log_id("syslog")').matches({"severity": "ALERT"})
     True

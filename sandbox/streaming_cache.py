@@ -10,7 +10,7 @@ DEFAULT_RETENTION = timedelta(days=3)
 
 class StreamingCache:
     """
-    What each region's streaming cache holds, by the digest of a platform's manifest.
+    The manifests in the streaming cache of each region, by the digest of a platform.
 
     It is shared by all clusters of a region and outlives them; a pull by a node that streams
     fills it, and so does Artifact Registry's prewarm API.

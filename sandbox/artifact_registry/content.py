@@ -1,4 +1,4 @@
-"""What lies in the repositories: manifests, tags and blobs."""
+"""The manifests, tags and blobs in repositories."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ class StoredManifest:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """Where a tag points, and when that was last heard from its source."""
+    """The manifest of a tag, and when its source was last asked for it."""
 
     name: str
     digest: str
@@ -57,7 +57,7 @@ class Contents:
             self._packages.setdefault(name, _Package()).blobs[blob.digest] = blob
 
     def point(self, name: PackageName, tag: str, digest: str, now: datetime) -> None:
-        """Let a tag point at a manifest that is stored."""
+        """Set the manifest of a tag; the manifest must be stored."""
         with self._lock:
             self._packages[name].tags[tag] = Tag(tag, digest, now)
 

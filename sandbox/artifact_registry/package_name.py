@@ -14,7 +14,7 @@ GCR_LOCATIONS = {
     "eu.gcr.io": "europe",
     "asia.gcr.io": "asia",
 }
-"""Where the repositories that serve gcr.io hosts lie; they carry the host's name."""
+"""Locations of the repositories that serve gcr.io hosts; the host is their name."""
 
 _DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
 
@@ -43,7 +43,7 @@ def parse_package_name(host: str, path: str) -> PackageName:
     https://cloud.google.com/artifact-registry/docs/docker/names#domain
 
     Raises:
-        RegistryError: The host is none of Artifact Registry's, or the path is too short.
+        RegistryError: The host does not belong to Artifact Registry, or the path is too short.
 
     >>> parse_package_name("us-docker.pkg.dev", "example.com/proj/repo/a/b").project
     'example.com:proj'
@@ -118,7 +118,7 @@ def parse_artifact_name(name: str) -> ArtifactName:
     Read the resource name of a tag or a version; the slashes of a package may be escaped.
 
     Raises:
-        GoogleApiError: It is no such name.
+        GoogleApiError: The name has another form.
 
     >>> parse_artifact_name("projects/p/locations/us/repositories/r/packages/a%2Fb/tags/v1").id
     'v1'

@@ -49,7 +49,7 @@ class _Artifact:
 
 class Prewarming:
     """
-    What the prewarm API caches; safe for threads.
+    The artifacts that the prewarm API caches; safe for threads.
 
     An artifact is CACHING until its time has come by the sandbox's clock. Then the region's
     streaming cache holds the manifest of its platform until it expires. ``stopped`` ends the
@@ -77,7 +77,7 @@ class Prewarming:
         Begin to cache an artifact, or keep one longer that is cached.
 
         Raises:
-            GoogleApiError: There is no such artifact, or the project's storage is full.
+            GoogleApiError: The artifact does not exist, or the storage of the project is full.
         """
         name = self._named(repository, request)
         manifest = self._manifest(name, request.get("platform", {}))
@@ -254,7 +254,7 @@ class Prewarming:
 
 
 def _stream_location(name: ArtifactName, request: Mapping[str, Any]) -> str:
-    """Return the region to cache in; a multi-region is none."""
+    """Return the region to cache in; a multi-region is not a region."""
     location: str = request.get("streamLocation") or name.package.location
     if location not in LOCATIONS or "-" not in location:
         raise GoogleApiError(400, f"invalid stream_location {location!r}: must be a region")

@@ -22,7 +22,7 @@ QUOTA_TEXT = (
     "project per region per minute per region' of service 'artifactregistry.googleapis.com' for "
     "consumer 'project_number:123456789012'."
 )
-"""What Artifact Registry says when a project exceeds its own quota."""
+"""The message of Artifact Registry when a project exceeds its quota."""
 
 
 class RegistryError(Exception):

@@ -39,7 +39,7 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a remote repository gets its artifacts."""
+    """The source of a remote repository."""
 
     registry: str
     """Empty if it is a repository of Artifact Registry."""
@@ -68,7 +68,7 @@ def upstream_of(repository: Mapping[str, Any]) -> Upstream:
 
 
 class Puller:
-    """What a repository gives to those who pull; remote ones remember what they fetched."""
+    """Pulls from repositories; remote repositories keep the artifacts that they fetched."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Puller:
         Return the manifest that a tag or a digest names.
 
         Raises:
-            RegistryError: There is none, or it may not be read, or its upstream does not give it.
+            RegistryError: It does not exist, must not be read, or its upstream does not return it.
         """
         repository = self._repository(name)
         stored, is_fresh = self._stored(name, reference)
@@ -114,7 +114,7 @@ class Puller:
         Return a layer or a configuration.
 
         Raises:
-            RegistryError: There is none, or it may not be read, or its upstream does not give it.
+            RegistryError: It does not exist, must not be read, or its upstream does not return it.
         """
         repository = self._repository(name)
         stored = self._contents.blob(name, digest)

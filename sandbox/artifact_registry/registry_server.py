@@ -158,7 +158,7 @@ class ArtifactRegistry:
 
     def push(self, name: str, tag: str, image: Image) -> str:
         """
-        Push an image, and return its digest; a standard repository is created if there is none.
+        Push an image, and return its digest; a missing standard repository is created.
 
         ``name`` has the host, as in ``us-central1-docker.pkg.dev/demo/apps/trainer``.
         """

@@ -68,7 +68,7 @@ class Operations:
         Return an operation, as it is by now.
 
         Raises:
-            GoogleApiError: There is none of that name.
+            GoogleApiError: It does not exist.
         """
         with self._lock:
             operation = self._begun.get(name)
@@ -130,7 +130,7 @@ class Repositories:
         Return a repository.
 
         Raises:
-            GoogleApiError: There is none of that name.
+            GoogleApiError: It does not exist.
         """
         found = self.all.get(name)
         if found is None:
@@ -166,7 +166,7 @@ class Repositories:
         return operation.render(self._clock.now())
 
     def put(self, name: str, repository: Mapping[str, Any]) -> None:
-        """Let a repository exist, by no operation."""
+        """Add a repository without an operation."""
         with self._lock:
             self._stored[name] = self._complete(name, repository)
 
@@ -191,7 +191,7 @@ class Repositories:
 
     def replace(self, name: str, repository: dict[str, Any]) -> None:
         """
-        Let a changed repository take the place of what it was.
+        Replace a repository.
 
         Raises:
             GoogleApiError: It was deleted in the meantime.
@@ -216,7 +216,7 @@ class Repositories:
         Delete a repository, and return the operation, which is done.
 
         Raises:
-            GoogleApiError: There is none of that name.
+            GoogleApiError: It does not exist.
         """
         project, location, _ = split_repository_name(name)
         with self._lock:

@@ -1,4 +1,4 @@
-"""What the Artifact Registry API accepts as a repository."""
+"""The rules of the Artifact Registry API for repositories."""
 
 import re
 from collections.abc import Mapping

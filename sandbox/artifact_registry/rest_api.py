@@ -151,7 +151,7 @@ class RepositoriesApi:
 
     def _validate_upstream(self, repository: Mapping[str, Any]) -> None:
         """
-        Reach the upstream and try its credentials, as the API does unless it is told not to.
+        Connect to the upstream and try its credentials, unless the request disables that.
 
         Raises:
             GoogleApiError: The upstream does not answer as a registry, or refuses the credentials.

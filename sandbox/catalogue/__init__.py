@@ -1,1 +1,1 @@
-"""What exists upstream of Artifact Registry: images, and how their registries behave."""
+"""Upstream registries of Artifact Registry, their images and their behaviour."""

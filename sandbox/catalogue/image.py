@@ -74,7 +74,7 @@ class Image:
     platforms: tuple[str, ...] = ("linux/amd64",)
     flavour: Flavour = "oci"
     index: bool | None = None
-    """Whether an index stands above the manifests; None: if there are several platforms."""
+    """Whether the image has an index; None for an index only if there are several platforms."""
     attestations: bool = False
     """Whether the index lists an attestation (``unknown/unknown``) for each platform."""
     repeats_layer: bool = False

@@ -74,10 +74,10 @@ class _Repository:
 
 class Catalogue:
     """
-    All images that exist upstream, and their registries' moods.
+    All upstream images, and the behaviour of their registries.
 
-    Names are full ones, ``docker.io/library/busybox``. ``fetch`` and ``fetch_blob`` are what a
-    client of the registry meets; the other methods arrange it.
+    Names are full ones, ``docker.io/library/busybox``. ``fetch`` and ``fetch_blob`` act as
+    a client of the registry; the other methods set images and behaviour.
     """
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Catalogue:
         return image.digest
 
     def move_tag(self, reference_name: str, tag: str, image: Image) -> str:
-        """Let a tag point at another image; the one before is still there, by its digest."""
+        """Move a tag to another image; the former image keeps its digest."""
         return self.add(reference_name, tag, image)
 
     def remove(self, reference_name: str, tag: str) -> None:
@@ -107,7 +107,7 @@ class Catalogue:
                 del repository.images[digest]
 
     def save(self) -> Callable[[], None]:
-        """Return what puts all images and tags back as they are now; moods stay."""
+        """Return what puts all images and tags back as they are now; behaviour stays."""
         with self._lock:
             saved = {name: each.copy() for name, each in self._repositories.items()}
 
@@ -135,7 +135,7 @@ class Catalogue:
         self._behaviour(registry).broken = status
 
     def restore(self, registry: str) -> None:
-        """End whatever a registry was told to do; requests that it holds are answered."""
+        """Reset the behaviour of a registry; it answers the requests that it holds."""
         with self._lock:
             before = self._behaviours.get(registry)
             self._behaviours[registry] = _Behaviour()

@@ -1,4 +1,4 @@
-"""What the demo deploys, and what has to come of each."""
+"""The images that the demo deploys, and the expected outcome of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +33,10 @@ TRAINER = Image(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An image that somebody deploys or builds, and the outcome that is expected."""
+    """A deployed or built image, and its expected outcome."""
 
     name: str
-    """Of the Deployment or the build."""
+    """Name of the Deployment or the build."""
     image: str
     outcome: str = "pulled"
     strategy: str | None = "gpu-node"
@@ -67,7 +67,7 @@ class Case:
         )
 
     def build_message(self, digest: str) -> dict[str, Any]:
-        """Return what Cloud Build says of the build that pushed it."""
+        """Return the Cloud Build message of the build that pushed the image."""
         return {
             "id": f"build-of-{self.name}",
             "projectId": "demo",

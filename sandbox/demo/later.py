@@ -13,7 +13,7 @@ from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import SCHEDULE
 
 LADDER = "ladder: [gpu-node, any-node, prewarm-api]\n"
-"""Where no node can serve, Artifact Registry is asked to prewarm the image."""
+"""The prewarm API serves images that no node can pull."""
 
 _LATER = timedelta(hours=49)
 _MOVED = ("docker.io/vllm/vllm-openai", "v0.6.3")
@@ -42,7 +42,7 @@ class Sight:
 
     @property
     def text(self) -> str:
-        """What the fact says."""
+        """A summary of the fact."""
         return "not seen" if self.payload is None else self.say(self.payload)
 
 

@@ -111,7 +111,7 @@ class _LocalDemo:
         """
         Leave the node to the pod that is there first, and that pulls from the upstream.
 
-        What a warmup finds on its node already it does not move through the streaming cache.
+        A warmup of an image that its node already holds does not fill the streaming cache.
         """
         gke, nodes = self._cloud.gke, list[str]()
 

@@ -22,11 +22,11 @@ class Result:
     warmup: Payload | None = None
     second_pull: Payload | None = None
     verdict: str | None = None
-    """On the second pull: the fact's own, or what its node's snapshotter said elsewhere."""
+    """Verdict of the second pull, from its fact or from the snapshotter of its node."""
     job: str | None = None
-    """Of the warmup that is under way."""
+    """Name of the running warmup Job."""
     rewritten: str | None = None
-    """What a pod pulls in place of the image that its Deployment names."""
+    """The image that a pod pulls instead of the image of its Deployment."""
 
     @property
     def is_warm(self) -> bool:
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def faults(self) -> list[str]:
-        """What is not as expected; empty for a case that came out right."""
+        """Differences from the expected outcome; empty if there are none."""
         if self.warmup is None:
             return ["no fact was written"]
         expected = {"outcome": self.case.outcome, "strategy": self.case.strategy}
@@ -70,10 +70,10 @@ def read_results(
     Return a result for each case.
 
     Args:
-        cases: What was deployed.
+        cases: The deployed cases.
         facts: Entries of the log of facts.
         jobs: Names of warmup Jobs by the name of the workload or build that caused them.
-        rewritten: What pods pull in place of what their Deployments name, by its name.
+        rewritten: Rewritten images of pods, by the name of their Deployment.
     """
     entries, images = list(facts), rewritten or {}
     return [_read_result(case, entries, jobs, images.get(case.name)) for case in cases]
@@ -106,7 +106,7 @@ def _read_result(
 
 def _join(pull: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> str:
     """
-    Return the verdict on a pull, with all that its node said of the image around that time.
+    Return the verdict on a pull, joined with reports of its node around that time.
 
     The snapshotter's word may have come after the pull's fact was written, in another message.
     """

@@ -1,4 +1,4 @@
-"""What the demo shows: its progress while it runs, and a table at the end."""
+"""The output of the demo: progress, and a table at the end."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ class View:
 
 def show_results(console: Console, results: Sequence[Result]) -> None:
     """Print the table: what was asked for, where it lies, how long it took, what to do."""
-    # Where there is no terminal nobody can widen it, so that nothing is cut.
+    # Output to a file is wide, so that nothing is cut.
     wide = console if console.is_terminal else Console(file=console.file, width=_WIDE)
     is_narrow = wide.width < _NARROW
     wide.print(_table(results, is_narrow=is_narrow))

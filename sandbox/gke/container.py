@@ -53,17 +53,17 @@ class ContainerRecord:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with; None while it has not."""
+        """Its exit code; None before its end."""
         code: int | None = self.state.get("terminated", {}).get("exitCode")
         return code
 
     def wait(self, reason: str, message: str = "") -> None:
-        """Let it wait."""
+        """Set the state to waiting."""
         waiting = {"reason": reason} | ({"message": message} if message else {})
         self.state = {"waiting": waiting}
 
     def run(self, started_at: str, container_id: str, image_id: str) -> None:
-        """Let it run."""
+        """Set the state to running."""
         self.container_id, self.image_id = container_id, image_id
         self.state = {"running": {"startedAt": started_at}}
 
@@ -222,7 +222,7 @@ _NEVER = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class NodeServices:
-    """What a node offers to the containers on it."""
+    """The services of a node for its containers."""
 
     clock: Clock
     events: EventRecorder
@@ -260,7 +260,7 @@ class ContainerStarter:
 
     def attempt(self) -> None:
         """
-        Try once; the record says how it went, and waits if it must be tried again.
+        Try to start the container once, and write the result to the record.
 
         Raises:
             InterruptedPullError: The pod is going away.

@@ -155,7 +155,7 @@ class Controller:
     """
     Base of the controllers: what they watch, and how they retry.
 
-    Whatever the API server refuses is tried again with a growing delay, as the controller
+    A failed synchronisation is tried again with a growing delay, as the controller
     manager's rate limiter does; a conflict at once, since the object has only moved on.
     """
 
@@ -221,10 +221,10 @@ class Controller:
 
     def create_pod(self, owner: Body, pod: Body) -> Body:
         """
-        Create a pod, and say so at its owner.
+        Create a pod, and record an Event of its owner.
 
         Raises:
-            ApiError: The pod was refused, which is said as well.
+            ApiError: The API server refused the pod; an Event records it.
         """
         namespace = owner["metadata"]["namespace"]
         try:
@@ -236,7 +236,7 @@ class Controller:
         return created
 
     def delete_pod(self, owner: Body, pod: Body) -> None:
-        """Delete a pod, and say so at its owner."""
+        """Delete a pod, and record an Event of its owner."""
         namespace, name = key_of(pod)
         try:
             self.api.delete("pods", name, namespace, user=self.user)

@@ -18,7 +18,7 @@ _REFILL = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """What a component says of an object."""
+    """A message of a component about an object."""
 
     object_key: tuple[str, ...]
     """Kind, namespace, name and uid of the object."""
@@ -30,7 +30,7 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class FoldedEvent:
-    """What becomes of an occurrence: an Event of its own, or one more of an earlier Event's."""
+    """The Event that records an occurrence: a new one, or an earlier one with a higher count."""
 
     message: str
     name: str
@@ -52,7 +52,7 @@ class _Bucket:
 
 @dataclass(slots=True)
 class Correlator:
-    """What one component has said until now; safe for threads."""
+    """All occurrences of one component; safe for threads."""
 
     _similar: dict[tuple[object, ...], _Similar] = field(default_factory=dict)
     _seen: dict[tuple[object, ...], FoldedEvent] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Correlator:
 
 class EventRecorder:
     """
-    Records what one component has to say, as core/v1 Events.
+    Records core/v1 Events of one component.
 
     An Event that the API server refuses is lost, as it is for client-go.
     """

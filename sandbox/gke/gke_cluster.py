@@ -119,7 +119,7 @@ class GkeCluster:
         self._registry.close()
 
     def attach(self, router: LogRouter) -> None:
-        """Let a router take, from now on, what is written to this cluster; it ends with it."""
+        """Route all later writes to this cluster; the router stops with the cluster."""
         self.server.on_audit(router.on_audit)
         self._routers.append(router.start())
 
@@ -203,7 +203,7 @@ class GkeCluster:
         self._api.delete("nodes", name, user="system:cloud-controller-manager")
 
     def cordon(self, name: str, *, user: str = "admin@example.com") -> None:
-        """Let no new pods onto a node."""
+        """Make a node unschedulable."""
         taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
         taints = items(self._api.read("nodes", name), "spec", "taints")
         spec = {"unschedulable": True, "taints": [*taints, taint]}

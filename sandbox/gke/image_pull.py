@@ -119,7 +119,7 @@ class Pull:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where nodes pull from, and what the region knows."""
+    """The registries, the streaming cache and the switches of all nodes."""
 
     registry: RegistryClient
     fetch_upstream: FetchUpstream

@@ -83,7 +83,7 @@ _BACKOFF_MOST_S = 600.0
 @dataclass(slots=True)
 class Tally:
     """
-    What the controller remembers of one Job's pods.
+    The counted pods of one Job.
 
     The real one holds each pod by a finalizer until it is counted; here the last state of a
     deleted pod is kept instead.

@@ -142,7 +142,7 @@ class PodWorker:
         return record.is_running or record.is_ended
 
     def _take_down(self) -> None:
-        """End what runs, say so, and let the API server forget the pod if it was deleted."""
+        """Stop the containers, record Events, and remove a deleted pod from the API server."""
         for record in self._records:
             if record.is_running:
                 self._services.events.normal(

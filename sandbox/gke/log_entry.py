@@ -18,7 +18,7 @@ _ABSENT = ("count", "firstTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class LogSource:
-    """Where entries come from."""
+    """The cluster that entries come from."""
 
     project: str
     location: str

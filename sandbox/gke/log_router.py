@@ -31,7 +31,7 @@ class _Held:
 
 
 class HeldEntries:
-    """What is held back, and until when."""
+    """Entries that are held back, and their due times."""
 
     def __init__(self) -> None:
         self._held: list[_Held] = []
@@ -49,7 +49,7 @@ class HeldEntries:
         Hold an Event; return False if it joined one that is held already.
 
         Events about the same object and for the same reason become a series, of which only the
-        last is told: that there were others, its count says.
+        last is delivered; its count includes the others.
         """
         event: Mapping[str, Any] = entry.get("jsonPayload") or {}
         about: Mapping[str, Any] = event.get("involvedObject") or {}
@@ -219,7 +219,7 @@ class LogRouter:
         while not self._stopped.is_set():
             try:
                 self._publish(topic, data, dict(attributes))
-            except Exception:  # noqa: BLE001 - whatever the publisher raises, nothing may be lost
+            except Exception:  # noqa: BLE001 - no error of the publisher may lose an entry
                 self._stopped.wait(delay_s)
                 delay_s = min(delay_s * 2, _RETRY_MOST_S)
             else:

@@ -26,7 +26,7 @@ _PODS = 110
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """What a node is made of."""
+    """The specification of a node."""
 
     name: str
     pool: str
@@ -40,7 +40,7 @@ class NodeSpec:
     taints: Iterable[Mapping[str, str]] | None = None
     """None for those that GKE gives."""
     images: Iterable[str] = ()
-    """What it holds from the start."""
+    """Images that it holds from the start."""
 
     @property
     def region(self) -> str:
@@ -185,9 +185,9 @@ def is_image_name(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class ImageName:
     """
-    Where an image is pulled from; as text, in the form to which containerd brings it.
+    The parsed name of an image; its text is the normalized form of containerd.
 
-    That is without the tag beside a digest, since the digest decides.
+    The normalized form has either a digest or a tag.
 
     >>> str(ImageName.parse("nginx"))
     'docker.io/library/nginx:latest'
@@ -225,7 +225,7 @@ class ImageName:
 
     @property
     def identifier(self) -> str:
-        """What is asked of the registry: the digest if there is one, else the tag."""
+        """The identifier in requests to the registry: the digest, else the tag."""
         return self.digest or self.tag or "latest"
 
     @property
@@ -251,10 +251,10 @@ _REPORTED = 50
 
 @dataclass(frozen=True, slots=True)
 class PulledImage:
-    """What a reference resolved to, for the platform of the node."""
+    """An image that a reference names, for the platform of the node."""
 
     digest: str
-    """Of what the reference names: an index, or a manifest."""
+    """Digest of the index or the manifest that the reference names."""
     platform_digest: str
     size: int
     """Compressed, in bytes."""
@@ -296,7 +296,7 @@ class ImageStore:
         return None
 
     def holds(self, image: PulledImage) -> bool:
-        """Whether an image's layers are there, under whatever name."""
+        """Whether the node holds the layers of an image, under any name."""
         with self._lock:
             return any(
                 held.platform_digest == image.platform_digest for held in self._images.values()

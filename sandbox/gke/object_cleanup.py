@@ -47,7 +47,7 @@ class PodCollector(Controller):
                 self.queue.add(key_of(pod))
 
     def find(self, key: tuple[str, str]) -> Body | None:
-        """Return the pod, also one that is being deleted: nobody else would finish that."""
+        """Return the pod, even while it is being deleted: no kubelet completes that deletion."""
         namespace, name = key
         pods = self.api.list("pods", namespace, field_selector=f"metadata.name={name}")
         return pods[0] if pods else None

@@ -105,7 +105,7 @@ _NAME = "default-scheduler"
 
 class Scheduler(Controller):
     """
-    Places pods, and tries those again for which there was no place when something changed.
+    Binds pods, and tries pending pods again after each change.
 
     Preemption is not done: no pod of the sandbox makes room for another.
     """
@@ -131,7 +131,7 @@ class Scheduler(Controller):
             self._observe_pod(event, body)
 
     def sync(self, body: Body) -> None:
-        """Bind a pod, or say why it cannot be bound."""
+        """Bind a pod, or record the reason against each node."""
         if not _is_pending(body):
             return
         with self._lock:

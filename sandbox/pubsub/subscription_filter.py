@@ -28,7 +28,7 @@ def parse_subscription_filter(text: str) -> Predicate:
     Parse a filter into a predicate over attributes; an empty one accepts everything.
 
     Raises:
-        ValueError: The text is no filter, or too long for one.
+        ValueError: The text is not a filter, or is too long.
 
     >>> accepts = parse_subscription_filter('attributes.status = "SUCCESS" AND NOT attributes:dry')
     >>> accepts({"status": "SUCCESS"}), accepts({"status": "SUCCESS", "dry": ""})
@@ -66,7 +66,7 @@ class _Parser:
         return lambda attributes: every(term(attributes) for term in terms)
 
     def expect_end(self) -> None:
-        """Refuse whatever follows a complete expression."""
+        """Raise ValueError if tokens are left."""
         if self._peek():
             raise self._error("unexpected text")
 
