@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from sandbox.artifact_registry.registry_error import RegistryError
 from sandbox.http_service import GoogleApiError
@@ -132,18 +132,3 @@ def parse_artifact_name(name: str) -> ArtifactName:
         "tags" if kind == "tags" else "versions",
         artifact,
     )
-
-
-def package_resource(name: PackageName) -> str:
-    """Return the resource name of a package, its slashes escaped."""
-    return f"{name.repository_name}/packages/{escaped(name.package)}"
-
-
-def escaped(package: str) -> str:
-    """
-    Escape a package as resource names have it.
-
-    >>> escaped("library/busybox")
-    'library%2Fbusybox'
-    """
-    return quote(package, safe="")

@@ -104,9 +104,9 @@ class Puller:
                 return stored
             raise self._translate(exc, reference) from exc
         now = self._clock.now()
-        self._contents.put(name, manifest, now)
+        self._contents.put(name, manifest)
         if not _DIGEST.fullmatch(reference):
-            self._contents.point(name, reference, manifest.digest, now)
+            self._contents.set_tag(name, reference, manifest.digest, now)
         return manifest
 
     def blob(self, name: PackageName, digest: str) -> Blob:
@@ -131,22 +131,6 @@ class Puller:
             raise self._translate(exc, digest) from exc
         self._contents.put_blob(name, blob)
         return blob
-
-    def tags(self, name: PackageName) -> list[str]:
-        """
-        List the tags of a package; those that its upstream has as well.
-
-        Raises:
-            RegistryError: The repository is unknown or may not be read, or nothing is there.
-        """
-        repository = self._repository(name)
-        tags = {tag.name for tag in self._contents.tags(name)}
-        if _is_remote(repository):
-            upstream = upstream_of(repository)
-            tags |= set(self._catalogue.tags(upstream.registry, upstream.prefix + name.package))
-        if not tags:
-            raise RegistryError(404, "NAME_UNKNOWN", f'Package "{name.package}" not found')
-        return sorted(tags)
 
     def _repository(self, name: PackageName) -> Mapping[str, Any]:
         repository = self._repositories.all.get(name.repository_name)

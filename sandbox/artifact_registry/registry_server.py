@@ -17,7 +17,7 @@ from sandbox.artifact_registry.prewarmed_artifact import Prewarming, PrewarmingA
 from sandbox.artifact_registry.registry_error import RegistryError, from_framework, registry_fault
 from sandbox.artifact_registry.registry_pull import Puller
 from sandbox.artifact_registry.repository import Operations, RegistrySwitches, Repositories
-from sandbox.artifact_registry.rest_api import PackagesApi, RepositoriesApi
+from sandbox.artifact_registry.rest_api import RepositoriesApi
 from sandbox.catalogue.image import Image, Manifest
 from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
@@ -57,11 +57,6 @@ def registry_blueprint(puller: Puller) -> flask.Blueprint:
         response.headers["Content-Length"] = str(found.size)
         response.headers["Docker-Content-Digest"] = found.digest
         return response
-
-    @routes.get("/<path:name>/tags/list")
-    def tags(name: str) -> flask.Response:
-        found = puller.tags(parse_package_name(flask.request.host, name))
-        return flask.jsonify({"name": name, "tags": found})
 
     @routes.errorhandler(RegistryError)
     def refused(error: RegistryError) -> flask.Response:
@@ -169,10 +164,10 @@ class ArtifactRegistry:
             self._repositories.put(package.repository_name, repository)
         now = self._clock.now()
         for manifest in image.manifests:
-            self._contents.put(package, manifest, now)
+            self._contents.put(package, manifest)
         for blob in image.blobs.values():
             self._contents.put_blob(package, blob)
-        self._contents.point(package, tag, image.digest, now)
+        self._contents.set_tag(package, tag, image.digest, now)
         return image.digest
 
     def _app(self, faults: Faults, catalogue: Catalogue, prewarming: Prewarming) -> flask.Flask:
@@ -182,7 +177,6 @@ class ArtifactRegistry:
         for blueprint in (
             registry_blueprint(self._puller),
             RepositoriesApi(repositories, operations, contents, catalogue).blueprint(),
-            PackagesApi(repositories, contents).blueprint(),
             PrewarmingApi(self._clock, repositories, operations, prewarming).blueprint(),
         ):
             app.register_blueprint(blueprint)

@@ -147,12 +147,6 @@ class Catalogue:
         with self._lock:
             return registry in self._behaviours
 
-    def tags(self, registry: str, repository: str) -> tuple[str, ...]:
-        """List the tags of an upstream repository, in order."""
-        with self._lock:
-            found = self._repositories.get(f"{registry}/{repository}", _Repository())
-            return tuple(sorted(found.tags))
-
     def login(self, registry: str, credentials: Credentials | None) -> None:
         """
         Do what a first request to a registry does: reach it, and log in if credentials are given.

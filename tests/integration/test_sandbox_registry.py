@@ -392,17 +392,6 @@ def test_a_repository_of_another_region_can_be_upstream(sandbox: Sandbox, uri: s
     assert error_of(absent)[:2] == (404, "MANIFEST_UNKNOWN")
 
 
-def test_tags_are_listed_with_those_of_the_upstream(sandbox: Sandbox) -> None:
-    sandbox.mirror()
-    sandbox.catalogue.add("docker.io/team/tool", "1.1", NEWER)
-
-    answer = sandbox.get("demo/hub/team/tool/tags/list")
-    absent = sandbox.get("demo/hub/team/nothing/tags/list")
-
-    assert answer.json() == {"name": "demo/hub/team/tool", "tags": ["1.0", "1.1"]}
-    assert error_of(absent)[:2] == (404, "NAME_UNKNOWN")
-
-
 def test_pushing_over_http_is_refused_in_the_registry_s_form(sandbox: Sandbox) -> None:
     answer = sandbox.get("demo/hub/team/tool/manifests/1.0", method="PUT")
 

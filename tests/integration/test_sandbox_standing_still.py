@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox.catalogue.image import Image
-from sandbox.catalogue.upstream import Catalogue
+from sandbox.catalogue.upstream import Catalogue, UpstreamError
 from sandbox.clock import Clock
 from sandbox.fault import Faults
 from sandbox.kubernetes.api import ApiError
@@ -71,4 +71,5 @@ def test_images_and_tags_are_put_back() -> None:
     restore()
 
     assert catalogue.fetch("docker.io", "team/app", "1").digest == first
-    assert catalogue.tags("docker.io", "team/app") == ("1",)
+    with pytest.raises(UpstreamError):
+        catalogue.fetch("docker.io", "team/app", "2")
