@@ -1,13 +1,13 @@
 """
-The failures that a handler is expected to meet, told apart by whose fault they are.
+The failures that a handler expects, by who is at fault.
 
 - EventError
     - InvalidEventError    the event's: redelivery cannot help
     - TransientError       the world's: redelivery may help
-    - ConfigurationError   the deployment's: redelivery helps once somebody mends it
+    - ConfigurationError   the deployment's: redelivery helps after the fix
 - ImageError               one image's: a fact is written, and the event is settled
 
-What is none of these is a bug, and is redelivered.
+Every other exception is a bug; its event is redelivered.
 """
 
 import logging
@@ -15,14 +15,14 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 FailedOutcome = Literal["pull_failed", "not_allowed", "misconfigured", "postponed", "no_node"]
-"""How a fact says that an image could not be warmed."""
+"""The outcomes of an image that could not be warmed, as facts name them."""
 
 
 class EventError(Exception):
-    """Base of the failures that decide what becomes of a delivery."""
+    """Base of the failures that decide how a delivery is settled."""
 
     disposition: ClassVar[str]
-    """The word for it in the log line of the delivery."""
+    """The disposition in the log line of the delivery."""
 
     severity: ClassVar[int]
     """Level of that log line."""
@@ -57,15 +57,15 @@ class ConfigurationError(EventError):
 
 class ImageError(Exception):
     """
-    One image cannot be mirrored or warmed, through no fault of the event or the deployment.
+    One image cannot be mirrored or warmed; the event and the deployment are not at fault.
 
     It ends in a fact, and the delivery is acknowledged: nacks slow down a whole push
     subscription, so one tenant's mistake must not cause them.
 
     Attributes:
         outcome: The outcome of the fact.
-        hint: What a person can do about it, in one sentence.
-        not_before: When trying again can help; None where no time is known.
+        hint: The remedy, in one sentence.
+        not_before: The earliest time at which another try can help; ``None`` if it is not known.
     """
 
     def __init__(

@@ -28,16 +28,16 @@ _SERVICE = "k8s.io"
 _RESOURCE_TYPE = "k8s_cluster"
 _VERBS = frozenset({"create", "update", "patch"})
 
-# The way by which a debugging container, with its image, enters a pod that runs.
+# A debugging container, with its image, enters a running pod through this sub-resource.
 _EPHEMERAL_CONTAINERS = "ephemeralcontainers"
 
 _DRY_RUN_LABEL = "command.gke.io/dryRun"
 
-# The API server sets it where it left out the bodies of a large request:
+# The API server sets this label if it omitted the bodies of a large request:
 # https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/plugin/pkg/audit/truncate/truncate.go
 _TRUNCATED_LABEL = "audit.k8s.io/truncated"
 
-# Answers that are not the object that was written.
+# Kinds of responses that are not the written object.
 _OTHER_ANSWERS = frozenset({"Status", "Table", "PartialObjectMetadata"})
 
 
@@ -46,12 +46,12 @@ class LogEntry:
     """
     A write to a Kubernetes API server.
 
-    Who made it is not kept: nothing depends on it, and it is personal data.
+    The author is not kept: nothing depends on it, and it is personal data.
     """
 
     insert_id: str
     operation: Operation | None
-    """None for an entry that is not of the Kubernetes API, or of no resource of it."""
+    """``None`` if the entry is not about a resource of the Kubernetes API."""
     resource_name: str | None
     project: str | None
     location: str | None
@@ -66,11 +66,11 @@ class LogEntry:
     @classmethod
     def from_message(cls, message: PubsubMessage) -> Self:
         """
-        Read the entry out of a message.
+        Read the entry from a message.
 
         Raises:
-            InvalidEventError: The data is no LogEntry, or one of the API server's without what
-                all of these have.
+            InvalidEventError: The data is not a LogEntry, or it is an entry of the API server
+                without its required fields.
         """
         wire = _decode(message.data)
         payload = wire.proto_payload or _WirePayload()
@@ -99,7 +99,7 @@ class LogEntry:
         The cluster's full name.
 
         Raises:
-            InvalidEventError: The labels of the entry's resource do not name one.
+            InvalidEventError: The labels of the entry's resource do not name a cluster.
         """
         from shared.domain.cluster import ClusterName
 
@@ -113,16 +113,16 @@ class LogEntry:
 
     @property
     def cause(self) -> Cause:
-        """What a request says about where it comes from."""
+        """The cause that a request carries."""
         return Cause("audit_log", self.insert_id, self.resource_name)
 
     @property
     def body(self) -> Mapping[str, Any]:
         """
-        The object that was written; empty if the entry does not hold it.
+        The written object; empty if the entry does not hold it.
 
-        The response is the object as it was stored, defaults and all. A patch is only what was
-        changed, in a form of its own, so it cannot stand in for a response.
+        The response is the object as it was stored, with defaults. A patch holds only the
+        changes, in a format of its own, so it cannot replace a missing response.
         """
         answer = text_of(self.response.get("kind")) or ""
         if self.response and answer not in _OTHER_ANSWERS:
@@ -132,16 +132,16 @@ class LogEntry:
 
     def reason_to_ignore(self, scope: "Scope") -> str | None:
         """
-        Return why the entry asks for nothing; None if its object is to be looked at.
+        Return the reason to ignore the entry; ``None`` if its object must be examined.
 
         Raises:
-            InvalidEventError: It would be looked at, but names no cluster.
+            InvalidEventError: The object must be examined, but the entry does not name a cluster.
         """
         return self.reason_in_itself or self.reason_in_scope(scope)
 
     @property
     def reason_in_itself(self) -> str | None:
-        """Why the entry asks for nothing, whatever is configured; None if it may."""
+        """The reason to ignore the entry under any configuration; ``None`` if there is not one."""
         operation = self.operation
         if operation is None:
             return "the entry is not about a Kubernetes resource"
@@ -153,10 +153,10 @@ class LogEntry:
 
     def reason_in_scope(self, scope: "Scope") -> str | None:
         """
-        Return why the object is not to be looked at where it lies; None if it is.
+        Return the reason to ignore the object's namespace or cluster; ``None`` if both are watched.
 
         Raises:
-            InvalidEventError: The entry names no cluster.
+            InvalidEventError: The entry does not name a cluster.
         """
         from shared.domain.cluster import is_watched
 
@@ -173,10 +173,10 @@ class LogEntry:
         self, pods: "Iterable[PodSpec]", placement_keys: frozenset[str]
     ) -> "Iterator[ReferenceRequest]":
         """
-        Yield a request for each image of the pods, at the pod's placement.
+        Yield a request for each image of the pods, with the pod's placement.
 
         Raises:
-            InvalidEventError: The entry names no cluster.
+            InvalidEventError: The entry does not name a cluster.
         """
         from shared.domain.request import ReferenceRequest
 
@@ -196,17 +196,17 @@ class LogEntry:
 
 def _has_seen_owner(entry: LogEntry) -> bool:
     """
-    Whether a built-in controller made the object, out of one that had an entry with a body.
+    Whether a built-in controller created the object from one that had its own entry.
 
-    That of a custom resource has none, so what its controller makes is the first that is seen.
-    A container that is added to a running pod is in no owner's template.
+    The entry of a custom resource has no body, so the objects of its controller are examined.
+    A container that is added to a running pod is not in its owner's template.
     """
     if entry.operation is not None and entry.operation.sub_resource is not None:
         return False
     return has_built_in_controller(entry.response) or has_built_in_controller(entry.request)
 
 
-# In the order in which they are asked; the first that holds is told.
+# The first reason that applies is logged.
 _REASONS: tuple[tuple[str, Callable[[LogEntry], bool]], ...] = (
     ("the request was refused", lambda entry: entry.is_refused),
     ("the request was a dry run", lambda entry: entry.is_dry_run),
@@ -254,9 +254,9 @@ def _decode(data: bytes) -> _WireEntry:
 
 def _read_operation(wire: _WireEntry) -> Operation | None:
     """
-    Read the operation of an entry of the API server's; None for any other entry.
+    Read the operation of an API server's entry; ``None`` for any other entry.
 
-    What the cluster reports of itself bears the same resource type, without being a request.
+    Entries that the cluster writes about itself have the same resource type but are not requests.
     """
     payload = wire.proto_payload
     if wire.resource.type != _RESOURCE_TYPE or payload is None:

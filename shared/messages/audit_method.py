@@ -1,5 +1,5 @@
 """
-What was done to which object, as GKE's audit log names it.
+The method and the resource of an entry in GKE's audit log.
 
 The method is ``GROUP_REVERSED.VERSION.PLURAL[.SUB_RESOURCE].VERB``, such as
 ``io.k8s.apps.v1.deployments.create`` or ``io.ray.v1.rayclusters.patch``; the resource is
@@ -19,7 +19,7 @@ _RESOURCE = re.compile(
     r"(?:/namespaces/(?P<namespace>[^/]+))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub_resource>.+))?)?/?"
 )
-# A Namespace is written as if it lay in itself.
+# The resource name of a Namespace reads as if it were inside itself.
 _NAMESPACE = re.compile(
     r"(?P<group>core)/(?P<version>[^/]+)(?P<namespace>)"
     r"/(?P<plural>namespaces)(?:/(?P<name>[^/]+)(?:/(?P<sub_resource>.+))?)?/?"
@@ -32,21 +32,21 @@ class Operation:
 
     verb: str
     group: str
-    """``core`` for the one without a name."""
+    """``core`` for the group with the empty name."""
     version: str
     plural: str
     namespace: str | None
     name: str | None
-    """None where the server makes the name up and the entry does not say it."""
+    """``None`` if the server generates the name and the entry omits it."""
     sub_resource: str | None
 
     @classmethod
     def parse(cls, method_name: str, resource_name: str) -> Self | None:
         """
-        Parse the two names of an audit entry; None if the method is none of a resource's.
+        Parse the method and resource names of an entry; ``None`` if the method has no resource.
 
         Raises:
-            InvalidEventError: The resource is not the one of the method.
+            InvalidEventError: The resource does not belong to the method.
 
         >>> operation = Operation.parse(
         ...     "io.k8s.core.v1.pods.ephemeralcontainers.patch",
@@ -77,7 +77,7 @@ class Operation:
 
 
 def _split_method(method_name: str) -> tuple[str, str, str | None, str] | None:
-    """Split off version, plural, sub-resource and verb, from the end: groups may hold anything."""
+    """Split version, plural, sub-resource and verb off the end: a group may have any form."""
     match method_name.split("."):
         case [_, *_, version, plural, verb] if _VERSION.fullmatch(version):
             return version, plural, None, verb

@@ -1,5 +1,5 @@
 """
-Cloud Build's messages: a build reached another state.
+Cloud Build's notifications: a build reached another status.
 
 https://docs.cloud.google.com/build/docs/subscribe-build-notifications
 """
@@ -26,28 +26,28 @@ SUCCESS = "SUCCESS"
 @dataclass(frozen=True, slots=True)
 class BuildNotification:
     """
-    A state of a build, with what it pushed.
+    The status of a build, with the images that it pushed.
 
-    The images that a build declares are only what it means to push, and stand there if it fails
-    as well; what was pushed, with the digest, is in its results. What a step pushes on its own
-    is not: Artifact Registry tells of it.
+    A build declares the images that it will push, and a failed build declares them too. Only
+    its results hold the pushed images, with their digests. They do not hold images that a step
+    pushes by itself: Artifact Registry sends notifications of those.
     """
 
     build_id: str
     status: str
     name: str | None = None
-    """``projects/NUMBER/locations/LOCATION/builds/ID``; older builds have none."""
+    """``projects/NUMBER/locations/LOCATION/builds/ID``; ``None`` for older builds."""
     pushed: "tuple[WrittenImage, ...]" = ()
-    """Each repository and digest once."""
+    """The pushed images; each repository and digest occurs once."""
     invalid_images: int = 0
 
     @classmethod
     def from_message(cls, message: PubsubMessage) -> Self:
         """
-        Read the build out of a message, or only its status if the attribute says enough.
+        Read the build from a message, or only its status if the status attribute is enough.
 
         Raises:
-            InvalidEventError: The data is no build.
+            InvalidEventError: The data is not a build.
         """
         status = message.attributes.get("status")
         if status and status != SUCCESS:
@@ -61,17 +61,17 @@ class BuildNotification:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether the build ended well, so that what it pushed can be relied on."""
+        """Whether the build succeeded, so that its images can be used."""
         return self.status == SUCCESS
 
     @property
     def cause(self) -> Cause:
-        """What a request says about where it comes from."""
+        """The cause that a request carries."""
         return Cause("build", self.build_id, self.name)
 
     @property
     def requests(self) -> "Iterator[ReferenceRequest]":
-        """A request for each image that was pushed, wherever it may be wanted."""
+        """A request for each pushed image, without a cluster or a placement."""
         from shared.domain.request import ReferenceRequest
 
         for image in self.pushed:
@@ -91,10 +91,10 @@ class _WireBuild(msgspec.Struct):
 
 def _read_pushed(images: Sequence[Any]) -> "tuple[tuple[WrittenImage, ...], int]":
     """
-    Return what was pushed, and how many of the entries were invalid.
+    Return the pushed images, and the number of invalid entries.
 
-    One push under a name and under several tags of it is one image. Of its entries the first
-    with a tag is kept, since a tag says more to whoever reads the reference.
+    Several tags of one repository and digest are one image. The first entry with a tag is kept,
+    because a tag is easier to read than a digest.
     """
     if not images:
         return (), 0
@@ -116,10 +116,10 @@ def _read_pushed(images: Sequence[Any]) -> "tuple[tuple[WrittenImage, ...], int]
 
 def _read_image(image: Mapping[str, Any]) -> "tuple[bool, WrittenImage]":
     """
-    Return a pushed image at its digest, and whether a tag was written.
+    Return a pushed image at its digest, and whether its name has a tag.
 
     Raises:
-        InvalidReferenceError: Name and digest make no reference.
+        InvalidReferenceError: Name and digest do not form a reference.
     """
     from shared.domain.image_reference import InvalidReferenceError, WrittenImage
 

@@ -1,7 +1,7 @@
 """
-The message of ``prestream-image-references``: an image that shall be warm.
+The message of ``prestream-image-references``: a request to warm an image.
 
-Only ``image`` is required, so that a person can publish one by hand.
+Only ``image`` is required, so that a person can publish a request by hand.
 """
 
 import re
@@ -21,7 +21,7 @@ _PLATFORM = re.compile(r"[a-z0-9]{1,32}/[a-z0-9]{1,32}(?:/[a-z0-9]{1,32})?")
 
 
 _Short = Annotated[str, msgspec.Meta(max_length=4_096)]
-"""Longer than any name of an object; what is made of it, annotations and facts, has limits."""
+"""Longer than any name of an object; the annotations and facts that repeat it have limits."""
 
 
 class _WireCause(msgspec.Struct):
@@ -42,10 +42,10 @@ class _Wire(msgspec.Struct):
 
 def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
     """
-    Read a request out of a message.
+    Read a request from a message.
 
     Raises:
-        InvalidEventError: The data is no such JSON object, or a field is invalid.
+        InvalidEventError: The data is not such a JSON object, or a field is invalid.
     """
     wire = decode(message.data, _Wire, "not an image reference message")
     try:

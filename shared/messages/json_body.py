@@ -1,4 +1,4 @@
-"""Decode JSON that arrives: whatever it is, it costs little and raises nothing unforeseen."""
+"""Decode untrusted JSON with bounded cost and a single kind of error."""
 
 from typing import Final, TypeVar
 
@@ -10,11 +10,11 @@ _T = TypeVar("_T")
 
 MAX_VALUES: Final = 500_000
 """
-Values in one message, commas and brackets within texts counted as well.
+Limit of the values in one message; commas and brackets inside strings count too.
 
-As objects they take up to some hundred bytes each, thirty times what they take as text: 10 MB of
-``[],[],`` would cost more than an instance has. The largest object that Kubernetes stores, 1.5 MB,
-has a tenth of that many, and what its log tells of is split long before.
+Decoded, a value takes up to a few hundred bytes, thirty times its size as text: 10 MB of ``[],[],``
+would exceed the memory of an instance. The largest object that Kubernetes stores, 1.5 MB, has a
+tenth of this number, and the audit log splits entries long before.
 """
 
 
@@ -23,8 +23,8 @@ def decode(data: bytes, kind: type[_T], what: str) -> _T:
     Decode JSON as a type; ``what`` begins the error.
 
     Raises:
-        InvalidEventError: It is no JSON, of another form, nested too deeply, or has too many
-            values.
+        InvalidEventError: The data is not JSON, has another type, is nested too deeply, or has too
+            many values.
     """
     if sum(data.count(sign) for sign in (b",", b"[", b"{")) > MAX_VALUES:
         raise InvalidEventError(f"{what}: it has more than {MAX_VALUES} values")

@@ -1,4 +1,4 @@
-"""A core/v1 Event as the Kubernetes API and GKE's event exporter write it."""
+"""A core/v1 Event in the form of the Kubernetes API and of GKE's event exporter."""
 
 import msgspec
 
@@ -30,7 +30,7 @@ class _Series(msgspec.Struct, rename="camel"):
 
 
 class KubernetesEvent(msgspec.Struct, rename="camel"):
-    """The parts of a core/v1 Event that matter here."""
+    """The fields of a core/v1 Event that are read."""
 
     involved_object: ObjectReference
     reason: str
@@ -45,13 +45,13 @@ class KubernetesEvent(msgspec.Struct, rename="camel"):
 
     @property
     def component(self) -> str:
-        """Who wrote it: newer clients fill ``reportingComponent``, older ones ``source``."""
+        """The author: newer clients fill ``reportingComponent``, older ones ``source``."""
         source = self.source.component if self.source else None
         return source or self.reporting_component or ""
 
     @property
     def node(self) -> str | None:
-        """The node whose kubelet wrote it."""
+        """The node whose kubelet wrote the event."""
         host = self.source.host if self.source else None
         if not host and self.component == "kubelet":
             host = self.reporting_instance
@@ -59,6 +59,6 @@ class KubernetesEvent(msgspec.Struct, rename="camel"):
 
     @property
     def time(self) -> str | None:
-        """When it last happened, as far as the event itself says so."""
+        """The last time in the event; ``None`` if it holds none."""
         observed = self.series.last_observed_time if self.series else None
         return self.last_timestamp or observed or self.event_time

@@ -1,4 +1,4 @@
-"""Entries of the logs in which GKE reports what its nodes do, as far as they matter."""
+"""Entries of the logs in which GKE reports events of its nodes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,24 +10,24 @@ from shared.errors import InvalidEventError
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """What a LogEntry says beside its event."""
+    """The fields of a LogEntry that surround its event."""
 
     log: str | None = None
     insert_id: str | None = None
     timestamp: str | None = None
-    """For events that carry no time of their own."""
+    """The time for events that do not have one."""
     node: str | None = None
-    """For events that do not name the node on which they were written."""
+    """The node for events that do not name one."""
 
 
 class LoggedResource(msgspec.Struct, rename="camel"):
-    """What was logged about."""
+    """The monitored resource."""
 
     labels: dict[str, str] = {}
 
 
 class LogEntry(msgspec.Struct, rename="camel"):
-    """The parts of a LogEntry that matter here."""
+    """The fields of a LogEntry that are read."""
 
     log_name: str
     resource: LoggedResource = msgspec.field(default_factory=LoggedResource)
@@ -42,7 +42,7 @@ class LogEntry(msgspec.Struct, rename="camel"):
         The cluster's full name.
 
         Raises:
-            InvalidEventError: The labels of the entry's resource do not name one.
+            InvalidEventError: The labels of the entry's resource do not name a cluster.
         """
         from shared.domain.cluster import ClusterName
 
@@ -57,6 +57,6 @@ class LogEntry(msgspec.Struct, rename="camel"):
 
     @property
     def record(self) -> LogRecord:
-        """What it says beside its event."""
+        """The fields that surround the event."""
         node = self.resource.labels.get("node_name")
         return LogRecord(self.log_name, self.insert_id, self.timestamp, node)

@@ -1,9 +1,9 @@
 """
-What nodes, the scheduler and the Job controller report: Kubernetes events and snapshotter lines.
+Reports of nodes, the scheduler and the Job controller: Kubernetes events and snapshotter lines.
 
 GKE's event exporter writes each event, and each update of one, as an entry of the log
-``events``; the lines of a node's snapshotter go to the log ``gcfs-snapshotter``. The same events,
-as the Kubernetes API lists them, are read by the same parser.
+``events``. The lines of a node's snapshotter go to the log ``gcfs-snapshotter``. The same parser
+reads the events that the Kubernetes API lists.
 https://github.com/GoogleCloudPlatform/k8s-stackdriver/tree/master/event-exporter
 """
 
@@ -39,18 +39,18 @@ _RELEVANT_REASONS: Final[Mapping[str, frozenset[str]]] = {
     ),
     "Node": frozenset({"ImageStreaming"}),
 }
-"""The kinds of objects whose events can matter, and the reasons of those events."""
+"""The kinds of objects whose events are read, and the reasons of those events."""
 
-# What the exporter writes when it starts: it says that events were lost.
+# The exporter writes this line when it starts: events were lost.
 _EXPORTER = re.compile(r"Event exporter started watching\. Some events may have been lost[ \w]*\.")
 
 
 def parse_log_entry(data: bytes) -> "NodeEvent":
     """
-    Read what a LogEntry of one of the two logs reports.
+    Parse a LogEntry of one of the two logs.
 
     Raises:
-        InvalidEventError: It is no LogEntry, or holds no event where it must.
+        InvalidEventError: The data is not a LogEntry, or its event is missing.
     """
     entry = decode(data, LogEntry, "not a log entry")
     log = entry.log_name.rpartition("/")[2]
@@ -74,14 +74,14 @@ def parse_log_entry(data: bytes) -> "NodeEvent":
 
 def parse_event(event: Mapping[str, Any], *, cluster: str) -> "NodeEvent":
     """
-    Read what a core/v1 Event reports that the Kubernetes API lists.
+    Parse a core/v1 Event that the Kubernetes API lists.
 
     Args:
         event: The object.
         cluster: ``projects/P/locations/L/clusters/C``.
 
     Raises:
-        InvalidEventError: It is no Event.
+        InvalidEventError: The object is not an Event.
     """
     wire = _convert(event)
     if (irrelevant := _find_irrelevance(wire)) is not None:
@@ -92,7 +92,7 @@ def parse_event(event: Mapping[str, Any], *, cluster: str) -> "NodeEvent":
 
 
 def _read_text(text: str) -> str:
-    """Say what an entry without an event is; only the exporter's own words are repeated."""
+    """Describe an entry without an event; only the exporter's own words are repeated."""
     said = _EXPORTER.match(text)
     return f"the entry is a text: {said[0]}" if said else "the entry is a text"
 
@@ -105,7 +105,7 @@ def _convert(event: Mapping[str, Any]) -> KubernetesEvent:
 
 
 def _find_irrelevance(event: KubernetesEvent) -> Irrelevant | None:
-    """Return why nothing follows from an event, whatever its text; None if something may."""
+    """Return why an event is irrelevant under any text; ``None`` if it may be relevant."""
     about = event.involved_object
     is_others = about.kind == "Job" and not (about.api_version or "batch/v1").startswith("batch/")
     if is_others or event.reason not in _RELEVANT_REASONS.get(about.kind, ()):

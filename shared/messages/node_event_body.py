@@ -1,5 +1,5 @@
 """
-What an event or a line of a log reports, where it is of a kind that can matter.
+The bodies of relevant events and of snapshotter lines, parsed into values.
 
 The texts are those of the kubelet, the Job controller and the snapshotter.
 """
@@ -33,8 +33,8 @@ from shared.messages.log_entry import LogEntry, LogRecord
 
 MAX_TEXT: Final = 8_192
 """
-Characters of a text that are read. Kubernetes allows an event 1 024 of them; what has no end would
-keep patterns busy for minutes, and no log would take the fact.
+The number of characters of a text that are read. Kubernetes allows 1 024 for an event. A longer
+text could keep patterns busy for minutes, and the fact could exceed the limit of a log entry.
 """
 
 _JOB_REASONS: Final[Mapping[str, JobReason]] = {
@@ -50,12 +50,12 @@ _BACK_OFF = re.compile(r'Back-off pulling image "(?P<image>[^"]+)"')
 _LOG_FIELD = re.compile(r'(?:^|\s)msg="(?P<text>(?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r"\\(.)")
 
-# What the kubelet's image manager answers; the pull itself has an event of its own.
+# Errors of the kubelet's image manager; the pull has its own event.
 _PULL_ERROR = re.compile(
     r"Error: (?:ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName"
     r"|ImageInspectError|RegistryUnavailable|SignatureValidationFailed)\b"
 )
-# What the runtime answers, which is asked only once the image is there.
+# Errors of the runtime, which the kubelet calls only after the pull.
 _START_ERROR = re.compile(
     r"Error: .*(?:containerd task|shim task|OCI runtime|runc create|failed to create container"
     r"|failed to generate (?:container|spec)|failed to start container"
@@ -66,10 +66,10 @@ _START_ERROR = re.compile(
 
 def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeEvent:
     """
-    Read what an event reports whose reason is one of `RELEVANT_REASONS`.
+    Parse an event whose reason is one of `RELEVANT_REASONS`.
 
     Raises:
-        InvalidEventError: It has no time.
+        InvalidEventError: The event has no time.
     """
     try:
         timestamp = parse_time(
@@ -146,7 +146,7 @@ _KUBELET_REASONS: Final[Mapping[str, Callable[[Origin], NodeEvent]]] = {
 
 
 def _read_streaming(component: str, origin: Origin) -> NodeEvent:
-    """Read an event whose reason two components share, for success and for failure."""
+    """Parse an event whose reason two components use, for success and for failure."""
     text, log, insert_id = origin.message, origin.log, origin.insert_id
     if component == "gcfs-snapshotter":
         statement = parse_statement(text, log=log, insert_id=insert_id)
@@ -159,12 +159,12 @@ def _read_streaming(component: str, origin: Origin) -> NodeEvent:
 
 def read_line(entry: LogEntry) -> NodeEvent:
     """
-    Read a line of the snapshotter: bare, or in the frame that its logger puts around it.
+    Parse a line of the snapshotter: the bare text, or the text in the frame of its logger.
 
     Raises:
-        InvalidEventError: It has no time, or names no cluster.
+        InvalidEventError: The entry has no time, or does not name a cluster.
     """
-    # Which field it is depends on the logging agent of the node.
+    # The field depends on the logging agent of the node.
     payload = entry.json_payload or {}
     line = payload.get("MESSAGE") or payload.get("message") or entry.text_payload
     node = entry.resource.labels.get("node_name")
@@ -194,7 +194,7 @@ def read_line(entry: LogEntry) -> NodeEvent:
 
 
 def _unknown_text(origin: Origin) -> Irrelevant:
-    """Say what it was about, but not the text: a tenant may have written anything into it."""
+    """Name the kind of the object but not the text: a tenant can write anything into it."""
     return Irrelevant(f"a text of a {origin.kind} that says nothing of pulls")
 
 

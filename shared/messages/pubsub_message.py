@@ -19,7 +19,7 @@ from shared.errors import InvalidEventError
 _MAX_QUOTED = 64
 
 _PLAIN = (str, int, float)
-"""What has a text of its own; that of a list may be deeper than Python goes."""
+"""Types that are shown as text; a list may be nested deeper than Python's recursion limit."""
 
 
 class CloudEvent(Protocol):
@@ -38,7 +38,7 @@ class CloudEvent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PubsubMessage:
-    """A message of a topic, whichever of its two spellings the delivery used."""
+    """A message of a topic; a delivery spells its fields in one of two ways."""
 
     message_id: str
     publish_time: datetime
@@ -48,10 +48,10 @@ class PubsubMessage:
     @classmethod
     def from_cloud_event(cls, event: CloudEvent) -> Self:
         """
-        Read the message out of a CloudEvent of type ``messagePublished``.
+        Read the message from a CloudEvent of type ``messagePublished``.
 
         Raises:
-            InvalidEventError: The event holds no message, or its data is not base64.
+            InvalidEventError: The event does not hold a message, or its data is not base64.
         """
         body = _decode_body(event.data)
         message = body.get("message")
@@ -73,7 +73,9 @@ def _decode_body(data: Any) -> Mapping[str, Any]:
         except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
             raise InvalidEventError(f"the body of the event is not JSON: {exc}") from exc
     if not isinstance(data, dict):
-        raise InvalidEventError(f"the body of the event is no JSON object: {type(data).__name__}")
+        raise InvalidEventError(
+            f"the body of the event is not a JSON object: {type(data).__name__}"
+        )
     return data
 
 
@@ -83,7 +85,7 @@ def _either(message: Mapping[str, Any], *names: str) -> Any:
 
 def _parse_id(message_id: Any) -> str:
     if not isinstance(message_id, str | int):
-        raise InvalidEventError(f"the id of the message is no text: {type(message_id).__name__}")
+        raise InvalidEventError(f"the id of the message is not a text: {type(message_id).__name__}")
     return str(message_id)
 
 
@@ -91,7 +93,7 @@ def _decode_data(data: Any) -> bytes:
     if data is None:
         return b""
     if not isinstance(data, str):
-        raise InvalidEventError(f"the data of the message is no string: {type(data).__name__}")
+        raise InvalidEventError(f"the data of the message is not a string: {type(data).__name__}")
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -103,14 +105,14 @@ def _parse_attributes(attributes: Any) -> Mapping[str, str]:
         return {}
     if not isinstance(attributes, dict):
         kind = type(attributes).__name__
-        raise InvalidEventError(f"the attributes of the message are no object: {kind}")
+        raise InvalidEventError(f"the attributes of the message are not an object: {kind}")
     if not all(isinstance(value, _PLAIN) for value in attributes.values()):
-        raise InvalidEventError("an attribute of the message is no text")
+        raise InvalidEventError("an attribute of the message is not a text")
     return {str(name): str(value) for name, value in attributes.items()}
 
 
 def _parse_time(text: Any, event: CloudEvent) -> datetime:
-    """Parse the publish time, with the time of the event in its stead where it is missing."""
+    """Parse the publish time; if it is missing, the time of the event."""
     for candidate in (text, event.get("time")):
         if candidate:
             try:
@@ -122,12 +124,12 @@ def _parse_time(text: Any, event: CloudEvent) -> datetime:
 
 def _text_of(candidate: Any) -> str:
     if not isinstance(candidate, str):
-        raise ValueError("no text")  # noqa: TRY004  # as for every other text that is no time
+        raise ValueError("not a text")  # noqa: TRY004  # like every other text that is not a time
     return candidate
 
 
 def _quote(candidate: Any) -> str:
-    """Return a time as a message shows it; what is no text or number may have no end."""
+    """Return a time for an error message; other types are named only, because they may be long."""
     if isinstance(candidate, _PLAIN):
         return repr(candidate)[:_MAX_QUOTED]
     return type(candidate).__name__

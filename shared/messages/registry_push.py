@@ -1,5 +1,5 @@
 """
-Artifact Registry's messages: an image was pushed, tagged or deleted.
+Artifact Registry's notifications: an image was pushed, tagged or deleted.
 
 https://docs.cloud.google.com/artifact-registry/docs/configure-notifications
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 INSERT = "INSERT"
 
-# What signing and scanning tools push beside an image: no workload runs from it.
+# Tags of signing and scanning tools, which no workload runs.
 # https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
 _ATTACHED_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.\w+)?")
 
@@ -34,19 +34,19 @@ class RegistryPush:
     message_id: str
     image: "WrittenImage | None" = None
     """
-    What was pushed under a tag, at its digest; None for what has no tag.
+    The image that was pushed under a tag, at its digest; ``None`` if it has no tag.
 
-    Every platform of an index is pushed without one before the index itself, and a workload that
-    names a digest alone is seen when it is deployed.
+    Every platform of an index is pushed without a tag before the index itself. An image that a
+    workload names by digest alone is detected at its deployment.
     """
 
     @classmethod
     def from_message(cls, message: PubsubMessage) -> Self:
         """
-        Read the change out of a message.
+        Read the change from a message.
 
         Raises:
-            InvalidEventError: The data is none, or its names are no references.
+            InvalidEventError: The data is not a change, or its names are not references.
         """
         wire = decode(message.data, _Wire, "not a change of a repository")
         if wire.action != INSERT or not wire.tag:
@@ -62,24 +62,24 @@ class RegistryPush:
 
     @property
     def is_insertion(self) -> bool:
-        """Whether something was pushed, rather than removed."""
+        """Whether an image was pushed and not removed."""
         return self.action == INSERT
 
     @property
     def is_attachment(self) -> bool:
-        """Whether it is a signature or the like, which belongs to an image and is none."""
+        """Whether the artifact is attached to an image, as a signature is."""
         return self.image is not None and bool(
             _ATTACHED_TAG.fullmatch(self.image.reference.tag or "")
         )
 
     @property
     def cause(self) -> Cause:
-        """What a request says about where it comes from."""
+        """The cause that a request carries."""
         return Cause("push", self.message_id, self.image.text if self.image else None)
 
     @property
     def request(self) -> "ReferenceRequest | None":
-        """A request for what was pushed, wherever it may be wanted."""
+        """A request for the pushed image, without a cluster or a placement."""
         if self.image is None:
             return None
         from shared.domain.request import ReferenceRequest

@@ -1,5 +1,5 @@
 """
-The message of ``prestream-schedule``: Cloud Scheduler's own, or one that a sweep sent on.
+The message of ``prestream-schedule``, from Cloud Scheduler or from a sweep of all clusters.
 
 https://docs.cloud.google.com/scheduler/docs/tut-gcf-pub-sub
 """
@@ -18,10 +18,10 @@ from shared.messages.pubsub_message import PubsubMessage
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What a message of ``prestream-schedule`` asks for."""
+    """A request to sweep one cluster, or all of them."""
 
     cluster: str | None = None
-    """``projects/P/locations/L/clusters/C``; None for one tick more for each watched cluster."""
+    """``projects/P/locations/L/clusters/C``; ``None`` for a tick for each watched cluster."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the message's JSON object."""
@@ -39,10 +39,10 @@ class _Wire(msgspec.Struct):
 
 def parse_tick(message: PubsubMessage) -> Tick:
     """
-    Read a tick out of a message; what Cloud Scheduler sends may be empty or any text.
+    Read a tick from a message; Cloud Scheduler's message may be empty or any text.
 
     Raises:
-        InvalidEventError: It names a cluster in another form than the full one.
+        InvalidEventError: The cluster is not a full resource name.
     """
     if not message.data.lstrip().startswith(b"{"):
         return Tick()

@@ -24,17 +24,17 @@ Handle = Callable[[CloudEvent], Outcome]
 
 def event_handler(handle: Handle) -> Callable[[CloudEvent], None]:
     """
-    Register a handler, and settle every delivery by how its handling ends.
+    Register a handler, and settle every delivery by the outcome of the handler.
 
-    To return is to acknowledge. Failures are answered with ``abort``: an exception that is let
-    through would be logged a second time. After ``DELIVERY_S`` a delivery calls nobody any more,
-    so that it ends, with its line, before Pub/Sub takes it for lost.
+    A return acknowledges. Failures are answered with ``abort``, because the framework would log
+    an exception a second time. After ``DELIVERY_S`` a delivery makes no more calls, so that it
+    ends and writes its log line before Pub/Sub considers it lost.
     """
     return timed_handler(DELIVERY_S)(handle)
 
 
 def timed_handler(limit_s: float) -> Callable[[Handle], Callable[[CloudEvent], None]]:
-    """Register a handler likewise, with a limit of its own."""
+    """Register a handler as ``event_handler`` does, with another time limit."""
     return functools.partial(_register, limit_s=limit_s)
 
 
@@ -85,7 +85,7 @@ def _log_outcome(outcome: Outcome, fields: dict[str, Any]) -> None:
 
 
 def _cut_within(value: Any) -> Any:
-    """Cut texts and lists, however deep they stand in what a workflow tells."""
+    """Cut texts and lists at every depth of a detail."""
     if isinstance(value, str):
         return _cut(value)
     if isinstance(value, Mapping):
@@ -98,5 +98,5 @@ def _cut_within(value: Any) -> Any:
 
 
 def _cut(text: str) -> str:
-    """Keep a line readable, and below the size at which Cloud Run would split it."""
+    """Cut a text, so that the line stays readable and Cloud Run does not split it."""
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -3,8 +3,8 @@ JSON lines in Cloud Logging's structured form, on standard output.
 
 https://docs.cloud.google.com/logging/docs/structured-logging
 
-Importing google-cloud-logging more than doubles a detector's cold start, so this small formatter
-writes what its StructuredLogHandler would; a contract test compares the two.
+Importing google-cloud-logging more than doubles a detector's cold start. This small formatter
+writes the same lines as its StructuredLogHandler; a contract test compares the two.
 """
 
 import json
@@ -32,12 +32,12 @@ _OUR_OWN = frozenset({"message"})
 _SPECIAL = frozenset(
     {"severity", "httpRequest", "time", "timestamp", "timestampSeconds", "timestampNanos"}
 )
-"""Fields that Cloud Logging takes out of a line; so it does whatever begins like this:"""
+"""Fields that Cloud Logging removes from a line, as it does with every field of this prefix:"""
 _SPECIAL_PREFIX = "logging.googleapis.com/"
 
 
 class StructuredFormatter(logging.Formatter):
-    """Format a record as one JSON object, with the trace of the request it belongs to."""
+    """Formats a record as one JSON object, with the trace of its request."""
 
     def __init__(self, project: str | None) -> None:
         super().__init__()
@@ -54,12 +54,12 @@ class StructuredFormatter(logging.Formatter):
             **_trace_fields(self._project),
         }
         text = json.dumps(line, ensure_ascii=False, default=str)
-        # Half a surrogate pair, as JSON may hold one, cannot be written, and would cost the line.
+        # JSON may hold half a surrogate pair, which cannot be encoded: replace it, keep the line.
         return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class _StandardOutput(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard output is at the moment of writing."""
+    """Writes to the standard output of the moment, which tests replace."""
 
     @property
     def stream(self) -> TextIO:
@@ -67,11 +67,11 @@ class _StandardOutput(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, value: TextIO) -> None:
-        """Accept what the base class sets; standard output is looked up at each line."""
+        """Ignore the stream that the base class sets; each line looks it up."""
 
 
 def configure_logs(environ: Mapping[str, str]) -> None:
-    """Send our own log lines to standard output, once for a process however often it is called."""
+    """Send our own log lines to standard output; a repeated call changes nothing."""
     logger = logging.getLogger("shared")
     handler = _StandardOutput()
     handler.setFormatter(StructuredFormatter(environ.get("GOOGLE_CLOUD_PROJECT")))
@@ -86,9 +86,9 @@ def _is_reserved(name: str) -> bool:
 
 def _trace_fields(project: str | None) -> dict[str, Any]:
     """
-    Return the fields that tie a line to its request.
+    Return the fields that link a line to its request.
 
-    Both headers that Google's front end sends are read:
+    Google's front end sends two headers, and both are read:
     https://docs.cloud.google.com/trace/docs/trace-context
     """
     if not flask.has_request_context() or not project:
@@ -108,6 +108,6 @@ def _trace_fields(project: str | None) -> dict[str, Any]:
 
 
 def _parse_span(text: str | None) -> str | None:
-    """Return a decimal span id in the form of 16 hexadecimal digits; zero stands for none."""
+    """Return a decimal span id as 16 hexadecimal digits; ``None`` for zero."""
     number = int(text or 0)
     return f"{number:016x}" if 0 < number < _MAX_SPAN else None
