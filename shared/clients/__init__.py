@@ -1,1 +1,1 @@
-"""Adapters to what we call: the only users of vendor SDKs, whose errors they translate to ours."""
+"""Adapters to the services that we call; they alone use vendor SDKs, and translate their errors."""

@@ -1,7 +1,7 @@
 """
 Repositories of Artifact Registry.
 
-The client library speaks REST here as well as to Google, so that a local one can stand in.
+The client library uses REST, so that a local service can replace Google's.
 """
 
 import functools
@@ -23,22 +23,22 @@ _CLEANUP_ID = "prestream-old-versions"
 _SECONDS_A_DAY = 86_400
 _MAX_MESSAGE = 500
 _UPSTREAM_PHRASES = ("remote upstream", "external repository", "upstream credentials")
-"""How Artifact Registry says that an upstream could not be reached or logged in to."""
+"""Phrases of Artifact Registry for an upstream that refuses the connection or the login."""
 
 
 class ArtifactRegistry:
-    """Reads, creates and updates repositories; nothing here waits for an operation to end."""
+    """Reads, creates and updates repositories, without waiting for operations to end."""
 
     def __init__(self, *, emulator_host: str | None = None) -> None:
         self._emulator_host = emulator_host
 
     def fetch_repository(self, name: RepositoryName) -> RepositoryState | None:
         """
-        Fetch what stands under a repository's name; None if nothing does (yet).
+        Fetch a repository; ``None`` if it does not exist (yet).
 
         Raises:
             TransientError: Artifact Registry is unavailable.
-            ConfigurationError: It refuses our identity.
+            ConfigurationError: Artifact Registry refuses our identity.
         """
         with IMPORTING:
             from google.api_core.exceptions import NotFound
@@ -52,10 +52,10 @@ class ArtifactRegistry:
 
     def create_repository(self, repository: RemoteRepository) -> None:
         """
-        Ask for a remote repository; it exists once ``fetch_repository`` finds it.
+        Request a remote repository; it exists once ``fetch_repository`` returns it.
 
-        Somebody else's having asked before is no error. An operation that goes on is not waited
-        for; of one that ended at once the error counts.
+        An earlier request for the same repository is not an error. The operation continues in the
+        background; its error is raised only if it ended at once.
 
         Raises:
             UpstreamRefusedError: Artifact Registry could not validate the upstream.
@@ -81,7 +81,7 @@ class ArtifactRegistry:
 
     def update_credentials(self, repository: RemoteRepository) -> None:
         """
-        Give a remote repository the upstream credentials that it should have.
+        Set the upstream credentials of a remote repository.
 
         Raises:
             UpstreamRefusedError: Artifact Registry could not validate the upstream with them.
@@ -191,9 +191,9 @@ def _raise_failure(operation: Any) -> None:
 
 def _refusal(error: Any) -> Exception:
     """
-    Return the error for what Artifact Registry finds invalid: the upstream, or else our request.
+    Return the error for an invalid argument: the upstream, or else our request.
 
-    The phrases have spaces, which the address in the message cannot have.
+    The phrases contain spaces, which the address in the message cannot.
     """
     message = str(error.message)
     if any(phrase in message.lower() for phrase in _UPSTREAM_PHRASES):

@@ -22,57 +22,58 @@ from shared.errors import ConfigurationError, TransientError
 
 _OK = 200
 _ABSENT = frozenset({400, 404})
-"""There is no such cluster; 400 says so of a location that does not exist."""
+"""The cluster does not exist; 400 is the answer for a location that does not exist."""
 
 _ABSENT_STATES = frozenset({"PROVISIONING", "STOPPING"})
 
 _MAX_AGE_S = 300.0
-"""How long a cluster's description is kept; an endpoint hardly ever changes."""
+"""Seconds for which a cluster's description is kept; an endpoint rarely changes."""
 
 _SCOPES = (
     "https://www.googleapis.com/auth/cloud-platform",
-    # Without it RBAC would know a service account by its number only.
+    # Without this scope, RBAC knows a service account only by its number.
     "https://www.googleapis.com/auth/userinfo.email",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a cluster's API server is, and by which certificate it is known."""
+    """The address of a cluster's API server, and its certificate authority."""
 
     name: ClusterName
     host: str
     authority: str | None
-    """The certificate authority in PEM; None for the public ones."""
+    """The certificate authority in PEM; ``None`` for the public ones."""
     is_autopilot: bool
 
 
 class AccessTokens:
-    """Puts a Google access token that is still valid into a client, before each request."""
+    """Sets a valid Google access token in a client, before each request."""
 
     def __init__(self, credentials: Callable[[], Any]) -> None:
         self._credentials = credentials
 
     def attach(self, configuration: Any) -> None:
         """
-        Let a client's requests bear tokens; the first is there already.
+        Add tokens to a client's requests, with the first one at once.
 
-        A client without any would take its requests for anonymous ones, and never ask for one.
+        A client that starts without a token treats its requests as anonymous, and never calls the
+        hook.
 
         Raises:
-            TransientError: There is no answer to the request for a token.
-            ConfigurationError: There are no credentials, or they are refused.
+            TransientError: The request for a token was not answered.
+            ConfigurationError: Credentials are missing or refused.
         """
         configuration.refresh_api_key_hook = self
         self(configuration)
 
     def __call__(self, configuration: Any) -> None:
         """
-        Set the token, refreshed if need be.
+        Set the token, refreshed if necessary.
 
         Raises:
-            TransientError: There is no answer to the request for a token.
-            ConfigurationError: There are no credentials, or they are refused.
+            TransientError: The request for a token was not answered.
+            ConfigurationError: Credentials are missing or refused.
         """
         with IMPORTING:
             from google.auth.transport.requests import Request
@@ -80,17 +81,17 @@ class AccessTokens:
         credentials = self._credentials()
         if not credentials.valid:
             with request_errors("refresh the function's token"):
-                # The library itself would wait two minutes.
+                # The library's own timeout is two minutes.
                 credentials.refresh(functools.partial(Request(), timeout=TIMEOUT))
         configuration.api_key["authorization"] = f"Bearer {credentials.token}"
 
 
 class ClusterDirectory:
     """
-    Knows the clusters of a project, and connects to them.
+    Lists the clusters of a project, and connects to them.
 
-    With a kubeconfig each cluster is reached through its context; else the Container API says
-    where it is.
+    With a kubeconfig, a cluster is reached through its context; otherwise the Container API
+    returns its address.
     """
 
     def __init__(self, endpoints: Endpoints, *, namespace: str) -> None:
@@ -101,11 +102,11 @@ class ClusterDirectory:
 
     def connect(self, name: ClusterName) -> KubernetesCluster:
         """
-        Return a connection to a cluster, kept as long as the cluster is where it was.
+        Return a connection to a cluster, which is kept while its address stays the same.
 
         Raises:
-            UnknownClusterError: The Container API knows no such cluster.
-            ConfigurationError: The kubeconfig has no context for it, or our identity is refused.
+            UnknownClusterError: The cluster does not exist.
+            ConfigurationError: The kubeconfig lacks its context, or our identity is refused.
             TransientError: The Container API is unavailable.
         """
         kubeconfig = self._endpoints.kubeconfig
@@ -129,7 +130,7 @@ class ClusterDirectory:
         List the clusters of a project, in all its locations.
 
         Raises:
-            ConfigurationError: There is no such project, or our identity may not list them.
+            ConfigurationError: The project does not exist, or our identity may not list them.
             TransientError: The Container API is unavailable.
         """
         answer = self._describe(f"projects/{project}/locations/-/clusters")
@@ -138,7 +139,7 @@ class ClusterDirectory:
         return [
             _parse_cluster(project, body)
             for body in answer.get("clusters") or []
-            # One that is being made or removed has no API server to ask.
+            # A cluster that is being created or deleted does not have an API server.
             if body.get("status") not in _ABSENT_STATES
         ]
 
@@ -148,7 +149,7 @@ class ClusterDirectory:
             raise UnknownClusterError(f"there is no cluster {name}")
         dns = (body.get("controlPlaneEndpointsConfig") or {}).get("dnsEndpointConfig") or {}
         if dns.get("endpoint") and dns.get("allowExternalTraffic"):
-            # The DNS endpoint has a public certificate; the cluster's own authority is not its.
+            # The DNS endpoint has a public certificate, not one of the cluster's own authority.
             return _Address(name, f"https://{dns['endpoint']}", None, is_autopilot(body))
         if body.get("endpoint"):
             authority = _decode_authority(name, body)
@@ -168,9 +169,9 @@ class ClusterDirectory:
 
     def _describe(self, path: str) -> Mapping[str, Any] | None:
         """
-        Return what the Container API says of a path, at most some minutes old; None if it is not.
+        Return a resource of the Container API, at most minutes old; ``None`` if it is missing.
 
-        An older description is better than none while the API is unavailable.
+        While the API is unavailable, an older description is returned.
         """
         known = self._described.get(path)
         if known is not None and time.monotonic() - known[0] < _MAX_AGE_S:

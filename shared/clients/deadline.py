@@ -1,9 +1,9 @@
 """
-How long we wait for others, and how often we ask again: every bound that the clients keep.
+The timeouts and retries of all clients.
 
-A delivery ends within seconds. Waiting for longer, and trying again later, is Pub/Sub's
-business: its back-off and dead letters stand in ``infra/``. So nothing here sleeps, and a
-``Retry-After`` is told to whoever reads the fact, not waited for.
+A delivery ends within seconds. Longer waits and later retries are left to Pub/Sub, whose back-off
+and dead letters are set in ``infra/``. So clients never sleep, and a fact reports a ``Retry-After``
+that no client waits for.
 """
 
 import time
@@ -18,40 +18,40 @@ CONNECT_S: Final = 3.05
 ANSWER_S: Final = 10.0
 
 TIMEOUT: Final = (CONNECT_S, ANSWER_S)
-"""Seconds to connect and to wait for an answer, as ``requests`` and Kubernetes' client take it."""
+"""Seconds to connect and to wait for an answer, for ``requests`` and Kubernetes' client."""
 
 RPC_TIMEOUT_S: Final = ANSWER_S
-"""Seconds for a whole call, as Google's client libraries take it."""
+"""Seconds for a whole call, for Google's client libraries."""
 
 READ_RETRIES: Final = 1
-"""How often a read of a cluster whose connection breaks off is sent again, at once."""
+"""Immediate retries of a read of a cluster after its connection broke."""
 
 LONGEST_CALL_S: Final = (1 + READ_RETRIES) * (CONNECT_S + ANSWER_S)
-"""What one call may take, whatever happens to it."""
+"""Upper limit of the seconds that one call takes."""
 
 DELIVERY_S: Final = 30.0
-"""Seconds after which a delivery begins no more calls; the last one ends in time all the same."""
+"""Seconds after which a delivery begins no more calls; its last call still ends in time."""
 
 SWEEP_S: Final = 500.0
-"""The same for a sweep, which looks at everything."""
+"""The same for a sweep, which reads the whole cluster."""
 
 PATIENCE_S: Final = 300.0
 """
-How long a person's command goes on reading the log of facts.
+Seconds for which a command reads the log of facts.
 
-Reading is limited to 60 pages a minute and project, so that a long log takes waiting.
+Cloud Logging limits reads to 60 pages per minute and project, so a long log takes time.
 """
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
-"""Pauses between a command's tries, each twice as long as the one before."""
+"""Pauses between a command's tries; each is twice as long as the one before."""
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
 def limited_to(seconds: float) -> Iterator[None]:
-    """Let no call begin after so many seconds; a command, which sets no such limit, has none."""
+    """Set the seconds after which no call begins; a command does not set them."""
     token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
@@ -61,10 +61,10 @@ def limited_to(seconds: float) -> Iterator[None]:
 
 def check_time_left(action: str) -> None:
     """
-    Begin no call for which a delivery has no time left.
+    Check that the delivery has time left for a call.
 
     Raises:
-        TransientError: It took too long already; Pub/Sub would take it for lost soon.
+        TransientError: The time is up; Pub/Sub would soon consider the delivery lost.
     """
     deadline = _deadline.get()
     if deadline is not None and time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Where the services are: Google's, or local ones that stand in for them."""
+"""The addresses of the services: Google's, or local replacements."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Self
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """
-    Addresses of local clouds, each ``host:port`` over plain HTTP; None for Google's own.
+    Addresses of local services, each ``host:port`` over plain HTTP; ``None`` for Google's own.
 
-    ``kubeconfig`` is a path; where it is set, clusters are reached through its contexts.
+    ``kubeconfig`` is a path; if it is set, clusters are reached through its contexts.
     """
 
     pubsub: str | None = None
@@ -21,7 +21,7 @@ class Endpoints:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the addresses from the variables that Google's emulators use, or their like."""
+        """Read the addresses from the variables of Google's emulators, and similar ones."""
         return cls(
             pubsub=environ.get("PUBSUB_EMULATOR_HOST") or None,
             artifact_registry=environ.get("ARTIFACT_REGISTRY_EMULATOR_HOST") or None,

@@ -17,10 +17,10 @@ LOG_NAME = "prestream"
 
 def leave_out_grpc(environ: MutableMapping[str, str]) -> None:
     """
-    Let Google's library be imported without its half for gRPC, in about half the time.
+    Make Google's library skip its gRPC part, which halves its import time.
 
-    Facts are written over HTTP. The library reads the variable when it is imported first, and
-    nothing else does: https://docs.cloud.google.com/python/docs/reference/logging/latest/google.cloud.logging_v2.client.Client
+    Facts are written over HTTP. Only this library reads the variable, at its first import:
+    https://docs.cloud.google.com/python/docs/reference/logging/latest/google.cloud.logging_v2.client.Client
     """
     environ.setdefault("GOOGLE_CLOUD_DISABLE_GRPC", "true")
 
@@ -29,7 +29,7 @@ class FactLog:
     """
     Writes facts, each before its delivery is acknowledged.
 
-    Entries go straight over HTTP: what a background thread holds would be lost with the
+    Entries are sent at once over HTTP: entries of a background thread would be lost with the
     instance.
     """
 
@@ -43,16 +43,16 @@ class FactLog:
 
         Raises:
             TransientError: Cloud Logging is unavailable.
-            ConfigurationError: It refuses our identity.
-            InvalidEventError: It refuses the fact: an event may carry any time, and entries far
-                from now are not taken.
+            ConfigurationError: Cloud Logging refuses our identity.
+            InvalidEventError: Cloud Logging refuses the fact: an event may have any time, and
+                entries far from now are not accepted.
         """
         with IMPORTING:
             from google.api_core.exceptions import BadRequest
 
         with google_errors(f"write to log {LOG_NAME} of project {self._project}"):
             try:
-                # A Logger would add an entry about the library itself to our log.
+                # A Logger would add an entry about the library to our log.
                 self._api.write_entries([self._entry(fact)])
             except BadRequest as exc:
                 raise InvalidEventError(f"Cloud Logging refuses the fact: {exc}") from exc
@@ -74,7 +74,7 @@ class FactLog:
     @functools.cached_property
     def _api(self) -> Any:
         api = self._client.logging_api
-        # The library would wait a minute for a server that says nothing.
+        # The library's own timeout is one minute.
         api.api_request = functools.partial(api.api_request, timeout=TIMEOUT)
         return api
 

@@ -1,4 +1,4 @@
-"""Sessions of HTTP with the function's own identity, for what Google has no client library for."""
+"""HTTP sessions with the function's own identity, for APIs without a Google client library."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 def make_session(emulator_host: str | None) -> Any:
     """
-    Return a session of ``requests``: without credentials for a local service.
+    Return a session of ``requests``; the session for a local service has no credentials.
 
     Raises:
-        TransientError: The credentials cannot be asked for now.
-        ConfigurationError: There are no credentials to ask with.
+        TransientError: The credentials are temporarily unavailable.
+        ConfigurationError: The credentials are missing.
     """
     with IMPORTING:
         import requests

@@ -14,16 +14,16 @@ def connect_by_kubeconfig(path: str, name: ClusterName, context: str | None = No
     """
     Return a Kubernetes client for a cluster.
 
-    It goes through the context that is named, else the one that gcloud names after the cluster,
-    else through the only one that the file has.
+    The client uses the given context, otherwise the one that gcloud names after the cluster,
+    otherwise the only one in the file.
 
     Args:
-        path: One path, or several as ``KUBECONFIG`` joins them.
+        path: One path, or several in the form of ``KUBECONFIG``.
         name: The cluster.
-        context: A context of the file, whatever cluster its name may speak of.
+        context: A context of the file; its name need not match the cluster.
 
     Raises:
-        ConfigurationError: The file cannot be read, or has no context for the cluster.
+        ConfigurationError: The file cannot be read, or lacks a context for the cluster.
     """
     with _reading(path) as merged:
         with IMPORTING:
@@ -42,10 +42,10 @@ def connect_by_kubeconfig(path: str, name: ClusterName, context: str | None = No
 
 def read_current_context(path: str) -> str:
     """
-    Return the context that kubectl uses.
+    Return the current context of kubectl.
 
     Raises:
-        ConfigurationError: The file cannot be read, or names none.
+        ConfigurationError: The file cannot be read, or does not name a current context.
     """
     with _reading(path) as merged:
         current = merged.value.get("current-context")
@@ -56,14 +56,14 @@ def read_current_context(path: str) -> str:
 
 @contextmanager
 def _reading(path: str) -> Iterator[Any]:
-    """Read what the files of a path say together; whatever is wrong with them is one error."""
+    """Merge the files of a path; every problem with them is the same error."""
     with IMPORTING:
         import yaml
         from kubernetes import config
         from kubernetes.config.kube_config import KubeConfigMerger
 
     try:
-        # The public functions insist on a current context, which often says nothing.
+        # The public functions require a current context, which is often missing.
         merged = KubeConfigMerger(path).config
         if merged is None:
             raise ConfigurationError(f"there is no file at KUBECONFIG {path!r}")
@@ -71,7 +71,7 @@ def _reading(path: str) -> Iterator[Any]:
     except (config.ConfigException, OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
     except (AttributeError, KeyError, TypeError) as exc:
-        # The loader takes for granted that each field has the type it should have.
+        # The loader does not check the types of fields.
         raise ConfigurationError(f"KUBECONFIG {path!r} is no kubeconfig: {exc!r}") from exc
 
 

@@ -1,8 +1,8 @@
 """
 The Kubernetes API of one cluster, as plain objects.
 
-The official client carries the connection, its identity and its pool. Bodies stay as the API
-wrote them: building its thousand model classes would cost more than the calls.
+The official client provides the connection, the identity and the pool. Bodies are not converted
+to its model classes: building them would cost more than the calls.
 """
 
 import json
@@ -22,18 +22,18 @@ _CONFLICT = 409
 _GONE = 410
 _INVALID = frozenset({400, 413, 422})
 _PAGE = 100
-"""Objects that are read at once. A page is held whole, and one of 250 pods takes 20 MB."""
+"""Objects per page. A page is held in memory; one of 250 pods takes 20 MB."""
 
 _MERGE_PATCH = "application/merge-patch+json"
 
 
 def make_configuration() -> Any:
     """
-    Make the configuration of a client, to be filled in with the cluster's address.
+    Make the configuration of a client, without the cluster's address.
 
-    A request whose connection breaks off is sent once more if it only reads. By default the
-    client would send it three times more, and sleep for as long as a ``Retry-After`` says; but
-    waiting is Pub/Sub's business, and each delivery ends within seconds.
+    A read whose connection breaks is sent once more. By default the client would send it three
+    times more, and would sleep for the time of a ``Retry-After``. Such waits are left to Pub/Sub,
+    because a delivery ends within seconds.
     """
     with IMPORTING:
         import urllib3
@@ -45,7 +45,7 @@ def make_configuration() -> Any:
 
 
 class KubernetesCluster:
-    """Reads nodes, and keeps the Jobs of one namespace."""
+    """Reads a cluster, and manages the Jobs and the ConfigMap of one namespace."""
 
     def __init__(
         self, name: ClusterName, client: Any, *, namespace: str, is_autopilot: bool = False
@@ -57,15 +57,15 @@ class KubernetesCluster:
         self._lock = threading.Lock()
 
     def fetch_job(self, name: str) -> dict[str, Any] | None:
-        """Fetch a Job of our namespace; None if there is none of that name."""
+        """Fetch a Job of our namespace; ``None`` if it does not exist."""
         return self._read(self._job(name))
 
     def create_job(self, body: Mapping[str, Any]) -> bool:
         """
-        Create a Job; return False if one of that name stands there already.
+        Create a Job; return ``False`` if a Job of that name exists.
 
         Raises:
-            InvalidEventError: The API server refuses the body, which follows from the message.
+            InvalidEventError: The API server refuses the body, which is built from the message.
             ConfigurationError: Our namespace is missing, or our identity is refused.
             TransientError: The API server is unavailable.
         """
@@ -79,15 +79,15 @@ class KubernetesCluster:
 
     def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool:
         """
-        Merge a patch into a Job; return False if it is gone or changed meanwhile.
+        Merge a patch into a Job; return ``False`` if the Job was deleted or changed.
 
-        A patch that names ``metadata.resourceVersion`` takes effect on that version only. One
-        that names none is in conflict only where others keep writing: it may succeed later.
+        A patch with ``metadata.resourceVersion`` applies to that version only. A patch without it
+        conflicts only if others write at the same time, and may succeed later.
         """
         return self._patch(self._job(name), patch)
 
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None:
-        """Delete a Job and its pods, if it is still the one with that uid, or of that version."""
+        """Delete a Job and its pods, if its uid, and its version if given, are still the same."""
         still = {"uid": uid} | ({} if version is None else {"resourceVersion": version})
         options = {"propagationPolicy": "Background", "preconditions": still}
         try:
@@ -108,7 +108,7 @@ class KubernetesCluster:
     def list_events(
         self, field_selector: str, namespace: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """List the events of a namespace (ours if none is named), page by page."""
+        """List the events of a namespace (by default ours), page by page."""
         path = f"/api/v1/namespaces/{namespace or self._namespace}/events"
         return self._list(path, {"fieldSelector": field_selector})
 
@@ -116,7 +116,7 @@ class KubernetesCluster:
         """
         List the objects of a kind in all namespaces, page by page.
 
-        A kind that the cluster does not define has none.
+        The list is empty if the cluster does not define the kind.
         """
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         try:
@@ -127,18 +127,18 @@ class KubernetesCluster:
     def fetch_object(
         self, api_version: str, plural: str, name: str, namespace: str | None = None
     ) -> dict[str, Any] | None:
-        """Fetch an object; None if there is none of that name, or the cluster has no such kind."""
+        """Fetch an object; ``None`` if the object or its kind does not exist."""
         root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         within = "" if namespace is None else f"/namespaces/{namespace}"
         return self._read(f"{root}{within}/{plural}/{quote(name, safe='')}")
 
     def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool:
         """
-        Ask whether a user, or else whoever asks, may make a request.
+        Return whether a user may make a request.
 
         Args:
-            attributes: Of the request, by the names of ``resourceAttributes``.
-            user: Who would make it.
+            attributes: The ``resourceAttributes`` of the request.
+            user: The user; ``None`` for the caller.
         """
         kind = "SelfSubjectAccessReview" if user is None else "SubjectAccessReview"
         spec: dict[str, Any] = {"resourceAttributes": dict(attributes)}
@@ -149,7 +149,7 @@ class KubernetesCluster:
         return (answer.get("status") or {}).get("allowed") is True
 
     def fetch_group_versions(self) -> dict[str, tuple[str, ...]]:
-        """Fetch the API groups that the cluster serves, each with its versions, best first."""
+        """Fetch the API groups of the cluster, each with its versions, preferred first."""
         groups = self._call("GET", "/apis").get("groups") or []
         return {
             group["name"]: tuple(each["version"] for each in group.get("versions") or [])
@@ -157,19 +157,19 @@ class KubernetesCluster:
         }
 
     def fetch_config_map(self, name: str) -> dict[str, Any] | None:
-        """Fetch a ConfigMap of our namespace; None if there is none of that name."""
+        """Fetch a ConfigMap of our namespace; ``None`` if it does not exist."""
         return self._read(self._config_map(name))
 
     def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool:
         """
-        Merge a patch into a ConfigMap; return False if it is gone or changed meanwhile.
+        Merge a patch into a ConfigMap; return ``False`` if it was deleted or changed.
 
-        A patch that names ``metadata.resourceVersion`` takes effect on that version only.
+        A patch with ``metadata.resourceVersion`` applies to that version only.
         """
         return self._patch(self._config_map(name), patch)
 
     def fetch_node(self, name: str) -> dict[str, Any] | None:
-        """Fetch a node; None if it is gone."""
+        """Fetch a node; ``None`` if it does not exist."""
         return self._read(f"/api/v1/nodes/{quote(name, safe='')}")
 
     def list_nodes(self, label_selector: str = "") -> Iterator[dict[str, Any]]:
@@ -184,7 +184,7 @@ class KubernetesCluster:
         return f"/api/v1/namespaces/{self._namespace}/configmaps/{name}"
 
     def _job(self, name: str) -> str:
-        # Names come from events, which tenants may write: none may lead to another path.
+        # Names come from events, which tenants can write: quote them, so that the path is ours.
         return f"{self._jobs}/{quote(name, safe='')}"
 
     def _read(self, path: str) -> dict[str, Any] | None:
@@ -228,7 +228,7 @@ class KubernetesCluster:
         if body is not None:
             headers["Content-Type"] = "application/json" if method != "PATCH" else _MERGE_PATCH
         with kubernetes_errors(action):
-            # The hook that refreshes the token writes into the shared configuration.
+            # The hook that refreshes the token changes the shared configuration.
             with self._lock:
                 request = self._client.param_serialize(
                     method=method,
@@ -246,11 +246,11 @@ class KubernetesCluster:
 
 
 class _NotFoundError(ConfigurationError):
-    """404: what a path names is not there; on creation, that is our namespace."""
+    """404: the object does not exist; on creation, our namespace does not exist."""
 
 
 class _ConflictError(TransientError):
-    """409: it is there already, or has changed meanwhile."""
+    """409: the object already exists, or has changed."""
 
     def __init__(self, message: str, *, exists: bool) -> None:
         super().__init__(message)
@@ -263,7 +263,7 @@ def _error(status: int, action: str, content: bytes | None) -> EventError:
     if status == _NOT_FOUND:
         return _NotFoundError(f"{message}; are Prestream's manifests applied to this cluster?")
     if status == _CONFLICT:
-        # A quota that was changed at the same time is a conflict too, and then nothing is there.
+        # A quota that changes at the same time is a conflict too, and then nothing was created.
         return _ConflictError(message, exists=reason == "AlreadyExists")
     if status in _INVALID:
         return InvalidEventError(message)
@@ -276,13 +276,13 @@ def _parse_object(content: bytes, action: str) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = json.loads(content)
     except ValueError as exc:
-        # Something on the way answered in the API server's stead.
+        # A proxy answered in place of the API server.
         raise TransientError(f"cannot {action}: the answer is no JSON: {exc}") from exc
     return parsed
 
 
 def _parse_status(content: bytes) -> tuple[str, str]:
-    """Return the reason and the message of an error; of what is no Status, how it begins."""
+    """Return the reason and the message of a Status; for any other body, its beginning."""
     try:
         status = json.loads(content)
         return str(status.get("reason")), str(status["message"])[:500]

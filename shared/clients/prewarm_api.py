@@ -1,5 +1,5 @@
 """
-Artifact Registry's API of prewarmed artifacts, which its client library does not have.
+Artifact Registry's API of prewarmed artifacts, which its client library lacks.
 
 https://docs.cloud.google.com/artifact-registry/docs/reference/rest/v1/projects.locations.repositories/prewarmArtifact
 """
@@ -26,7 +26,7 @@ from shared.errors import ConfigurationError, TransientError
 
 _OK, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _TOO_MANY = 200, 401, 404, 409, 429
 _PAGE_SIZE = 1_000
-"""The most that the API gives at once."""
+"""The largest page of the API."""
 
 _MAX_MESSAGE = 300
 
@@ -43,7 +43,7 @@ _STATUSES: Final = {
     16: 401,
 }
 """
-HTTP statuses of google.rpc codes, for operations that end with an error; all others are 5xx.
+HTTP statuses of google.rpc codes, for operations that end with an error; others count as 5xx.
 
 https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
 """
@@ -53,7 +53,7 @@ _STATES: Final[Mapping[str, PrewarmState]] = {"ACTIVE": "ACTIVE", "FAILED": "FAI
 
 class PrewarmingClient:
     """
-    Asks for artifacts to be prewarmed, as the function's own identity; waits for none of them.
+    Requests that artifacts be prewarmed, as the function's own identity, without waiting.
 
     Connections and tokens are kept for the life of the instance.
     """
@@ -65,15 +65,15 @@ class PrewarmingClient:
         self, version: ArtifactVersion, *, location: str, retention_days: int
     ) -> PrewarmedArtifact | None:
         """
-        Ask for a version to be cached in a region, or kept longer if it is.
+        Request that a version be cached in a region, or kept longer if it is cached.
 
-        Nothing is ever evicted for it: the API's ``force`` is not used. None means that it is
-        under way, and ``check`` tells what became of it.
+        Nothing is evicted for it: the API's ``force`` is not used. ``None`` means that the
+        operation is running; ``check`` returns its result.
 
         Raises:
-            PrewarmRefusedError: Artifact Registry does not do it.
-            TransientError: It is unavailable, or our quota of requests is spent.
-            ConfigurationError: There are no credentials to ask with.
+            PrewarmRefusedError: Artifact Registry refuses the request.
+            TransientError: It is unavailable, or our quota of requests is exhausted.
+            ConfigurationError: The credentials are missing.
         """
         system, _, rest = version.platform.partition("/")
         operation = self._post(
@@ -91,24 +91,24 @@ class PrewarmingClient:
 
     def check(self, version: ArtifactVersion, *, location: str) -> PrewarmedArtifact | None:
         """
-        Return what became of a version in a region; None if it is not prewarmed there.
+        Return the prewarmed artifact of a version in a region; ``None`` if it is not prewarmed.
 
         Raises:
-            PrewarmRefusedError: Artifact Registry does not tell.
-            TransientError: It is unavailable, or our quota of requests is spent.
-            ConfigurationError: There are no credentials to ask with.
+            PrewarmRefusedError: Artifact Registry refuses the request.
+            TransientError: It is unavailable, or our quota of requests is exhausted.
+            ConfigurationError: The credentials are missing.
         """
         answer = self._post(version, "checkPrewarmedArtifact", streamLocation=location)
         return _parse(answer.get("prewarmedArtifact"))
 
     def list_artifacts(self, repository: RepositoryName) -> Iterator[PrewarmedArtifact]:
         """
-        List what is prewarmed of a repository, in all regions; nothing if there is none such.
+        List the prewarmed artifacts of a repository in all regions; empty if it does not exist.
 
         Raises:
-            PrewarmRefusedError: Artifact Registry does not tell.
-            TransientError: It is unavailable, or our quota of requests is spent.
-            ConfigurationError: There are no credentials to ask with.
+            PrewarmRefusedError: Artifact Registry refuses the request.
+            TransientError: It is unavailable, or our quota of requests is exhausted.
+            ConfigurationError: The credentials are missing.
         """
         token = ""
         while True:
@@ -128,12 +128,12 @@ class PrewarmingClient:
 
     def remove(self, version: ArtifactVersion, *, location: str) -> None:
         """
-        Take a version out of a region's cache; that it is not there is success.
+        Remove a version from a region's cache; a missing version is success.
 
         Raises:
-            PrewarmRefusedError: Artifact Registry does not do it.
-            TransientError: It is unavailable, or our quota of requests is spent.
-            ConfigurationError: There are no credentials to ask with.
+            PrewarmRefusedError: Artifact Registry refuses the request.
+            TransientError: It is unavailable, or our quota of requests is exhausted.
+            ConfigurationError: The credentials are missing.
         """
         self._post(version, "removePrewarmedArtifact", streamLocation=location)
 
@@ -143,7 +143,7 @@ class PrewarmingClient:
             f"{version.repository}:{method}",
             f"{method} {version}",
             json={"version": str(version), **fields},
-            # What is absent is an answer to every question but the first.
+            # A missing artifact is a valid answer, except to a request to prewarm it.
             absent_is_empty=method != "prewarmArtifact",
         )
 
@@ -158,7 +158,7 @@ class PrewarmingClient:
         if answer.status_code == _CONFLICT or (
             answer.status_code == _NOT_FOUND and absent_is_empty
         ):
-            # A conflict is with somebody who asks for the same just now.
+            # A conflict means that the same request is running.
             return {}
         body = _read(answer)
         if answer.status_code != _OK:
@@ -182,7 +182,7 @@ def _read(answer: Any) -> Mapping[str, Any] | None:
 
 
 def _refusal(action: str, status: int, message: str) -> Exception:
-    """Return the error for an answer that is none of what was asked for."""
+    """Return the error for an unsuccessful answer."""
     text = f"cannot {action}: {status} {message.strip()[:_MAX_MESSAGE]}"
     if status == _UNAUTHORIZED:
         return ConfigurationError(text)
@@ -193,7 +193,7 @@ def _refusal(action: str, status: int, message: str) -> Exception:
 
 
 def _parse(body: Any) -> PrewarmedArtifact | None:
-    """Read an artifact; None for one that does not say what it is, or until when."""
+    """Read an artifact; ``None`` if it lacks its version or its expiry."""
     fields = mapping_of(body)
     uri = text_of(fields.get("uri")) or ""
     try:
@@ -201,7 +201,7 @@ def _parse(body: Any) -> PrewarmedArtifact | None:
         return PrewarmedArtifact(
             digest=parse_digest(uri.rpartition("@")[2]),
             location=text_of(fields.get("location")) or "",
-            # One of which the state is not known yet is on its way.
+            # An artifact whose state is not known yet is in progress.
             state=_STATES.get(text_of(fields.get("state")) or "", "CACHING"),
             expires=parse_time(text_of(fields.get("expirationTime")) or ""),
             created=None if created is None else parse_time(created),

@@ -15,7 +15,7 @@ _MAX_BATCH = 1_000
 
 
 class Message(Protocol):
-    """What is published."""
+    """A value that is published as a message."""
 
     def as_json(self) -> dict[str, Any]: ...  # noqa: D102
     @property
@@ -24,9 +24,9 @@ class Message(Protocol):
 
 class TopicPublisher:
     """
-    Publishes to a topic, and returns once Pub/Sub has it.
+    Publishes to a topic, and returns once Pub/Sub has stored the messages.
 
-    One request carries all messages, so they are published together or not at all; the client's
+    One request carries all messages, so all of them are published, or none. The client's
     background batching would outlive the delivery.
     """
 
@@ -40,7 +40,7 @@ class TopicPublisher:
 
         Raises:
             TransientError: Pub/Sub is unavailable.
-            ConfigurationError: There is no such topic, or our identity may not publish.
+            ConfigurationError: The topic does not exist, or our identity may not publish.
         """
         self.send(requests)
 
@@ -50,7 +50,7 @@ class TopicPublisher:
 
         Raises:
             TransientError: Pub/Sub is unavailable.
-            ConfigurationError: There is no such topic, or our identity may not publish.
+            ConfigurationError: The topic does not exist, or our identity may not publish.
         """
         ids: list[str] = []
         messages = [
@@ -63,8 +63,8 @@ class TopicPublisher:
                     topic=self._topic,
                     messages=messages[start : start + _MAX_BATCH],
                     timeout=RPC_TIMEOUT_S,
-                    # The client's own default repeats a refused call for ten minutes, which is
-                    # what Pub/Sub's redelivery is for.
+                    # By default the client repeats a refused call for ten minutes. Pub/Sub's
+                    # redelivery does that.
                     retry=None,
                 )
                 ids.extend(answer.message_ids)
@@ -93,7 +93,7 @@ class ReferencePublisher(TopicPublisher):
 
 
 class TickPublisher(TopicPublisher):
-    """Publishes to ``prestream-schedule``: a sweep of all clusters is one sweep of each."""
+    """Publishes to ``prestream-schedule``: one tick for each cluster."""
 
     def __init__(self, project: str, *, emulator_host: str | None = None) -> None:
         super().__init__(project, SCHEDULE_TOPIC, emulator_host=emulator_host)

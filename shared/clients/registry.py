@@ -32,7 +32,7 @@ from shared.errors import TransientError
 
 _OK, _NOT_FOUND, _TOO_MANY = 200, 404, 429
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
-"""What registries accept at most, and so the most that we read."""
+"""The largest manifest that registries accept, and that we read."""
 
 _MAX_CAUSES = 8
 
@@ -43,7 +43,7 @@ _FROM_UPSTREAM = re.compile(
     r"(?:http status code (\d{3}) )?from external repository", re.IGNORECASE
 )
 """
-How Artifact Registry passes on what an upstream answered, often as 502.
+The text in which Artifact Registry passes on an upstream's answer, often as 502.
 
 https://docs.cloud.google.com/artifact-registry/docs/troubleshoot-remote
 """
@@ -51,7 +51,7 @@ https://docs.cloud.google.com/artifact-registry/docs/troubleshoot-remote
 
 class RegistryClient:
     """
-    Asks registries for manifests, as the function's own identity.
+    Reads manifests from registries, as the function's own identity.
 
     Connections and tokens are kept for the life of the instance.
     """
@@ -64,12 +64,12 @@ class RegistryClient:
         Fetch the manifest or index that a reference names.
 
         Raises:
-            RegistryRefusalError: The registry, or the upstream behind it, answered 4xx; or there
-                is no such registry.
-            DamagedManifestError: The answer is no JSON, or not what its digest names.
-            InvalidManifestError: It is no manifest that can be streamed.
-            TransientError: No answer in time, or 5xx.
-            ConfigurationError: There are no credentials to ask with.
+            RegistryRefusalError: The registry, or its upstream, answered 4xx; or the registry does
+                not exist.
+            DamagedManifestError: The answer is not JSON, or does not have its digest.
+            InvalidManifestError: The answer is not a manifest that can be streamed.
+            TransientError: The registry did not answer in time, or answered 5xx.
+            ConfigurationError: The credentials are missing.
         """
         path = f"/v2/{reference.repository}/manifests/{reference.version}"
         base, headers = f"https://{reference.registry}", {"Accept": ACCEPT}
@@ -88,7 +88,7 @@ class RegistryClient:
         manifest = parse_manifest(
             body,
             answer.headers.get("Content-Type", ""),
-            # What was asked for by digest must have that digest, whatever the registry says.
+            # The answer to a request by digest must have that digest; the header is not trusted.
             reference.digest or answer.headers.get("Docker-Content-Digest"),
         )
         figures = (answer.headers.get(f"ratelimit-{name}") for name in ("limit", "remaining"))
@@ -102,9 +102,9 @@ class RegistryClient:
 @contextmanager
 def _refused_if_unknown(registry: str) -> Iterator[None]:
     """
-    Tell a host that does not exist from one that does not answer: asking again is in vain.
+    Raise a refusal for a host that does not exist, because a retry cannot help.
 
-    A tenant may name any host of Google's. A resolver that does not answer says something else.
+    A tenant can name any host of Google's domains. A silent resolver is another error.
     """
     try:
         yield
@@ -115,7 +115,7 @@ def _refused_if_unknown(registry: str) -> Iterator[None]:
 
 
 def _is_unknown_host(error: BaseException | None) -> bool:
-    """Whether the cause of an error, however deep, is that a name belongs to no host."""
+    """Whether an error was caused, at any depth, by a host name that does not exist."""
     for _ in range(_MAX_CAUSES):
         if isinstance(error, socket.gaierror):
             return error.errno == socket.EAI_NONAME
@@ -127,9 +127,9 @@ def _is_unknown_host(error: BaseException | None) -> bool:
 
 def _read(raw: Any, reference: str) -> bytes:
     """
-    Read an answer's body, as far as a manifest may go.
+    Read an answer's body, up to the limit of a manifest.
 
-    The time-out of a connection begins anew with each byte, so the whole has one of its own.
+    The timeout of a connection restarts with each byte, so the whole body has its own.
     """
     body = bytearray()
     deadline = time.monotonic() + RPC_TIMEOUT_S
@@ -144,7 +144,7 @@ def _read(raw: Any, reference: str) -> bytes:
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: bytes, reference: str) -> Exception:
-    """Return the error for an answer that is no manifest."""
+    """Return the error for an answer that is not a manifest."""
     code, message = _parse_errors(body)
     upstream = _FROM_UPSTREAM.search(message)
     if upstream is not None and upstream[1] is not None:
@@ -177,7 +177,7 @@ def _retry_at(header: str | None) -> datetime | None:
         return None
     now = datetime.now(UTC)
     if header.isdecimal():
-        # Nine digits are more than the most, and Python does not read a number of thousands.
+        # Nine digits are more than enough, and Python limits the digits of a number that it parses.
         return now + min(timedelta(seconds=int(header[:9])), _MAX_PAUSE)
     try:
         moment = email.utils.parsedate_to_datetime(header)

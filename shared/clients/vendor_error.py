@@ -1,9 +1,9 @@
 """
-The vendors' errors, translated to ours; the vendor's own stays as the cause.
+The vendors' errors, translated to ours; the vendor's error is kept as the cause.
 
-Which class a status belongs to follows from whose fault it is (see shared.errors). What is a
-normal answer to a caller (already there, not found) is handled by the client before. Each call
-begins here, so here it is seen whether a delivery has time left for it.
+The class of an error depends on who is at fault (see shared.errors). Clients handle normal answers
+(already exists, not found) before. Each call begins here, which checks that the delivery has time
+left for it.
 """
 
 import json
@@ -18,7 +18,7 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def from_status(status: int, message: str) -> EventError:
-    """Return the error that an HTTP status of one of our APIs stands for."""
+    """Return the error for an HTTP status of one of our APIs."""
     if status in TRANSIENT_STATUSES or status >= 500:  # noqa: PLR2004
         return TransientError(message)
     return ConfigurationError(message)
@@ -27,12 +27,12 @@ def from_status(status: int, message: str) -> EventError:
 @contextmanager
 def google_errors(action: str) -> Iterator[None]:
     """
-    Translate what Google's client libraries raise while doing ``action``.
+    Translate the errors of Google's client libraries during ``action``.
 
     Raises:
-        TransientError: The service is unavailable or slow, or our quota of it is spent; or no
-            time is left.
-        ConfigurationError: It refuses our identity, or what we ask for.
+        TransientError: The service is unavailable or slow, our quota is exhausted, or the
+            delivery has no time left.
+        ConfigurationError: The service refuses our identity or our request.
     """
     with IMPORTING:
         from google.api_core import exceptions as api
@@ -45,23 +45,23 @@ def google_errors(action: str) -> Iterator[None]:
     except api.GoogleAPIError as exc:
         raise _from_api(action, exc) from exc
     except json_format.Error as exc:
-        # Something on the way answered in the service's stead, or cut its answer.
+        # A proxy answered in place of the service, or cut its answer.
         raise TransientError(f"cannot {action}: the answer cannot be read: {exc}") from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
     except OSError as exc:
-        # Over REST the libraries let the errors of requests through, and these are OSErrors.
+        # Over REST the libraries do not catch the errors of requests, which are OSErrors.
         raise _from_connection(action, exc) from exc
 
 
 @contextmanager
 def request_errors(action: str) -> Iterator[None]:
     """
-    Translate what requests and google-auth raise where no answer came at all.
+    Translate the errors of requests and google-auth for a missing answer.
 
     Raises:
-        TransientError: No connection, no answer in time, or half of one; or no time left.
-        ConfigurationError: There are no credentials, or they are refused; or an address is none.
+        TransientError: No connection, no answer in time, a partial answer, or no time left.
+        ConfigurationError: Credentials are missing or refused, or an address is invalid.
     """
     with IMPORTING:
         import urllib3
@@ -73,18 +73,18 @@ def request_errors(action: str) -> Iterator[None]:
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
     except (OSError, urllib3.exceptions.HTTPError) as exc:
-        # A body that is read as it comes breaks off with an error of urllib3, not of requests.
+        # A streamed body that breaks off raises an error of urllib3, not of requests.
         raise _from_connection(action, exc) from exc
 
 
 @contextmanager
 def kubernetes_errors(action: str) -> Iterator[None]:
     """
-    Translate what the Kubernetes client raises where no answer came at all.
+    Translate the errors of the Kubernetes client for a missing answer.
 
     Raises:
-        TransientError: No connection, no answer in time, or half of one; or no time left.
-        ConfigurationError: There are no credentials, or they are refused; or an address is none.
+        TransientError: No connection, no answer in time, a partial answer, or no time left.
+        ConfigurationError: Credentials are missing or refused, or an address is invalid.
     """
     with IMPORTING:
         import urllib3
@@ -100,11 +100,11 @@ def kubernetes_errors(action: str) -> Iterator[None]:
 
 
 def _from_api(action: str, error: Exception) -> EventError:
-    """Return the class of an API's refusal, by its status where it has one."""
+    """Return the class of an API's refusal, by its status if it has one."""
     with IMPORTING:
         from google.api_core import exceptions as api
 
-    # A conflict (ABORTED among them) is with somebody who changes the same thing just now.
+    # A conflict (also ABORTED) means that the same resource is being changed.
     transient = (api.ServerError, api.Conflict, api.Cancelled, api.RetryError)
     if isinstance(error, transient):
         return TransientError(f"cannot {action}: {error}")
@@ -112,7 +112,7 @@ def _from_api(action: str, error: Exception) -> EventError:
 
 
 def _from_auth(action: str, error: Exception) -> EventError:
-    """Return the class of a failure to get a token: google-auth says whether to try again."""
+    """Return the class of a failure to get a token; google-auth marks those worth a retry."""
     with IMPORTING:
         from google.auth import exceptions as auth
 
@@ -123,7 +123,7 @@ def _from_auth(action: str, error: Exception) -> EventError:
 
 
 def _from_connection(action: str, error: Exception) -> EventError:
-    """Return the class of a request without an answer: an address may be none at all."""
+    """Return the class of a request without an answer; the address may be invalid."""
     if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
         return ConfigurationError(f"cannot {action}: {error}")
     return TransientError(f"cannot {action}: {error}")

@@ -1,10 +1,9 @@
 """
-The vendors' libraries are imported where they are first used, by one thread at a time.
+A lock for imports of vendors' libraries, which are imported at their first use.
 
-An instance serves several deliveries at once, and its first ones would import several libraries
-at once. Python lets a thread see half of a package that another is importing where the two would
-wait for each other, and what fails then stays broken for the life of the instance: ``requests``
-without ``requests.exceptions``, for one.
+An instance serves several deliveries at once, and the first ones would import several libraries in
+parallel. To avoid a deadlock, Python lets a thread see a partly imported package. The failure then
+lasts for the life of the instance: for example, ``requests`` without ``requests.exceptions``.
 https://github.com/python/cpython/issues/83065
 """
 
@@ -15,10 +14,10 @@ from typing import Final
 
 class Importing:
     """
-    Held by whoever imports a vendor's library; a library that is there costs next to nothing.
+    The lock to hold during an import; an import that already happened costs almost nothing.
 
-    The garbage collector rests meanwhile. A library makes objects by the ten thousand and drops
-    hardly any, and looking through them again and again takes a sixth of the time of an import.
+    The garbage collector is disabled meanwhile. A library creates tens of thousands of objects and
+    drops few; scanning them repeatedly takes a sixth of the import time.
     """
 
     def __init__(self) -> None:

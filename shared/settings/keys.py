@@ -1,8 +1,8 @@
 """
-What an operator decides: the configuration file, and the environment around it.
+The settings of a deployment, from the configuration file and the environment.
 
-All of it has defaults, so that an empty file is a working one. Only an entry point reads the
-environment; it passes it in here.
+Every key has a default, so an empty file works. Only entry points read the environment, and pass it
+to this module.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ from shared.settings.value_type import allowed
 from shared.settings.yaml_file import Document, read_document
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "prestream.yaml"
-"""Beside ``main.py`` in an archive, and at the root of a checkout."""
+"""The file beside ``main.py`` in an archive, and at the root of a checkout."""
 
 DEFAULT_UPSTREAMS: Mapping[str, Upstream] = MappingProxyType(
     {
@@ -58,8 +58,8 @@ DEFAULT_PLACEMENT_KEYS = frozenset(
     }
 )
 
-# Kubernetes' own, and those that GKE makes for its add-ons and protects on Autopilot. Names that
-# users give as well, such as istio-system, are left out: what runs there may be theirs.
+# The namespaces of Kubernetes, and those of GKE for its add-ons, which Autopilot protects. Names
+# that users also choose, such as istio-system, are omitted: their workloads may run there.
 DEFAULT_SYSTEM_NAMESPACES = frozenset(
     {
         "asm-system",
@@ -97,7 +97,7 @@ DEFAULT_SYSTEM_NAMESPACES = frozenset(
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The keys of the file under their own names, and what the environment adds."""
+    """The keys of the file, and the values of the environment."""
 
     project: kinds.Project
     """Project of the mirrors; by default `GOOGLE_CLOUD_PROJECT`."""
@@ -214,12 +214,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Hours after which a published event is ignored. `0`: no limit."""
 
     def without_changes(self) -> "Settings":
-        """Return the same for a part that only looks, whatever the configuration allows."""
+        """Return the same settings with ``dry_run``, for a step that only reads."""
         return msgspec.structs.replace(self, dry_run=True)
 
     @property
     def mirror_hosts(self) -> Mapping[str, str]:
-        """The upstream registry of each mirror, by the id of its repository."""
+        """The upstream registry of each mirror, by the ID of its repository."""
         return {
             upstream.repository or make_repository_id(host): host
             for host, upstream in self.upstreams.items()
@@ -227,19 +227,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 NOT_IN_FILE = frozenset({"deployment_project"})
-"""Fields of the settings that are no keys of the file."""
+"""Fields of the settings that are not keys of the file."""
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Load the settings from the configuration file and the environment.
 
-    The file is the one that ``PRESTREAM_CONFIG`` names, else `DEFAULT_FILE`, which may be
+    The file is the one that ``PRESTREAM_CONFIG`` names, otherwise `DEFAULT_FILE`, which may be
     missing.
 
     Raises:
-        ConfigurationError: The file cannot be read, or holds what is not allowed; every problem
-            is named.
+        ConfigurationError: The file cannot be read or is invalid; the error names every problem.
     """
     name = environ.get("PRESTREAM_CONFIG")
     path = Path(name) if name else DEFAULT_FILE
@@ -250,10 +249,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
 
 def make_settings(document: Document, environ: Mapping[str, str], *, name: str) -> Settings:
     """
-    Make the settings of a file that was read; ``name`` is what errors call it.
+    Make the settings of a parsed file; errors call the file ``name``.
 
     Raises:
-        ConfigurationError: It holds what is not allowed; every problem is named.
+        ConfigurationError: A value is invalid; the error names every problem.
     """
     reader = Reader(list(document.problems))
     values = reader.read_fields(document.values, Settings, "", hidden=NOT_IN_FILE)
@@ -272,7 +271,7 @@ def make_settings(document: Document, environ: Mapping[str, str], *, name: str) 
 
 
 def _list_faults(values: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with values that are sound one by one."""
+    """Yield the problems of values that are valid alone but not together."""
     if "helper_image" in values:
         try:
             parse_reference(values["helper_image"])

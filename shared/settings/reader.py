@@ -1,8 +1,8 @@
 """
-Values of a file, checked against their kinds; every problem is found, not only the first.
+Check the values of a file against their types, and find every problem.
 
-msgspec's own conversion stops at the first, so the structure is walked here, and msgspec
-converts the leaves.
+The conversion of msgspec stops at the first problem. So this module walks the structure, and
+msgspec converts the leaves.
 """
 
 import difflib
@@ -17,11 +17,11 @@ import msgspec
 from shared.settings.value_type import FORMS, Form
 
 UNSOUND = object()
-"""Stands for a value that has a problem."""
+"""The result for a value that has a problem."""
 
 _MAX_SHOWN = 120
 
-_SECRET = "password"  # noqa: S105  # a word in the names of keys
+_SECRET = "password"  # noqa: S105  # part of the names of keys
 
 _repr = reprlib.Repr()
 _repr.maxlevel = 2
@@ -30,7 +30,7 @@ _repr.maxstring = _repr.maxother = _MAX_SHOWN
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads values and notes what is wrong with them, each problem as a line for a person."""
+    """Reads values and collects their problems, each as one line of text."""
 
     problems: list[str] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Reader:
         self, value: Any, kind: type, key: str, *, hidden: Collection[str] = ()
     ) -> dict[str, Any]:
         """
-        Return the fields of a struct that are given and sound; for the others, note a problem.
+        Return the given and valid fields of a struct; add a problem for the others.
 
         Fields that are ``hidden`` cannot be given.
         """
@@ -60,10 +60,10 @@ class Reader:
 
     def read(self, value: Any, kind: Any, key: str) -> Any:
         """
-        Return the value as its kind, or `UNSOUND` with a problem noted.
+        Return the value as its type, or add a problem and return `UNSOUND`.
 
         Args:
-            value: As the YAML loader returned it.
+            value: The value from the YAML loader.
             kind: The annotated type of the key.
             key: Its full path, such as ``upstreams.docker.io.paths[0]``.
         """
@@ -106,7 +106,7 @@ class Reader:
         return kind(**fields) if len(self.problems) == before else UNSOUND
 
     def _read_form(self, value: Any, kind: type[Form], key: str) -> Any:
-        """Read a form and what it describes; one that requires nothing may be left empty."""
+        """Read a form and the value that it describes; it may be empty if it requires nothing."""
         form = self._read_struct({} if value is None else value, kind, key)
         if form is UNSOUND:
             return UNSOUND
@@ -140,7 +140,7 @@ class Reader:
         return frozenset(items) if get_origin(inner) is frozenset else tuple(items)
 
     def _refuse(self, value: Any, key: str, words: str) -> Any:
-        # Whoever writes the password itself there must not find it in a log as well.
+        # A user who writes the password itself must not find it in a log.
         shown = "what is given" if _SECRET in key else _show(value)
         self.problems.append(f"{key}: {shown} is not allowed, only {words}")
         return UNSOUND
@@ -152,7 +152,7 @@ def join(key: str, name: object) -> str:
 
 
 def unwrap(kind: Any) -> tuple[Any, str]:
-    """Return the type without its annotations, and the words for what is allowed."""
+    """Return the type without its annotations, and the description of its allowed values."""
     if get_origin(kind) is not Annotated:
         return kind, ""
     inner, *metas = get_args(kind)
@@ -160,7 +160,7 @@ def unwrap(kind: Any) -> tuple[Any, str]:
 
 
 def _minimum(kind: Any) -> int:
-    """Return how many items a collection must have."""
+    """Return the number of items that a collection must have."""
     metas: Sequence[Any] = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
     return max((meta.min_length or 0 for meta in metas), default=0)
 
@@ -182,6 +182,6 @@ def _suggest(name: object, known: Collection[str]) -> str:
 
 
 def _show(value: Any) -> str:
-    """Return a value as messages show it; a few aliases in YAML can make it very long."""
+    """Return a shortened value for a message; a few YAML aliases can make it very long."""
     text = "no value" if value is None else _repr.repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

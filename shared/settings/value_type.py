@@ -1,8 +1,8 @@
 """
-The kinds of values that the configuration file may hold.
+The types of values in the configuration file.
 
-Each is a type with its constraints and, in ``extra``, the words for what is allowed. The check
-of a file, its JSON Schema and its reference are all made of them, so that they cannot differ.
+Each is a type with its constraints and, in ``extra``, the description of its allowed values. The
+check of a file, its JSON Schema and its reference use them, so that they cannot differ.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,12 +23,12 @@ _CLUSTER = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
 
 
 def allowed(words: str) -> Meta:
-    """Return the annotation that carries the words for what is allowed."""
+    """Return the annotation with the description of the allowed values."""
     return Meta(extra={"allowed": words})
 
 
 def _pattern(pattern: str) -> Meta:
-    """Return the constraint; ``$`` alone would pass a line feed at the end in Python."""
+    """Return the constraint; in Python, ``$`` alone would admit a final line feed."""
     return Meta(pattern=rf"^(?:{pattern})$(?!\n)")
 
 
@@ -152,7 +152,7 @@ Image = Annotated[
 
 
 class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A registry that may be mirrored, as the file describes it."""
+    """A registry that may be mirrored, in the form of the file."""
 
     repository: RepositoryId | None = None
     """ID of the mirror in Artifact Registry; by default `dockerhub-mirror` for Docker Hub,
@@ -175,7 +175,7 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Address of the registry, if it is not `https://HOST`."""
 
     def list_faults(self) -> Iterator[str]:
-        """Say what is wrong with the fields together."""
+        """Yield the problems of fields that are not valid together."""
         if (self.username is None) != (self.password_secret_version is None):
             yield "username and password_secret_version are only allowed together"
         if self.password_secret_version is not None and not self.paths:
@@ -228,7 +228,7 @@ class PlacementForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Taints that the warmup tolerates."""
 
     def list_faults(self) -> Iterator[str]:
-        """Say what is wrong with the fields together."""
+        """Yield the problems of fields that are not valid together."""
         for index, each in enumerate(self.tolerations):
             if each.operator == "Exists" and each.value:
                 yield f"tolerations[{index}] has a value, which goes with the operator Equal only"
@@ -247,4 +247,4 @@ class PlacementForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 Form = UpstreamForm | PlacementForm
 
 FORMS: Mapping[type, type[Form]] = {Upstream: UpstreamForm, Placement: PlacementForm}
-"""Values of the domain, and the forms that they have in the file."""
+"""Types of the domain, and their forms in the file."""

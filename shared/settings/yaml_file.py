@@ -1,9 +1,9 @@
 """
 The YAML of a configuration file.
 
-Terraform reads the same file by its ``yamldecode``, which follows YAML 1.2. PyYAML follows
-YAML 1.1, where ``no`` is false and ``0755`` is octal; so plain scalars are resolved here by the
-core schema of YAML 1.2, and both readers see the same values.
+Terraform reads the same file with ``yamldecode``, which follows YAML 1.2. PyYAML follows YAML 1.1,
+where ``no`` is false and ``0755`` is octal. So this module resolves plain scalars by the core
+schema of YAML 1.2, and both readers get the same values.
 """
 
 import re
@@ -36,7 +36,7 @@ _BASES = {"0o": 8, "0x": 16}
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The keys of a file, and the problems that only its text shows."""
+    """The keys of a file, and the problems that only its text shows, such as repeated keys."""
 
     values: Mapping[Any, Any]
     problems: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class Document:
 
 def read_document(path: Path) -> Document:
     """
-    Read a YAML file that holds keys, or nothing.
+    Read a YAML file with keys, or an empty one.
 
     Raises:
-        ConfigurationError: The file cannot be read, or is no such YAML.
+        ConfigurationError: The file cannot be read, or is not such a YAML file.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -60,16 +60,16 @@ def read_document(path: Path) -> Document:
 
 def parse_document(text: str, *, name: str) -> Document:
     """
-    Parse YAML that holds keys, or nothing; ``name`` is what errors call it.
+    Parse YAML with keys, or an empty text; errors call it ``name``.
 
     Raises:
-        ConfigurationError: The text is no YAML, or holds anything but keys.
+        ConfigurationError: The text is not YAML, or does not consist of keys.
 
     >>> parse_document("# nothing but a comment", name="prestream.yaml").values
     {}
     """
     if all(not line or line.startswith("#") for line in map(str.strip, text.splitlines())):
-        # All defaults, as many have it: the parser takes longer to import than all else here.
+        # An empty file is common, and importing the parser takes longer than the rest.
         return Document({})
     import yaml
 
@@ -97,13 +97,13 @@ def _describe(exc: "yaml.MarkedYAMLError", name: str) -> str:
 
 
 def _make_loader(text: str) -> Any:
-    """Return a loader of plain values; by C where PyYAML has it, which is ten times as fast."""
+    """Return a loader of plain values; PyYAML's C loader, if available, is ten times as fast."""
     import yaml
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
     class Loader(base):  # type: ignore[misc]  # its base is known at run time only
-        """Resolves scalars as YAML 1.2 does, and notes keys that are given twice."""
+        """Resolves scalars like YAML 1.2, and collects repeated keys."""
 
         yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML fills it by class
 
