@@ -1,4 +1,4 @@
-"""Clusters, as far as warming an image in them needs to know them."""
+"""Clusters: their names, their regions, and the location of their mirrors."""
 
 import re
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ _NAME = re.compile(
     r"projects/((?:[a-z0-9][a-z0-9.-]*:)?[a-z0-9][a-z0-9-]*)"
     r"/locations/([a-z0-9][a-z0-9-]*)/clusters/([a-z0-9][a-z0-9-]*)"
 )
-"""It becomes part of hosts and paths of Google's APIs, so nothing but names passes."""
+"""The name becomes part of hosts and paths of Google's APIs, so only valid names match."""
 _ZONE = re.compile(r"([a-z]+-[a-z]+[0-9]+)-[a-z]")
 _MULTI_REGIONS = {"us": "us", "europe": "europe", "asia": "asia"}
 
 
 class UnknownClusterError(Exception):
-    """There is no cluster of that name (any more)."""
+    """The cluster does not exist (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ClusterName:
         Parse a cluster's full resource name.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not such a name.
         """
         found = _NAME.fullmatch(text)
         if found is None:
@@ -48,7 +48,7 @@ class ClusterName:
 
     @property
     def region(self) -> str:
-        """The region, whose streaming cache its nodes use."""
+        """The region; its nodes use the streaming cache of this region."""
         return region_of(self.location)
 
 
@@ -90,10 +90,10 @@ def region_of(location: str) -> str:
 
 def mirror_location(setting: str, cluster_location: str) -> str:
     """
-    Return where the mirrors for a cluster lie.
+    Return the location of the mirrors for a cluster.
 
-    Streaming needs the cluster's region, or the multi-region that contains it; where there is
-    none, ``multi-region`` means the region.
+    Streaming needs the cluster's region, or the multi-region that contains it. For a region
+    outside every multi-region, ``multi-region`` means the region.
 
     >>> mirror_location("multi-region", "us-central1-a")
     'us'

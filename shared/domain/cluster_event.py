@@ -1,7 +1,7 @@
 """
-What nodes, the scheduler and the Job controller report, told apart by what it means.
+Reports of nodes, the scheduler and the Job controller.
 
-One frozen value for each kind of report, all of them with their origin.
+Each kind of report is a frozen value with its origin.
 """
 
 import re
@@ -28,12 +28,12 @@ _CONTAINER = re.compile(r"spec\.(?P<list>\w+)\{(?P<name>[^}]+)\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where and when something was reported; None is for what the report does not say."""
+    """The origin of a report; ``None`` marks a part that the report does not contain."""
 
     cluster: str
     """``projects/P/locations/L/clusters/C``, whose location may be a zone."""
     kind: str
-    """Of the object that it is about: ``Pod``, ``Job`` or ``Node``."""
+    """The kind of the reported object: ``Pod``, ``Job`` or ``Node``."""
     name: str
     namespace: str | None = None
     uid: str | None = None
@@ -42,17 +42,17 @@ class Origin:
     event_name: str | None = None
     event_uid: str | None = None
     timestamp: datetime
-    """When it last happened."""
+    """The last time at which it happened."""
     message: str
     """The text, without the prefix of a combined event or the frame of a log line."""
     log: str | None = None
-    """Full name of the log; None where the event was read from the Kubernetes API."""
+    """Full name of the log; ``None`` if the event was read from the Kubernetes API."""
     insert_id: str | None = None
 
     @property
     def container(self) -> str | None:
         """
-        Name of the container that it is about.
+        Name of the reported container.
 
         >>> where = dict(cluster="c", kind="Pod", name="p", timestamp=datetime.min, message="")
         >>> Origin(field_path="spec.initContainers{helper}", **where).container
@@ -63,7 +63,7 @@ class Origin:
 
     @property
     def is_init(self) -> bool:
-        """Whether it is about an init container."""
+        """Whether the reported container is an init container."""
         return (self.field_path or "").startswith("spec.initContainers{")
 
 
@@ -77,7 +77,7 @@ class ImagePulling:
 
 @dataclass(frozen=True, slots=True)
 class ImagePulled:
-    """A pull ended well, or the image was there."""
+    """A pull succeeded, or the image was already present."""
 
     origin: Origin
     pulled: Pulled
@@ -85,7 +85,7 @@ class ImagePulled:
 
 @dataclass(frozen=True, slots=True)
 class ImagePullFailed:
-    """A pull failed; the kubelet tries again."""
+    """A pull failed; the kubelet retries it."""
 
     origin: Origin
     image: str
@@ -94,7 +94,7 @@ class ImagePullFailed:
 
 @dataclass(frozen=True, slots=True)
 class ImagePullDelayed:
-    """The kubelet waits before it pulls again."""
+    """The kubelet waits before its next pull."""
 
     origin: Origin
     image: str
@@ -105,8 +105,8 @@ class ContainerFailed:
     """
     A container did not start.
 
-    ``step`` says where it stopped: at the pull, which has an event of its own; at the start, to
-    which a container comes only once its image was pulled; or where the text does not tell.
+    ``step`` is the failed step: the pull, which has its own event; the start, which follows a
+    successful pull; or ``other`` if the text does not name it.
     """
 
     origin: Origin
@@ -115,27 +115,27 @@ class ContainerFailed:
 
 @dataclass(frozen=True, slots=True)
 class PodUnschedulable:
-    """No node takes a pod (yet)."""
+    """A pod does not fit any node (yet)."""
 
     origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
 class JobReported:
-    """The Job controller says something about a Job."""
+    """The Job controller reports on a Job."""
 
     origin: Origin
     reason: JobReason
 
     @property
     def has_ended(self) -> bool:
-        """Whether the Job ended by it: a pod that could not be created is tried again."""
+        """Whether the Job has ended; the controller retries the creation of a pod."""
         return self.reason != "FailedCreate"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageStreamed:
-    """A node's snapshotter says how it serves an image."""
+    """A node's snapshotter reports how it serves an image."""
 
     origin: Origin
     statement: StreamingStatement

@@ -1,5 +1,5 @@
 """
-When a CronJob starts next, by its schedule.
+The next start of a CronJob, from its schedule.
 
 https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#schedule-syntax
 """
@@ -27,15 +27,15 @@ _PART = re.compile(r"(?:(\*|\?)|(\w+)(?:-(\w+))?)(?:/([0-9]+))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What a CronJob says of when it starts."""
+    """The schedule of a CronJob."""
 
     text: str
     time_zone: str | None = None
-    """A name of the IANA database; None for the control plane's own, which is UTC."""
+    """A name of the IANA database; ``None`` for the control plane's time zone, UTC."""
 
     def next_start(self, after: datetime, within: timedelta) -> datetime | None:
         """
-        Return the first start after a moment; None if there is none so soon, or no sense in it.
+        Return the first start after a moment; ``None`` if it is later or the schedule is invalid.
 
         >>> nightly = Schedule("30 2 * * mon-fri")
         >>> friday = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
@@ -66,7 +66,7 @@ class _Fields:
     months: frozenset[int]
     weekdays: frozenset[int]
     needs_both: bool
-    """Whether a day must match by its number and by its name: one of them is left open."""
+    """Whether a day must match both its number and its name, because one of them is ``*``."""
 
     def has_day(self, day: datetime) -> bool:
         if day.month not in self.months:
@@ -82,14 +82,14 @@ def _days(first: datetime, within: timedelta) -> Iterator[datetime]:
 
 
 def _parse(text: str) -> _Fields:
-    """Parse the five fields; raise a ValueError for what has others."""
+    """Parse the five fields; raise a ValueError for any other form."""
     minute, hour, day, month, weekday = _MACROS.get(text.strip(), text).split()
     return _Fields(
         minutes=_values(minute, 0, 59),
         hours=_values(hour, 0, 23),
         days=_values(day, 1, 31),
         months=_values(month, 1, 12, _MONTHS),
-        # Sunday is 0 and 7.
+        # Sunday is both 0 and 7.
         weekdays=frozenset(each % 7 for each in _values(weekday, 0, 7, _DAYS)),
         needs_both=day[0] in "*?" or weekday[0] in "*?",
     )
@@ -103,7 +103,7 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...] = ()) -> froz
             raise ValueError(f"no field of a schedule: {text!r}")
         every, first, last, step = found.groups()
         start = low if every else _number(first, low, names)
-        # A step without an end goes on to the last value.
+        # A step without an end continues to the last value.
         end = _number(last, low, names) if last else (high if every or step else start)
         if not low <= start <= end <= high or step == "0":
             raise ValueError(f"no field of a schedule: {text!r}")

@@ -1,4 +1,4 @@
-"""How the handling of a delivery ended, as its one log line says it."""
+"""The outcome of a delivery, for its one log line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ _TOLD: Final = {
     "passed": "not prewarmed: {}",
     "left_out": "no room to prewarm {}",
 }
-"""What a detail of that name says to a person."""
+"""The text for a detail of each name."""
 
 _SUBJECTS: Final = ("image", "job", "pod", "node", "cluster")
 _MAX_NAMED = 3
@@ -37,10 +37,10 @@ _MAX_NAMED = 3
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """
-    How the handling of a delivery ended, where it ended well.
+    The outcome of a delivery that was handled without an error.
 
-    ``ignored`` says that there was nothing to do, and ``details["reason"]`` why. The details
-    become fields of the delivery's log line, so they hold plain JSON values.
+    ``ignored`` means that nothing was to be done, for the reason in ``details["reason"]``. The
+    details become fields of the delivery's log line, so they hold plain JSON values.
     """
 
     disposition: Literal["handled", "ignored"]
@@ -49,7 +49,7 @@ class Outcome:
     @property
     def story(self) -> str:
         """
-        What was done, for whoever reads nothing but the message of the log line.
+        A summary for readers who see only the message of the log line.
 
         >>> Outcome("handled", {"created": ["warm-a-1"], "image": "a:1"}).story
         'created Job warm-a-1 for a:1'
@@ -68,22 +68,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Irrelevant:
-    """A report that says nothing about a pull, a warmup or streaming."""
+    """A report that is not about a pull, a warmup or streaming."""
 
     reason: str
 
 
 def ignored(reason: str, **details: Any) -> Outcome:
-    """Return the outcome of a delivery that asks for nothing, with the reason."""
+    """Return the outcome of a delivery that requires nothing, with the reason."""
     return Outcome("ignored", {"reason": reason, **details})
 
 
 def is_too_old(publish_time: datetime, now: datetime, max_age: timedelta) -> bool:
     """
-    Whether a message was published longer ago than ``max_age``; zero is no limit.
+    Whether a message was published longer ago than ``max_age``; zero means no limit.
 
-    The publish time is Pub/Sub's, so that a message which is redelivered again and again grows
-    old, whatever time it speaks of: the end that Google advises for endless retry.
+    Pub/Sub sets the publish time, so a message that is redelivered repeatedly becomes too old.
+    Google advises such an end for endless retries.
 
     >>> from datetime import UTC
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ def is_too_old(publish_time: datetime, now: datetime, max_age: timedelta) -> boo
 
 
 def _result(details: Mapping[str, Any]) -> str:
-    """Say how a warmup or a pull ended, and why."""
+    """Return the outcome of a warmup or a pull, with the reason."""
     ended = ", ".join(details[name] for name in ("outcome", "streamed") if details.get(name))
     return ": ".join(part for part in (ended, str(details.get("reason") or "")) if part)
 
@@ -110,11 +110,11 @@ def _names(value: Any) -> str:
 
 
 def _with_subject(text: str, details: Mapping[str, Any]) -> str:
-    """Name what it was about, unless the text does."""
+    """Add the subject, unless the text contains it."""
     subject = str(next((details[name] for name in _SUBJECTS if details.get(name)), ""))
     if not subject or subject in text:
         return text
     if not text:
         return subject
-    # A reason is a sentence of its own.
+    # A reason is a complete sentence.
     return f"{text} ({subject})" if details.get("reason") else f"{text} for {subject}"

@@ -1,15 +1,15 @@
 """
-Facts: what Prestream saw happen, in the form in which Cloud Logging keeps it.
+Facts: the structured log entries that Prestream writes to Cloud Logging.
 
-A fact's insert id is derived from what it is about, and its timestamp is when that happened. So
-of two copies, which come about when a message is delivered twice, a query keeps one:
+A fact's insert ID is derived from its subject, and its timestamp is the time of the event. If a
+message is delivered twice, a query therefore keeps one of the two copies:
 https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
 
 ==================  ======================================================================
-event               what its insert id is made of
+event               parts of its insert ID
 ==================  ======================================================================
 warmup.finished     cluster, uid of the Job; without a Job: cluster, message id, image, target;
-                    prewarmed: cluster, digest of the platform, region, when it expires
+                    prewarmed: cluster, digest of the platform, region, expiry
 pull.observed       cluster, uid of the pod, container, uid of the event, time
 stream.observed     cluster, node, image, text, time
 tag.moved           cluster, image, old and new digest
@@ -17,9 +17,9 @@ mirror.bypassed     cluster, image, period
 mirror.distrusted   cluster, upstream, image, time
 ==================  ======================================================================
 
-A fact is a WARNING where a person has something to do that was not expected: a warmup that ended
-otherwise than well, a workload's pull that demonstrably was not streamed, a mirror that is not
-used. All else is INFO, also a warmup whose own pull was slow, since it had to fill the cache.
+A fact has the severity WARNING if it may need action: a failed warmup, a workload's pull that was
+provably not streamed, an unused mirror. Every other fact is INFO, also a warmup with a slow pull,
+because that pull had to fill the cache.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ WarmupOutcome = Literal[
 ]
 
 PULLED: Final = "pulled"
-"""Also where the container could not start after its image was pulled."""
+"""The pull succeeded, even if the container did not start afterwards."""
 ALREADY_PRESENT: Final = "already_present"
 PREWARMED: Final = "prewarmed"
 PULL_FAILED: Final = "pull_failed"
@@ -82,20 +82,20 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What every fact says it is about; None is for what is not known."""
+    """The subject of a fact; ``None`` marks an unknown part."""
 
     image: str
-    """As the user wrote it."""
+    """The image as the user wrote it."""
     mirror: str | None = None
     """The reference that nodes pull."""
     digest: str | None = None
-    """What the registry answers for the reference."""
+    """The digest that the registry returns for the reference."""
     cluster: str | None = None
     """``projects/P/locations/L/clusters/C``."""
     cause: Cause | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields that all facts share."""
+        """Return the fields that all facts have."""
         return {
             "image": self.image,
             "mirror": self.mirror,
@@ -107,7 +107,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The node on which something happened; None is for what is not known."""
+    """The node of a fact; ``None`` marks an unknown part."""
 
     node: str | None = None
     node_pool: str | None = None
@@ -127,18 +127,18 @@ NOWHERE: Final = Place()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupFinished:
-    """A warmup ended, well or not; without a Job where none was needed or none could be made."""
+    """A warmup ended; it has no Job if it did not need one, or the Job could not be created."""
 
     subject: Subject
     outcome: WarmupOutcome
     at: datetime
-    """When it ended; without a Job, when its message was published, since that never changes."""
+    """The end of the Job; without a Job, the publish time of its message, which never changes."""
     job: str | None = None
     job_uid: str | None = None
     message_id: str | None = None
-    """Of the reference message; it stands for the warmup where there is no Job."""
+    """The ID of the reference message, which identifies a warmup without a Job."""
     artifact: PrewarmedArtifact | None = None
-    """What was prewarmed, and until when: each renewal is a warmup of its own."""
+    """The prewarmed artifact and its expiry: each renewal is a separate warmup."""
     strategy: str | None = None
     """The rung of the ladder."""
     target: str | None = None
@@ -148,12 +148,12 @@ class WarmupFinished:
     total_seconds: float | None = None
     image_bytes: int | None = None
     verdict: Verdict | None = None
-    """None where nothing was pulled: ``streamed`` is null then."""
+    """``None`` if nothing was pulled; then ``streamed`` is null."""
     evidence: tuple[Evidence, ...] = ()
-    """Of what went wrong, where there is no verdict."""
+    """The evidence of a failure without a verdict."""
     reason: str | None = None
     hint: str | None = None
-    """In place of the verdict's."""
+    """The hint that replaces the verdict's."""
     not_before: datetime | None = None
 
     def as_fact(self) -> Fact:
@@ -161,7 +161,7 @@ class WarmupFinished:
         Return the fact.
 
         Raises:
-            ValueError: There is nothing to tell it from others by.
+            ValueError: The fact has neither a Job nor a message that identifies it.
         """
         key = self._key()
         fields = {
@@ -196,7 +196,7 @@ class WarmupFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullObserved:
-    """A pod other than a warmup's pulled an image that lies in Artifact Registry."""
+    """A workload's pod pulled an image from Artifact Registry."""
 
     subject: Subject
     at: datetime
@@ -227,13 +227,13 @@ class PullObserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamObserved:
-    """A node's snapshotter says that it streams an image."""
+    """A node's snapshotter reports that it streams an image."""
 
     subject: Subject
     at: datetime
     node: str
     text: str
-    """Of the statement; it tells it from others of the same second."""
+    """The text of the statement, which distinguishes it from others of the same second."""
     layers: int | None = None
     streamed_layers: int | None = None
 
@@ -252,7 +252,7 @@ class StreamObserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TagMoved:
-    """A tag in use points at another digest, the subject's, than the one that runs."""
+    """A tag in use points to a new digest, the subject's, and not to the running one."""
 
     subject: Subject
     at: datetime
@@ -273,12 +273,12 @@ class TagMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorBypassed:
-    """A workload runs an upstream image though its mirror is proven in that cluster."""
+    """A workload runs an upstream image although its mirror is proven in the cluster."""
 
     subject: Subject
     at: datetime
     period: str
-    """It is said once in each."""
+    """The period; the fact is written once in each."""
     workloads: tuple[str, ...] = ()
     hint: str | None = None
 
@@ -291,14 +291,14 @@ class MirrorBypassed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorDistrusted:
-    """Pulls from a mirror failed for several pods, so no pod is rewritten to it any more."""
+    """Pulls from a mirror failed for several pods, so pods are no longer rewritten to it."""
 
     subject: Subject
-    """Of the last pull that failed."""
+    """The digest of the last failed pull."""
     at: datetime
     upstream: str
     pods: int
-    """How many failed within minutes."""
+    """The number of pods whose pulls failed within minutes."""
     reason: str
     evidence: tuple[Evidence, ...] = ()
 
@@ -319,12 +319,12 @@ class MirrorDistrusted:
 
 def make_insert_id(event: EventName, key: Sequence[str | None]) -> str:
     """
-    Return the insert id of a fact: at most 100 of the characters that Cloud Logging takes.
+    Return the insert ID of a fact: at most 100 characters that Cloud Logging accepts.
 
     >>> make_insert_id("tag.moved", ["c", None])[:20]
     'tag.moved-afb4d8c70f'
     """
-    # As JSON, so that no two keys read the same when their parts are put together.
+    # JSON keeps the parts apart, so that different keys have different texts.
     digest = hashlib.sha256(json.dumps([event, *key]).encode()).hexdigest()
     return f"{event}-{digest}"
 
@@ -334,7 +334,7 @@ def _time(time: datetime | None) -> str | None:
 
 
 def _seconds(seconds: float | None) -> float | None:
-    """Return a duration; None for one that clocks which disagree make negative."""
+    """Return a duration; ``None`` if clock skew makes it negative."""
     return None if seconds is None or seconds < 0 else float(seconds)
 
 

@@ -1,8 +1,8 @@
 """
-Where a Kubernetes object names images: the fields of its pods, and what the pods say about them.
+The fields of a Kubernetes object that name images, with their pods.
 
-Kinds that hold a pod template, at whatever depth, are too many to list, and everybody may add
-their own. So an object is searched for what looks like a pod spec: something with containers.
+Too many kinds contain a pod template to list them, and users add their own. So an object is
+searched for pod specs: objects with containers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,8 +38,7 @@ _SINGLE_CONTAINERS = (
     "xgboost",
 )
 
-# A status repeats what a controller made of the spec, and a schema describes pods without being
-# one. Metadata holds the names of all fields once more.
+# A status repeats the spec, a schema only describes pods, and metadata repeats the field names.
 NOT_SEARCHED = frozenset({"metadata", "status", "openAPIV3Schema"})
 
 MAX_DEPTH = 40
@@ -52,16 +51,16 @@ class ImageField:
 
     path: Path
     image: Any
-    """As somebody wrote it, of whatever type; None where it is missing."""
+    """The value as written, of any type; ``None`` if it is missing."""
     pull_policy: Any
     holder: Mapping[str, Any]
     """The pod spec."""
     metadata: Mapping[str, Any]
-    """Of the pod, or of its template."""
+    """The metadata of the pod or of its template."""
 
 
 def containers_of(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the containers of what may be a pod spec."""
+    """Return the containers of a possible pod spec."""
     return [container for _, container in _containers_at(holder)]
 
 
@@ -76,7 +75,7 @@ def image_volumes_of(holder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def find_image_fields(body: Any) -> Iterator[ImageField]:
     """
-    Yield the fields that name an image in an object, in the order in which they stand there.
+    Yield the fields of an object that name an image, in order.
 
     >>> pod = {"spec": {"containers": [{"name": "app", "image": "nginx"}]}}
     >>> [(field.path, field.image) for field in find_image_fields(pod)]
@@ -88,7 +87,7 @@ def find_image_fields(body: Any) -> Iterator[ImageField]:
         inner: list[tuple[Any, Path, Mapping[str, Any]]] = []
         if isinstance(value, Mapping):
             around = mapping_of(value.get("metadata"))
-            # An Argo template is a pod spec that has the pod's metadata in itself.
+            # An Argo template is a pod spec that contains the pod's metadata.
             yield from _fields_of(value, path, around or metadata)
             inner = [
                 (field, (*path, name), around)

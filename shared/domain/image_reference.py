@@ -1,5 +1,5 @@
 """
-Image references, as they are written in manifests, builds and messages.
+Image references in manifests, builds and messages.
 
 The grammar and the short forms are those of the reference implementation:
 https://github.com/distribution/reference
@@ -18,9 +18,9 @@ DEFAULT_NAMESPACE = "library"
 DEFAULT_TAG = "latest"
 MAX_REPOSITORY_LENGTH = 255
 MAX_REGISTRY_LENGTH = 259
-"""A host's name of 253 characters, a colon, and a port.
+"""A host name of 253 characters, a colon, and a port.
 
-So no reference is longer than an attribute of a message may be, which is 1024 bytes.
+So a reference never exceeds the limit of a message's attribute, 1024 bytes.
 """
 
 MAX_IMAGE_LENGTH = 1_024
@@ -51,10 +51,10 @@ class InvalidReferenceError(ValueError):
 @dataclass(frozen=True, slots=True)
 class ImageReference:
     """
-    A full image reference: where it lies, and which version is meant.
+    A full image reference: registry, repository and version.
 
-    Where there are both a tag and a digest, the digest decides, and the tag is kept since a
-    rewritten pod must not lose it.
+    If it has both a tag and a digest, the digest decides. The tag is kept, because a rewritten
+    pod must not lose it.
     """
 
     registry: str
@@ -74,7 +74,7 @@ class ImageReference:
 
     @property
     def version(self) -> str:
-        """What a registry is asked for: the digest if there is one, else the tag."""
+        """The version to request from a registry: the digest if it exists, otherwise the tag."""
         return self.digest or self.tag or DEFAULT_TAG
 
     def at(self, digest: Digest) -> "ImageReference":
@@ -84,7 +84,7 @@ class ImageReference:
 
 @dataclass(frozen=True, slots=True)
 class WrittenImage:
-    """The text of an image field, and the reference that it means."""
+    """The text of an image field, and its reference."""
 
     text: str
     reference: ImageReference
@@ -95,7 +95,7 @@ class WrittenImage:
         Parse the text of an image field.
 
         Raises:
-            InvalidReferenceError: It is no reference, or too long to be published.
+            InvalidReferenceError: The text is not a reference, or is too long to be published.
         """
         if len(text) > MAX_IMAGE_LENGTH:
             raise InvalidReferenceError(
@@ -106,10 +106,10 @@ class WrittenImage:
 
 def parse_reference(text: str) -> ImageReference:
     """
-    Parse an image reference as it is written in a manifest.
+    Parse an image reference as a manifest contains it.
 
-    Docker's short forms are completed, since a mirror needs the full name. No tag is added
-    beside a digest.
+    Docker's short forms are completed, because a mirror needs the full name. A digest adds no
+    tag.
 
     Raises:
         InvalidReferenceError: The text does not follow the grammar.
@@ -157,7 +157,7 @@ def parse_digest(text: str) -> Digest:
     See https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
 
     Raises:
-        InvalidReferenceError: The text is no digest, or of an unknown algorithm.
+        InvalidReferenceError: The text is not a digest of a known algorithm.
 
     >>> parse_digest("sha256:" + "0" * 64)[:10]
     'sha256:000'
@@ -169,10 +169,10 @@ def parse_digest(text: str) -> Digest:
 
 def read_images(values: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
     """
-    Return the images among untrusted values, each text once, and how many were invalid.
+    Return the images among untrusted values, each text once, and the number of invalid ones.
 
-    One invalid image among ten must not cost the other nine. A value that is missing or empty
-    is neither: whoever wrote it leaves the image to somebody else.
+    One invalid image among ten does not affect the other nine. A missing or empty value does
+    not count as invalid: another controller sets the image later.
 
     >>> images, invalid = read_images(["nginx", "", None, "nginx", "no image", 5])
     >>> [image.text for image in images], invalid
@@ -194,12 +194,12 @@ def read_images(values: Iterable[Any]) -> tuple[tuple[WrittenImage, ...], int]:
 
 
 def _quote(text: str) -> str:
-    """Return a text as a message shows it; a tenant may have written a very long one."""
+    """Return a text for an error message, shortened because a tenant may have written it."""
     return repr(text) if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]!r}…"
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """Split the registry off a name, by Docker's rule for what is one; complete short names."""
+    """Split the registry off a name by Docker's rule, and complete short names."""
     head, slash, tail = name.partition("/")
     is_registry = bool(slash) and (
         "." in head or ":" in head or head == "localhost" or head != head.lower()

@@ -1,4 +1,4 @@
-"""Where workloads are looked at, and which images are warmed of all that are seen."""
+"""The scope of watched workloads, and the selection of images to warm."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from shared.domain.workload import PodSpec
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where workloads are looked at, and where not."""
+    """The namespaces and clusters whose workloads are examined."""
 
     namespace: str
-    """Our own, whose Jobs must not wake us again."""
+    """Our own namespace, whose Jobs must not trigger further requests."""
     system_namespaces: frozenset[str]
     clusters: str | tuple[str, ...] = "auto"
 
@@ -21,11 +21,11 @@ class Scope:
 @dataclass(frozen=True, slots=True)
 class Selection:
     """
-    The configuration's word on which images are warmed.
+    The rules of the configuration for the images to warm.
 
-    Patterns are matched against the full name, ``REGISTRY/REPOSITORY`` without tag or digest, as
-    a whole and with regard to case. ``*`` stands for any characters, slashes included, ``?`` for
-    one, and ``[ab]`` for one of several.
+    Patterns match the whole full name, ``REGISTRY/REPOSITORY`` without tag or digest, with regard
+    to case. ``*`` matches any characters including slashes, ``?`` matches one character, and
+    ``[ab]`` one of several.
     """
 
     include: tuple[str, ...] = ("*",)
@@ -46,7 +46,7 @@ class Selection:
         return _matches(reference.name, self.include) and not _matches(reference.name, self.exclude)
 
     def wants(self, pod: PodSpec) -> bool:
-        """Whether the images of a pod are looked at at all."""
+        """Whether the images of a pod are candidates."""
         return pod.asks_for_accelerator or not self.accelerators_only
 
 

@@ -1,8 +1,8 @@
 """
-What the kubelet says about a pull: how long it took, how much it moved, or why it failed.
+The kubelet's messages about a pull: its duration and size, or the reason of its failure.
 
-The kubelet's own texts are those of its image manager; why a pull failed comes through it as
-free text of containerd, the registry and the snapshotter:
+The kubelet's own texts come from its image manager. The reason of a failed pull is free text of
+containerd, the registry and the snapshotter:
 https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/image_manager.go
 """
 
@@ -34,11 +34,11 @@ _SECONDS: Final = {
     "ms": Decimal("1e-3"),
     "us": Decimal("1e-6"),
     "\u00b5s": Decimal("1e-6"),  # the micro sign, which Go prints
-    "\u03bcs": Decimal("1e-6"),  # the Greek letter, which Go reads as well
+    "\u03bcs": Decimal("1e-6"),  # the Greek letter, which Go accepts too
     "ns": Decimal("1e-9"),
 }
 _MAX_DURATION: Final = 64
-"""Characters; Go's longest is ``2562047h47m16.854775807s``."""
+"""The number of characters; Go's longest is ``2562047h47m16.854775807s``."""
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|us|\u00b5s|\u03bcs|ns|s)", re.ASCII)
 
@@ -61,44 +61,44 @@ _ARTIFACT_REGISTRY = re.compile(r"(?:-docker\.pkg\.dev|\bgcr\.io)/")
 
 
 class InvalidDurationError(ValueError):
-    """A text is no duration as Go prints it."""
+    """A text is not a duration in Go's format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """The kubelet says that an image is on the node; None is for what it did not say."""
+    """The kubelet reports that an image is on the node; ``None`` marks a missing part."""
 
     image: str
     seconds: float | None = None
-    """Of the pull, without the wait for its turn."""
+    """The duration of the pull, without the wait before it."""
     image_bytes: int | None = None
-    """Compressed, and the same with and without streaming."""
+    """The compressed size, which is the same with and without streaming."""
     already_present: bool = False
-    """Nothing was pulled."""
+    """The image was present, so nothing was pulled."""
 
 
 @dataclass(frozen=True, slots=True)
 class PullFailure:
-    """Why a pull failed."""
+    """The reason for which a pull failed."""
 
     kind: FailureKind
     outcome: Literal["pull_failed", "postponed"]
-    """Of the fact about it: ``postponed`` where the registry limits the rate."""
+    """The outcome of its fact: ``postponed`` if the registry limits the rate."""
     reason: str
     hint: str
-    """What a person can do, in one sentence."""
+    """The remedy, in one sentence."""
     permanent: bool
-    """Whether the kubelet's own retries cannot help until somebody acts."""
+    """Whether the kubelet's retries fail until a person acts."""
 
 
 def parse_go_duration(text: str) -> float:
     """
-    Return the seconds of a duration as Go prints it.
+    Return the seconds of a duration in Go's format.
 
     https://pkg.go.dev/time#ParseDuration
 
     Raises:
-        InvalidDurationError: The text is none.
+        InvalidDurationError: The text is not a duration.
 
     >>> parse_go_duration("2m30.462s"), parse_go_duration("1h0m0.5s"), parse_go_duration("637ms")
     (150.462, 3600.5, 0.637)
@@ -117,7 +117,7 @@ def parse_pulled(message: str) -> Pulled | None:
     """
     Parse the message of a Pulled event, in every wording since Kubernetes 1.26.
 
-    None for a message that says something else: then nothing is known to have been pulled.
+    Returns ``None`` for another message; then a pull is not known.
 
     >>> parse_pulled('Successfully pulled image "a:1" in 1.5s (2s including waiting)')
     Pulled(image='a:1', seconds=1.5, image_bytes=None, already_present=False)
@@ -144,7 +144,7 @@ def parse_pulled(message: str) -> Pulled | None:
 
 def parse_failed_image(message: str) -> str | None:
     """
-    Return the image that could not be pulled; None for a message about something else.
+    Return the image of a failed pull; ``None`` for another message.
 
     >>> parse_failed_image('Failed to pull image "a:1": rpc error: code = NotFound')
     'a:1'
@@ -155,9 +155,9 @@ def parse_failed_image(message: str) -> str | None:
 
 def hide_credentials(text: str) -> str:
     """
-    Return a text without what may be a credential: the login and the query of each address in it.
+    Return a text without possible credentials: the login and the query of each address.
 
-    Registries send nodes to addresses that are signed, and errors repeat them.
+    Registries redirect nodes to signed addresses, and errors repeat them.
 
     >>> hide_credentials('Get "https://me:pw@cdn.example/blob?sig=x&e=1": EOF')
     'Get "https://cdn.example/blob?…": EOF'
@@ -167,13 +167,12 @@ def hide_credentials(text: str) -> str:
 
 def classify_pull_failure(message: str) -> PullFailure:
     """
-    Tell why a pull failed.
+    Classify a failed pull.
 
-    Names of images and addresses are taken out before the text is looked at, since any word may
-    be part of them.
+    Names of images and addresses are removed first, because they can contain any word.
 
     Args:
-        message: Of the event, or of the container's waiting state.
+        message: The message of the event, or of the container's waiting state.
 
     >>> classify_pull_failure("toomanyrequests: You have reached your pull rate limit").outcome
     'postponed'
@@ -190,14 +189,14 @@ def _without_names(message: str) -> str:
     names = _QUOTED_REFERENCE.findall(text)
     text = _QUOTED_REFERENCE.sub("", text)
     for name in names:
-        # A name of one word may be any word of the text as well.
+        # A name of a single word can also occur in the rest of the text.
         if "/" in name or ":" in name:
             text = text.replace(name, "")
     return text
 
 
 def _denied(message: str) -> PullFailure:
-    """Name the grant that is missing, as far as the text says so."""
+    """Name the missing grant, as far as the text contains it."""
     if grant := _GRANT.search(message):
         reason = f"the node lacks {grant['permission']} on {grant['on']}, or it does not exist"
         hint = (
@@ -220,8 +219,8 @@ def _rule(pattern: str, failure: PullFailure) -> tuple[re.Pattern[str], PullFail
     return re.compile(pattern, re.IGNORECASE), failure
 
 
-# The first that matches decides, so what another's text may contain stands further down: many
-# errors end in "not found", and a limit may be said to be one of unauthenticated pulls.
+# The first match decides, so general patterns come last: many errors end in "not found", and the
+# text of a rate limit can mention unauthenticated pulls.
 _RULES: Final = (
     _rule(
         r"no space left on device",

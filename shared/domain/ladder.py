@@ -1,7 +1,7 @@
 """
-The ladder: which way an image can be warmed in a cluster, without disturbing it.
+The ladder: the ways to warm an image in a cluster without disturbing it.
 
-Each rung says which nodes it could use; the first that can serve is taken.
+Each rung lists the nodes that it can use; the first rung that can serve is chosen.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from shared.domain.placement import (
 )
 
 PREWARM_RUNG = "prewarm-api"
-"""The rung that needs no node."""
+"""The rung that does not need a node."""
 
 STREAMING_KEY = "cloud.google.com/gke-image-streaming"
 WARM_POOL_TAINT = "prestream.dev/warmup"
@@ -37,12 +37,12 @@ _WARM_POOL_TOLERATION = Toleration(WARM_POOL_TAINT, "Exists", effect="NoSchedule
 _MAX_NAMED_NODES = 20
 
 _MAX_LISTED_IMAGES = 50
-"""A kubelet reports at most so many images: with fewer, an image that is not listed is absent."""
+"""The most images that a kubelet reports; in a shorter list, a missing image is absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node, as far as choosing a rung needs to know it."""
+    """The properties of a node that decide on a rung."""
 
     name: str
     labels: Mapping[str, str]
@@ -53,7 +53,7 @@ class Node:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
-        """Read a node as the Kubernetes API describes it."""
+        """Read a node from its body in the Kubernetes API."""
         metadata, spec, status = (body.get(key) or {} for key in ("metadata", "spec", "status"))
         images = status.get("images") or []
         ready = any(
@@ -73,7 +73,7 @@ class Node:
 
     @property
     def platform(self) -> str | None:
-        """``os/architecture``, by the labels that every kubelet sets."""
+        """``os/architecture``, from the labels that every kubelet sets."""
         names = (self.labels.get(OS_KEY), self.labels.get(ARCH_KEY))
         return f"{names[0]}/{names[1]}" if all(names) else None
 
@@ -83,15 +83,15 @@ class Node:
         return self.labels.get(STREAMING_KEY) == "true"
 
     def holds(self, digest: Digest) -> bool:
-        """Whether the node says that it holds an image of that digest."""
+        """Whether the node reports an image of the digest."""
         return any(name.endswith(f"@{digest}") for name in self.image_names)
 
     def lacks(self, digest: Digest) -> bool:
-        """Whether the node demonstrably holds no image of that digest."""
+        """Whether the node provably does not hold an image of the digest."""
         return self.lists_all_images and not self.holds(digest)
 
     def accepts(self, selector: Mapping[str, str], tolerations: Sequence[Toleration]) -> bool:
-        """Whether a pod with that selector and those tolerations can be scheduled here."""
+        """Whether a pod with the selector and the tolerations fits this node."""
         return (
             self.is_ready
             and all(self.labels.get(key) == value for key, value in selector.items())
@@ -105,22 +105,22 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A way to warm: which nodes it could use, and whether one must be there beforehand."""
+    """A way to warm: the nodes that it can use, and whether one must exist."""
 
     name: str
     node_selector: Mapping[str, str]
     tolerations: tuple[Toleration, ...]
     needs_node: bool
-    """Whether it serves only where a ready node exists."""
+    """Whether the rung requires a ready node."""
     may_add_node: bool
-    """Whether the autoscaler may add a node for it, where none is ready."""
+    """Whether the autoscaler may add a node if none is ready."""
     is_autopilot: bool = False
-    """Whether the cluster itself makes the nodes that its pods need."""
+    """Whether the cluster creates the nodes for its pods by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How an image is warmed: a rung, and what the pod says of its node."""
+    """The way to warm an image: a rung, and the scheduling fields of the pod."""
 
     rung: str
     platform: str
@@ -128,28 +128,28 @@ class Strategy:
     tolerations: tuple[Toleration, ...]
     priority_class: str
     avoided_nodes: tuple[str, ...] = field(default=())
-    """Nodes that hold the image already: pulling it there again would tell nothing."""
+    """Nodes that already hold the image: another pull there would prove nothing."""
     lacking_nodes: tuple[str, ...] = field(default=())
-    """Nodes that demonstrably did not hold the image when the warmup was made."""
+    """Nodes that provably did not hold the image when the warmup was created."""
     is_autopilot: bool = False
 
 
 class RungUnavailableError(Exception):
-    """A rung cannot serve; the message says why."""
+    """A rung cannot serve; the message is the reason."""
 
 
 def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilot: bool) -> Rung:
     """
-    Tell which nodes a rung could use.
+    Return the rung with the nodes that it can use.
 
     Args:
-        name: The rung, as the configuration names it.
-        target: The placement that is asked for, reduced to the allowed keys.
-        platform: ``os/architecture`` of the nodes; None where it is not known.
-        is_autopilot: Whether the cluster makes its own nodes, and streams on all of them.
+        name: The name of the rung in the configuration.
+        target: The requested placement, reduced to the allowed keys.
+        platform: ``os/architecture`` of the nodes; ``None`` if it is not known.
+        is_autopilot: Whether the cluster creates its nodes, and streams on all of them.
 
     Raises:
-        RungUnavailableError: It can serve on no node of this cluster.
+        RungUnavailableError: The rung cannot serve on any node of this cluster.
     """
     base = _platform_selector(platform)
     if name == "any-node":
@@ -174,10 +174,10 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
 
 def plan_warm_pool(platform: str | None) -> Rung:
     """
-    Tell how ``any-node`` is served by the warm pool, whose nodes come only when one is wanted.
+    Return the rung ``any-node`` for the warm pool, whose nodes are added on demand.
 
     Raises:
-        RungUnavailableError: Its machines are of another platform.
+        RungUnavailableError: The machines of the pool have another platform.
     """
     if platform not in {None, DEFAULT_PLATFORM}:
         raise RungUnavailableError(f"the warm pool has no nodes of {platform}")
@@ -189,12 +189,12 @@ def serve_rung(
     rung: Rung, nodes: Iterable[Node], digest: Digest | None, *, platform: str | None
 ) -> Strategy:
     """
-    Return how a rung warms an image, given the nodes that match its selector.
+    Return the choice of a rung, given the nodes that match its selector.
 
-    Without a digest, nothing is said of the nodes that hold the image.
+    Without a digest, the nodes that hold the image are not known.
 
     Raises:
-        RungUnavailableError: It needs a ready node, and there is none.
+        RungUnavailableError: The rung requires a ready node, which does not exist.
     """
     candidates = [node for node in nodes if node.accepts(rung.node_selector, rung.tolerations)]
     if rung.needs_node and not candidates:
@@ -202,7 +202,7 @@ def serve_rung(
     chosen = platform or _choose_platform(candidates)
     selector = {**rung.node_selector, **_platform_selector(chosen)}
     fitting = [node for node in candidates if node.accepts(selector, rung.tolerations)]
-    # Autopilot keeps no room to spare, so that a pod it adds no node for may wait for ever.
+    # Autopilot has no spare capacity: a pod for which it adds no node can wait forever.
     adds_node = rung.may_add_node and (rung.is_autopilot or not fitting)
     return Strategy(
         rung=rung.name,
@@ -217,7 +217,7 @@ def serve_rung(
 
 
 def find_targets(nodes: Iterable[Node]) -> list[Placement]:
-    """Return a placement for each kind of accelerator node; one for any node if there is none."""
+    """Return a placement for each kind of accelerator node; without any, one for all nodes."""
     found = set()
     for node in nodes:
         accelerator = node.labels.get(ACCELERATOR_KEY)
@@ -230,7 +230,7 @@ def find_targets(nodes: Iterable[Node]) -> list[Placement]:
 
 
 def with_platform(target: Placement, platform: str | None) -> Placement:
-    """Return a target that also says the platform, where it is not the usual one."""
+    """Return a target that includes the platform, unless it is the default."""
     if platform in {None, DEFAULT_PLATFORM}:
         return target
     return Placement.of(
@@ -239,17 +239,17 @@ def with_platform(target: Placement, platform: str | None) -> Placement:
 
 
 def platform_of(target: Placement) -> str | None:
-    """Return the platform that a target itself asks for; None if it leaves that open."""
+    """Return the platform that a target names; ``None`` if it does not name one."""
     selector = dict(target.node_selector)
     arch = selector.get(ARCH_KEY)
     return f"{selector.get(OS_KEY, 'linux')}/{arch}" if arch else None
 
 
 def _plan_any_node(base: dict[str, str], is_autopilot: bool) -> Rung:  # noqa: FBT001
-    """Plan the rung for which any node that streams will do: the cache is the region's."""
+    """Plan the rung that uses any streaming node, because the region shares the cache."""
     if is_autopilot:
-        # Every node there streams, so no new one has the label; and a toleration without the
-        # selector of the same key would ask for a node of its own.
+        # Every Autopilot node streams, so new nodes do not have the label. A toleration without
+        # the selector of the same key would request a separate node.
         return Rung("any-node", base, (), needs_node=False, may_add_node=True, is_autopilot=True)
     return Rung(
         "any-node",
@@ -261,7 +261,7 @@ def _plan_any_node(base: dict[str, str], is_autopilot: bool) -> Rung:  # noqa: F
 
 
 def _choose_platform(nodes: Iterable[Node]) -> str:
-    """Return the usual platform if a node has it, else one that a node has."""
+    """Return the default platform if a node has it, otherwise the platform of a node."""
     found = sorted({node.platform for node in nodes if node.platform})
     return DEFAULT_PLATFORM if DEFAULT_PLATFORM in found or not found else found[0]
 
@@ -279,7 +279,7 @@ def _with_accelerators(target: Placement) -> tuple[Toleration, ...]:
     if TPU_KEY in selector:
         extra.append(_TPU_TOLERATION)
     if COMPUTE_CLASS_KEY in selector:
-        # GKE taints the nodes of a class, and lets in by itself the pods that select it.
+        # GKE taints the nodes of a class, and admits the pods that select the class.
         name = selector[COMPUTE_CLASS_KEY]
         extra.append(Toleration(COMPUTE_CLASS_KEY, "Equal", name, "NoSchedule"))
     return tuple(sorted({*target.tolerations, *extra}))

@@ -1,5 +1,5 @@
 """
-Image manifests and indexes, as a registry answers them.
+Image manifests and indexes from a registry.
 
 https://github.com/opencontainers/image-spec/blob/main/manifest.md
 https://github.com/opencontainers/image-spec/blob/main/image-index.md
@@ -28,36 +28,36 @@ DOCKER_SCHEMA_1 = frozenset(
 )
 
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
-"""What we ask a registry for: without the index types it would choose a platform for us."""
+"""The accepted media types; without the index types, a registry would choose a platform."""
 
 _MAX_BYTES = 2**63 - 1
 """Sizes are int64: https://github.com/opencontainers/image-spec/blob/main/descriptor.md"""
 
 _MAX_NAME = 128
-"""Characters of what a stranger wrote that a message may repeat."""
+"""The number of characters of an untrusted text that a message may repeat."""
 
 
 class InvalidManifestError(ValueError):
-    """A registry answered something that is no manifest that can be streamed."""
+    """The answer of a registry is not a manifest that can be streamed."""
 
 
 class DamagedManifestError(InvalidManifestError):
     """
-    What came is not what the registry holds: no JSON, or bytes that have another digest.
+    The answer is not the stored manifest: it is not JSON, or has another digest.
 
-    A registry takes no such manifest, so something on the way has cut it, or answered instead.
+    A registry does not accept such a manifest, so a proxy has cut or replaced the answer.
     """
 
 
 class RegistryRefusalError(Exception):
     """
-    A registry answered a request for a manifest with a refusal; whose fault, is to be told.
+    A registry refused a request for a manifest; the caller decides who is at fault.
 
     Attributes:
         status: HTTP status.
-        code: The registry API's error code; empty where the answer has none.
-        retry_at: When trying again can help, where the answer says so.
-        by_upstream: Whether the status is the upstream's, which the mirror only passes on.
+        code: The registry API's error code; empty if the answer has none.
+        retry_at: The earliest time for a retry, if the answer contains one.
+        by_upstream: Whether the mirror passes on a status of its upstream.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class PlatformManifest:
     """An entry of an index."""
 
     platform: str
-    """``os/architecture`` or ``os/architecture/variant``; empty where the index names none."""
+    """``os/architecture`` or ``os/architecture/variant``; empty if the index names none."""
     digest: Digest
 
 
@@ -91,20 +91,20 @@ class Manifest:
     """A manifest or an index: ``platforms`` is empty for the former, ``layers`` for the latter."""
 
     digest: Digest
-    """By which the registry knows it, whatever it was asked for."""
+    """The digest in the registry, also for a request by tag."""
     platforms: tuple[PlatformManifest, ...] = ()
     layers: tuple[int, ...] = ()
     """Compressed sizes in bytes."""
     config_bytes: int = 0
     layer_digests: tuple[str, ...] = field(default=(), compare=False)
-    """As they are written, in the order of ``layers``; empty for one that has none."""
+    """The digests as written, in the order of ``layers``; empty for a layer without one."""
     config_digest: str = field(default="", compare=False)
     allowance: Allowance | None = field(default=None, compare=False)
-    """What the registry said beside it: how much more it gives; None if it said nothing."""
+    """The rate limit in the headers of the answer; ``None`` if they do not contain one."""
 
     @property
     def is_index(self) -> bool:
-        """Whether it lists one manifest for each platform."""
+        """Whether it is an index, which lists one manifest for each platform."""
         return bool(self.platforms)
 
     @property
@@ -114,11 +114,10 @@ class Manifest:
 
     def digest_for(self, platform: str) -> Digest | None:
         """
-        Return the digest of a platform's manifest; None if the index has none.
+        Return the digest of a platform's manifest; ``None`` if the index lacks it.
 
-        A variant that the caller does not name (``linux/arm64`` for ``linux/arm64/v8``) matches,
-        but what is named exactly comes first. A single entry that names no platform is taken
-        where none matches, as nodes do.
+        ``linux/arm64`` matches ``linux/arm64/v8``, but an exact match is preferred. If nothing
+        matches, a single entry without a platform is used, as nodes do.
         """
         variants = [each for each in self.platforms if each.platform.startswith(f"{platform}/")]
         exact = [each for each in self.platforms if each.platform == platform]
@@ -127,7 +126,7 @@ class Manifest:
         return found[0].digest if found else None
 
     def platform_digest(self, platform: str) -> Digest | None:
-        """Return the digest of what a node of a platform runs: a single manifest is its own."""
+        """Return the digest that a node of a platform runs; a single manifest has only its own."""
         return self.digest_for(platform) if self.is_index else self.digest
 
 
@@ -138,12 +137,12 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
     Args:
         body: The bytes that the registry sent.
         media_type: The answer's content type, for bodies that do not name their own.
-        digest: What they were asked for by, or else what the registry says that their digest is;
-            None to compute it. The bytes must have it.
+        digest: The digest of the request, or else of the registry's header; the bytes must have
+            it. ``None`` to compute it.
 
     Raises:
-        DamagedManifestError: It is not what the digest names, or no JSON.
-        InvalidManifestError: It is neither, or of schema 1.
+        DamagedManifestError: The body does not have the digest, or is not JSON.
+        InvalidManifestError: The body is neither a manifest nor an index, or has schema 1.
     """
     try:
         known = _identify(body, digest)
@@ -165,7 +164,7 @@ def _decode(body: bytes) -> Any:
 
 
 def _identify(body: bytes, claimed: str | None) -> Digest:
-    """Return the digest of a body; a digest that it does not have is not to be trusted."""
+    """Return the digest of a body; raise an error if the expected digest differs."""
     digest = parse_digest(claimed) if claimed else None
     algorithm = digest.partition(":")[0] if digest else "sha256"
     actual = parse_digest(f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
@@ -181,7 +180,7 @@ def _parse_content(content: Any, media_type: str, digest: Digest) -> Manifest:
     if kind in DOCKER_SCHEMA_1 or content.get("schemaVersion") == 1:
         raise InvalidManifestError("the manifest has schema version 1")
     if "manifests" in content and "layers" in content:
-        # Two readers could see two images in it: CVE-2021-41190.
+        # Two readers could find two different images in it: CVE-2021-41190.
         raise InvalidManifestError("the manifest has both layers and manifests")
     if kind in {OCI_INDEX, DOCKER_LIST} or "manifests" in content:
         return Manifest(digest, platforms=_parse_platforms(content))
@@ -201,7 +200,7 @@ def _parse_content(content: Any, media_type: str, digest: Digest) -> Manifest:
 
 
 def _parse_platforms(content: Mapping[str, Any]) -> tuple[PlatformManifest, ...]:
-    """Return the platforms of an index; attestations, whose platform is unknown, are none."""
+    """Return the platforms of an index, without attestations, whose platform is unknown."""
     entries = []
     for entry in content["manifests"]:
         platform = entry.get("platform") or {}
