@@ -1,5 +1,5 @@
 """
-Repositories in Artifact Registry: where they are, and the mirrors that we want there.
+Repositories in Artifact Registry: their names, and the mirrors that we create.
 
 A mirror is a remote repository that pulls through from one upstream registry:
 https://docs.cloud.google.com/artifact-registry/docs/repositories/remote-overview
@@ -13,7 +13,7 @@ from typing import Literal, NewType, Self
 from shared.domain.image_reference import DOCKER_HUB
 
 RepositoryId = NewType("RepositoryId", str)
-"""An id that Artifact Registry accepts: 63 characters of a-z, 0-9 and hyphens."""
+"""An ID that Artifact Registry accepts: 63 characters of a-z, 0-9 and hyphens."""
 
 OWNER_LABEL = ("managed-by", "prestream")
 DESCRIPTION = "Pull-through mirror of {upstream}, made and used by Prestream."
@@ -24,12 +24,12 @@ _IMAGE_HOST = re.compile(r"[a-z0-9-]{1,40}-docker\.pkg\.dev|(?:[a-z0-9-]{1,40}\.
 
 
 class UpstreamRefusedError(Exception):
-    """Artifact Registry could not validate the upstream of a repository, and made none."""
+    """Artifact Registry could not validate an upstream, and did not create the repository."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamCredentials:
-    """A login upstream: the password is the name of a secret version, never its value."""
+    """A login to the upstream; the password is the name of a secret version, never its value."""
 
     username: str
     password_secret_version: str
@@ -37,7 +37,7 @@ class UpstreamCredentials:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryName:
-    """A repository's place: a project, a location and an id."""
+    """The name of a repository: a project, a location and an ID."""
 
     project: str
     location: str
@@ -53,13 +53,13 @@ class RepositoryName:
 
     @property
     def registry(self) -> str:
-        """The host that images are pulled from."""
+        """The host from which images are pulled."""
         return f"{self.location}-docker.pkg.dev"
 
     @property
     def path(self) -> str:
         """
-        What stands before an image's own path; a domain-scoped project has a slash there.
+        The prefix of an image's path; a domain-scoped project contains a slash.
 
         >>> RepositoryName("example.com:ml", "us", "apps").path
         'example.com/ml/apps'
@@ -69,35 +69,35 @@ class RepositoryName:
 
 @dataclass(frozen=True, slots=True)
 class RemoteRepository:
-    """A mirror as we want it."""
+    """The desired state of a mirror."""
 
     name: RepositoryName
     upstream: str
     """The upstream registry's host."""
     uri: str | None
-    """Where Artifact Registry pulls from; None for its preset of Docker Hub."""
+    """The address from which Artifact Registry pulls; ``None`` for its preset of Docker Hub."""
     credentials: UpstreamCredentials | None = None
     cleanup_days: int = 90
 
     @property
     def description(self) -> str:
-        """What a person who finds the repository reads."""
+        """The description for people who find the repository."""
         return DESCRIPTION.format(upstream=self.upstream)
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryState:
-    """A repository as Artifact Registry describes it, as far as a mirror depends on it."""
+    """The properties of an existing repository that matter for a mirror."""
 
     is_docker_remote: bool
     uri: str | None = None
-    """None for the preset of Docker Hub."""
+    """The address of the upstream; ``None`` for the preset of Docker Hub."""
     credentials: UpstreamCredentials | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
-        """Whether Prestream made it, and so may change it."""
+        """Whether Prestream created the repository, and so may change it."""
         key, value = OWNER_LABEL
         return self.labels.get(key) == value
 
@@ -106,19 +106,19 @@ Comparison = Literal["same", "credentials differ", "another repository"]
 
 
 def compare_repository(wanted: RemoteRepository, state: RepositoryState) -> Comparison:
-    """Tell what stands in the place of a mirror from the mirror that we want there."""
+    """Compare the existing repository with the desired mirror."""
     same_upstream = _comparable(wanted.uri) == _comparable(state.uri)
     if not state.is_docker_remote or not same_upstream:
         return "another repository"
-    # Also credentials that left the configuration: with them the paths that it lists left as well,
-    # and the mirror would give away whatever the old login can read.
+    # Also if the credentials were removed from the configuration: the paths were removed with them,
+    # so the mirror would serve everything that the old login can read.
     if wanted.credentials != state.credentials:
         return "credentials differ"
     return "same"
 
 
 def _comparable(uri: str | None) -> str:
-    """Return a form in which two URIs of one upstream are equal."""
+    """Return a normal form, in which two URIs of one upstream are equal."""
     host = (uri or f"https://{DOCKER_HUB}").rstrip("/").lower()
     host = host.removesuffix("/v2")
     hub = {"https://registry-1.docker.io", "https://index.docker.io", f"https://{DOCKER_HUB}"}
@@ -127,7 +127,7 @@ def _comparable(uri: str | None) -> str:
 
 def make_repository_id(upstream: str) -> RepositoryId:
     """
-    Return the id of an upstream registry's mirror.
+    Return the ID of an upstream registry's mirror.
 
     >>> make_repository_id("docker.io"), make_repository_id("registry.k8s.io")
     ('dockerhub-mirror', 'registry-k8s-io-mirror')
@@ -142,17 +142,17 @@ def make_repository_id(upstream: str) -> RepositoryId:
 
 
 def is_google_registry(registry: str) -> bool:
-    """Whether a registry is Google's own, whose images need no mirror to be streamed."""
+    """Whether a registry is Google's own; its images stream without a mirror."""
     host = registry.lower()
     return host.endswith((".pkg.dev", ".gcr.io")) or host == "gcr.io"
 
 
 def serves_images(registry: str) -> bool:
     """
-    Whether a host of Google's can be one that serves images.
+    Whether a host of Google's domains can serve images.
 
-    A tenant may name any. One that is none must not be asked: no answer would come, and that
-    would look as if the world were at fault.
+    A tenant can name any host. A host that cannot serve images must not be called: the missing
+    answer would count as a transient error.
 
     >>> serves_images("us-central1-docker.pkg.dev"), serves_images("eu.gcr.io")
     (True, True)
@@ -164,7 +164,7 @@ def serves_images(registry: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactPath:
-    """An image in Artifact Registry: its repository, and its path within."""
+    """An image in Artifact Registry: its repository, and its path in the repository."""
 
     repository: RepositoryName
     path: str
@@ -172,7 +172,7 @@ class ArtifactPath:
     @classmethod
     def split(cls, registry: str, repository: str) -> Self | None:
         """
-        Split the path of an image on ``LOCATION-docker.pkg.dev``; None for any other.
+        Split the path of an image on ``LOCATION-docker.pkg.dev``; ``None`` for other hosts.
 
         >>> ArtifactPath.split("us-docker.pkg.dev", "example.com/ml/apps/vllm").repository.project
         'example.com:ml'

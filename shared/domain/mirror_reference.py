@@ -1,9 +1,9 @@
 """
-Rewrite an image to its mirror, and trace a mirror's image back to what was written.
+Rewrite an image to its mirror, and trace a mirror's image back to its upstream.
 
-Pods are rewritten by the API server, manifests by a person's command. Both follow one rule, which
-stands here and, for the API server, in infra/kubernetes/rewriting/policy.yaml: one table of cases
-(tests/contract/rewriting_cases.py) tests both.
+The API server rewrites pods, and ``prestream rewrite`` rewrites files. Both follow one rule: this
+module and infra/kubernetes/rewriting/policy.yaml, which one table of cases tests
+(tests/contract/rewriting_cases.py).
 """
 
 from collections.abc import Mapping
@@ -25,50 +25,50 @@ from shared.domain.mirror import ArtifactPath, RepositoryName, is_google_registr
 from shared.domain.proven_mirrors import Proof, PullSecrets
 
 OPT_OUT = ("prestream.dev/rewrite", "disabled")
-"""A label or an annotation of a pod that is left alone."""
+"""A label or an annotation of a pod that must not be rewritten."""
 
 SKIPPED_ANNOTATION = "prestream.dev/rewrite-skipped"
-"""On a pod that was left alone: why."""
+"""The annotation with the reason, on a pod that was not rewritten."""
 
 
 class Left(StrEnum):
-    """Why an image keeps its name."""
+    """The reason for which an image is not rewritten."""
 
     INVALID = "invalid"
-    """It is no reference."""
+    """The image is not a reference."""
     AT_GOOGLE = "at_google"
-    """It needs no mirror, or it is one."""
+    """The image is in a registry of Google's, perhaps in a mirror."""
     NO_MIRROR = "no_mirror"
-    """Its registry, or its path there, has none that is proven."""
+    """A proven mirror of the registry, or of the path, does not exist."""
     TOO_LONG = "too_long"
-    """The mirror's name for it would be longer than a reference may be."""
+    """The rewritten reference would be too long."""
     OPTED_OUT = "opted_out"
-    """The pod says so, by a label or an annotation."""
+    """A label or an annotation of the pod excludes it."""
     NEVER_PULLED = "never_pulled"
-    """It lies on the node, under the name that is written."""
+    """The image is already on the node, under its written name."""
     PULL_SECRETS = "pull_secrets"
     """The pod has imagePullSecrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What becomes of an image: another name, or a reason why it keeps its own."""
+    """The result for an image: its mirror's reference, or the reason to keep it."""
 
     image: str
-    """As it is written."""
+    """The image as written."""
     mirror: str | None = None
-    """What is pulled in its stead."""
+    """The reference that is pulled instead."""
     left: Left | None = None
     sentence: str | None = None
-    """The reason, for a person."""
+    """The reason as a sentence."""
 
 
 def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
     """
-    Tell what becomes of the text of an image field.
+    Rewrite the text of an image field.
 
-    Tag and digest stay as they are written. What lies at Google is left alone, so that rewriting
-    twice is rewriting once.
+    Tag and digest stay as they are written. Images in Google's registries are not rewritten, so a
+    second rewrite changes nothing.
 
     >>> proofs = {"docker.io": Proof("us-docker.pkg.dev/demo/dockerhub-mirror")}
     >>> rewrite_image("nginx:1.27", proofs).mirror
@@ -97,12 +97,12 @@ def rewrite_image(text: str, proofs: Mapping[str, Proof]) -> Rewrite:
 
 def rewrite_field(field: ImageField, proofs: Mapping[str, Proof], secrets: PullSecrets) -> Rewrite:
     """
-    Tell what becomes of an image field of a pod, or of a pod's template.
+    Rewrite an image field of a pod, or of a pod template.
 
     Args:
         field: The field; its image must be a text.
-        proofs: What is proven, by the upstream's host.
-        secrets: Whether a pod with imagePullSecrets is left alone.
+        proofs: The proven mirrors, by the upstream's host.
+        secrets: Whether pods with imagePullSecrets are skipped.
     """
     rewrite = rewrite_image(field.image, proofs)
     if rewrite.mirror is None:
@@ -121,7 +121,7 @@ def rewrite_field(field: ImageField, proofs: Mapping[str, Proof], secrets: PullS
 
 
 def _full_name(reference: ImageReference) -> tuple[str, str]:
-    """Return the registry and the repository, whatever the letters of a host's name."""
+    """Return the registry, in lower case, and the repository."""
     host = reference.registry.lower()
     if host not in {DOCKER_HUB, *DOCKER_HUB_ALIASES}:
         return host, reference.repository
@@ -133,8 +133,8 @@ def rewrite_reference(reference: ImageReference, mirror: RepositoryName) -> Imag
     """
     Return the reference under which a mirror serves an upstream's image.
 
-    Tag and digest stay. A reference that lies at Google already is returned as it is, so
-    rewriting twice is rewriting once.
+    Tag and digest stay. A reference to a registry of Google's is returned unchanged, so a second
+    rewrite changes nothing.
 
     >>> from shared.domain.image_reference import parse_reference
     >>> mirror = RepositoryName("demo", "us-central1", "dockerhub-mirror")
@@ -154,12 +154,12 @@ def trace_upstream(
     reference: ImageReference, project: str, upstreams: Mapping[str, str]
 ) -> ImageReference | None:
     """
-    Return the upstream reference that one in our own mirror stands for; None for any other.
+    Return the upstream reference of a reference to our own mirror; ``None`` for any other.
 
     Args:
-        reference: A reference as somebody wrote it.
-        project: The project that our mirrors lie in.
-        upstreams: The upstream registry of each mirror's repository id.
+        reference: A reference as written.
+        project: The project of our mirrors.
+        upstreams: The upstream registry of each mirror's repository ID.
     """
     artifact = ArtifactPath.split(reference.registry, reference.repository)
     if artifact is None or artifact.repository.project != project:

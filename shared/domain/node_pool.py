@@ -1,4 +1,4 @@
-"""Clusters and their node pools as the Container API describes them, as far as streaming goes."""
+"""The properties of clusters and node pools in the Container API that matter for streaming."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,12 +13,12 @@ _DEFAULT_SUFFIX: Final = "-compute@developer.gserviceaccount.com"
 
 
 def is_autopilot(cluster: Mapping[str, Any]) -> bool:
-    """Whether GKE makes the cluster's nodes, all of which stream."""
+    """Whether GKE creates the cluster's nodes, which then all stream."""
     return field_at(cluster, ("autopilot", "enabled")) is True
 
 
 def makes_pools(cluster: Mapping[str, Any]) -> bool:
-    """Whether node pools are made where no pool fits (node auto-provisioning)."""
+    """Whether GKE creates node pools on demand (node auto-provisioning)."""
     return field_at(cluster, ("autoscaling", "enableNodeAutoprovisioning")) is True
 
 
@@ -29,7 +29,7 @@ def pools_of(cluster: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def has_accelerators(pool: Mapping[str, Any]) -> bool:
     """
-    Whether the nodes of a pool have GPUs or TPUs; the latter follow from the machine's type.
+    Whether the nodes of a pool have GPUs or TPUs; the machine type implies TPUs.
 
     https://docs.cloud.google.com/kubernetes-engine/docs/concepts/plan-tpus#availability
     """
@@ -42,14 +42,14 @@ def has_accelerators(pool: Mapping[str, Any]) -> bool:
 
 
 def streams_by_default(cluster: Mapping[str, Any]) -> bool:
-    """Whether pools stream that do not say otherwise."""
+    """Whether pools stream by default."""
     path = ("nodePoolDefaults", "nodeConfigDefaults", "gcfsConfig", "enabled")
     return field_at(cluster, path) is True
 
 
 def streams(pool: Mapping[str, Any], cluster: Mapping[str, Any]) -> bool:
     """
-    Whether image streaming is on in a pool: by its own word, or else by the cluster's.
+    Whether image streaming is on in a pool: its own setting, or else the cluster's.
 
     https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
     """
@@ -59,7 +59,7 @@ def streams(pool: Mapping[str, Any], cluster: Mapping[str, Any]) -> bool:
 
 def platform_of(pool: Mapping[str, Any]) -> str:
     """
-    Return the platform of a pool's nodes, by the series of its machines.
+    Return the platform of a pool's nodes, from the series of its machines.
 
     https://docs.cloud.google.com/kubernetes-engine/docs/concepts/arm-on-gke
 
@@ -71,7 +71,7 @@ def platform_of(pool: Mapping[str, Any]) -> str:
 
 
 def accounts_of(cluster: Mapping[str, Any]) -> list[str]:
-    """Return the service accounts of a cluster's nodes; ``default`` for Compute Engine's own."""
+    """Return the service accounts of a cluster's nodes; ``default`` is Compute Engine's own."""
     configs = [mapping_of(pool.get("config")) for pool in pools_of(cluster)]
     if is_autopilot(cluster) or makes_pools(cluster):
         path = ("autoscaling", "autoprovisioningNodePoolDefaults")
@@ -81,5 +81,5 @@ def accounts_of(cluster: Mapping[str, Any]) -> list[str]:
 
 
 def is_default_account(account: str) -> bool:
-    """Whether a service account is the one that Compute Engine makes in each project."""
+    """Whether a service account is the default one that Compute Engine creates in a project."""
     return account == _DEFAULT_ACCOUNT or account.endswith(_DEFAULT_SUFFIX)

@@ -1,4 +1,4 @@
-"""Who made a Kubernetes object, and what it is called."""
+"""The owner of a Kubernetes object, and names of workloads."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,9 @@ _BUILT_IN_CONTROLLERS = frozenset({"apps/v1", "batch/v1"})
 
 def has_built_in_controller(body: Mapping[str, Any]) -> bool:
     """
-    Whether a built-in controller made the object, out of another that holds the same images.
+    Whether a built-in controller created the object from one with the same images.
 
-    A custom resource is no such other: what its controller makes is the first to be looked at.
+    A custom resource does not count: the objects of its controller are the first to be examined.
     """
     controller = find_controller(body)
     return text_of(controller.get("apiVersion")) in _BUILT_IN_CONTROLLERS or (
@@ -24,16 +24,16 @@ def has_built_in_controller(body: Mapping[str, Any]) -> bool:
 
 
 def find_controller(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the reference to the controller that made an object; empty if a person did."""
+    """Return the reference to the controller of an object; empty if it has none."""
     owners = mappings_of(field_at(body, ("metadata", "ownerReferences")))
     return next((owner for owner in owners if owner.get("controller") is True), {})
 
 
 def find_workload(pod: Mapping[str, Any]) -> str:
     """
-    Name the workload that a pod belongs to, in the form of the audit log.
+    Name the workload of a pod, in the form of the audit log.
 
-    A Deployment names its ReplicaSets by itself and a hash, which it gives their pods as a label.
+    The name of a ReplicaSet is the name of its Deployment and a hash, which is a label of its pods.
     """
     namespace = text_of(field_at(pod, ("metadata", "namespace"))) or ""
     controller = find_controller(pod)
@@ -49,7 +49,7 @@ def find_workload(pod: Mapping[str, Any]) -> str:
 
 def resource_name(api_version: str, plural: str, namespace: str, name: str) -> str:
     """
-    Name an object as the audit log does.
+    Name an object in the form of the audit log.
 
     >>> resource_name("v1", "pods", "ml", "trainer-0")
     'core/v1/namespaces/ml/pods/trainer-0'

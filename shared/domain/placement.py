@@ -1,8 +1,8 @@
 """
-Where a workload wants to run, as far as a warmup may follow it.
+The placement of a workload on nodes, in the parts that a warmup may copy.
 
-A placement is copied from what tenants write, so it is reduced to the keys that the
-configuration lists before anything is made of it.
+A placement is copied from objects of tenants, so it is reduced to the keys in the configuration
+before it is used.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NewType, Self
 
 TargetName = NewType("TargetName", str)
-"""A name for a placement that is a valid label value: at most 63 characters."""
+"""A name of a placement that is a valid label value: at most 63 characters."""
 
 OS_KEY = "kubernetes.io/os"
 ARCH_KEY = "kubernetes.io/arch"
@@ -34,7 +34,7 @@ _MAX_NAME = 40
 
 
 class InvalidPlacementError(ValueError):
-    """A value is no placement: a selector that is no map of strings, or an odd toleration."""
+    """A value is not a placement: its selector or one of its tolerations is invalid."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,10 +49,10 @@ class Toleration:
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """
-        Read a toleration as Kubernetes writes it.
+        Read a toleration in the form of Kubernetes.
 
         Raises:
-            InvalidPlacementError: It is no object of strings, or its operator is unknown.
+            InvalidPlacementError: It is not an object of strings, or its operator is unknown.
         """
         if not isinstance(value, Mapping):
             raise InvalidPlacementError(f"a toleration is no object: {_kind(value)}")
@@ -69,7 +69,7 @@ class Toleration:
         return cls(**fields)
 
     def as_json(self) -> dict[str, str]:
-        """Return the fields that are set, as Kubernetes writes them."""
+        """Return the set fields, in the form of Kubernetes."""
         fields = {
             "key": self.key,
             "operator": self.operator,
@@ -80,7 +80,7 @@ class Toleration:
 
     @property
     def is_sound(self) -> bool:
-        """Whether the API server takes it; what a custom resource holds it has not looked at."""
+        """Whether the API server accepts it; it does not check the content of custom resources."""
         value = self.value if self.operator == "Equal" else ""
         return (
             value == self.value
@@ -110,16 +110,16 @@ class Placement:
 
     @classmethod
     def of(cls, node_selector: Mapping[str, str], tolerations: Iterable[Toleration] = ()) -> Self:
-        """Return the placement in its canonical order, each part once."""
+        """Return a placement in canonical order, with each part once."""
         return cls(tuple(sorted(node_selector.items())), tuple(sorted(set(tolerations))))
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """
-        Read a placement out of ``{"nodeSelector": {…}, "tolerations": […]}``.
+        Read a placement from ``{"nodeSelector": {…}, "tolerations": […]}``.
 
         Raises:
-            InvalidPlacementError: It is none.
+            InvalidPlacementError: The value is not a placement.
         """
         if not isinstance(value, Mapping):
             raise InvalidPlacementError(f"a placement is no object: {_kind(value)}")
@@ -134,7 +134,7 @@ class Placement:
         return cls.of(dict(selector), [Toleration.from_json(each) for each in tolerations])
 
     def as_json(self) -> dict[str, Any]:
-        """Return the form in which messages and pods carry it."""
+        """Return the form of messages and pods."""
         return {
             "nodeSelector": dict(self.node_selector),
             "tolerations": [each.as_json() for each in self.tolerations],
@@ -142,13 +142,13 @@ class Placement:
 
     @property
     def canonical(self) -> str:
-        """One text for all placements that mean the same."""
+        """A text that is the same for all equivalent placements."""
         return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
 
     @property
     def name(self) -> TargetName:
         """
-        A name that people recognise, unique by the hash behind it.
+        A readable name, which a hash makes unique.
 
         >>> Placement.of({ACCELERATOR_KEY: "nvidia-l4", SPOT_KEY: "true"}).name
         'nvidia-l4-spot-6af5d1'
@@ -166,8 +166,8 @@ class Placement:
         """
         Return the part of the placement whose keys are listed.
 
-        A toleration without a key tolerates everything, so it is never kept. Nor is a value that
-        no label or taint can have: no node fits it, and the API server would refuse the warmup.
+        A toleration without a key tolerates everything, so it is dropped. A value that a label or
+        taint cannot have is dropped too: no node matches it, and the API server would refuse it.
         """
         return Placement.of(
             {
@@ -180,5 +180,5 @@ class Placement:
 
 
 def _kind(value: Any) -> str:
-    """Return what a message says of a value that a tenant wrote: it may have no end."""
+    """Return a tenant's value for an error message, shortened."""
     return type(value).__name__

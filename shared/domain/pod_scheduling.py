@@ -1,7 +1,7 @@
 """
-What a pod asks of the node that it runs on: its labels, its taints, its accelerators.
+The requirements of a pod on its node: labels, taints and accelerators.
 
-All of it is read from what tenants write, so nothing here may fail on a wrong type.
+Tenants write these fields, so a value of a wrong type must not raise an error.
 """
 
 import re
@@ -25,7 +25,7 @@ ACCELERATOR_RESOURCES = frozenset({"nvidia.com/gpu", "google.com/tpu"})
 ACCELERATOR_KEYS = frozenset({ACCELERATOR_KEY, TPU_KEY, COMPUTE_CLASS_KEY})
 
 DEVICE_CLASS_PREFIX = "deviceclass.resource.kubernetes.io/"
-"""Begins the extended resource that asks for a device of a class, without a claim.
+"""The prefix of an extended resource that requests a device of a class without a claim.
 
 https://www.kubernetes.dev/resources/keps/5004/
 """
@@ -46,7 +46,7 @@ _PLATFORM_PART = re.compile(r"[a-z0-9]{1,32}")
 
 @dataclass(frozen=True, slots=True)
 class Scheduling:
-    """The scheduling fields of a pod spec, as they were written, of whatever type."""
+    """The scheduling fields of a pod spec as written, of any type."""
 
     node_selector: Any = None
     affinity: Any = None
@@ -54,10 +54,10 @@ class Scheduling:
 
     def within(self, fields: Mapping[str, Any]) -> "Scheduling":
         """
-        Return the scheduling of a part inside of this one: what it does not set is inherited.
+        Return the scheduling of an inner part, which inherits the fields that it does not set.
 
-        So it is in Argo Workflows, where a template overrides the workflow's fields one by one.
-        Elsewhere nothing around a pod spec has such fields.
+        In Argo Workflows a template overrides single fields of the workflow. In other kinds, only
+        pod specs have such fields.
         """
         return Scheduling(
             fields.get("nodeSelector") or self.node_selector,
@@ -68,11 +68,11 @@ class Scheduling:
     @property
     def labels(self) -> Mapping[str, str]:
         """
-        The node labels that are asked for, each with one value.
+        The required node labels, each with one value.
 
-        Terms of a required affinity are alternatives, and so are the values of an expression:
-        the first of each stands for all, since whoever wrote them named the preferred one first.
-        Where a selector names a label as well, both must hold, and the selector is narrower.
+        Terms of a required affinity are alternatives, and so are the values of an expression. The
+        first of each is used, because users usually list the preferred one first. If a selector
+        names the same label, both must hold, and the selector is narrower.
         """
         terms = mappings_of(field_at(self.affinity, _REQUIRED_TERMS))
         first_term = terms[0] if terms else {}
@@ -90,15 +90,15 @@ class Scheduling:
 
     @property
     def placement(self) -> Placement:
-        """The labels and the tolerations; what is no toleration is left out."""
+        """The labels and the valid tolerations."""
         return Placement.of(self.labels, _read_tolerations(self.tolerations))
 
     @property
     def platform(self) -> str | None:
         """
-        The ``os/architecture`` that the labels name; None where they leave it open.
+        The ``os/architecture`` in the labels; ``None`` if they do not name an architecture.
 
-        An operating system alone is no platform, and linux is meant where none is named.
+        The default operating system is linux; an operating system alone is not a platform.
         """
         labels = self.labels
         parts = (labels.get(OS_KEY, _DEFAULT_OS), labels.get(ARCH_KEY, ""))
@@ -124,11 +124,11 @@ def requests_accelerator(pod: Mapping[str, Any], containers: Iterable[Mapping[st
     """
     Whether a container of a pod requests an accelerator, as a resource or through a claim.
 
-    The device class of a claim stands in another object, which a detector cannot read, and the
-    name of a class is the administrator's choice. So every claim that a container uses counts,
-    and every resource that names a device class: what claims get on GKE are GPUs, TPUs and the
-    network cards beside them. A wrong yes warms an image for nothing; a wrong no leaves somebody
-    waiting for it with an accelerator idle.
+    The device class of a claim is in another object, which a detector cannot read, and an
+    administrator chooses the name of a class. So every claim of a container counts, and every
+    resource with a device class: on GKE, claims provide GPUs, TPUs and their network cards. A
+    false positive warms an image in vain; a false negative makes a workload wait for its image
+    while an accelerator is idle.
     """
     claims = {text_of(claim.get("name")) for claim in mappings_of(pod.get("resourceClaims"))}
     claims.discard(None)
@@ -149,7 +149,7 @@ def _requested_accelerators(resources: Mapping[str, Any]) -> Iterator[bool]:
 
 def _is_positive(quantity: Any) -> bool:
     """
-    Whether a quantity, written as a number or a text, is more than zero.
+    Whether a quantity, as a number or a text, is more than zero.
 
     >>> [_is_positive(quantity) for quantity in (1, "1", "1k", 0, "0", "-1", True, None)]
     [True, True, True, False, False, False, False, False]
@@ -164,5 +164,5 @@ def _read_tolerations(values: Any) -> Iterator[Toleration]:
         try:
             yield Toleration.from_json(value)
         except InvalidPlacementError:
-            # One that the API server would not have taken either; the others still hold.
+            # The API server would refuse this toleration; the others still apply.
             continue

@@ -1,8 +1,8 @@
 """
-Prewarming: Artifact Registry itself puts an image into a region's streaming cache, without a node.
+Prewarming: Artifact Registry loads an image into a region's streaming cache, without a node.
 
-What it holds so lasts for a number of days. It caches one platform's manifest at a time, so a
-version here is never an index. https://docs.cloud.google.com/artifact-registry/docs/prewarm-images
+A prewarmed image expires after some days. The API caches the manifest of one platform, so a version
+is never an index. https://docs.cloud.google.com/artifact-registry/docs/prewarm-images
 """
 
 import re
@@ -18,16 +18,16 @@ PrewarmState = Literal["CACHING", "ACTIVE", "FAILED"]
 
 RefusalKind = Literal["permission", "unavailable", "unsupported", "unknown", "full"]
 """
-What a refusal means, and how far it reaches. Whatever it is, the next rung of the ladder serves.
+The kinds of refusals, with their scope. After any refusal the next rung of the ladder is tried.
 
 ===========  ====================================  =========================================
-kind         what it says                          what it is about
+kind         meaning                               scope
 ===========  ====================================  =========================================
-permission   our identity may not prewarm there    the repository: asked again after an hour
-unavailable  there is no prewarming in the region  the region: asked again after an hour
+permission   our identity may not prewarm there    the repository: retried after an hour
+unavailable  the region lacks prewarming           the region: retried after an hour
 full         the project's storage for it is full  the project: as above, for images as large
 unsupported  this image cannot be prewarmed        the image
-unknown      there is no such version (yet)        the image
+unknown      the version does not exist (yet)      the image
 ===========  ====================================  =========================================
 """
 
@@ -38,7 +38,7 @@ _GCR_LOCATIONS: Final = {
     "asia.gcr.io": "asia",
 }
 """
-Where the repositories lie that serve gcr.io; each has the host's name.
+The locations of the repositories that serve gcr.io; each has the host's name.
 
 https://docs.cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
 """
@@ -57,17 +57,17 @@ _HINTS: Final[dict[RefusalKind, str]] = {
 }
 
 _MAX_DELAY: Final = timedelta(hours=1)
-"""So much later than it was asked for, a thing may have been done."""
+"""The tolerated delay between a request and its execution."""
 
 _NO_PLACE = re.compile(r"\b(?:location|region)s?\b|stream_?location", re.IGNORECASE)
-"""How a refusal says that it is about where, and not about what."""
+"""The text of a refusal that concerns the region and not the image."""
 
 _TOO_FAST = re.compile(r"per (?:second|minute|hour|day)\b", re.IGNORECASE)
-"""How a quota on requests names itself; the one on storage has no time in it."""
+"""The text of a quota on requests; a quota on storage does not mention time."""
 
 
 class PrewarmRefusedError(Exception):
-    """Artifact Registry does not prewarm an image; the ladder goes on."""
+    """Artifact Registry refuses to prewarm an image; the next rung is tried."""
 
     def __init__(self, kind: RefusalKind, message: str) -> None:
         super().__init__(message)
@@ -75,17 +75,17 @@ class PrewarmRefusedError(Exception):
 
     @property
     def hint(self) -> str:
-        """What a person can do about it, in one sentence."""
+        """The remedy, in one sentence."""
         return _HINTS[self.kind]
 
 
 def judge_refusal(status: int, message: str) -> RefusalKind | None:
     """
-    Tell what a refusal means; None where it passes by itself, as a quota on requests does.
+    Classify a refusal; ``None`` if it is temporary, like a quota on requests.
 
     Args:
-        status: HTTP status; not 401, which says that we have no identity at all.
-        message: What the answer says about it.
+        status: HTTP status; never 401, which means that the credentials are missing.
+        message: The message of the answer.
 
     >>> judge_refusal(429, "limit 'Requests per minute per region' of service")
     >>> judge_refusal(429, "prewarm storage of 100 GB is exceeded")
@@ -102,22 +102,22 @@ def judge_refusal(status: int, message: str) -> RefusalKind | None:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactVersion:
-    """One platform's manifest, under the name that Artifact Registry's API has for it."""
+    """The manifest of one platform, with its name in Artifact Registry's API."""
 
     repository: RepositoryName
     package: str
     """The path within the repository."""
     digest: Digest
     platform: str
-    """``os/architecture``, perhaps with a variant."""
+    """``os/architecture``, optionally with a variant."""
 
     @classmethod
     def of(cls, image: ImageReference, digest: Digest, platform: str) -> Self | None:
-        """Return what an image is there; None for one that lies somewhere else."""
+        """Return the version of an image; ``None`` for an image in another registry."""
         host = image.registry.lower()
         found = ArtifactPath.split(host, image.repository)
         if found is None and host in _GCR_LOCATIONS:
-            # The registry is the repository here: read it as if the path named it.
+            # On gcr.io the host is the repository: treat it as part of the path.
             project, _, rest = _split_project(image.repository)
             location = _GCR_LOCATIONS[host]
             found = ArtifactPath(RepositoryName(project, location, host), rest)
@@ -131,32 +131,32 @@ class ArtifactVersion:
 
 @dataclass(frozen=True, slots=True)
 class PrewarmedArtifact:
-    """What Artifact Registry says of a version that it was asked to prewarm."""
+    """The state of a prewarmed version in Artifact Registry."""
 
     digest: Digest
-    """Of one platform's manifest."""
+    """The digest of one platform's manifest."""
     location: str
-    """The region whose cache has it, or gets it."""
+    """The region of the cache."""
     state: PrewarmState
     expires: datetime
     created: datetime | None = None
-    """When it was prewarmed first."""
+    """The time of the first prewarming."""
     image_bytes: int = 0
-    """Compressed; it counts against the project's storage."""
+    """The compressed size, which counts against the project's storage."""
     uri: str = ""
     error: str = ""
-    """Why it could not be cached."""
+    """The reason of a failure."""
 
     def expires_soon(self, now: datetime, retention: timedelta) -> bool:
-        """Whether less than a third of what it is kept for is left."""
+        """Whether less than a third of its retention is left."""
         return self.expires - now < retention / 3
 
     def began(self, now: datetime, retention: timedelta) -> datetime:
         """
-        Return when it was asked for, or last renewed; the same however often it is looked at.
+        Return the time of the request or of the last renewal; repeated reads agree on it.
 
-        The API says only until when it lasts. Where that cannot be, since it was asked for with
-        another retention, the first time is meant.
+        The API returns only the expiry. If the expiry does not match the retention, because the
+        retention was changed, the time of the first prewarming is returned.
         """
         began = self.expires - retention
         if self.created is not None and not self.created <= began <= now + _MAX_DELAY:
@@ -165,7 +165,7 @@ class PrewarmedArtifact:
 
 
 def _split_project(path: str) -> tuple[str, str, str]:
-    """Split a path on gcr.io after its project, which has a slash where it is domain-scoped."""
+    """Split a path on gcr.io after its project, which contains a slash if it is domain-scoped."""
     head, slash, rest = path.partition("/")
     if "." not in head:
         return head, slash, rest

@@ -1,10 +1,10 @@
 """
-What is prewarmed where not everything fits: a plan for one project.
+Plan the prewarmed images of one project, whose storage may not hold all of them.
 
-What is in use and held stays, whatever else is wanted: renewing it takes no room. What room is
-left goes to what most workloads use; of two that are used as much, to the one that starts sooner,
-and then to the smaller one. What does not fit leaves its room to what comes after it. Nothing is
-ever removed to make room but what failed, and holds nothing; what is no longer used lapses.
+Prewarmed images that are in use are renewed first, because a renewal needs no storage. The free
+storage goes to the images with the most workloads; among equals, to the one that starts sooner, and
+then to the smaller one. An image that does not fit is skipped for the next one. Only failed
+artifacts, which hold no data, are removed; unused images expire.
 """
 
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ from shared.domain.prewarm import PrewarmedArtifact
 
 LIMIT_BYTES: Final = 100_000_000_000
 """
-Compressed bytes that a project may have prewarmed, in all regions and repositories together.
+The limit of a project's prewarmed bytes, compressed, in all regions and repositories.
 
-Above it Artifact Registry makes room by itself, the oldest first, which may be what is in use:
-so it must never be reached. https://docs.cloud.google.com/artifact-registry/docs/prewarm-images
+Above the limit Artifact Registry evicts the oldest images, which may be in use, so it must never be
+reached. https://docs.cloud.google.com/artifact-registry/docs/prewarm-images
 """
 
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -28,40 +28,40 @@ _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An image that is in use in a region, by one platform's manifest."""
+    """The manifest of one platform that is in use in a region."""
 
     digest: Digest
     location: str
     image_bytes: int
-    """Compressed."""
+    """The compressed size."""
     workloads: int = 1
-    """How many use it."""
+    """The number of workloads that use it."""
     next_start: datetime | None = None
-    """When one of them starts by the clock; None where none does."""
+    """The next scheduled start of a workload; ``None`` without one."""
 
     @property
     def key(self) -> tuple[Digest, str]:
-        """What tells it from others: the cache is the region's."""
+        """Its identity: the version and the region, which has one cache."""
         return self.digest, self.location
 
     @property
     def rank(self) -> tuple[int, datetime, int, str, str]:
-        """Its place among others: the first comes first."""
+        """Its sort key; the smallest comes first."""
         start = self.next_start or _NEVER
         return (-self.workloads, start, self.image_bytes, self.digest, self.location)
 
 
 @dataclass(frozen=True, slots=True)
 class PrewarmPlan:
-    """What to do about each that is wanted; what is in none of these is held, and lasts."""
+    """The actions for the wanted images; an image in none of the lists is held and stays."""
 
     renewed: tuple[Wanted, ...] = ()
-    """Held, and expiring soon."""
+    """Images that are held and expire soon."""
     added: tuple[Wanted, ...] = ()
     left_out: tuple[Wanted, ...] = ()
-    """There is no room for them."""
+    """Images that do not fit."""
     failed: tuple[Wanted, ...] = ()
-    """They could not be cached; that is remembered until it expires."""
+    """Images that could not be cached; the failure is kept until it expires."""
 
 
 def plan_prewarming(
@@ -73,14 +73,14 @@ def plan_prewarming(
     limit_bytes: int = LIMIT_BYTES,
 ) -> PrewarmPlan:
     """
-    Plan what a project's storage for prewarming is used for.
+    Plan the use of a project's storage for prewarming.
 
     Args:
-        wanted: What is in use.
-        held: Everything that is prewarmed, in use or not: it takes room until it lapses.
-        now: By which clock it expires.
-        retention: For how long a thing is prewarmed.
-        limit_bytes: What the project may have prewarmed.
+        wanted: The images in use.
+        held: All prewarmed artifacts, which need storage until they expire, in use or not.
+        now: The current time.
+        retention: The time for which an image is prewarmed.
+        limit_bytes: The limit of the project.
     """
     known = {(each.digest, each.location): each for each in held}
     room = limit_bytes - sum(each.image_bytes for each in known.values())

@@ -1,8 +1,8 @@
 """
-What is proven in a cluster: the upstreams whose mirrors its nodes have pulled from.
+The proven mirrors of a cluster: those from which its nodes have pulled.
 
-It is kept in a ConfigMap, which is the parameter of the policy that rewrites pods, and so read by
-an expression of the API server. That has no parser for JSON or YAML: an entry is a line of words.
+They are kept in a ConfigMap, the parameter of the policy that rewrites pods. An expression of the
+API server reads it and cannot parse JSON or YAML, so an entry is a line of words.
 
     docker.io: us-central1-docker.pkg.dev/demo/dockerhub-mirror
     nvcr.io: us-central1-docker.pkg.dev/demo/nvcr-io-mirror nvidia/* !nvidia/secret-*
@@ -11,9 +11,9 @@ an expression of the API server. That has no parser for JSON or YAML: an entry i
     registry.example.com_5000: us-central1-docker.pkg.dev/demo/registry-example-com-5000-mirror
     pullSecrets: skip
 
-Mirror first, then patterns of the repositories that are proven (none: all of the registry), and,
-with an exclamation mark, of those that a person pinned off. ``off`` pins a whole upstream off,
-``on`` pins the entry as it stands. The rule for what a word may be is the policy's as well
+The mirror comes first, then patterns of the proven repositories (none means the whole registry),
+and, with an exclamation mark, of those that a person pinned off. ``off`` pins a whole upstream off,
+``on`` pins the entry as it is. The policy has the same rule for words
 (infra/kubernetes/rewriting/policy.yaml).
 """
 
@@ -24,10 +24,10 @@ from fnmatch import fnmatchcase
 from typing import Final, Literal, Self
 
 PARAMETER_NAME = "proven-mirrors"
-"""The ConfigMap, in our namespace."""
+"""The name of the ConfigMap, in our namespace."""
 
 PULL_SECRETS_KEY = "pullSecrets"
-"""The key that says what becomes of pods with imagePullSecrets; no host can have its name."""
+"""The key of the setting for pods with imagePullSecrets; a host cannot have this name."""
 
 PullSecrets = Literal["skip", "ignore"]
 
@@ -41,21 +41,21 @@ _PATTERN = re.compile(r"[a-z0-9*][a-z0-9._*-]*(?:/[a-z0-9*][a-z0-9._*-]*)*")
 
 
 class InvalidProofError(ValueError):
-    """The value of an entry does not follow the form, so it proves nothing."""
+    """The value of an entry has an invalid form, so it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What is known of one upstream's mirror in a cluster."""
+    """The entry of one upstream's mirror in a cluster."""
 
     mirror: str = ""
-    """``HOST/PROJECT/REPOSITORY_ID``; may be empty where the upstream is pinned off."""
+    """``HOST/PROJECT/REPOSITORY_ID``; may be empty if the upstream is pinned off."""
     paths: tuple[str, ...] = ()
-    """Patterns of the repositories that are proven; none for all of them."""
+    """Patterns of the proven repositories; empty for all of them."""
     excluded: tuple[str, ...] = ()
     """Patterns of the repositories that a person pinned off."""
     pin: Pin | None = None
-    """What a person decided; None where the entry follows what is seen."""
+    """The decision of a person; ``None`` if the entry follows the observed pulls."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -63,7 +63,7 @@ class Proof:
         Parse the value of an entry.
 
         Raises:
-            InvalidProofError: It does not follow the form.
+            InvalidProofError: The value has an invalid form.
 
         >>> Proof.parse("us-docker.pkg.dev/demo/nvcr-io-mirror nvidia/* !nvidia/tao").excluded
         ('nvidia/tao',)
@@ -103,18 +103,18 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class ProvenMirrors:
-    """The whole parameter."""
+    """The content of the ConfigMap."""
 
     proofs: Mapping[str, Proof] = field(default_factory=dict)
-    """By the upstream registry's host."""
+    """The valid entries, by the upstream registry's host."""
     pull_secrets: PullSecrets = "skip"
-    """Whether pods with imagePullSecrets are left alone."""
+    """Whether pods with imagePullSecrets are skipped."""
     broken: Mapping[str, str] = field(default_factory=dict)
-    """What is wrong with an entry that proves nothing, by its key."""
+    """The problem of each invalid entry, by its key."""
 
     @classmethod
     def from_data(cls, data: Mapping[str, str]) -> Self:
-        """Read the ``data`` of the ConfigMap; an entry that is broken does not spoil the others."""
+        """Read the ``data`` of the ConfigMap; an invalid entry does not affect the others."""
         proofs: dict[str, Proof] = {}
         broken: dict[str, str] = {}
         for key, text in data.items():
@@ -128,14 +128,14 @@ class ProvenMirrors:
         return cls(proofs, "ignore" if is_ignored else "skip", broken)
 
     def to_data(self) -> dict[str, str]:
-        """Return the ``data`` of the ConfigMap, of the entries that are sound."""
+        """Return the ``data`` of the ConfigMap, with the valid entries."""
         entries = {key_of(host): str(proof) for host, proof in sorted(self.proofs.items())}
         return {PULL_SECRETS_KEY: self.pull_secrets, **entries}
 
 
 def key_of(host: str) -> str:
     """
-    Return the key of an upstream: keys hold no colon, and a host holds no underscore.
+    Return the key of an upstream: a key cannot contain a colon, and a host no underscore.
 
     >>> key_of("registry.example.com:5000")
     'registry.example.com_5000'

@@ -1,17 +1,17 @@
-"""How much more a registry gives, as it says itself in the headers of its answers."""
+"""The rate limit of a registry, from the headers of its answers."""
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
-# "100;w=21600" is Docker Hub's form: so many pulls in a window of so many seconds.
+# "100;w=21600" is Docker Hub's form: 100 pulls in a window of 21600 seconds.
 # https://docs.docker.com/docker-hub/usage/pulls/#view-pull-rate-and-limit
 _COUNT = re.compile(r"\s*(\d{1,12})\s*(?:[;,].*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a registry gives within a window of time, and what is left of it."""
+    """The limit of a registry in a time window, and the remainder."""
 
     limit: int
     remaining: int
@@ -19,7 +19,7 @@ class Allowance:
     @classmethod
     def from_headers(cls, limit: str | None, remaining: str | None) -> Self | None:
         """
-        Read ``ratelimit-limit`` and ``ratelimit-remaining``; None if they do not say both.
+        Read ``ratelimit-limit`` and ``ratelimit-remaining``; ``None`` if one is missing.
 
         >>> Allowance.from_headers("100;w=21600", "76;w=21600")
         Allowance(limit=100, remaining=76)
@@ -30,10 +30,10 @@ class Allowance:
 
     def permits(self, share: float) -> bool:
         """
-        Whether one more may be spent by whoever may spend no more than a share of the whole.
+        Whether one more request is allowed to a caller that may use a share of the limit.
 
-        Who spent the rest does not show, so it is what is left that counts: the other share of it
-        stays for others.
+        The headers do not show who used the limit, so the remainder decides: the other share of the
+        limit is kept for others.
 
         >>> Allowance(100, 51).permits(0.5), Allowance(100, 50).permits(0.5)
         (True, False)

@@ -1,4 +1,4 @@
-"""A request that an image be warm, as it travels from a detector to the warmup."""
+"""A request to warm an image, which a detector publishes."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _KINDS: Final[tuple[CauseKind, ...]] = get_args(CauseKind)
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why an image shall be warm: the kind of event, its id, and the object it was about."""
+    """The cause of a request: the kind of event, its ID, and its object."""
 
     kind: CauseKind = "manual"
     id: str | None = None
@@ -30,7 +30,7 @@ class Cause:
     @classmethod
     def from_text(cls, text: Any) -> Self | None:
         """
-        Read the cause that an annotation holds; None for a text that somebody else wrote.
+        Read the cause from an annotation; ``None`` if the text has another form.
 
         >>> Cause.from_text('{"kind": "push", "id": "1", "resource": null}')
         Cause(kind='push', id='1', resource=None)
@@ -49,7 +49,7 @@ class Cause:
     @property
     def namespace(self) -> str | None:
         """
-        The namespace of the workload that asks; None where it is none that asks.
+        The namespace of the workload; ``None`` if the cause is not a workload.
 
         >>> Cause(resource="apps/v1/namespaces/ml/deployments/trainer").namespace
         'ml'
@@ -59,34 +59,34 @@ class Cause:
         return found[1] if found else None
 
     def as_json(self) -> dict[str, str | None]:
-        """Return the form in which messages, annotations and facts carry it."""
+        """Return the form of messages, annotations and facts."""
         return {"kind": self.kind, "id": self.id, "resource": self.resource}
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRequest:
-    """What a message asks for: an image, and where, if it says so."""
+    """A request to warm an image, optionally for a cluster and a placement."""
 
     image: str
-    """As the user wrote it."""
+    """The image as the user wrote it."""
     reference: "ImageReference"
     cluster: str | None = None
-    """``projects/P/locations/L/clusters/C``; None for one watched cluster of every region."""
+    """``projects/P/locations/L/clusters/C``; ``None`` for one watched cluster of every region."""
     placement: "Placement | None" = None
     platform: str | None = None
-    """``os/architecture``; None where the placement's or the default one is meant."""
+    """``os/architecture``; ``None`` for the placement's or the default platform."""
     cause: Cause = field(default_factory=Cause)
     force: bool = False
     forced_by: str | None = None
     """
-    Id of the message that asked with ``force``; None where that is the message that carries this.
+    ID of the forced message; ``None`` if it is the message with this request.
 
-    What is published again of it keeps the id, so that publishing twice is warming once.
+    Messages that are derived from it keep the ID, so that duplicates lead to one warmup.
     """
 
     @property
     def overrides_rules(self) -> bool:
-        """Whether it passes the include, exclude and size rules (never the allow-list)."""
+        """Whether it overrides the include, exclude and size rules (never the allow-list)."""
         return self.force or self.cause.kind == "manual"
 
     def as_json(self) -> dict[str, Any]:
@@ -104,5 +104,5 @@ class ReferenceRequest:
 
     @property
     def attributes(self) -> Mapping[str, str]:
-        """The message's attributes, which repeat what a subscription may filter by."""
+        """The message's attributes, by which a subscription can filter."""
         return {"image": self.image, "cause": self.cause.kind}

@@ -1,8 +1,8 @@
 """
-What a node's snapshotter says about image streaming.
+The messages of a node's snapshotter about image streaming.
 
-GKE documents neither the texts nor their completeness. They are known from clusters, as events
-of the node with the reason ImageStreaming and, word for word, as lines of its log.
+GKE does not document these texts. They were observed in clusters: as events of the node with the
+reason ImageStreaming and, with the same words, as lines of its log.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
 
 COMBINED_PREFIX = "(combined from similar events): "
-"""What client-go puts before the text of an event from the tenth similar one on."""
+"""The prefix that client-go adds to the text of an event from the tenth similar one on."""
 
 _STATEMENT = re.compile(r"Image (?P<image>\S+) is backed by (?P<how>.+)", re.DOTALL)
 _PARTS = r"\((?P<part>[0-9]{1,9})/(?P<all>[0-9]{1,9})"
@@ -25,22 +25,22 @@ _LAYER_FAILURE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StreamingStatement:
-    """A node's snapshotter says how it serves an image."""
+    """A node's snapshotter reports how it serves an image."""
 
     image: str
-    """The reference as it was pulled, by tag or by digest."""
+    """The reference as pulled, by tag or by digest."""
     text: str
     log: str | None = None
     insert_id: str | None = None
     streamed_layers: int | None = None
-    """None where the text gives no figures: it then says that the image is streamed."""
+    """``None`` if the text has no figures; it then states that the image is streamed."""
     layers: int | None = None
     disk_layers: int | None = None
-    """Layers that lie on the node's secondary boot disk."""
+    """Layers on the node's secondary boot disk."""
 
     @property
     def is_success(self) -> bool:
-        """Whether it says that anything is streamed."""
+        """Whether at least one layer is streamed."""
         return self.streamed_layers is None or self.streamed_layers > 0
 
     @property
@@ -69,7 +69,7 @@ def parse_statement(
     text: str, *, log: str | None = None, insert_id: str | None = None
 ) -> StreamingStatement | None:
     """
-    Parse a text of the snapshotter; None where it says nothing of streaming.
+    Parse a text of the snapshotter; ``None`` if it is not about streaming.
 
     >>> parse_statement("Image r/a:1 is backed by image streaming.").is_success
     True
@@ -102,7 +102,7 @@ def parse_layer_failure(
     text: str, *, log: str | None = None, insert_id: str | None = None
 ) -> LayerFailure | None:
     """
-    Parse what the streaming daemon says of a layer that failed; None for other texts.
+    Parse the streaming daemon's text about a failed layer; ``None`` for other texts.
 
     >>> parse_layer_failure('Layer download failed. Layer id: "sha256:0", image: "r/a@b"').image
     'r/a@b'
@@ -116,18 +116,17 @@ def parse_layer_failure(
 
 def is_same_image(stated: str, pulled: str, digest: str | None = None) -> bool:
     """
-    Whether the image of a statement is the one that was pulled.
+    Whether a statement is about the pulled image.
 
     The snapshotter names an image as it was pulled, and containerd drops the tag of a reference
-    that has a digest as well. So a digest decides wherever the statement has one, and it must be
-    that of the reference or the one that the pull is known to have resolved to. A statement
-    about a tag speaks of a pull by that tag, and of no pull by digest: nobody knows whether the
-    tag meant that digest at the time.
+    with a digest. So if the statement has a digest, it must be the digest of the reference, or
+    the digest to which the pull was resolved. A statement with a tag matches only a pull by that
+    tag: the digest of the tag at that time is not known.
 
     Args:
         stated: The reference in the statement.
-        pulled: The reference that the kubelet was asked for.
-        digest: What the pull is known to have resolved to.
+        pulled: The reference that the kubelet pulled.
+        digest: The digest to which the pull was resolved, if known.
 
     >>> is_same_image("r.io/a:1", "r.io/a:1"), is_same_image("r.io/a:2", "r.io/a:1")
     (True, False)

@@ -1,13 +1,12 @@
 """
-Whether a pull was streamed: a verdict, with what it rests on and what a person can do.
+The verdict whether a pull was streamed, with its evidence and a remedy.
 
-Nothing tells it for certain but the snapshotter, and its events are rationed by the client that
-writes them. So their absence proves nothing, and the speed of a pull is weighed instead, with
-thresholds that leave a wide gap on both sides of what was measured:
+Only the snapshotter knows for certain, and its client limits the rate of events. So a missing event
+proves nothing. Then the speed of the pull decides, with thresholds far from these measurements:
 
 - images of 0.3 to 0.5 GB took 12.7 to 16 s on nodes without streaming (about 30 MB/s), 0.5 to
-  1.5 s on nodes that streamed them, and about 36 s at their very first streaming use;
-- images of 5 to 8 GB are published as pulled at 28 to 40 MB/s without streaming.
+  1.5 s on nodes that streamed them, and about 36 s at their first streaming use;
+- published figures for images of 5 to 8 GB are 28 to 40 MB/s without streaming.
 """
 
 from collections.abc import Iterable
@@ -23,22 +22,22 @@ EvidenceKind = Literal[
 ]
 
 FAST_BYTES_PER_SECOND: Final = 300e6
-"""Compressed bytes: ten times what a node was seen to download and unpack."""
+"""Compressed bytes per second: ten times the measured rate of download and unpacking."""
 
 FAST_MIN_BYTES: Final = 100_000_000
-"""Below this size a pull is over in a few round trips either way."""
+"""Below this size, a pull takes a few round trips with or without streaming."""
 
 SLOW_BYTES_PER_SECOND: Final = 100e6
 SLOW_MIN_SECONDS: Final = 10.0
-"""Shorter pulls may be slow through a busy registry alone."""
+"""A shorter pull can be slow only because the registry is busy."""
 
 RESOLVE_SECONDS: Final = 2.0
-"""Within this time a node that holds an image is done with asking the registry for its digest."""
+"""The time in which a node that holds an image resolves its digest at the registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that was seen: its text, and where it can be looked up."""
+    """One piece of evidence: its text and its source."""
 
     kind: EvidenceKind
     text: str
@@ -46,7 +45,7 @@ class Evidence:
     insert_id: str | None = None
 
     def as_json(self) -> dict[str, str | None]:
-        """Return the form in which facts carry it."""
+        """Return the form of facts."""
         return {
             "kind": self.kind,
             "text": hide_credentials(self.text),
@@ -57,38 +56,38 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullObservation:
-    """What is known about one pull of an image on one node; None is for what is not known."""
+    """The known facts of one pull on one node; ``None`` marks an unknown part."""
 
     image: str
     """The reference that the kubelet pulled."""
     digest: str | None = None
-    """What it resolved to."""
+    """The digest to which it was resolved."""
     seconds: float | None = None
-    """Of the pull, without the wait for its turn."""
+    """The duration of the pull, without the wait before it."""
     image_bytes: int | None = None
-    """Compressed."""
+    """The compressed size."""
     already_present: bool = False
-    """The kubelet found the image on the node, and pulled nothing."""
+    """Whether the kubelet found the image on the node and pulled nothing."""
     node_streams: bool | None = None
     """Whether image streaming is on for the node."""
     in_artifact_registry: bool = True
     node_held_digest: bool | None = None
-    """True: the node held the digest before. False: it demonstrably did not."""
+    """``True``: the node held the digest before. ``False``: it provably did not."""
     is_warmup: bool = False
-    """The pull was made to fill the streaming cache."""
+    """Whether the pull was a warmup, which fills the streaming cache."""
     ineligible: str | None = None
-    """Why the manifest cannot be streamed, where that is known: ``it has duplicate layers``."""
+    """The reason why the manifest cannot be streamed, such as ``it has duplicate layers``."""
     pull: Evidence | None = None
     """The kubelet's own message."""
     statements: tuple[StreamingStatement, ...] = ()
-    """What the node's snapshotter said around the time of the pull, about any image."""
+    """The statements of the node's snapshotter near the time of the pull, about any image."""
     layer_failures: tuple[LayerFailure, ...] = ()
-    """Likewise, of layers that it could not download."""
+    """Its failures to download a layer, near the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a pull was streamed, what that rests on, and what a person can do."""
+    """The verdict whether a pull was streamed, with its evidence and a remedy."""
 
     streamed: Streamed
     evidence: tuple[Evidence, ...] = ()
@@ -97,11 +96,11 @@ class Verdict:
 
 def judge_pull(pull: PullObservation) -> Verdict:
     """
-    Judge a pull by the best evidence there is.
+    Judge a pull by the best available evidence.
 
-    In this order: the snapshotter's word; a pull too fast for its size on a streaming node that
-    did not hold the digest; an image that the node held; a failed layer or a slow pull. What
-    none of these decides is unknown.
+    In this order: a statement of the snapshotter; a pull too fast for its size on a streaming node
+    that did not hold the digest; an image that the node held; a failed layer or a slow pull.
+    Otherwise the verdict is ``unknown``.
     """
     about = [each for each in pull.statements if _is_about(pull, each.image)]
     failures = [each for each in pull.layer_failures if _is_about(pull, each.image)]
@@ -129,14 +128,14 @@ def _is_about(pull: PullObservation, image: str) -> bool:
 
 
 def _is_success(statements: Iterable[StreamingStatement]) -> bool:
-    """Whether anything was streamed; statements with figures outweigh those without."""
+    """Whether any layer was streamed; statements with figures outweigh those without."""
     every = list(statements)
     with_figures = [each for each in every if each.streamed_layers is not None]
     return any(each.is_success for each in with_figures or every)
 
 
 def _held_before(pull: PullObservation, about: Iterable[StreamingStatement]) -> bool | None:
-    """Whether the node held the image: a secondary boot disk is part of the node as well."""
+    """Whether the node held the image, perhaps on its secondary boot disk."""
     on_disk = any(each.is_on_disk for each in about)
     return True if on_disk else pull.node_held_digest
 
@@ -144,13 +143,13 @@ def _held_before(pull: PullObservation, about: Iterable[StreamingStatement]) -> 
 def _could_only_stream(
     pull: PullObservation, about: Iterable[StreamingStatement], *, held: bool | None
 ) -> bool:
-    """Whether streaming is all that is left to explain a fast pull; a statement here denies it."""
+    """Whether only streaming explains the fast pull; a statement excludes this conclusion."""
     can_stream = pull.node_streams is True and pull.in_artifact_registry and not pull.ineligible
     return can_stream and held is False and not pull.already_present and not list(about)
 
 
 def _rate(pull: PullObservation) -> float | None:
-    """Return compressed bytes per second, or None where time or size is unknown."""
+    """Return compressed bytes per second; ``None`` if time or size is unknown."""
     if pull.seconds is None or not pull.image_bytes:
         return None
     return pull.image_bytes / pull.seconds if pull.seconds > 0 else float("inf")
@@ -166,7 +165,7 @@ def _is_too_fast(pull: PullObservation) -> bool:
 
 
 def _is_quick(pull: PullObservation) -> bool:
-    """Whether no more was done than to ask the registry for the digest."""
+    """Whether the pull only resolved the digest at the registry."""
     return _is_too_fast(pull) or (pull.seconds is not None and pull.seconds <= RESOLVE_SECONDS)
 
 
@@ -185,7 +184,7 @@ def _evidence(
     about: Iterable[StreamingStatement],
     failures: Iterable[LayerFailure],
 ) -> Iterable[Evidence]:
-    """Return what was seen, the deciding part first."""
+    """Return the evidence, with the decisive part first."""
     for statement in about:
         yield Evidence("snapshotter", statement.text, statement.log, statement.insert_id)
     for failure in failures:
@@ -201,7 +200,7 @@ def _evidence(
 
 
 def _figures(pull: PullObservation) -> str | None:
-    """Say what is known of the pull, where the kubelet's message is not at hand."""
+    """Describe the pull if the kubelet's message is not available."""
     if pull.already_present:
         return "the image was already present on the node"
     if pull.seconds is None:
@@ -224,7 +223,7 @@ def _hint(
 
 
 def _partial_hint(about: Iterable[StreamingStatement]) -> str | None:
-    """Say how many layers were downloaded whole, where the figures say so."""
+    """Return a hint about layers that were not streamed, if the figures show any."""
     for each in about:
         if each.layers is not None and each.streamed_layers is not None:
             rest = each.layers - each.streamed_layers - (each.disk_layers or 0)
@@ -237,7 +236,7 @@ def _partial_hint(about: Iterable[StreamingStatement]) -> str | None:
 
 
 def _obstacle(pull: PullObservation, failures: Iterable[LayerFailure]) -> str | None:
-    """Return a hint on what is known to stand in the way of streaming."""
+    """Return a hint for a known obstacle to streaming."""
     if any(failures):
         return _FAILED_LAYERS
     if pull.node_streams is False:
@@ -253,7 +252,7 @@ def _obstacle(pull: PullObservation, failures: Iterable[LayerFailure]) -> str | 
 
 
 def _doubt(pull: PullObservation, about: list[StreamingStatement]) -> str | None:
-    """Return a hint on a pull that did not stream though nothing is known to stand in the way."""
+    """Return a hint for a pull that was not streamed without a known obstacle."""
     if not about and not _is_slow(pull):
         return None
     if pull.is_warmup:

@@ -1,4 +1,4 @@
-"""Times as messages, objects and log entries carry them: RFC 3339."""
+"""Times in messages, objects and log entries: RFC 3339."""
 
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
@@ -8,8 +8,8 @@ def parse_time(text: str) -> datetime:
     Parse an RFC 3339 time, cutting fractions of a second at microseconds.
 
     Raises:
-        ValueError: The text is no time, or one that is before the first year or after the last
-            as soon as it is told in another zone, or its period's end is asked for.
+        ValueError: The text is not a time, or is so near the first or last year that a change of
+            zone, or adding a period, would leave the supported range.
 
     >>> parse_time("2024-01-01T01:00:00.123456789Z").isoformat()
     '2024-01-01T01:00:00.123456+00:00'

@@ -1,44 +1,44 @@
-"""A registry that may be mirrored, as the configuration describes it."""
+"""A registry that may be mirrored, from the configuration."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
 DEFAULT_PAUSE = timedelta(hours=1)
-"""How long an upstream's limit is taken to last where it does not say: Docker Hub counts hours."""
+"""The assumed window of an upstream's rate limit, if it names none: Docker Hub counts hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """
-    How one registry of the allow-list is mirrored.
+    The settings for the mirror of one registry in the allow-list.
 
-    What is None or empty has its default, which depends on the registry and on where the
-    mirror lies.
+    A value that is ``None`` or empty means the default, which depends on the registry and on the
+    location of the mirror.
     """
 
     repository: str | None = None
-    """Id of the remote repository in Artifact Registry; None for one made of the host."""
+    """ID of the remote repository in Artifact Registry; ``None`` to derive it from the host."""
     username: str | None = None
-    """Given together with ``password_secret_version``, or not at all."""
+    """The user, which requires ``password_secret_version``."""
     password_secret_version: str | None = None
-    """``projects/P/secrets/S/versions/V``; the secret itself never passes through us."""
+    """``projects/P/secrets/S/versions/V``; we never read the secret itself."""
     paths: tuple[str, ...] = ()
-    """Patterns of the repositories that may be mirrored; none for all of them."""
+    """Patterns of the repositories that may be mirrored; empty for all of them."""
     uri: str | None = None
-    """Where the registry answers, if not at ``https://HOST``."""
+    """The address of the registry, if it is not ``https://HOST``."""
 
     @property
     def has_credentials(self) -> bool:
-        """Whether Artifact Registry pulls from it with a username and a secret."""
+        """Whether Artifact Registry pulls with a username and a secret."""
         return self.password_secret_version is not None
 
     def covers(self, repository: str) -> bool:
         """
         Whether a repository of the registry may be mirrored.
 
-        With credentials nothing is that is not listed, since every node could then read
-        whatever the credentials can.
+        With credentials, only listed repositories may be, because every node can then read
+        everything that the credentials can.
 
         >>> Upstream(paths=("nvidia/*",)).covers("nvidia/pytorch")
         True

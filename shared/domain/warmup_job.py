@@ -1,7 +1,7 @@
 """
-The warmup Job: its name, its body, and what a Job that stands in a cluster says.
+The warmup Job: its name, its body, and the state of an existing one.
 
-Its name is derived from what it warms, so that asking twice is asking once.
+The name is derived from the warmup, so that duplicate requests lead to one Job.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import Cause
 
 JobName = NewType("JobName", str)
-"""A name that also fits a label, which Kubernetes makes of it: at most 63 characters."""
+"""A name that is also a valid label value, because Kubernetes copies it: at most 63 characters."""
 
 APP_LABELS = {
     "app.kubernetes.io/name": "prestream",
@@ -34,18 +34,18 @@ DIGEST_ANNOTATION = "prestream.dev/digest"
 CAUSE_ANNOTATION = "prestream.dev/cause"
 REPORTED_ANNOTATION = "prestream.dev/reported"
 NOT_BEFORE_ANNOTATION = "prestream.dev/not-before"
-"""Of one that failed, once it is reported: when trying again can help, where that is known."""
+"""The earliest time for a retry, if known; on a failed Job that has been reported."""
 STRATEGY_ANNOTATION = "prestream.dev/strategy"
 SIZE_ANNOTATION = "prestream.dev/image-bytes"
 QUEUED_ANNOTATION = "prestream.dev/queued"
-"""When it was asked for, to the microsecond: creation timestamps have whole seconds."""
+"""The time of the request in microseconds: creation timestamps have whole seconds."""
 HOLDING_ANNOTATION = "prestream.dev/nodes-with-image"
 LACKING_ANNOTATION = "prestream.dev/nodes-without-image"
 
 HOSTNAME_KEY = "kubernetes.io/hostname"
 
 CONTAINER = "image"
-"""The container that runs from the image that is warmed."""
+"""The container that runs from the warmed image."""
 
 HELPER_CONTAINER = "helper"
 SERVICE_ACCOUNT = "prestream-warmup"
@@ -53,36 +53,36 @@ SERVICE_ACCOUNT = "prestream-warmup"
 _USER = 65_532
 _BINARY_VOLUME = "binary"
 _BINARY_FOLDER = "/.prestream-warmup"
-"""Improbable as a path of an image: what is mounted over is hidden."""
+"""A path that an image hardly contains, because a mount hides the content below it."""
 
 _TTL_MARGIN_S = 3600
 _UNBOUNDED_AGE_S = 31 * 24 * 3600
-"""Pub/Sub keeps a message no longer than that."""
+"""The longest time for which Pub/Sub keeps a message."""
 
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 _MAX_SLUG = 34
 _HASH_DIGITS = 16
-"""So many that nobody finds an image whose warmup would have the name of another's."""
+"""Enough digits that a tenant cannot find an image with the Job name of another image."""
 
-"""Of a size in bytes, an int64."""
+"""The maximum of a size in bytes, an int64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupKey:
-    """What makes two warmups the same one."""
+    """The identity of a warmup."""
 
     digest: Digest
     cluster: str
     target: Placement
     period: int
     forced_by: str | None = None
-    """Id of the message that asked with ``force``, which warms again within a period."""
+    """ID of the forced message, which warms again within a period."""
 
     def job_name(self, image: ImageReference) -> JobName:
         """
-        Return the Job's name: recognisable by the image, unique by the hash behind it.
+        Return the Job's name, from the image's name and a hash that makes it unique.
 
-        The tag is no part of it: two tags of one digest are one warmup.
+        The tag is not part of it: two tags of one digest are one warmup.
 
         >>> key = WarmupKey(digest=Digest("sha256:0"), cluster="c", target=Placement(), period=1)
         >>> key.job_name(ImageReference("docker.io", "anyscale/ray-ml", "2.7.0"))
@@ -98,15 +98,15 @@ class WarmupKey:
 
 def period_of(moment: datetime, digest: Digest, period_s: float) -> int:
     """
-    Return the number of the period that a moment lies in, for an image.
+    Return the number of the period that contains a moment, for an image.
 
-    The periods of each digest begin at another time, so that not everything falls due at once.
+    The periods of each digest begin at a different time, so that not all images are due at once.
     """
     return int((moment.timestamp() + _offset_s(digest, period_s)) // period_s)
 
 
 def end_of_period(moment: datetime, digest: Digest, period_s: float) -> datetime:
-    """Return when the period ends that a moment lies in, for an image: it falls due then."""
+    """Return the end of the period that contains a moment, when the image becomes due."""
     number = period_of(moment, digest, period_s) + 1
     return datetime.fromtimestamp(number * period_s - _offset_s(digest, period_s), UTC)
 
@@ -117,24 +117,23 @@ def _offset_s(digest: Digest, period_s: float) -> int:
 
 def time_to_live_s(period_s: float, max_event_age_s: float) -> int:
     """
-    Return how long a finished Job must stay: longer than anything can still ask for it.
+    Return the seconds for which a finished Job must be kept: longer than any request for it.
 
-    A message that is delivered late belongs to the period in which it was published, and may have
-    been published at the very end of it.
+    A late message belongs to the period of its publish time, which may be the end of the period.
     """
     return math.ceil(period_s + (max_event_age_s or _UNBOUNDED_AGE_S)) + _TTL_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmup:
-    """Everything that a warmup Job says."""
+    """The content of a warmup Job."""
 
     name: JobName
     namespace: str
     image: str
-    """As the user wrote it."""
+    """The image as the user wrote it."""
     mirror: ImageReference
-    """What is pulled: a reference by digest."""
+    """The pulled reference, by digest."""
     digest: Digest
     helper: ImageReference
     """The helper image, by digest."""
@@ -148,7 +147,7 @@ class Warmup:
 
     def body(self) -> dict[str, Any]:
         """
-        Return the Job, suspended: it runs when its turn has come.
+        Return the Job, suspended until the queue resumes it.
 
         https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
         """
@@ -170,7 +169,7 @@ class Warmup:
                 "podFailurePolicy": {
                     "rules": [
                         {
-                            # A drained node or a preempted Spot VM is no failure of the image.
+                            # A drained node or a preempted Spot VM is not a failure of the image.
                             "action": "Ignore",
                             "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
                         }
@@ -232,7 +231,7 @@ class Warmup:
         }
 
     def _affinity(self) -> dict[str, Any]:
-        """One warmup a node at a time; rather a node that streams, lacks the image, is cheap."""
+        """One warmup per node; prefer nodes that stream, lack the image, and are cheap."""
         preferred = self._preferences()
         node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
         return {
@@ -249,7 +248,7 @@ class Warmup:
 
     def _preferences(self) -> list[dict[str, Any]]:
         if self.strategy.is_autopilot:
-            # Autopilot refuses pods with an affinity to any label but a few of its own.
+            # Autopilot allows affinities only to a few labels of its own.
             return []
         preferred = [
             _prefer(50, STREAMING_KEY, "In", ["true"]),
@@ -262,7 +261,7 @@ class Warmup:
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A warmup Job that stands in a cluster, as far as its turn and its end depend on it."""
+    """The state of an existing warmup Job that decides on its resumption and its end."""
 
     name: JobName
     uid: str
@@ -274,11 +273,11 @@ class JobState:
     is_failed: bool
     is_reported: bool
     asked_by: str | None = None
-    """The namespace of the workload that asked for it first; None where it was none."""
+    """The namespace of the workload that requested it first; ``None`` without a workload."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
-        """Read a Job as the Kubernetes API describes it."""
+        """Read a Job from its body in the Kubernetes API."""
         metadata = body.get("metadata") or {}
         annotations = metadata.get("annotations") or {}
         conditions = {
@@ -302,22 +301,22 @@ class JobState:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it ended, well or not."""
+        """Whether it has finished, with success or failure."""
         return self.is_complete or self.is_failed
 
     @property
     def is_waiting(self) -> bool:
-        """Whether its turn has not come."""
+        """Whether it is suspended in the queue."""
         return self.is_suspended and not self.is_finished
 
     @property
     def is_running(self) -> bool:
-        """Whether it has its turn, with or without a pod yet."""
+        """Whether it was resumed, with or without a pod."""
         return not self.is_suspended and not self.is_finished
 
     @property
     def turn(self) -> tuple[str, str, JobName]:
-        """By what warmups that wait are ordered: when they were asked for."""
+        """The sort key of waiting warmups: the time of the request."""
         return self.created, self.queued, self.name
 
 
@@ -329,7 +328,7 @@ def _container(
         "image": str(image),
         "imagePullPolicy": "Always",
         "command": command,
-        # The image's own folder may be one that this user cannot enter.
+        # This user may not have access to the image's working directory.
         "workingDir": "/",
         "env": [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}],
         "resources": {

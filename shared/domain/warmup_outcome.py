@@ -1,9 +1,9 @@
 """
-How a warmup ended, told from its Job, its pod and what was reported of them.
+The outcome of a warmup, from its Job, its pod and the reports on them.
 
-A container that could not start after its image was pulled has still warmed the image, so it is
-the pull that counts, and never the exit code alone. Nothing is said to be pulled that was not
-seen pulled, and a failure is told of the last pod: a disruption may have made several.
+A container that could not start after the pull has still warmed the image, so the pull decides, and
+never the exit code alone. An image counts as pulled only if a report proves it. A failure is that
+of the last pod: a disruption can lead to several pods.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,28 +66,28 @@ _RAISE_DEADLINE: Final = "Raise `deadline_minutes` in prestream.yaml if the imag
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What became of a warmup, with the reports that say so."""
+    """The outcome of a warmup, with its evidence."""
 
     outcome: WarmupOutcome
     reason: str | None = None
     hint: str | None = None
     node: str | None = None
     pulled: ImagePulled | None = None
-    """The kubelet's report of the pull; None where it was lost, or nothing was pulled."""
+    """The kubelet's report of the pull; ``None`` if it was lost, or nothing was pulled."""
     evidence: tuple[Evidence, ...] = ()
-    """Of what went wrong; a pull is judged by more than its ending."""
+    """The evidence of a failure; the verdict on a pull has its own evidence."""
     not_before: datetime | None = None
-    """When trying again can help, where the registry limits the rate."""
+    """The earliest time for a retry, if the registry limits the rate."""
 
     @property
     def was_pulled(self) -> bool:
-        """Whether the image was seen to be on the node."""
+        """Whether a report proves that the image is on the node."""
         return self.outcome in {PULLED, ALREADY_PRESENT}
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedJob:
-    """A Job that ended: when, and how the Job controller says it did."""
+    """The end of a Job: its time, and the reason from the Job controller."""
 
     is_complete: bool
     at: datetime
@@ -96,7 +96,7 @@ class FinishedJob:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self | None:
-        """Read it out of a Job; None for one that has not ended."""
+        """Read the end of a Job; ``None`` if the Job has not finished."""
         status = body.get("status") or {}
         for condition in status.get("conditions") or []:
             kind = condition.get("type")
@@ -118,12 +118,12 @@ class FinishedJob:
 
 def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
     """
-    Tell how a warmup ended.
+    Determine the outcome of a warmup.
 
     Args:
-        job: The Job, once it ended.
-        pod: Its last pod; None if it is gone, or there never was one.
-        reports: What was reported of the Job and its pods, in any order.
+        job: The finished Job.
+        pod: Its last pod; ``None`` if it was deleted or never existed.
+        reports: The reports on the Job and its pods, in any order.
     """
     pulled = _find_pull(reports)
     started = _last(reports, ContainerFailed, _could_not_start)
@@ -156,7 +156,7 @@ def _tell_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent
 def _tell_pull_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
 ) -> Ending | None:
-    """Tell why the image was not pulled, if a pull of it failed."""
+    """Return the outcome of a failed pull of the image, if there was one."""
     failed = _last(reports, ImagePullFailed, _is_of_image)
     if failed is None:
         return _tell_lost_pull_failure(job, pod, reports, node)
@@ -175,7 +175,7 @@ def _tell_pull_failure(
 def _tell_lost_pull_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
 ) -> Ending | None:
-    """Tell of a failed pull whose own report was lost, from what came of it."""
+    """Return the outcome of a failed pull whose report was lost, from its consequences."""
     delayed = _last(reports, ImagePullDelayed, _is_of_image) or _last(
         reports,
         ContainerFailed,
@@ -211,7 +211,7 @@ def _not_before(job: FinishedJob, failure: PullFailure) -> datetime | None:
 def _tell_helper_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
 ) -> Ending | None:
-    """Tell what kept the helper from running, without which the image is never pulled."""
+    """Return the outcome of a helper that did not run, so that the image was not pulled."""
     failed = _last(reports, ImagePullFailed, _is_of_helper)
     if failed is not None:
         failure = failed.failure
@@ -247,7 +247,7 @@ def _tell_deadline(pod: Pod | None, reports: Sequence[NodeEvent], node: str | No
 
 
 def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
-    """Tell why a warmup had no node until its deadline."""
+    """Return the outcome of a warmup that had no node until its deadline."""
     unschedulable = _last(reports, PodUnschedulable, _is_any)
     if unschedulable is not None or pod is not None:
         reason = unschedulable.origin.message if unschedulable else "no node took the pod"
@@ -258,7 +258,7 @@ def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
     if refused is None:
         reason = "the deadline came, and nothing is left that says how far the warmup was"
         return Ending(TIMED_OUT, reason)
-    # A quota is full for a while; what another policy forbids stays forbidden.
+    # A quota is exhausted only for a while; the refusal of another policy is permanent.
     waits = "exceeded quota" in refused.origin.message
     return Ending(
         TIMED_OUT if waits else MISCONFIGURED,
@@ -269,7 +269,7 @@ def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
 
 
 def _tell_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> Ending:
-    """Tell of a pod that failed for a reason that is neither a pull nor the helper."""
+    """Return the outcome of a pod that failed for another reason than a pull or the helper."""
     failure = failure_of(pod) if pod is not None else None
     if failure is None:
         reason = (
@@ -294,14 +294,14 @@ def _last(
 
 
 def _find_pull(reports: Sequence[NodeEvent]) -> ImagePulled | None:
-    """Return the last pull of the image; that a later pod found it present says less."""
+    """Return the last pull of the image, preferred to a later report that it was present."""
     return _last(
         reports, ImagePulled, lambda each: _is_of_image(each) and not each.pulled.already_present
     ) or _last(reports, ImagePulled, _is_of_image)
 
 
 def _of_last_pod(pod: Pod | None, reports: Sequence[NodeEvent]) -> list[NodeEvent]:
-    """Leave out what was reported of earlier pods, which ran on other nodes."""
+    """Skip the reports on earlier pods, which ran on other nodes."""
     pods = [
         each.origin
         for each in reports
@@ -329,7 +329,7 @@ def _is_of_helper(report: Any) -> bool:
 
 
 def _could_not_start(report: ContainerFailed) -> bool:
-    """Whether the runtime was asked to start the image's container: only once it is pulled."""
+    """Whether the runtime tried to start the image's container, which follows the pull."""
     return report.step == "start" and _is_of_image(report)
 
 
@@ -339,7 +339,7 @@ def _quote(kind: EvidenceKind, report: Any) -> tuple[Evidence, ...]:
 
 
 def _find_node(pod: Pod | None, reports: Iterable[NodeEvent]) -> str | None:
-    """Return the pod's node; the kubelet's reports outlive a pod that was deleted."""
+    """Return the pod's node, for a deleted pod from the kubelet's reports."""
     if pod is not None and (node := node_of(pod)):
         return node
     kubelet = ImagePulled | ImagePullFailed | ImagePulling | ImagePullDelayed | ContainerFailed

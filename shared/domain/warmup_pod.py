@@ -1,4 +1,4 @@
-"""What the body of a warmup's pod says: it outlives events that were lost on their way."""
+"""The state in the body of a warmup's pod, which does not depend on lost events."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,28 +14,28 @@ _PULL_REASONS = frozenset(
 
 
 def uid_of(pod: Pod) -> str | None:
-    """Return the uid, by which events name the pod that they are about."""
+    """Return the uid, by which events refer to the pod."""
     return text_of(field_at(pod, ["metadata", "uid"]))
 
 
 def node_of(pod: Pod) -> str | None:
-    """Return the name of the node that the pod was given to; None while it has none."""
+    """Return the name of the pod's node; ``None`` before it is scheduled."""
     return text_of(field_at(pod, ["spec", "nodeName"])) or None
 
 
 def belongs_to(pod: Pod, job_uid: str) -> bool:
-    """Whether a Job made the pod: an earlier Job of the same name had pods as well."""
+    """Whether the Job owns the pod: an earlier Job of the same name had pods too."""
     owners = mappings_of(field_at(pod, ["metadata", "ownerReferences"]))
     return any(owner.get("uid") == job_uid for owner in owners)
 
 
 def holds_image(pod: Pod) -> bool:
-    """Whether the pod's status names the image that its container runs from."""
+    """Whether the pod's status has the ID of the container's image."""
     return any(status.get("imageID") for status in _statuses(pod, "containerStatuses", CONTAINER))
 
 
 def pull_refusal(pod: Pod) -> str | None:
-    """Return what the image's container waits for, if that is a pull that failed."""
+    """Return the waiting state of the image's container, if its pull failed."""
     for status in _statuses(pod, "containerStatuses", CONTAINER):
         waiting = field_at(status, ["state", "waiting"])
         reason = text_of(field_at(waiting, ["reason"]))
@@ -46,7 +46,7 @@ def pull_refusal(pod: Pod) -> str | None:
 
 
 def helper_exit(pod: Pod) -> str | None:
-    """Say how the helper ended, if it did not end well."""
+    """Describe how the helper failed, if it did."""
     for status in _statuses(pod, "initContainerStatuses", HELPER_CONTAINER):
         ended = field_at(status, ["state", "terminated"])
         code = field_at(ended, ["exitCode"])
@@ -57,7 +57,7 @@ def helper_exit(pod: Pod) -> str | None:
 
 
 def failure_of(pod: Pod) -> str | None:
-    """Return why the pod as a whole failed, such as for want of room on its node."""
+    """Return why the whole pod failed, for example because its node lacked resources."""
     reason, message = (text_of(field_at(pod, ["status", key])) for key in ("reason", "message"))
     return ": ".join(each for each in (reason, message) if each) or None
 

@@ -1,8 +1,8 @@
 """
-The report of a pull that cannot succeed, kept on the Job that is ended for it.
+The report of a permanently failed pull, kept on the Job that is ended because of it.
 
-Kubernetes forgets events, and with the Job's end its pod goes. What ended the warmup must still
-be known when its fact is written.
+Kubernetes deletes events, and the pod is deleted with the end of the Job. The reason must still be
+known when the fact is written.
 """
 
 import json
@@ -20,7 +20,7 @@ _MAX_MESSAGE = 2_000
 
 
 def write_refusal(report: ImagePullFailed) -> str:
-    """Return the annotation that keeps a report."""
+    """Return the annotation with a report."""
     origin = report.origin
     return json.dumps(
         {
@@ -38,7 +38,7 @@ def write_refusal(report: ImagePullFailed) -> str:
 
 
 def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFailed]:
-    """Return the report that is kept on a Job; none if there is none that can be read."""
+    """Return the report on a Job; empty if it is missing or unreadable."""
     text = field_at(job, ["metadata", "annotations", REFUSAL_ANNOTATION])
     try:
         kept = mapping_of(json.loads(text or "null"))

@@ -1,4 +1,4 @@
-"""The pods that a Kubernetes object makes or is: their images, and where they want to run."""
+"""The pod specs in a Kubernetes object: their images and their scheduling."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,33 +23,32 @@ from shared.domain.placement import Placement
 from shared.domain.pod_scheduling import Scheduling, requests_accelerator
 
 ORIGINALS_ANNOTATION = "prestream.dev/original-images"
-"""On a rewritten pod: a JSON object of the images as they were written, by those of the mirrors.
+"""On a rewritten pod: a JSON object from the mirrors' images to the images as written.
 
-By image, not by container, so that it stays true when somebody changes a container's image later.
+Its keys are images and not containers, so it stays correct if a container's image changes later.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class PodSpec:
-    """What a pod spec says about images and nodes."""
+    """The images and the scheduling of a pod spec."""
 
     images: tuple[WrittenImage, ...]
-    """Of all its containers and image volumes, each once."""
+    """The images of all containers and image volumes, each once."""
     invalid_images: int
     placement: Placement
-    """As written, with every key: reduce it before anything is made of it."""
+    """The placement as written, with every key: reduce it before use."""
     platform: str | None
-    """``os/architecture``; None where it is left open."""
+    """``os/architecture``; ``None`` if it is not set."""
     asks_for_accelerator: bool
 
 
 def find_pod_specs(body: Any) -> tuple[PodSpec, ...]:
     """
-    Return the pod specs with an image in an object, in the order in which they stand there.
+    Return the pod specs with an image in an object, in order.
 
-    The object is untrusted: what has another type than Kubernetes gives it is passed over, and
-    an image that is no reference is counted. The images of a pod that was rewritten to a mirror
-    are those that were written.
+    The object is untrusted: a field of a wrong type is skipped, and an invalid image is counted.
+    For a rewritten pod, the images as written are returned.
     """
     originals = read_originals(body)
     found = []
@@ -76,7 +75,7 @@ def find_pod_specs(body: Any) -> tuple[PodSpec, ...]:
 
 
 def _search(body: Any) -> Iterator[tuple[Mapping[str, Any], Scheduling]]:
-    """Walk through an object, yielding each object inside with the scheduling that holds there."""
+    """Yield each object inside an object, with its scheduling."""
     pending = [(body, Scheduling(), 0)]
     while pending:
         value, scheduling, depth = pending.pop()
@@ -92,10 +91,10 @@ def _search(body: Any) -> Iterator[tuple[Mapping[str, Any], Scheduling]]:
 
 def read_originals(body: Any) -> dict[str, str]:
     """
-    Return the images of a rewritten pod as they were written, by those of the mirrors.
+    Return the images of a rewritten pod as written, by the mirrors' images.
 
-    Whoever may write a pod may write its annotations. So an entry is only believed if both name
-    the same path and version, which leaves nothing to be forged but the registry.
+    A user who can write a pod can write its annotations. So an entry is valid only if both images
+    have the same path and version; only the registry can then be forged.
 
     >>> mirrored = "us-docker.pkg.dev/demo/dockerhub-mirror/library/nginx:1"
     >>> annotations = {ORIGINALS_ANNOTATION: json.dumps({mirrored: "nginx:1"})}
