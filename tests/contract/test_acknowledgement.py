@@ -13,9 +13,8 @@ import pytest
 from shared.domain.disposition import Outcome, ignored
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.node_reports import log_entry, node_event
+from tests.fakes.recorded_events import load_event
 from tests.fakes.served_functions import FUNCTIONS, ServedFunction, envelope, served
-
-PAYLOADS = Path(__file__).parent / "payloads"
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Wired:
 
 
 def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
+    return load_event(name)
 
 
 REFERENCE = {"image": "a:1", "cluster": "projects/demo/locations/us-central1/clusters/gpu"}

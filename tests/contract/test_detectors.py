@@ -16,9 +16,9 @@ import pytest
 
 from shared.domain.request import ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
+from tests.fakes.recorded_events import load_event
 
 ROOT = Path(__file__).parents[2]
-PAYLOADS = Path(__file__).parent / "payloads"
 CLUSTER = "projects/starling-lab/locations/europe-west4/clusters/tern"
 TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
 DIGEST = "sha256:" + "3e7a" * 16
@@ -84,7 +84,7 @@ def envelope(data: Any, *, attributes: Any = None, publish_time: Any = None) -> 
 
 
 def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
+    return load_event(name)
 
 
 @pytest.fixture

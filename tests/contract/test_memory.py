@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.node_reports import log_entry, pod_event, snapshotter_line
+from tests.fakes.recorded_events import load_event
 from tests.strategies.envelopes import envelope
-from tests.strategies.shapes import PAYLOADS
 
 ROOT = Path(__file__).parents[2]
 SIZE = 10_000_000
@@ -55,7 +55,7 @@ def of_a_failed_pull() -> bytes:
 
 def of_a_workload() -> bytes:
     """Return a sound entry, as large as it can be by what nobody reads."""
-    entry = json.loads((PAYLOADS / "audit-deployment-create.json").read_text())
+    entry = load_event("audit-deployment-create")
     entry["protoPayload"]["response"]["metadata"]["annotations"] = {"a": "x" * SIZE}
     return json.dumps(entry).encode()
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.deployments import DeployedFunction, Settled, World, deployed
+from tests.fakes.recorded_events import load_events
 from tests.fakes.sweeps import make_deployment, make_pod
 from tests.strategies.breaking import at, walk, write
 from tests.strategies.canaries import (
@@ -29,7 +30,7 @@ from tests.strategies.canaries import (
     secret_fields,
 )
 from tests.strategies.envelopes import envelope
-from tests.strategies.shapes import SHAPES, payloads
+from tests.strategies.shapes import SHAPES
 
 NAMES = sorted(SHAPES)
 every_function = pytest.mark.parametrize("name", NAMES)
@@ -185,7 +186,7 @@ def test_a_text_that_says_nothing_of_pulls_is_not_repeated(
     functions: dict[str, DeployedFunction], text: str
 ) -> None:
     said = f'Error: failed to create containerd task: exec: "login --token={CANARY}"'
-    for entry in payloads("events"):
+    for entry in load_events("events"):
         held = entry.get("jsonPayload") or {}
         if text == "textPayload":
             entry |= {"jsonPayload": None, text: said}

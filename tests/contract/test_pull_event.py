@@ -1,6 +1,5 @@
 """The function pull_event through the real framework: from a delivery to a fact."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,9 +32,8 @@ from tests.fakes.node_reports import (
     pulled_text,
     snapshotter_line,
 )
+from tests.fakes.recorded_events import load_event
 from tests.fakes.served_functions import Line, ServedFunction, served
-
-PAYLOADS = Path(__file__).parent / "payloads"
 
 
 class Deployment:
@@ -244,7 +242,7 @@ def test_an_entry_that_cannot_be_read_is_poison(
 def test_entry_without_a_pull_is_ignored(
     function: ServedFunction, deployment: Deployment, line: Line, name: str
 ) -> None:
-    assert function.push(json.loads((PAYLOADS / f"{name}.json").read_text())) == 200
+    assert function.push(load_event(name)) == 200
 
     said = line()
     assert (said["disposition"], said["message"]) == ("ignored", f"event ignored: {said['reason']}")

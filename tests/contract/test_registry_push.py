@@ -1,6 +1,5 @@
 """The function registry_push through the real framework: which pushes become references."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,9 +9,9 @@ import pytest
 
 from shared.domain.request import ReferenceRequest
 from shared.errors import TransientError
+from tests.fakes.recorded_events import load_event
 from tests.fakes.served_functions import Line, ServedFunction, served
 
-PAYLOADS = Path(__file__).parent / "payloads"
 TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
 DIGEST = "sha256:" + "6ec1" * 16
 
@@ -46,7 +45,7 @@ def function(config: Path, publisher: Publisher) -> Iterator[ServedFunction]:
 
 
 def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text())
+    return load_event(name)
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])

@@ -13,9 +13,9 @@ from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome
 from shared.errors import ConfigurationError, TransientError
 from shared.messages.tick import Tick
+from tests.fakes.recorded_events import load_event
 from tests.fakes.served_functions import Line, ServedFunction, served
 
-PAYLOADS = Path(__file__).parent / "payloads"
 GPU = ClusterName("starling-lab", "europe-west4", "tern")
 PILOT = ClusterName("starling-lab", "us-central1", "pilot")
 CLUSTERS = [
@@ -73,7 +73,7 @@ def function(config: Path, world: World) -> Iterator[ServedFunction]:
 
 def envelope(**fields: Any) -> dict[str, Any]:
     """Return Cloud Scheduler's message as it is delivered, published just now."""
-    body: dict[str, Any] = json.loads((PAYLOADS / "schedule-envelope.json").read_text())
+    body: dict[str, Any] = load_event("schedule-envelope")
     now = datetime.now(UTC).isoformat()
     body["message"] |= {"publishTime": now, "publish_time": now, **fields}
     return body

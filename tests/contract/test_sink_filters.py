@@ -1,7 +1,6 @@
 """What the two log sinks let through, as Terraform and as the sandbox render their filters."""
 
 import copy
-import json
 import re
 import string
 from collections.abc import Callable, Mapping
@@ -11,12 +10,12 @@ from typing import Any
 import pytest
 
 from sandbox.log_filter import parse_filter
+from tests.fakes.recorded_events import load_event
 
 Entry = dict[str, Any]
 Passes = Callable[[Entry], bool]
 
 ROOT = Path(__file__).parents[2]
-PAYLOADS = Path(__file__).parent / "payloads"
 SYSTEM_NAMESPACES = ("kube-system", "gmp-system", "gke-managed-system", "gke-managed-cim")
 VARIABLES = {"namespace": "prestream", "system_namespaces": "|".join(SYSTEM_NAMESPACES)}
 
@@ -41,7 +40,7 @@ def read_template(name: str) -> str:
 
 
 def load(name: str) -> Entry:
-    entry: Entry = json.loads((PAYLOADS / f"filter-{name}.json").read_text("utf-8"))
+    entry: Entry = load_event(f"filter-{name}")
     return entry
 
 

@@ -16,7 +16,7 @@ from tests.frozen.masking import PROSE, mask
 FILE = Path(__file__).parent / "command_lines.json"
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = Path(__file__).parent / "files"
-_PAYLOADS = ROOT / "tests" / "contract" / "payloads"
+_EVENTS = ROOT / "tests" / "events"
 _TIMEOUT_S = 120
 _CONFIG = "PRESTREAM_CONFIG"
 _PROSE = PROSE | {"reason", "about", "notes", "offline", "source"}
@@ -132,7 +132,7 @@ class Run:
 
 def _prepare(folder: Path, command: str) -> Run:
     shutil.copytree(_FILES, folder)
-    shutil.copytree(_PAYLOADS, folder / "payloads")
+    shutil.copytree(_EVENTS, folder / "payloads")
     line, _, standard_input = command.partition(" < ")
     words = line.split()
     config = words.pop(0).partition("=")[2] if words[0].startswith(_CONFIG) else "empty.yaml"

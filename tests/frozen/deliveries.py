@@ -20,7 +20,7 @@ from tests.frozen.stage import NOW, Delivered, Stage, open_stage
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tools" / "fuzz" / "corpus"
-PAYLOADS = ROOT / "tests" / "contract" / "payloads"
+EVENTS = ROOT / "tests" / "events"
 FILE = Path(__file__).parent / "deliveries.json"
 
 SOURCES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -74,7 +74,7 @@ def _list_bodies(function: str, stage: Stage) -> Iterator[tuple[str, bytes]]:
     folder, prefixes = SOURCES[function]
     for path in sorted((CORPUS / folder).iterdir()):
         yield f"corpus/{path.name}", _wrap(path.read_bytes())
-    for path in sorted(PAYLOADS.glob("*.json")):
+    for path in sorted(EVENTS.glob("*.json")):
         if path.name.startswith(prefixes or ("none",)):
             entry = _place(json.loads(path.read_text("utf-8")), stage.uids)
             yield f"payloads/{path.stem}", _wrap(json.dumps(entry).encode())
@@ -82,7 +82,7 @@ def _list_bodies(function: str, stage: Stage) -> Iterator[tuple[str, bytes]]:
     for path in sorted((CORPUS / "envelopes").iterdir()):
         yield f"envelopes/{path.name}", path.read_bytes()
     if function == "scheduled_sweep":
-        yield "payloads/schedule-envelope", (PAYLOADS / "schedule-envelope.json").read_bytes()
+        yield "payloads/schedule-envelope", (EVENTS / "schedule-envelope.json").read_bytes()
 
 
 def _list_messages(function: str, stage: Stage) -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from cli.exits import ExitCode
 from sandbox.local_cloud import PROJECT, LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.domain.mirror import RemoteRepository, RepositoryName
+from tests.fakes.recorded_events import load_event, read_event
 from tests.fakes.warmups import L4
 from tests.integration.conftest import ENDLESS_PERIOD
 
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.integration
 ADMIN = "admin@example.com"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
 RAY = "anyscale/ray-ml:2.7.0"
-PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 TOPIC = f"projects/{PROJECT}/topics/prestream-image-references"
 
 
@@ -254,7 +254,7 @@ def test_forbidden_kind_does_not_hide_the_others(lab: Lab, tmp_path: Path) -> No
 
 def test_replay_publishes_what_it_showed_once_somebody_agrees(lab: Lab, tmp_path: Path) -> None:
     assert lab.cloud.pubsub is not None
-    entry = json.loads((PAYLOADS / "build-success.json").read_text("utf-8"))
+    entry = load_event("build-success")
     export = tmp_path / "builds.json"
     export.write_text(json.dumps([entry, entry]), encoding="utf-8")
     before = len(lab.cloud.pubsub.messages(TOPIC))
@@ -268,7 +268,7 @@ def test_replay_publishes_what_it_showed_once_somebody_agrees(lab: Lab, tmp_path
 
 
 def test_failed_publish_is_reported(lab: Lab) -> None:
-    text = (PAYLOADS / "build-success.json").read_text("utf-8")
+    text = read_event("build-success")
 
     result = CliRunner().invoke(
         app,

@@ -1,7 +1,5 @@
-"""What the topics really carry, by the function that reads it; every broken message begins so."""
+"""Valid messages by the function that reads them, which the tests then break."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from tests.fakes.clusters import GPU_CLUSTER
@@ -17,8 +15,7 @@ from tests.fakes.node_reports import (
     snapshotter_line,
     unschedulable_event,
 )
-
-PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
+from tests.fakes.recorded_events import load_events
 
 REFERENCE = {
     "image": "anyscale/ray-ml:2.7.0",
@@ -41,23 +38,18 @@ REFERENCE = {
 """A message of ``prestream-image-references`` with every field."""
 
 
-def payloads(prefix: str) -> list[Any]:
-    """Return the recorded messages whose names begin alike."""
-    return [json.loads(path.read_text()) for path in sorted(PAYLOADS.glob(f"{prefix}-*.json"))]
-
-
 SHAPES: dict[str, list[Any]] = {
-    "audit_log": [*payloads("audit"), *payloads("filter-audit")],
-    "build_notification": payloads("build"),
+    "audit_log": [*load_events("audit"), *load_events("filter-audit")],
+    "build_notification": load_events("build"),
     "image_reference": [
         REFERENCE,
         {**REFERENCE, "image": "team/single:1", "force": True},
         {"image": "nginx"},
     ],
     "pull_event": [
-        *payloads("events"),
-        *payloads("filter-event"),
-        *payloads("filter-line"),
+        *load_events("events"),
+        *load_events("filter-event"),
+        *load_events("filter-line"),
         # Those of the cluster that the tests hold, so that they go all the way.
         log_entry(job_event("Completed")),
         log_entry(node_event(STATEMENT)),
@@ -67,6 +59,6 @@ SHAPES: dict[str, list[Any]] = {
         log_entry(pod_event("Failed", LIMITED, namespace="ml")),
         log_entry(unschedulable_event("0/3 nodes are available")),
     ],
-    "registry_push": payloads("push"),
+    "registry_push": load_events("push"),
     "scheduled_sweep": [{}, {"cluster": str(GPU_CLUSTER)}],
 }

@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from tests.fakes.recorded_events import read_event
 from tests.fakes.warmups import L4
 
-PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 HUB = "us-docker.pkg.dev/demo/dockerhub-mirror"
 OFFLINE = ("--offline", "--location", "us")
 
@@ -132,7 +132,7 @@ def test_offline_plan_marks_unknown_values(environ: dict[str, str]) -> None:
 
 
 def test_saved_entries_are_planned_where_their_cluster_is(environ: dict[str, str]) -> None:
-    entry = (PAYLOADS / "audit-deployment-create.json").read_text("utf-8")
+    entry = read_event("audit-deployment-create")
 
     planned = plan(environ, "--offline", "--from", "-", text=f"{entry}\nbroken\n")
 
@@ -153,7 +153,7 @@ def test_a_rejected_entry_is_an_exit_code(environ: dict[str, str]) -> None:
 
 
 def test_an_image_that_was_pushed_to_google_needs_no_location(environ: dict[str, str]) -> None:
-    build = (PAYLOADS / "build-success.json").read_text("utf-8")
+    build = read_event("build-success")
 
     planned = plan(environ, "--offline", "--from", "-", text=build)
 

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.app import app
+from tests.fakes.recorded_events import load_event
 
-PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
 
 
@@ -23,7 +23,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def payload(name: str) -> Any:
-    return json.loads((PAYLOADS / f"{name}.json").read_text("utf-8"))
+    return load_event(name)
 
 
 def run(environ: Mapping[str, str], *arguments: str | Path, text: str = "") -> Result:

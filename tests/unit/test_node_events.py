@@ -24,8 +24,8 @@ from shared.domain.cluster_event import (
 from shared.domain.disposition import Irrelevant
 from shared.errors import InvalidEventError
 from shared.messages.node_event import parse_event, parse_log_entry
+from tests.fakes.recorded_events import find_events, load_event
 
-PAYLOADS = Path(__file__).parents[1] / "contract" / "payloads"
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/anyscale/ray-ml"
 NODE = "gke-gpu-l4-spot-7c1e44d0-x2bq"
@@ -35,7 +35,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def load(name: str) -> dict[str, Any]:
-    entry: dict[str, Any] = json.loads((PAYLOADS / f"events-{name}.json").read_bytes())
+    entry: dict[str, Any] = load_event(f"events-{name}")
     return entry
 
 
@@ -497,7 +497,7 @@ class TestKubernetesApi:
             parse_event(event, cluster=CLUSTER)
 
 
-@pytest.mark.parametrize("path", sorted(PAYLOADS.glob("events-*.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", find_events("events"), ids=lambda path: path.stem)
 def test_every_recorded_entry_can_be_read(path: Path) -> None:
     report = parse_log_entry(path.read_bytes())
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sandbox.clock import format_time
 
-PAYLOADS = Path(__file__).resolve().parents[2] / "tests" / "contract" / "payloads"
+EVENTS = Path(__file__).resolve().parents[2] / "tests" / "events"
 """Messages in the shapes and sizes that Google really sends."""
 
 NODE = "gke-gpu-l4-spot-7c1e44d0-x2bq"
@@ -149,5 +149,5 @@ def make_pulled(now: datetime) -> dict[str, Any]:
 
 
 def _payload(name: str) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads((PAYLOADS / f"{name}.json").read_text("utf-8"))
+    body: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text("utf-8"))
     return body
