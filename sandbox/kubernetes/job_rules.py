@@ -1,6 +1,6 @@
 """Rules for Jobs."""
 
-from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
+from sandbox.kubernetes.bodies import Body, dig, items, mapping
 from sandbox.kubernetes.field_errors import Errors, invalid, not_supported, required
 from sandbox.kubernetes.pod_rules import validate_template
 from sandbox.kubernetes.selectors import from_object
@@ -13,10 +13,8 @@ _COUNTS = (
     "backoffLimit",
     "ttlSecondsAfterFinished",
 )
-_MODES = ("NonIndexed", "Indexed")
 _REPLACEMENTS = ("Failed", "TerminatingOrFailed")
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
-_STATUSES = ("False", "True", "Unknown")
 _IMMUTABLE = ("selector", "completionMode", "podFailurePolicy", "managedBy")
 _SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 
@@ -53,18 +51,11 @@ def validate_job_spec(spec: Body, path: str) -> Errors:
     for field in _COUNTS:
         if spec.get(field, 0) < 0:
             yield invalid(f"{path}.{field}", spec[field], "must be greater than or equal to 0")
-    mode, manager = spec.get("completionMode", "NonIndexed"), spec.get("managedBy")
-    if mode not in _MODES:
-        yield not_supported(f"{path}.completionMode", mode, _MODES)
-    if manager is not None and "/" not in manager:
-        why = 'must be a domain-prefixed path (such as "acme.io/foo")'
-        yield invalid(f"{path}.managedBy", manager, why)
     yield from validate_template(mapping(spec, "template"), f"{path}.template")
     yield from _restart_policy(spec, f"{path}.template.spec.restartPolicy")
     rules = items(spec, "podFailurePolicy", "rules")
-    names = {one.get("name") for _, _, one in containers(mapping(spec, "template", "spec"))}
     for index, rule in enumerate(rules):
-        yield from _failure_rule(rule, names, f"{path}.podFailurePolicy.rules[{index}]")
+        yield from _failure_rule(rule, f"{path}.podFailurePolicy.rules[{index}]")
     replacement = spec.get("podReplacementPolicy", "Failed")
     allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else _REPLACEMENTS
     if replacement not in allowed:
@@ -81,25 +72,13 @@ def _restart_policy(spec: Body, path: str) -> Errors:
         yield invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
 
-def _failure_rule(rule: Body, names: set[str | None], path: str) -> Errors:
-    action, codes = rule.get("action", ""), mapping(rule, "onExitCodes")
-    conditions = items(rule, "onPodConditions")
+def _failure_rule(rule: Body, path: str) -> Errors:
+    action = rule.get("action", "")
     if action not in _ACTIONS:
         yield not_supported(f"{path}.action", action, _ACTIONS)
-    if not codes and not conditions:
+    if not mapping(rule, "onExitCodes") and not items(rule, "onPodConditions"):
         why = "specifying one of OnExitCodes and OnPodConditions is required"
         yield invalid(path, rule, why)
-    name = codes.get("containerName")
-    if name is not None and name not in names:
-        why = "must be one of the container or initContainer names in the pod template"
-        yield invalid(f"{path}.onExitCodes.containerName", name, why)
-    for index, value in enumerate(items(codes, "values")):
-        if codes.get("operator") == "In" and value == 0:
-            where = f"{path}.onExitCodes.values[{index}]"
-            yield invalid(where, value, "must not be 0 for the In operator")
-    for index, pattern in enumerate(conditions):
-        if (status := pattern.get("status", "")) not in _STATUSES:
-            yield not_supported(f"{path}.onPodConditions[{index}].status", status, _STATUSES)
 
 
 def validate_job_update(body: Body, before: Body) -> Errors:

@@ -1,6 +1,9 @@
-"""Rules for pods and for the templates of pods."""
+"""
+Rules for pods and for the templates of pods.
 
-import re
+They cover the fields that warmup Jobs have and the fields of a pod's identity. The schemas check
+the types of all fields.
+"""
 
 from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
 from sandbox.kubernetes.field_errors import (
@@ -22,19 +25,13 @@ from sandbox.kubernetes.name_rules import (
     validate_selector,
     value_problem,
 )
-from sandbox.kubernetes.quantities import is_extended, parse_quantity
+from sandbox.kubernetes.quantities import parse_quantity
 
-_CHOICES = {
-    "restartPolicy": ("Always", "OnFailure", "Never"),
-    "dnsPolicy": ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"),
-}
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _SUBDOMAINS = ("serviceAccountName", "priorityClassName", "nodeName")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_SECCOMP = ("Localhost", "RuntimeDefault", "Unconfined")
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
-_ENVIRONMENT_NAME = re.compile(r"[ -<>-~]+")
-_MAX_PORT = 65535
 _MAX_INT32 = 2_147_483_647
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -83,27 +80,17 @@ def validate_pod_spec(spec: Body, path: str) -> Errors:
         if not errors:  # A mount of an invalid volume is an error too.
             volumes.add(volume["name"])
     yield from _containers(spec, volumes, path)
-    for field, allowed in _CHOICES.items():
-        if spec.get(field) and spec[field] not in allowed:
-            yield not_supported(f"{path}.{field}", spec[field], allowed)
+    policy = spec.get("restartPolicy", "Always")
+    if policy not in _RESTART_POLICIES:
+        yield not_supported(f"{path}.restartPolicy", policy, _RESTART_POLICIES)
     deadline = spec.get("activeDeadlineSeconds", 1)
     if not 1 <= deadline <= _MAX_INT32:
         why = f"must be between 1 and {_MAX_INT32}, inclusive"
         yield invalid(f"{path}.activeDeadlineSeconds", deadline, why)
-    yield from _names(spec, path)
-    yield from _security(mapping(spec, "securityContext"), f"{path}.securityContext")
-    yield from _scheduling(spec, path)
-
-
-def _names(spec: Body, path: str) -> Errors:
     for field in _SUBDOMAINS:
         if spec.get(field) and (problem := subdomain_problem(spec[field])):
             yield invalid(f"{path}.{field}", spec[field], problem)
-    if spec.get("hostname") and (problem := label_problem(spec["hostname"])):
-        yield invalid(f"{path}.hostname", spec["hostname"], problem)
-    system = dig(spec, "os", "name")
-    if system not in (None, "linux", "windows"):
-        yield not_supported(f"{path}.os", system, ("linux", "windows"))
+    yield from _scheduling(spec, path)
 
 
 def _volume(volume: Body, seen: set[str], path: str) -> Errors:
@@ -114,12 +101,6 @@ def _volume(volume: Body, seen: set[str], path: str) -> Errors:
         yield invalid(f"{path}.name", name, problem)
     elif name in seen:
         yield duplicate(f"{path}.name", name)
-    for extra in [key for key in volume if key != "name"][1:]:
-        yield disallowed(f"{path}.{extra}", "may not specify more than 1 volume type")
-    limit = dig(volume, "emptyDir", "sizeLimit")
-    if limit is not None and parse_quantity(limit) < 0:
-        why = "SizeLimit field must be a valid resource quantity"
-        yield disallowed(f"{path}.emptyDir.sizeLimit", why)
 
 
 def _containers(spec: Body, volumes: set[str], path: str) -> Errors:
@@ -146,29 +127,8 @@ def _container(container: Body, volumes: set[str], path: str) -> Errors:
     policy = container.get("imagePullPolicy", "Always")
     if policy not in _PULL_POLICIES:
         yield not_supported(f"{path}.imagePullPolicy", policy, _PULL_POLICIES)
-    for index, port in enumerate(items(container, "ports")):
-        if not 1 <= (number := port.get("containerPort", 0)) <= _MAX_PORT:
-            why = f"must be between 1 and {_MAX_PORT}, inclusive"
-            yield invalid(f"{path}.ports[{index}].containerPort", number, why)
-    yield from _environment(container, path)
     yield from _mounts(container, volumes, path)
-    period = dig(container, "livenessProbe", "periodSeconds") or 0
-    if period < 0:
-        yield invalid(f"{path}.livenessProbe.periodSeconds", period, _NOT_NEGATIVE)
     yield from _resources(mapping(container, "resources"), f"{path}.resources")
-    yield from _security(mapping(container, "securityContext"), f"{path}.securityContext")
-
-
-def _environment(container: Body, path: str) -> Errors:
-    for index, variable in enumerate(items(container, "env")):
-        where, name = f"{path}.env[{index}].name", variable.get("name", "")
-        if not name:
-            yield required(where)
-        elif not _ENVIRONMENT_NAME.fullmatch(name):
-            why = (
-                "a valid environment variable name must consist only of printable ASCII characters"
-            )
-            yield invalid(where, name, f"{why} other than '='")
 
 
 def _mounts(container: Body, volumes: set[str], path: str) -> Errors:
@@ -183,8 +143,6 @@ def _mounts(container: Body, volumes: set[str], path: str) -> Errors:
         elif place in places:
             yield invalid(f"{where}.mountPath", place, "must be unique")
         places.add(place)
-        if ".." in (below := mount.get("subPath", "")).split("/"):
-            yield invalid(f"{path}.volumeMounts.subPath", below, "must not contain '..'")
 
 
 def _resources(resources: Body, path: str) -> Errors:
@@ -194,7 +152,10 @@ def _resources(resources: Body, path: str) -> Errors:
             if field == "limits" or text != limits.get(name):
                 yield from _amount(name, text, f"{path}.{field}[{name}]")
     for name, text in requests.items():
-        yield from _against_limit(name, text, limits.get(name), path)
+        most = limits.get(name)
+        if most is not None and parse_quantity(text) > parse_quantity(most):
+            why = f"must be less than or equal to {name} limit of {most}"
+            yield invalid(f"{path}.requests", text, why)
 
 
 def _amount(name: str, text: str, path: str) -> Errors:
@@ -202,41 +163,8 @@ def _amount(name: str, text: str, path: str) -> Errors:
         yield invalid(path, name, problem)
     elif "/" not in name and name not in _STANDARD:
         yield invalid(path, name, "must be a standard resource for containers")
-    amount = parse_quantity(text)
-    if amount < 0:
+    if parse_quantity(text) < 0:
         yield invalid(path, text, _NOT_NEGATIVE)
-    if is_extended(name) and amount.denominator != 1:
-        yield invalid(path, text, "must be an integer")
-
-
-def _against_limit(name: str, text: str, limit: str | None, path: str) -> Errors:
-    if limit is None:
-        if is_extended(name):
-            yield required(f"{path}.limits", "Limit must be set for non overcommitable resources")
-        return
-    amount, most = parse_quantity(text), parse_quantity(limit)
-    if is_extended(name) and amount != most:
-        yield invalid(f"{path}.requests", text, f"must be equal to {name} limit of {limit}")
-    elif amount > most:
-        why = f"must be less than or equal to {name} limit of {limit}"
-        yield invalid(f"{path}.requests", text, why)
-
-
-def _security(context: Body, path: str) -> Errors:
-    for field in ("runAsUser", "runAsGroup", "fsGroup"):
-        if not 0 <= (number := context.get(field, 0)) <= _MAX_INT32:
-            yield invalid(
-                f"{path}.{field}", number, f"must be between 0 and {_MAX_INT32}, inclusive"
-            )
-    profile = context.get("seccompProfile")
-    if profile is None:
-        return
-    kind = profile.get("type", "")
-    if kind not in _SECCOMP:
-        yield not_supported(f"{path}.seccompProfile.type", kind, _SECCOMP)
-    elif kind == "Localhost" and not profile.get("localhostProfile"):
-        why = "must be set when seccomp type is Localhost"
-        yield required(f"{path}.seccompProfile.localhostProfile", why)
 
 
 def _scheduling(spec: Body, path: str) -> Errors:

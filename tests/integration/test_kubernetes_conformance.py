@@ -43,6 +43,7 @@ ADMISSION = json.loads((FOLDER / "admission.json").read_text())
 OPTED_IN = "golden-ml"
 ADMIN = "admin@example.com"
 
+UNUSED = "Prestream sets no such value"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
@@ -63,6 +64,29 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "pod-secrets-empty-name": "a warning that nothing reads",
         "field-twice-*": "no client writes a field twice",
         "body-nul": "no client sends a NUL",
+        **dict.fromkeys(
+            (
+                "gpu-fraction",
+                "gpu-request-only*",
+                "empty-dir-size-negative",
+                "volume-two-sources",
+                "sub-path-above",
+                "env-name-*",
+                "port",
+                "probe",
+                "run-as-user-negative",
+                "seccomp-*",
+                "dns-policy",
+                "completion-mode",
+                "failure-policy-container",
+                "failure-policy-zero",
+                "failure-policy-condition-status",
+                "managed-by",
+                "pod-os",
+                "pod-hostname",
+            ),
+            UNUSED,
+        ),
     },
     "list": {
         "one-as-*": "kubectl needs the first columns only, and no PartialObjectMetadata",
