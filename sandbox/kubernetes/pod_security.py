@@ -1,10 +1,10 @@
 """
-Pod Security Admission of the level ``restricted``.
+Pod Security Admission of the level ``restricted``, for the fields that Prestream sets.
 
 See https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
 from sandbox.kubernetes.calls import Attributes
@@ -34,28 +34,6 @@ _VOLUMES = (
     "secret",
 )
 _PROFILES = ("RuntimeDefault", "Localhost")
-_SELINUX_TYPES = (
-    "container_t",
-    "container_init_t",
-    "container_kvm_t",
-    "container_engine_t",
-)
-_SAFE_SYSCTLS = frozenset(
-    f"net.ipv4.{name}"
-    for name in (
-        "ip_local_port_range",
-        "ip_local_reserved_ports",
-        "ip_unprivileged_port_start",
-        "ping_group_range",
-        "tcp_fin_timeout",
-        "tcp_keepalive_intvl",
-        "tcp_keepalive_probes",
-        "tcp_keepalive_time",
-        "tcp_rmem",
-        "tcp_syncookies",
-        "tcp_wmem",
-    )
-) | {"kernel.shm_rmid_forced"}
 
 
 def check_pod_security(attributes: Attributes, store: Store) -> None:
@@ -122,99 +100,15 @@ def _setters(of_pod: bool, names: list[str]) -> str:  # noqa: FBT001
     return " and ".join(subjects + ([_named("container", names)] if names else []))
 
 
-def _values(spec: Body, *path: str) -> Iterator[str]:
-    """Yield the values of a security context's field, in the pod and its containers."""
-    for part in (spec, *(one for _, _, one in containers(spec))):
-        if (value := dig(_context(part), *path)) is not None:
-            yield value
-
-
-def _profile(spec: Body, title: str, field: str, allowed: tuple[str, ...]) -> str:
-    """Check a profile that the pod and each container may set."""
-
-    def offends(part: Body) -> bool:
-        return dig(_context(part), field, "type") not in (None, *allowed)
-
-    names, of_pod = _offending(spec, offends), offends(spec)
-    if not names and not of_pod:
-        return ""
-    wrong = sorted({kind for kind in _values(spec, field, "type") if kind not in allowed})
-    who = _setters(of_pod, names)
-    return f"{title} ({who} must not set securityContext.{field}.type to {_quoted(wrong)})"
-
-
-def _app_armor(spec: Body) -> str:
-    return _profile(spec, "forbidden AppArmor profile", "appArmorProfile", _PROFILES).replace(
-        "must not set securityContext.appArmorProfile.type to",
-        "must not set AppArmor profile type to",
-    )
-
-
 def _host_namespaces(spec: Body) -> str:
     fields = [one for one in ("hostNetwork", "hostPID", "hostIPC") if spec.get(one)]
     return f"host namespaces ({', '.join(f'{field}=true' for field in fields)})" if fields else ""
-
-
-def _host_ports(spec: Body) -> str:
-    def ports(container: Body) -> list[int]:
-        return [one["hostPort"] for one in items(container, "ports") if one.get("hostPort")]
-
-    names = _offending(spec, lambda one: bool(ports(one)))
-    found = sorted({port for _, _, one in containers(spec) for port in ports(one)}, key=str)
-    if not names:
-        return ""
-    use, plural = "uses" if len(names) == 1 else "use", "s" if len(found) > 1 else ""
-    shown = ", ".join(map(str, found))
-    return f"hostPort ({_named('container', names)} {use} hostPort{plural} {shown})"
-
-
-def _probe_hosts(spec: Body) -> str:
-    def hosts(container: Body) -> set[str]:
-        probes = [container.get(f"{kind}Probe") for kind in ("liveness", "readiness", "startup")]
-        hooks = [dig(container, "lifecycle", moment) for moment in ("postStart", "preStop")]
-        places = [(one, kind) for one in probes + hooks for kind in ("httpGet", "tcpSocket")]
-        return {host for one, kind in places if (host := dig(one, kind, "host"))}
-
-    names = _offending(spec, lambda one: bool(hosts(one)))
-    if not names:
-        return ""
-    word = "probe or lifecycle host"
-    found = _named(word, sorted({host for _, _, one in containers(spec) for host in hosts(one)}))
-    use = "uses" if len(names) == 1 else "use"
-    return f"{word} ({_named('container', sorted(names))} {use} {found})"
 
 
 def _privileged(spec: Body) -> str:
     names = _offending(spec, lambda one: bool(_context(one).get("privileged")))
     who = _named("container", names)
     return f"privileged ({who} must not set securityContext.privileged=true)" if names else ""
-
-
-def _proc_mount(spec: Body) -> str:
-    names = _offending(spec, lambda one: _context(one).get("procMount", "Default") != "Default")
-    who = _named("container", names)
-    return (
-        f'procMount ({who} must not set securityContext.procMount to "Unmasked")' if names else ""
-    )
-
-
-def _selinux(spec: Body) -> str:
-    def offends(part: Body) -> bool:
-        return mapping(_context(part), "seLinuxOptions").get("type") not in (None, *_SELINUX_TYPES)
-
-    names, of_pod = _offending(spec, offends), offends(spec)
-    if not names and not of_pod:
-        return ""
-    wrong = {kind for kind in _values(spec, "seLinuxOptions", "type") if kind not in _SELINUX_TYPES}
-    types = _named("type", sorted(wrong))
-    who = _setters(of_pod, names)
-    return f"seLinuxOptions ({who} set forbidden securityContext.seLinuxOptions: {types})"
-
-
-def _sysctls(spec: Body) -> str:
-    listed = items(spec, "securityContext", "sysctls")
-    names = [one["name"] for one in listed if one["name"] not in _SAFE_SYSCTLS]
-    return f"forbidden sysctls ({', '.join(names)})" if names else ""
 
 
 def _escalation(spec: Body) -> str:
@@ -277,9 +171,17 @@ def _user(spec: Body) -> str:
 
 
 def _seccomp(spec: Body) -> str:
-    if wrong := _profile(spec, "seccompProfile", "seccompProfile", _PROFILES):
-        return wrong
     field = ("seccompProfile", "type")
+
+    def offends(part: Body) -> bool:
+        return dig(_context(part), *field) not in (None, *_PROFILES)
+
+    names, of_pod = _offending(spec, offends), offends(spec)
+    if names or of_pod:
+        parts = (spec, *(one for _, _, one in containers(spec)))
+        wrong = _quoted(sorted({dig(_context(one), *field) for one in parts if offends(one)}))
+        who = _setters(of_pod, names)
+        return f"seccompProfile ({who} must not set securityContext.seccompProfile.type to {wrong})"
     unset = _offending(spec, lambda one: dig(_context(one), *field) is None)
     if not unset or dig(_context(spec), *field) is not None:
         return ""
@@ -288,14 +190,8 @@ def _seccomp(spec: Body) -> str:
 
 
 _CHECKS: tuple[Callable[[Body], str], ...] = (
-    _app_armor,
     _host_namespaces,
-    _host_ports,
-    _probe_hosts,
     _privileged,
-    _proc_mount,
-    _selinux,
-    _sysctls,
     _escalation,
     _capabilities,
     _restricted_volumes,

@@ -97,7 +97,13 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "type-apply": "nothing uses server-side apply",
         "type-json-patch-bad": "nothing replaces an absent field",
     },
-    "pod-security": {"windows-host-process": "no Windows nodes", "job-events": CONTROLLERS},
+    "pod-security": {
+        "windows-host-process": "no Windows nodes",
+        "job-events": CONTROLLERS,
+        **dict.fromkeys(
+            ("host-port", "app-armor", "se-linux", "proc-mount", "sysctls", "host-probe"), UNUSED
+        ),
+    },
     "protocol": {
         "*version": "the version of the recorded build",
         "get-with-body": "the version of the recorded build",
