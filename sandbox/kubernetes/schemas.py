@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.kubernetes.bodies import Body, decode
 from sandbox.kubernetes.resources import Resource
-from sandbox.kubernetes.scalars import SCALARS, DecodeError, Path, go_kind, join_path
+from sandbox.kubernetes.scalars import SCALARS, DecodeError, Path, join_path, undecodable
 from sandbox.kubernetes.statuses import ApiError, bad_request
 
 _VERSION = "v1.36.0-local"
@@ -30,31 +30,29 @@ class Findings:
     missing: list[str] = field(default_factory=list)
 
 
-Check = Callable[[Any, Path, "Struct", Findings], Any]
+Check = Callable[[Any, Path, Findings], Any]
 
 
 @dataclass(slots=True, eq=False)
 class Struct:
     """A definition with named fields."""
 
-    name: str
-    go_type: str
     fields: dict[str, Check] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     schemas: Body = field(default_factory=dict)
     """The schema of each field, for patches: list types and merge keys."""
 
-    def check(self, value: Any, path: Path, owner: "Struct", found: Findings) -> Any:
+    def check(self, value: Any, path: Path, found: Findings) -> Any:
         """Return an object without nulls and unknown fields."""
         if value.__class__ is not dict:
-            raise DecodeError.of_type(value, owner.name, path, self.go_type)
+            raise undecodable(value, path, "an object")
         result = {}
         for key, item in value.items():
             check = self.fields.get(key)
             if check is None:
                 found.unknown.append(join_path((path, key)))
             elif item is not None:
-                result[key] = check(item, (path, key), self, found)
+                result[key] = check(item, (path, key), found)
         for key in self.required:
             if key not in result:
                 self._miss(key, path, result, found)
@@ -109,9 +107,7 @@ def struct_of(name: str) -> Struct | None:
     schema = definitions()[name]
     if "properties" not in schema:
         return None
-    short = name.rsplit(".", 1)[1]
-    made = Struct(short, _go_type(name), schemas=schema["properties"])
-    made.required = tuple(schema.get("required", ()))
+    made = Struct(schemas=schema["properties"], required=tuple(schema.get("required", ())))
     # Fields are compiled at their first use, as definitions refer to themselves.
     made.fields = {key: _lazy(made, key, one) for key, one in schema["properties"].items()}
     return made
@@ -138,7 +134,7 @@ def decode_body(resource: Resource, body: object, field_validation: str) -> Deco
     struct, found = struct_of(definition_of(resource)), Findings()
     assert struct is not None  # noqa: S101 - every served kind has fields
     try:
-        decoded = struct.check(checked, None, struct, found)
+        decoded = struct.check(checked, None, found)
     except DecodeError as exc:
         raise _undecodable(resource, str(exc)) from exc
     unknown = tuple(f'unknown field "{path}"' for path in found.unknown)
@@ -169,7 +165,7 @@ def _undecodable(resource: Resource, why: str) -> ApiError:
 def _empty_status(definition: str) -> Body:
     struct = struct_of(definition)
     assert struct is not None  # noqa: S101 - every served kind has fields
-    status: Body = struct.check({"status": {}}, None, struct, Findings())["status"]
+    status: Body = struct.check({"status": {}}, None, Findings())["status"]
     return status
 
 
@@ -178,15 +174,10 @@ def empty_status(resource: Resource) -> Body:
     return dict(_empty_status(definition_of(resource)))
 
 
-def _go_type(name: str) -> str:
-    *_, version, short = name.split(".")
-    return f"{version}.{short}"
-
-
 def _lazy(owner: Struct, key: str, schema: Body) -> Check:
-    def first(value: Any, path: Path, parent: Struct, found: Findings) -> Any:
+    def first(value: Any, path: Path, found: Findings) -> Any:
         owner.fields[key] = compiled = _compile(schema)
-        return compiled(value, path, parent, found)
+        return compiled(value, path, found)
 
     return first
 
@@ -216,13 +207,12 @@ def _referred(name: str) -> Check:
 
 def _array(schema: Body) -> Check:
     check = _compile(schema["items"])
-    go_type = f"[]{_element(schema['items'])}"
 
-    def walk(value: Any, path: Path, owner: Struct, found: Findings) -> Any:
+    def walk(value: Any, path: Path, found: Findings) -> Any:
         if value.__class__ is not list:
-            raise DecodeError.of_type(value, owner.name, path, go_type)
+            raise undecodable(value, path, "a list")
         return [
-            check({} if item is None else item, (path, index), owner, found)
+            check({} if item is None else item, (path, index), found)
             for index, item in enumerate(value)
         ]
 
@@ -231,23 +221,16 @@ def _array(schema: Body) -> Check:
 
 def _map(schema: Body) -> Check:
     check = _compile(schema)
-    go_type = f"map[string]{_element(schema)}"
 
-    def walk(value: Any, path: Path, owner: Struct, found: Findings) -> Any:
+    def walk(value: Any, path: Path, found: Findings) -> Any:
         if value.__class__ is not dict:
-            raise DecodeError.of_type(value, owner.name, path, go_type)
+            raise undecodable(value, path, "an object")
         return {
-            key: "" if item is None else check(item, path, owner, found)
+            key: "" if item is None else check(item, (path, key), found)
             for key, item in value.items()
         }
 
     return walk
-
-
-def _element(schema: Body) -> str:
-    if "$ref" in schema:
-        return _go_type(schema["$ref"].removeprefix(_PREFIX))
-    return go_kind(_type(schema), schema.get("format"))
 
 
 def _type(schema: Body) -> str | None:
@@ -255,5 +238,5 @@ def _type(schema: Body) -> str | None:
     return kind[0] if isinstance(kind, list) else kind
 
 
-def _anything(value: Any, _path: Path, _owner: Struct, _found: Findings) -> Any:
+def _anything(value: Any, _path: Path, _found: Findings) -> Any:
     return value
