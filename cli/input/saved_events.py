@@ -15,7 +15,7 @@ from shared.domain.fact import Fact
 from shared.domain.json_access import mapping_of
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError, InvalidEventError
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.messages.build import BuildNotification
 from shared.messages.image_request import parse_reference_request
 from shared.messages.node_event import EVENTS_LOG, SNAPSHOTTER_LOG, parse_log_entry
@@ -76,7 +76,7 @@ class Replayer:
     """
 
     def __init__(
-        self, settings: Settings, look: Callable[[LogEntry], object] = lambda _: None
+        self, settings: Settings, look: Callable[[AuditEntry], object] = lambda _: None
     ) -> None:
         self.settings = settings
         self._scope = scope_of(settings)
@@ -125,7 +125,7 @@ class Replayer:
         self._published += requests
 
     def _handle_write(self, message: PubsubMessage) -> Outcome:
-        entry = LogEntry.from_message(message)
+        entry = AuditEntry.from_message(message)
         if entry.reason_to_ignore(self._scope) is None:
             self._look(entry)
         return detect_write(entry, message.publish_time, self)

@@ -26,7 +26,7 @@ from shared.domain.json_access import field_at, text_of
 from shared.domain.proven_mirrors import ProvenMirrors
 from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import EventError
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.pipeline.sweep.inventory import Reader, Use, hidden_namespaces, is_in_use
 from shared.settings.keys import Settings
 
@@ -127,7 +127,7 @@ def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | 
     material = PlanInput("")
     surveyors = _Surveys(settings, reached, material, {})
 
-    def look(entry: LogEntry) -> None:
+    def look(entry: AuditEntry) -> None:
         surveyor = surveyors.at(entry.location or "")
         surveyor.look(entry.body, entry.resource_name or "")
 

@@ -5,7 +5,7 @@ import os
 from cloudevents.http import CloudEvent
 
 from shared.domain.disposition import Outcome
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.messages.pubsub_message import PubsubMessage
 from shared.pipeline.detect import detect_write
 from shared.runtime.detector_wiring import DetectorWiring
@@ -20,4 +20,4 @@ wiring = DetectorWiring(os.environ)
 def handle_audit_log(event: CloudEvent) -> Outcome:
     """Publish the images of a workload that was created or changed."""
     message = PubsubMessage.from_cloud_event(event)
-    return detect_write(LogEntry.from_message(message), message.publish_time, wiring)
+    return detect_write(AuditEntry.from_message(message), message.publish_time, wiring)

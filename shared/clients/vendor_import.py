@@ -12,7 +12,7 @@ import threading
 from typing import Final
 
 
-class Importing:
+class ImportLock:
     """
     The lock to hold during an import; an import that already happened costs almost nothing.
 
@@ -39,4 +39,4 @@ class Importing:
         self._lock.release()
 
 
-IMPORTING: Final = Importing()
+IMPORTING: Final = ImportLock()

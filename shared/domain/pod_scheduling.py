@@ -45,21 +45,21 @@ _PLATFORM_PART = re.compile(r"[a-z0-9]{1,32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Scheduling:
+class SchedulingFields:
     """The scheduling fields of a pod spec as written, of any type."""
 
     node_selector: Any = None
     affinity: Any = None
     tolerations: Any = None
 
-    def within(self, fields: Mapping[str, Any]) -> "Scheduling":
+    def within(self, fields: Mapping[str, Any]) -> "SchedulingFields":
         """
         Return the scheduling of an inner part, which inherits the fields that it does not set.
 
         In Argo Workflows a template overrides single fields of the workflow. In other kinds, only
         pod specs have such fields.
         """
-        return Scheduling(
+        return SchedulingFields(
             fields.get("nodeSelector") or self.node_selector,
             fields.get("affinity") or self.affinity,
             fields.get("tolerations") or self.tolerations,

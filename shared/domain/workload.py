@@ -20,7 +20,7 @@ from shared.domain.image_reference import (
 )
 from shared.domain.json_access import field_at, mapping_of, text_of
 from shared.domain.placement import Placement
-from shared.domain.pod_scheduling import Scheduling, requests_accelerator
+from shared.domain.pod_scheduling import SchedulingFields, requests_accelerator
 
 ORIGINALS_ANNOTATION = "prestream.dev/original-images"
 """On a rewritten pod: a JSON object from the mirrors' images to the images as written.
@@ -74,9 +74,9 @@ def find_pod_specs(body: Any) -> tuple[PodSpec, ...]:
     return tuple(found)
 
 
-def _search(body: Any) -> Iterator[tuple[Mapping[str, Any], Scheduling]]:
+def _search(body: Any) -> Iterator[tuple[Mapping[str, Any], SchedulingFields]]:
     """Yield each object inside an object, with its scheduling."""
-    pending = [(body, Scheduling(), 0)]
+    pending = [(body, SchedulingFields(), 0)]
     while pending:
         value, scheduling, depth = pending.pop()
         if isinstance(value, Mapping):

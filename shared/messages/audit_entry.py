@@ -42,7 +42,7 @@ _OTHER_ANSWERS = frozenset({"Status", "Table", "PartialObjectMetadata"})
 
 
 @dataclass(frozen=True, slots=True)
-class LogEntry:
+class AuditEntry:
     """
     A write to a Kubernetes API server.
 
@@ -194,7 +194,7 @@ class LogEntry:
                 )
 
 
-def _has_seen_owner(entry: LogEntry) -> bool:
+def _has_seen_owner(entry: AuditEntry) -> bool:
     """
     Whether a built-in controller created the object from one that had its own entry.
 
@@ -207,7 +207,7 @@ def _has_seen_owner(entry: LogEntry) -> bool:
 
 
 # The first reason that applies is logged.
-_REASONS: tuple[tuple[str, Callable[[LogEntry], bool]], ...] = (
+_REASONS: tuple[tuple[str, Callable[[AuditEntry], bool]], ...] = (
     ("the request was refused", lambda entry: entry.is_refused),
     ("the request was a dry run", lambda entry: entry.is_dry_run),
     ("the entry is a piece of a split one", lambda entry: entry.is_split),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shared.domain.image_selection import Scope, Selection
     from shared.domain.request import ReferenceRequest
-    from shared.messages.audit_entry import LogEntry
+    from shared.messages.audit_entry import AuditEntry
     from shared.messages.build import BuildNotification
     from shared.messages.registry_push import RegistryPush
     from shared.settings.keys import Settings
@@ -49,7 +49,9 @@ class DetectorServices(Protocol):
         ...
 
 
-def detect_write(entry: "LogEntry", publish_time: datetime, services: DetectorServices) -> Outcome:
+def detect_write(
+    entry: "AuditEntry", publish_time: datetime, services: DetectorServices
+) -> Outcome:
     """
     Publish the images of a workload that was created or changed.
 

@@ -24,7 +24,7 @@ from shared.domain.placement import Placement
 from shared.domain.upstream import Upstream
 from shared.errors import ConfigurationError
 from shared.settings import value_type as kinds
-from shared.settings.reader import Reader
+from shared.settings.reader import ValueReader
 from shared.settings.value_type import allowed
 from shared.settings.yaml_file import Document, read_document
 
@@ -254,7 +254,7 @@ def make_settings(document: Document, environ: Mapping[str, str], *, name: str) 
     Raises:
         ConfigurationError: A value is invalid; the error names every problem.
     """
-    reader = Reader(list(document.problems))
+    reader = ValueReader(list(document.problems))
     values = reader.read_fields(document.values, Settings, "", hidden=NOT_IN_FILE)
     deployment_project = reader.read(
         environ.get("GOOGLE_CLOUD_PROJECT") or None, kinds.Project | None, "GOOGLE_CLOUD_PROJECT"

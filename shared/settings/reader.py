@@ -29,7 +29,7 @@ _repr.maxstring = _repr.maxother = _MAX_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class ValueReader:
     """Reads values and collects their problems, each as one line of text."""
 
     problems: list[str] = field(default_factory=list)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.image_selection import Scope
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.messages.pubsub_message import PubsubMessage
 
 SCOPE = Scope("prestream", frozenset({"kube-system", "gke-gmp-system"}))
@@ -47,9 +47,9 @@ def log_entry(
     }
 
 
-def read_entry(entry: Any) -> LogEntry:
+def read_entry(entry: Any) -> AuditEntry:
     raw = entry if isinstance(entry, bytes) else json.dumps(entry).encode()
-    return LogEntry.from_message(PubsubMessage("m-1", datetime(2026, 3, 2, tzinfo=UTC), raw))
+    return AuditEntry.from_message(PubsubMessage("m-1", datetime(2026, 3, 2, tzinfo=UTC), raw))
 
 
 def reason_to_ignore(entry: Any, scope: Scope = SCOPE) -> str | None:

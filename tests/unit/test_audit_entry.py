@@ -9,11 +9,11 @@ from shared.domain.placement import Placement
 from shared.domain.request import Cause
 from shared.domain.workload import find_pod_specs
 from shared.errors import InvalidEventError
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from tests.fakes.audit_entries import DEPLOYMENT, log_entry, read_entry, reason_to_ignore, workload
 
 
-def images_of(entry: LogEntry) -> list[str]:
+def images_of(entry: AuditEntry) -> list[str]:
     return [image.text for pod in find_pod_specs(entry.body) for image in pod.images]
 
 

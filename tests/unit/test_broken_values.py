@@ -10,7 +10,7 @@ from cloudevents.http import CloudEvent
 from cli.status.warmup_state import read_job
 from shared.domain.kubelet_messages import parse_pulled
 from shared.domain.placement import InvalidPlacementError, Placement
-from shared.domain.pod_scheduling import Scheduling
+from shared.domain.pod_scheduling import SchedulingFields
 from shared.domain.snapshotter_messages import parse_statement
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import (
@@ -79,7 +79,7 @@ def test_a_placement_that_is_refused_is_not_shown(value: Any) -> None:
 
 
 def test_a_toleration_that_is_deeper_than_it_can_be_shown_is_left_out() -> None:
-    scheduling = Scheduling(tolerations=[{"key": nested(5_000)}, {"key": "a"}])
+    scheduling = SchedulingFields(tolerations=[{"key": nested(5_000)}, {"key": "a"}])
 
     assert [each.key for each in scheduling.placement.tolerations] == ["a"]
 

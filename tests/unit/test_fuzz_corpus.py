@@ -2,8 +2,8 @@
 
 import pytest
 
+from tools.fuzz.fuzz_target import TARGETS
 from tools.fuzz.seeds import CORPUS, list_seeds
-from tools.fuzz.targets import TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -6,8 +6,8 @@ import pytest
 
 from tools.bench.documents import read_generated
 from tools.bench.growth.curves import Curve, Point
-from tools.bench.growth.documents import DATA, DOCUMENT, render
-from tools.bench.growth.pictures import draw_growth
+from tools.bench.growth.growth_document import DATA, DOCUMENT, render
+from tools.bench.growth.growth_picture import draw_growth
 
 
 def make_curve(*calls: float, straight: float = 1.0) -> Curve:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.image_reference import InvalidReferenceError
 from shared.domain.workload import ORIGINALS_ANNOTATION, find_pod_specs
 from shared.errors import ImageError
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.messages.pubsub_message import PubsubMessage
 from shared.settings.keys import DEFAULT_PLACEMENT_KEYS
 from tests.fakes.mirrors import Deployment
@@ -185,7 +185,7 @@ def test_no_object_can_force_a_warmup_or_pass_for_a_person() -> None:
         },
     }
     data = json.dumps(entry).encode()
-    written = LogEntry.from_message(PubsubMessage("m", datetime(2026, 1, 1, tzinfo=UTC), data))
+    written = AuditEntry.from_message(PubsubMessage("m", datetime(2026, 1, 1, tzinfo=UTC), data))
 
     (request,) = written.requests(find_pod_specs(written.body), DEFAULT_PLACEMENT_KEYS)
 

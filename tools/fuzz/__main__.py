@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tools.fuzz.fuzz_target import TARGETS
 from tools.fuzz.keeping import choose
 from tools.fuzz.seeds import CORPUS, ROOT, list_seeds
-from tools.fuzz.targets import TARGETS
 
 BUILD = ROOT / "build" / "fuzz"
 FINDINGS = BUILD / "findings"

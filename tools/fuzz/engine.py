@@ -5,7 +5,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["shared", "cli"]):
-    from tools.fuzz.targets import TARGETS
+    from tools.fuzz.fuzz_target import TARGETS
 
 
 def main() -> None:

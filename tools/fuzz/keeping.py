@@ -7,8 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tools.fuzz.fuzz_target import TARGETS
 from tools.fuzz.seeds import CORPUS, ROOT, list_seeds
-from tools.fuzz.targets import TARGETS
 
 MAX_FILES = 18
 """Inputs per target in the corpus."""

@@ -14,8 +14,8 @@ from rich.table import Table
 from sandbox.local_cloud import ROOT
 from tools.bench.documents import write_document
 from tools.bench.growth.curves import Curve, grow_clusters, grow_events, grow_images, grow_waiting
-from tools.bench.growth.documents import DATA, DOCUMENT, PICTURE, render
-from tools.bench.growth.pictures import draw_growth
+from tools.bench.growth.growth_document import DATA, DOCUMENT, PICTURE, render
+from tools.bench.growth.growth_picture import draw_growth
 from tools.bench.measuring import FailedDeliveryError
 from tools.bench.reports import write_json
 from tools.bench.stages import ARCHIVES, PYTHON

@@ -30,7 +30,7 @@ from shared.domain.timestamp import format_time
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
 from shared.domain.workload import find_pod_specs, read_originals
 from shared.errors import ConfigurationError, InvalidEventError
-from shared.messages.audit_entry import LogEntry
+from shared.messages.audit_entry import AuditEntry
 from shared.messages.audit_method import Operation
 from shared.messages.build import BuildNotification
 from shared.messages.image_request import parse_reference_request
@@ -105,7 +105,7 @@ def fuzz_rewriting(data: bytes) -> None:
 def fuzz_audit_logs(data: bytes) -> None:
     """Read an entry of the audit log, its object and the requests that it makes."""
     try:
-        entry = LogEntry.from_message(_message(data))
+        entry = AuditEntry.from_message(_message(data))
         if entry.reason_to_ignore(Scope("prestream", frozenset({"kube-system"}), "auto")):
             return
         pods = find_pod_specs(entry.body)
