@@ -13,6 +13,7 @@ from cli.app import app
 from cli.connect.clusters import Reached
 from cli.exits import ExitCode
 from cli.policy import policy as module
+from shared.domain.proven_mirrors import ProvenMirrors
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 
@@ -130,3 +131,21 @@ def test_a_cluster_that_does_not_answer_is_said(
 
 def test_a_cluster_without_the_status_is_a_mistake(run: Run) -> None:
     assert run("--context", "gpu").exit_code == ExitCode.MISUSED
+
+
+def test_policy_is_printed_as_it_is_applied(run: Run) -> None:
+    bodies = list(yaml.safe_load_all(run().stdout))
+    listed = json.loads(run("--json").stdout)
+
+    assert [each["kind"] for each in bodies] == [
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "ConfigMap",
+    ]
+    assert (listed["kind"], listed["items"]) == ("List", bodies)
+
+
+def test_printed_parameter_proves_no_mirror(run: Run) -> None:
+    *_, parameter = yaml.safe_load_all(run().stdout)
+
+    assert ProvenMirrors.from_data(parameter["data"]) == ProvenMirrors()

@@ -1,27 +1,21 @@
-"""prestream report: what it counts, what it leaves out and says so, and what it writes."""
+"""The command ``prestream report``: figures, findings, tables, and exit codes."""
 
 import csv
 import io
-import json
-import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from cli.app import app
 from cli.exits import ExitCode
-from cli.report.saved_facts import MAX_LINE_BYTES
 from shared.domain.fact import Fact, MirrorBypassed, MirrorDistrusted
 from tests.fakes.fact_lines import (
     CLUSTER,
     NOON,
     RAY,
     RAY_MIRROR,
-    as_entry,
     as_line,
     as_lines,
     pull,
@@ -29,33 +23,21 @@ from tests.fakes.fact_lines import (
     subject,
     warmup,
 )
+from tests.fakes.report_command import (
+    COLD,
+    FACTS,
+    STREAMED,
+    WARMUP,
+    find_image,
+    read_report,
+    run_report,
+)
 
 DIGEST = f"sha256:{'a' * 64}"
-COLD = pull("not_streamed", 300.0, after_s=10, node="node-2", hint="Turn streaming on.")
-STREAMED = pull("streamed", 8.0, after_s=600)
-WARMUP = warmup(320.0)
-FACTS = [COLD, STREAMED, WARMUP]
-
-
-def run(*arguments: str | Path, text: str | bytes | None = None) -> Result:
-    ended = CliRunner().invoke(app, ["report", *map(str, arguments)], input=text, obj={})
-    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
-    return ended
-
-
-def read(text: str | bytes, *arguments: str | Path) -> Any:
-    """The report on standard input, as JSON."""
-    ended = run("-", "--json", *arguments, text=text)
-    assert ended.exit_code == 0, ended.stderr
-    return json.loads(ended.stdout)
-
-
-def image(report: Any, name: str = RAY) -> Any:
-    return next(each for each in report["images"] if each["image"] == name)
 
 
 def test_it_says_first_what_streaming_brought() -> None:
-    ended = run("-", text=as_lines(FACTS))
+    ended = run_report("-", text=as_lines(FACTS))
 
     first, second, *_ = ended.stdout.splitlines()
     assert first == "Pulls that streamed took 8 s, instead of 5 min."
@@ -65,7 +47,7 @@ def test_it_says_first_what_streaming_brought() -> None:
 
 
 def test_figures_of_an_image_are_kept_apart() -> None:
-    figures = image(read(as_lines(FACTS)))["figures"]
+    figures = find_image(read_report(as_lines(FACTS)))["figures"]
 
     assert figures["cold"] == {"count": 1, "median": 300.0, "p90": 300.0}
     assert figures["streamed"]["median"] == 8.0
@@ -74,95 +56,13 @@ def test_figures_of_an_image_are_kept_apart() -> None:
 
 
 def test_without_a_baseline_no_saving_is_made_up() -> None:
-    report = read(as_lines([STREAMED]))
-    shown = run("-", text=as_lines([STREAMED])).stdout
+    report = read_report(as_lines([STREAMED]))
+    shown = run_report("-", text=as_lines([STREAMED])).stdout
 
-    assert image(report)["note"] == "no baseline"
+    assert find_image(report)["note"] == "no baseline"
     assert report["total"]["saving"]["money"] is None
     assert "no baseline" in shown
     assert "saved:" not in shown
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        pytest.param(as_lines, id="lines"),
-        pytest.param(lambda facts: json.dumps([*map(as_entry, facts)]), id="list on one line"),
-        pytest.param(
-            lambda facts: json.dumps([*map(as_entry, facts)], indent=2), id="gcloud's list"
-        ),
-        pytest.param(
-            lambda facts: "".join(json.dumps(as_entry(each)) + "\n" for each in facts),
-            id="entries by line",
-        ),
-        pytest.param(lambda facts: as_lines(facts).replace("\n", "\r\n\r\n"), id="Windows lines"),
-        pytest.param(lambda facts: f"\ufeff{as_lines(facts)}", id="byte order mark"),
-        pytest.param(
-            lambda facts: as_line(facts[0]) + "\n" + json.dumps([*map(as_entry, facts[1:])]),
-            id="both after another",
-        ),
-    ],
-)
-def test_every_form_of_the_facts_gives_the_same_report(write: Any) -> None:
-    plain, other = read(as_lines(FACTS)), read(write(FACTS))
-
-    assert other["images"] == plain["images"]
-    assert other["total"] == plain["total"]
-    assert other["malformed"] == 0
-
-
-def many_facts() -> list[Fact]:
-    facts: list[Fact] = []
-    for number in range(60):
-        about = subject(f"quay.io/a/b:{number % 3}", f"r-docker.pkg.dev/p/m/a/b:{number % 3}")
-        verdict: Any = ("not_streamed", "unknown", "streamed", "cached_on_node")[number % 4]
-        facts.append(
-            pull(
-                verdict,
-                1.1**number / 3,
-                after_s=number * 7,
-                about=about,
-                node=f"node-{number % 5}",
-                pod=f"pod-{number}",
-            )
-        )
-        facts.append(
-            statement(
-                after_s=number * 11, about=about, node=f"node-{number % 5}", layers=number % 2
-            )
-        )
-    facts += [warmup(200.0 + number, after_s=number, target=str(number)) for number in range(9)]
-    return facts
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_neither_order_nor_copies_change_the_report(seed: int, tmp_path: Path) -> None:
-    facts = many_facts()
-    shuffled = [*facts, *facts[::2], *facts[::3]]
-    random.Random(seed).shuffle(shuffled)  # noqa: S311  # an order, no secret
-
-    one = read(as_lines(facts), "--html", tmp_path / "1.html", "--csv", tmp_path / "1.csv")
-    other = read(as_lines(shuffled), "--html", tmp_path / "2.html", "--csv", tmp_path / "2.csv")
-
-    assert other == one
-    for kind in ("html", "csv"):
-        assert (tmp_path / f"2.{kind}").read_bytes() == (tmp_path / f"1.{kind}").read_bytes()
-
-
-def test_more_complete_of_two_copies_counts() -> None:
-    short, long = (pull(verdict, 8.0, pod="p", hint=hint) for verdict, hint in SAYINGS)
-
-    forth, back = read(as_lines([short, long])), read(as_lines([long, short]))
-
-    assert forth == back
-    assert forth["total"]["pulls"] == 1
-    assert forth["total"]["verdicts"]["not_streamed"] == 1
-
-
-SAYINGS: Sequence[tuple[Any, str | None]] = (
-    ("unknown", None),
-    ("not_streamed", "A hint makes it say more."),
-)
 
 
 @pytest.mark.parametrize("after_s", [-30.0, 250.0])
@@ -171,7 +71,7 @@ def test_snapshotter_message_around_a_pull_makes_it_streamed(after_s: float) -> 
     said = statement(after_s=after_s, layers=9)
 
     for facts in ([said, doubtful], [doubtful, said]):
-        report = read(as_lines([COLD, *facts]))
+        report = read_report(as_lines([COLD, *facts]))
 
         assert report["total"]["verdicts"]["streamed"] == 1
         (sample,) = [each for each in report["samples"] if each["verdict"] == "streamed"]
@@ -189,99 +89,17 @@ def test_snapshotter_message_around_a_pull_makes_it_streamed(after_s: float) -> 
     ],
 )
 def test_snapshotter_message_about_another_image_does_not_count(said: Fact) -> None:
-    report = read(as_lines([pull("unknown", 8.0), said]))
+    report = read_report(as_lines([pull("unknown", 8.0), said]))
 
     assert report["total"]["verdicts"]["streamed"] == 0
 
 
 def test_likely_streamed_is_shown_and_never_saved() -> None:
-    report = read(as_lines([COLD, pull("likely_streamed", 2.0, after_s=700)]))
-    shown = run("-", text=as_lines([COLD, pull("likely_streamed", 2.0, after_s=700)])).stdout
+    report = read_report(as_lines([COLD, pull("likely_streamed", 2.0, after_s=700)]))
+    shown = run_report("-", text=as_lines([COLD, pull("likely_streamed", 2.0, after_s=700)])).stdout
 
     assert report["total"]["saving"]["counted_pulls"] == 0
     assert "1 pull likely streamed: never counted as a saving." in shown
-
-
-@pytest.mark.parametrize(
-    ("broken", "reason"),
-    [
-        pytest.param("{", "not JSON", id="begun"),
-        pytest.param(as_line(STREAMED)[:80], "not JSON", id="cut off"),
-        pytest.param("nonsense", "not JSON", id="text"),
-        pytest.param("17", "no fact: Expected `object`", id="a number"),
-        pytest.param('"a"', "no fact: Expected `object`", id="a string"),
-        pytest.param('{"event": "pull.observed"}', "it names no image", id="no image"),
-        pytest.param(as_line(STREAMED).replace("8.0", "-1"), "pull_seconds is -1", id="negative"),
-        pytest.param(as_line(STREAMED).replace("8.0", '"8"'), "Expected `float", id="a text"),
-        pytest.param(
-            as_line(STREAMED).replace('"streamed": "streamed"', '"streamed": "yes"'),
-            "streamed is 'yes'",
-            id="no verdict",
-        ),
-        pytest.param(
-            as_line(STREAMED).replace("2026-05-04T12:10:00Z", "noon"),
-            "its timestamp is 'noon'",
-            id="no time",
-        ),
-        pytest.param(as_line(WARMUP).replace('"pulled"', "null"), "no outcome", id="no outcome"),
-    ],
-)
-def test_malformed_lines_are_counted_and_named_and_never_fatal(
-    broken: str, reason: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "facts.jsonl"
-    file.write_text(f"{as_line(COLD)}\n{broken}\n{as_line(STREAMED)}\n", encoding="utf-8")
-
-    ended = run(file, "--json")
-
-    report = json.loads(ended.stdout)
-    assert ended.exit_code == 0
-    assert report["total"]["pulls"] == 2
-    assert report["malformed"] == 1
-    assert report["named"][0]["line"] == 2
-    assert report["named"][0]["source"] == str(file)
-    assert f"{file}:2: " in ended.stderr
-    assert reason in report["named"][0]["reason"]
-
-
-def test_lines_that_are_not_utf8_are_malformed_too() -> None:
-    text = f"{as_line(COLD)}\n".encode()
-
-    report = read(text + b'{"event": "pull.observed", "image": "\xff"}\n' + text)
-
-    assert (report["malformed"], report["total"]["pulls"]) == (1, 1)
-
-
-def test_many_malformed_lines_are_all_counted() -> None:
-    ended = run("-", "--json", text="x\n" * 1_500)
-
-    assert json.loads(ended.stdout)["malformed"] == 1_500
-    assert "1500 malformed lines" in ended.stderr
-    assert "and 1480 more" in ended.stderr
-
-
-def test_valid_entry_without_a_fact_is_counted_apart() -> None:
-    other = {"severity": "INFO", "jsonPayload": {"event": "handled", "image": {"name": "x"}}}
-    text = f"{as_line(COLD)}\n{json.dumps(other)}\n{json.dumps({'textPayload': 'a'})}\n"
-
-    ended = run("-", "--json", text=text)
-
-    assert json.loads(ended.stdout)["malformed"] == 0
-    assert "read 3 entries; not counted: 2 entries that are not facts" in ended.stderr
-
-
-def test_a_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
-    facts = [pull("streamed", 1.0, after_s=number, pod=str(number)) for number in range(2_000)]
-    text = json.dumps([*map(as_entry, facts)])
-    assert len(text) > MAX_LINE_BYTES
-
-    assert read(text)["total"]["pulls"] == 2_000
-
-
-def test_an_entry_without_an_insert_id_counts_once() -> None:
-    bare = json.dumps({**STREAMED.payload, "timestamp": "2026-05-04T12:10:00Z"})
-
-    assert read(f"{bare}\n{bare}\n")["total"]["pulls"] == 1
 
 
 def test_a_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> None:
@@ -290,7 +108,7 @@ def test_a_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> No
         "streamed", 5.0, about=subject_with(DIGEST, f"docker.io/anyscale/ray-ml@{DIGEST}")
     )
 
-    report = read(as_lines([by_digest, tagged]))
+    report = read_report(as_lines([by_digest, tagged]))
 
     assert [each["image"] for each in report["images"]] == [RAY]
     assert report["total"]["saving"]["pull_seconds"] == 295.0
@@ -299,7 +117,7 @@ def test_a_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> No
 def test_an_image_that_is_named_by_its_mirror_counts_for_its_upstream() -> None:
     by_mirror = pull("streamed", 5.0, about=subject(RAY_MIRROR))
 
-    report = read(as_lines([by_mirror, warmup(300.0)]))
+    report = read_report(as_lines([by_mirror, warmup(300.0)]))
 
     assert [each["image"] for each in report["images"]] == [RAY]
 
@@ -314,7 +132,7 @@ def subject_with(digest: str, image: str) -> Any:
 def test_one_cluster_can_be_looked_at(name: str) -> None:
     other = pull("streamed", 1.0, about=subject(cluster=f"{CLUSTER}-2"))
 
-    report = read(as_lines([COLD, other]), "--cluster", name)
+    report = read_report(as_lines([COLD, other]), "--cluster", name)
 
     assert report["total"]["pulls"] == 1
     assert report["places"][0]["place"][0] == CLUSTER
@@ -323,17 +141,17 @@ def test_one_cluster_can_be_looked_at(name: str) -> None:
 def test_since_narrows_files_only_when_it_is_given() -> None:
     text = as_lines(FACTS)
 
-    assert read(text)["total"]["pulls"] == 2
-    assert read(text, "--since", "2026-05-04T12:05:00Z")["total"]["pulls"] == 1
+    assert read_report(text)["total"]["pulls"] == 2
+    assert read_report(text, "--since", "2026-05-04T12:05:00Z")["total"]["pulls"] == 1
     ages = (datetime.now(UTC) - NOON).days
-    assert read(text, "--since", f"{max(ages, 0) + 1}d")["total"]["pulls"] == 2
+    assert read_report(text, "--since", f"{max(ages, 0) + 1}d")["total"]["pulls"] == 2
 
 
 def test_prices_of_ones_own_replace_list_prices(tmp_path: Path) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text("accelerator_hour: {nvidia-l4: 3600}\naccelerators_per_node: {l4: 2}\n")
 
-    report = read(as_lines(FACTS), "--prices", table)
+    report = read_report(as_lines(FACTS), "--prices", table)
 
     assert report["total"]["saving"]["money"] == 584.0
     assert report["prices"]["accelerator_hour"]["nvidia-l4"] == 3600
@@ -345,7 +163,7 @@ def test_list_prices_are_not_mixed_with_another_currency(tmp_path: Path) -> None
     table = tmp_path / "prices.yaml"
     table.write_text("currency: EUR\naccelerator_hour: {nvidia-tesla-t4: 1}\n")
 
-    report = read(as_lines(FACTS), "--prices", table)
+    report = read_report(as_lines(FACTS), "--prices", table)
 
     assert report["total"]["saving"]["money"] is None
     assert report["total"]["saving"]["unpriced_seconds"] == 292.0
@@ -364,7 +182,7 @@ def test_a_price_table_that_is_none_is_refused(text: str, word: str, tmp_path: P
     table = tmp_path / "prices.yaml"
     table.write_text(text)
 
-    ended = run("-", "--prices", table, text="")
+    ended = run_report("-", "--prices", table, text="")
 
     assert ended.exit_code == ExitCode.MISCONFIGURED
     assert word in ended.stderr
@@ -383,18 +201,11 @@ def test_a_price_table_that_is_none_is_refused(text: str, word: str, tmp_path: P
     ],
 )
 def test_each_failure_has_its_exit_code(arguments: list[str], code: ExitCode) -> None:
-    assert run(*arguments, text=as_line(COLD)).exit_code == code
-
-
-def test_utf_16_is_refused_with_what_to_do() -> None:
-    ended = run("-", text=as_line(COLD).encode("utf-16"))
-
-    assert ended.exit_code == ExitCode.UNREADABLE
-    assert "save it as UTF-8" in ended.stderr
+    assert run_report(*arguments, text=as_line(COLD)).exit_code == code
 
 
 def test_no_facts_are_no_error() -> None:
-    ended = run("-", text="")
+    ended = run_report("-", text="")
 
     assert ended.exit_code == 0
     assert ended.stdout.startswith("No facts were found")
@@ -405,7 +216,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_figures_of_each_image_are_a_row(tmp_path: Path) -> None:
-    run("-", "--csv", tmp_path / "figures.csv", text=as_lines(FACTS))
+    run_report("-", "--csv", tmp_path / "figures.csv", text=as_lines(FACTS))
 
     (row,) = rows(tmp_path / "figures.csv")
     assert row["image"] == RAY
@@ -418,7 +229,7 @@ def test_the_figures_of_each_image_are_a_row(tmp_path: Path) -> None:
 def test_every_pull_is_a_row_with_the_entries_that_its_verdict_rests_on(tmp_path: Path) -> None:
     facts = [COLD, STREAMED, WARMUP, statement()]
 
-    run("-", "--pulls", tmp_path / "pulls.csv", text=as_lines(facts))
+    run_report("-", "--pulls", tmp_path / "pulls.csv", text=as_lines(facts))
 
     cold, streamed, warmed = rows(tmp_path / "pulls.csv")
     assert (cold["verdict"], streamed["verdict"]) == ("not_streamed", "streamed")
@@ -431,7 +242,7 @@ def test_every_pull_is_a_row_with_the_entries_that_its_verdict_rests_on(tmp_path
 def test_no_name_becomes_a_formula_of_a_spreadsheet(image_name: str, tmp_path: Path) -> None:
     fact = pull("streamed", 1.0, about=subject(image_name))
 
-    run("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
+    run_report("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
 
     (row,) = rows(tmp_path / "pulls.csv")
     assert row["image"] == f"'{image_name}"
@@ -441,7 +252,7 @@ def test_no_name_becomes_a_formula_of_a_spreadsheet(image_name: str, tmp_path: P
 def test_no_name_begins_another_cell_of_a_spreadsheet(image_name: str, tmp_path: Path) -> None:
     fact = pull("streamed", 1.0, about=subject(image_name))
 
-    run("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
+    run_report("-", "--pulls", tmp_path / "pulls.csv", text=as_lines([fact]))
 
     lines = (tmp_path / "pulls.csv").read_bytes().decode().splitlines()
     assert len(lines) == 2
@@ -452,14 +263,14 @@ def test_no_name_begins_another_cell_of_a_spreadsheet(image_name: str, tmp_path:
 def test_the_terminal_obeys_no_name() -> None:
     fact = pull("not_streamed", 20.0, about=subject("a\x1b[2J[red]b"), hint="c\x1b[2J")
 
-    shown = run("-", text=as_lines([fact])).stdout
+    shown = run_report("-", text=as_lines([fact])).stdout
 
     assert "\x1b" not in shown
     assert "[red]b" in shown
 
 
 def findings(facts: Iterable[Fact]) -> list[tuple[str, str]]:
-    return [(each["kind"], each["title"]) for each in read(as_lines(facts))["findings"]]
+    return [(each["kind"], each["title"]) for each in read_report(as_lines(facts))["findings"]]
 
 
 def test_most_expensive_cause_comes_first() -> None:
