@@ -1,12 +1,16 @@
 """Fixtures of the tests that serve one function through the framework."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.served_functions import Line
+from tests.fakes.publishers import FakePublisher
+from tests.fakes.served_functions import Line, served
+from tests.fakes.wired_functions import WIRING, Lines, Serve, Wired
 
 
 @pytest.fixture
@@ -33,5 +37,39 @@ def line(capsys: pytest.CaptureFixture[str]) -> Line:
         (text,) = capsys.readouterr().out.splitlines()
         parsed: dict[str, Any] = json.loads(text)
         return parsed
+
+    return read
+
+
+@pytest.fixture
+def publisher() -> FakePublisher:
+    """Return the publisher that a detector publishes with."""
+    return FakePublisher()
+
+
+@pytest.fixture
+def wired() -> Wired:
+    """Return the service that replaces all others of a function."""
+    return Wired()
+
+
+@pytest.fixture
+def serve(config: Path, wired: Wired) -> Iterator[Serve]:
+    """Return a function that serves one of ours by its name."""
+    del config
+    with ExitStack() as stack:
+        yield lambda name: stack.enter_context(
+            served(name, **dict.fromkeys(WIRING[name][0], wired))
+        )
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """Return a function that reads the lines since its last call; standard error is empty."""
+
+    def read() -> list[dict[str, Any]]:
+        output = capsys.readouterr()
+        assert output.err == ""
+        return [json.loads(line) for line in output.out.splitlines()]
 
     return read
