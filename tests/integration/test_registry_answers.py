@@ -1,69 +1,30 @@
 """A registry that answers as a test says, and not as a registry should."""
 
 import gzip
-import hashlib
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from pathlib import Path
-from typing import Any
 
-import flask
 import pytest
-import requests
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from sandbox.http_service import HttpServer
 from shared.clients import registry as registries
 from shared.clients.registry import RegistryClient
-from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.image_reference import Digest
 from shared.domain.manifest import (
-    ACCEPT,
     OCI_INDEX,
-    OCI_MANIFEST,
     InvalidManifestError,
     RegistryRefusalError,
 )
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import TransientError
 from tests.contract.registry_conformance import refused
+from tests.fakes.registry_answers import REFERENCE, Answers, digest_of
 
 pytestmark = pytest.mark.integration
 
 STALL_S = 30.0
 SHORT_S = 0.2
-
-
-class Answers:
-    """What a registry answers to each request for a manifest."""
-
-    def __init__(self) -> None:
-        self.body: Any = b""
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        app = flask.Flask(__name__)
-        app.get("/v2/<path:rest>")(self._answer)
-        app.post("/<path:rest>")(self._answer)
-        self.server = HttpServer(app).start()
-
-    def manifest(self, **content: Any) -> bytes:
-        layers = [{"digest": f"sha256:{'1' * 64}", "size": 7}]
-        self.body = json.dumps({"schemaVersion": 2, "layers": layers, **content}).encode()
-        self.headers = {"Content-Type": OCI_MANIFEST}
-        return self.body  # type: ignore[no-any-return]
-
-    def error(self, status: int, code: str, message: str, **headers: str) -> None:
-        self.status = status
-        self.body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-    def _answer(self, rest: str) -> flask.Response:
-        self.requests.append((rest, dict(flask.request.headers)))
-        return flask.Response(self.body, self.status, self.headers)
 
 
 @pytest.fixture
@@ -76,33 +37,6 @@ def answers() -> Iterator[Answers]:
 @pytest.fixture
 def client(answers: Answers) -> RegistryClient:
     return RegistryClient(emulator_host=answers.server.address)
-
-
-REFERENCE = parse_reference("us-docker.pkg.dev/demo/apps/tool:1.0")
-
-
-def digest_of(body: bytes, algorithm: str = "sha256") -> Digest:
-    return Digest(f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
-
-
-def test_a_registry_is_asked_for_indexes_and_manifests_under_the_host_s_name(
-    answers: Answers, client: RegistryClient
-) -> None:
-    answers.manifest()
-
-    client.fetch_manifest(REFERENCE)
-
-    ((path, headers),) = answers.requests
-    assert path == "demo/apps/tool/manifests/1.0"
-    assert headers["Host"] == "us-docker.pkg.dev"
-    assert headers["Accept"] == ACCEPT
-    assert set(ACCEPT.split(", ")) == {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    }
-    assert "Authorization" not in headers
 
 
 def test_the_digest_that_the_registry_answers_is_the_image_s(
@@ -386,104 +320,3 @@ def test_a_retry_after_that_says_nothing_is_none(
         client.fetch_manifest(REFERENCE)
 
     assert caught.value.retry_at is None
-
-
-# Hosts that a tenant may name
-
-
-@pytest.mark.parametrize(
-    ("number", "expected"),
-    [
-        pytest.param(socket.EAI_NONAME, RegistryRefusalError, id="there-is-no-such-host"),
-        pytest.param(socket.EAI_AGAIN, TransientError, id="no-resolver-answers"),
-    ],
-)
-def test_a_host_that_does_not_exist_is_the_image_s_fault(
-    monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
-) -> None:
-    def resolve(*_: Any, **__: Any) -> Any:
-        raise socket.gaierror(number, "cannot resolve")
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-
-    with pytest.raises(expected):
-        RegistryClient(emulator_host="nowhere.invalid:80").fetch_manifest(REFERENCE)
-
-
-def test_a_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> None:
-    other = Answers()
-    session = requests.Session()
-    session.headers["Authorization"] = "Bearer ours"
-    client = RegistryClient(emulator_host=answers.server.address)
-    vars(client)["_session"] = session
-    answers.status = 302
-    answers.headers = {"Location": f"http://{other.server.address}/v2/elsewhere"}
-    other.manifest()
-
-    client.fetch_manifest(REFERENCE)
-    other.server.stop()
-
-    ((_, asked),) = answers.requests
-    ((_, redirected),) = other.requests
-    assert asked["Authorization"] == "Bearer ours"
-    assert "Authorization" not in redirected
-
-
-def test_redirects_without_end_are_not_followed_for_ever(
-    answers: Answers, client: RegistryClient
-) -> None:
-    answers.status = 302
-    answers.headers = {"Location": "/v2/again"}
-
-    with pytest.raises(TransientError, match="redirects"):
-        client.fetch_manifest(REFERENCE)
-
-    assert len(answers.requests) <= 31
-
-
-# Our own identity, which a local cloud does without
-
-
-@pytest.fixture
-def key_file(tmp_path: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write the key of a service account whose tokens ``answers`` gives, and make it our own."""
-    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    content = {
-        "type": "service_account",
-        "client_email": "prestream@demo.iam.gserviceaccount.com",
-        "private_key": pem.decode(),
-        "token_uri": f"http://{answers.server.address}/token",
-    }
-    path = tmp_path / "key.json"
-    path.write_text(json.dumps(content))
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    return path
-
-
-@pytest.mark.usefixtures("key_file")
-def test_a_token_that_is_refused_is_the_deployment_s_fault(answers: Answers) -> None:
-    answers.status = 400
-    answers.body = json.dumps({"error": "invalid_grant", "error_description": "unknown account"})
-
-    with pytest.raises(ConfigurationError, match="unknown account"):
-        RegistryClient().fetch_manifest(REFERENCE)
-
-
-@pytest.mark.usefixtures("key_file")
-def test_a_token_server_that_is_gone_is_the_world_s_fault(answers: Answers) -> None:
-    answers.server.stop()
-
-    with pytest.raises(TransientError, match="us-docker"):
-        RegistryClient().fetch_manifest(REFERENCE)
-
-
-def test_credentials_that_are_not_there_are_the_deployment_s_fault(key_file: Path) -> None:
-    key_file.unlink()
-
-    with pytest.raises(ConfigurationError, match="find the function's credentials"):
-        RegistryClient().fetch_manifest(REFERENCE)
