@@ -1,29 +1,21 @@
 """What is warm, warming, waiting, due or failed: nothing is warm that was not seen warm."""
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
+from cli.status.warmup_reader import Observations, WarmupReader
 from cli.status.warmup_state import WarmupState, combine
-from shared.domain.image_reference import Digest, WrittenImage
-from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import (
-    ArtifactVersion,
-    PrewarmedArtifact,
-    PrewarmRefusedError,
     PrewarmState,
 )
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import end_of_period, period_of
-from shared.errors import ConfigurationError, TransientError
 from shared.pipeline.report_warmup import describe_job
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
-from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
-from tests.fakes.mirrors import OUR_403, TOOL, Deployment
+from tests.fakes.clusters import FakeCluster
 from tests.fakes.node_reports import (
     CREATED,
     NOT_FOUND,
@@ -34,80 +26,10 @@ from tests.fakes.node_reports import (
     pod_event,
     pulled_text,
 )
-from tests.fakes.warmups import DIGEST, MIRRORS
+from tests.fakes.observations import IMAGE, NAME, NOW, Facts, Prewarmed
+from tests.fakes.warmups import DIGEST
 
 PERIOD = timedelta(hours=48)
-NOW = CREATED + timedelta(minutes=5)
-IMAGE = "anyscale/ray-ml:2.7.0"
-NAME = f"{MIRRORS}/anyscale/ray-ml"
-
-
-class Facts:
-    """The log of facts, to read."""
-
-    def __init__(self) -> None:
-        self.entries: list[Mapping[str, Any]] = []
-        self.error: Exception | None = None
-        self.asked: list[str] = []
-
-    def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
-        self.asked.append(more)
-        if self.error is not None:
-            raise self.error
-        yield from (each for each in self.entries if parse_time(each["timestamp"]) >= since)
-
-    def add(self, outcome: str, seconds: float = 60, **fields: Any) -> None:
-        payload = {
-            "event": "warmup.finished",
-            "image": IMAGE,
-            "mirror": f"{NAME}@{DIGEST}",
-            "digest": DIGEST,
-            "cluster": str(GPU_CLUSTER),
-            "target": "nvidia-l4-6af5d1",
-            "outcome": outcome,
-            **fields,
-        }
-        self.entries.append(
-            {
-                "insertId": f"entry-{len(self.entries)}",
-                "timestamp": at(seconds),
-                "jsonPayload": payload,
-            }
-        )
-
-
-class Prewarmed:
-    """Artifact Registry's API, to read what is prewarmed."""
-
-    def __init__(self) -> None:
-        self.artifacts: list[PrewarmedArtifact] = []
-        self.checked: list[ArtifactVersion] = []
-        self.error: Exception | None = None
-
-    def add(self, state: PrewarmState, *, hours: float = 72, region: str = "us-central1") -> None:
-        self.artifacts.append(
-            PrewarmedArtifact(
-                digest=DIGEST,
-                location=region,
-                state=state,
-                expires=NOW + timedelta(hours=hours),
-                uri=f"{NAME}@{DIGEST}",
-                error="no room" if state == "FAILED" else "",
-            )
-        )
-
-    def check(self, version: ArtifactVersion, *, location: str) -> PrewarmedArtifact | None:
-        self.checked.append(version)
-        return next(iter(self._find(location)), None)
-
-    def list_artifacts(self, repository: RepositoryName) -> Iterator[PrewarmedArtifact]:
-        if "dockerhub" in str(repository):
-            yield from self._find(None)
-
-    def _find(self, region: str | None) -> list[PrewarmedArtifact]:
-        if self.error is not None:
-            raise self.error
-        return [each for each in self.artifacts if region in {None, each.location}]
 
 
 @pytest.fixture
@@ -278,54 +200,11 @@ def test_facts_of_other_clusters_and_of_other_kinds_say_nothing(
     assert stand(cluster, facts) == []
 
 
-def test_without_the_facts_the_jobs_are_told_and_what_is_missing_is_said(
-    cluster: FakeCluster, facts: Facts
-) -> None:
-    end(place_warmup(cluster))
-    facts.error = ConfigurationError("403 logging.logEntries.list")
-
-    seen = look(cluster, facts)
-
-    assert [each.progress for each in seen.observations] == ["good"]
-    assert [str(each) for each in seen.problems] == [
-        "the facts cannot be read: 403 logging.logEntries.list"
-    ]
-
-
-def test_a_cluster_whose_jobs_cannot_be_read_is_named(cluster: FakeCluster) -> None:
-    cluster.fail("list_jobs", TransientError("503"))
-
-    seen = look(cluster)
-
-    assert seen.observations == ()
-    assert [each.cluster for each in seen.problems] == [str(GPU_CLUSTER)]
-
-
-def test_a_failed_job_whose_pods_cannot_be_read_is_told_without_the_reason(
-    cluster: FakeCluster,
-) -> None:
-    end(place_warmup(cluster), "BackoffLimitExceeded")
-    cluster.fail("list_pods", ConfigurationError("403 pods"))
-
-    seen = look(cluster)
-
-    assert [each.progress for each in seen.observations] == ["bad"]
-    assert "403 pods" in str(seen.problems[0])
-
-
 def test_jobs_of_others_are_left_alone(cluster: FakeCluster) -> None:
     job = place_warmup(cluster)
     del job["metadata"]["annotations"]
 
     assert stand(cluster) == []
-
-
-def test_only_facts_of_the_images_that_matter_are_read(cluster: FakeCluster, facts: Facts) -> None:
-    resolved = ResolvedImage(written=WrittenImage.parse(IMAGE), cluster=GPU_CLUSTER)
-
-    WarmupReader(settings_of(), facts=facts).look([cluster], NOW, [resolved])
-
-    assert facts.asked == ['jsonPayload.event="warmup.finished" AND (jsonPayload.image:"ray-ml")']
 
 
 @pytest.mark.parametrize(
@@ -349,91 +228,3 @@ def test_active_artifact_is_warm_until_it_expires(
 
     assert (warmup.state, warmup.target) == (state, None)
     assert warmup.image == "docker.io/anyscale/ray-ml"
-
-
-def test_artifacts_are_not_read_without_the_prewarm_rung(
-    cluster: FakeCluster,
-) -> None:
-    prewarmed = Prewarmed()
-    prewarmed.error = AssertionError("asked")
-
-    assert WarmupReader(settings_of(), facts=None, prewarming=prewarmed).look(
-        [cluster], NOW
-    ) == Observations(())
-
-
-def test_a_refusal_to_tell_what_is_prewarmed_is_said(cluster: FakeCluster) -> None:
-    prewarmed = Prewarmed()
-    prewarmed.error = PrewarmRefusedError("permission", "403 prewarmedArtifacts")
-    watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
-
-    seen = watching.look([cluster], NOW)
-
-    assert "403 prewarmedArtifacts" in str(seen.problems[0])
-
-
-@pytest.fixture
-def deployment() -> Deployment:
-    deployment = Deployment({"dry_run": True})
-    deployment.mirrors = deployment.start_instance(dry_run=False)
-    deployment.resolve()
-    deployment.mirrors = deployment.start_instance(dry_run=True)
-    return deployment
-
-
-def mean(deployment: Deployment, text: str = "team/tool:1.0") -> ResolvedImage:
-    return resolve_images(deployment.mirrors, WrittenImage.parse(text), GPU_CLUSTER)
-
-
-def test_a_tag_means_what_its_mirror_answers(deployment: Deployment) -> None:
-    resolved = mean(deployment)
-
-    assert resolved.digest == TOOL.digest
-    assert resolved.mirror == "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/tool"
-
-
-def test_without_its_mirror_nobody_knows_what_a_tag_means() -> None:
-    resolved = mean(Deployment({"dry_run": True}))
-
-    assert (resolved.digest, resolved.problem) == (None, "its mirror is not made yet")
-
-
-def test_an_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
-    resolved = mean(deployment, "strange.example/tool:1")
-
-    assert resolved.digest is None
-    assert "strange.example" in (resolved.problem or "")
-    assert "upstreams" in (resolved.hint or "")
-
-
-def test_unreadable_mirror_does_not_reveal_the_last_digest(
-    deployment: Deployment,
-) -> None:
-    deployment.answer(OUR_403)
-
-    with pytest.raises(ConfigurationError):
-        mean(deployment)
-
-
-def test_a_digest_says_by_itself_what_is_meant(deployment: Deployment) -> None:
-    deployment.answer(OUR_403)
-
-    resolved = mean(deployment, f"team/tool@{DIGEST}")
-
-    assert (resolved.digest, resolved.problem) == (Digest(DIGEST), None)
-
-
-def test_artifacts_of_an_image_are_read_by_version(
-    cluster: FakeCluster, deployment: Deployment
-) -> None:
-    prewarmed = Prewarmed()
-    prewarmed.add("ACTIVE")
-    watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
-    resolved = mean(deployment)
-
-    (observation,) = watching.look([cluster], NOW, [resolved]).observations
-
-    assert resolved.is_seen_in(observation)
-    assert [(each.package, each.digest) for each in prewarmed.checked] == [
-        ("team/tool", TOOL.digest)
-    ]
