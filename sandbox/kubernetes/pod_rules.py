@@ -5,6 +5,8 @@ They cover the fields that warmup Jobs have and the fields of a pod's identity. 
 the types of all fields.
 """
 
+from kubernetes.utils.quantity import parse_quantity
+
 from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
 from sandbox.kubernetes.field_errors import (
     Errors,
@@ -25,7 +27,6 @@ from sandbox.kubernetes.name_rules import (
     validate_selector,
     value_problem,
 )
-from sandbox.kubernetes.quantities import parse_quantity
 
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _SUBDOMAINS = ("serviceAccountName", "priorityClassName", "nodeName")

@@ -1,12 +1,14 @@
 """ResourceQuota: the check at admission, and the controller that counts."""
 
+import math
 from collections.abc import Iterator
-from fractions import Fraction
+from decimal import Decimal
 from typing import TYPE_CHECKING
+
+from kubernetes.utils.quantity import parse_quantity
 
 from sandbox.kubernetes.bodies import Body, dig, items, mapping
 from sandbox.kubernetes.calls import MERGE_PATCH, Attributes, Call, Caller
-from sandbox.kubernetes.quantities import format_quantity, is_extended, parse_quantity
 from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.selectors import requirement
 from sandbox.kubernetes.statuses import ApiError, forbidden
@@ -15,7 +17,7 @@ from sandbox.kubernetes.store import Change, Name, Store
 if TYPE_CHECKING:
     from sandbox.kubernetes.engine import Engine
 
-Usage = dict[str, Fraction]
+Usage = dict[str, Decimal]
 
 _QUOTAS = "resourcequotas"
 _COUNTED = ("services", "secrets", "configmaps", "replicationcontrollers", "resourcequotas")
@@ -59,8 +61,23 @@ def _text(amounts: Usage, names: list[str]) -> str:
     return ",".join(f"{name}={_format(name, amounts[name])}" for name in names)
 
 
-def _format(name: str, amount: Fraction) -> str:
-    return format_quantity(amount, binary="memory" in name or "storage" in name)
+def _format(name: str, amount: Decimal) -> str:
+    """
+    Format an amount in its canonical form.
+
+    >>> _format("cpu", Decimal("1.5")), _format("memory", Decimal(2**31))
+    ('1500m', '2Gi')
+    """
+    if amount % 1:
+        return f"{math.ceil(amount * 1000)}m"
+    number, size = int(amount), 1024 if "memory" in name or "storage" in name else 1000
+    suffixes = ("Ki", "Mi", "Gi", "Ti") if size == 1024 else ("k", "M", "G", "T")  # noqa: PLR2004
+    suffix = ""
+    for larger in suffixes:
+        if not number or number % size:
+            break
+        number, suffix = number // size, larger
+    return f"{number}{suffix}"
 
 
 def _noted(quota: Body) -> Usage:
@@ -77,18 +94,17 @@ def counted(quota: Body, resource: str, body: Body) -> Usage:
 
 
 def _usage(resource: str, body: Body) -> Usage:
-    usage: Usage = {f"count/{resource}": Fraction(1)}
+    usage: Usage = {f"count/{resource}": Decimal(1)}
     if resource in _COUNTED:
-        usage[resource] = Fraction(1)
+        usage[resource] = Decimal(1)
     if resource == "pods" and dig(body, "status", "phase") not in ("Succeeded", "Failed"):
-        usage["pods"] = Fraction(1)
+        usage["pods"] = Decimal(1)
         usage |= _compute(mapping(body, "spec"))
     return usage
 
 
 def _compute(spec: Body) -> Usage:
     usage = {f"limits.{name}": one for name, one in _amounts(spec, "limits").items()}
-    usage = {name: one for name, one in usage.items() if not is_extended(name)}
     for name, amount in _amounts(spec, "requests").items():
         usage[f"requests.{name}"] = amount
         if name in _COMPUTE:
@@ -101,10 +117,10 @@ def _amounts(spec: Body, field: str) -> Usage:
     result: Usage = {}
     for container in items(spec, "containers"):
         for name, text in mapping(container, "resources", field).items():
-            result[name] = result.get(name, Fraction(0)) + parse_quantity(text)
+            result[name] = result.get(name, Decimal(0)) + parse_quantity(text)
     for container in items(spec, "initContainers"):
         for name, text in mapping(container, "resources", field).items():
-            result[name] = max(result.get(name, Fraction(0)), parse_quantity(text))
+            result[name] = max(result.get(name, Decimal(0)), parse_quantity(text))
     return result
 
 
@@ -154,7 +170,7 @@ class QuotaStatus:
         stored = self._store.get(_QUOTAS, (namespace, name))
         if stored is None:
             return
-        used = dict.fromkeys(mapping(stored.body, "spec", "hard"), Fraction(0))
+        used = dict.fromkeys(mapping(stored.body, "spec", "hard"), Decimal(0))
         for resource in BY_KEY:
             for _, each in self._store.scan(resource, namespace):
                 for key, amount in counted(stored.body, resource, each.body).items():
@@ -166,7 +182,7 @@ class QuotaStatus:
         for stored, sign in ((change.before, -1), (change.after, 1)):
             if stored is not None:
                 for key, amount in counted(quota, change.resource, stored.body).items():
-                    used[key] = used.get(key, Fraction(0)) + sign * amount
+                    used[key] = used.get(key, Decimal(0)) + sign * amount
         if used != _noted(quota):
             self._write(*name, quota, used)
 

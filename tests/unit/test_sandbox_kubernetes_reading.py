@@ -1,7 +1,6 @@
 """How the embedded API server reads objects, and how it shows them."""
 
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bootstrap import assemble
-from sandbox.kubernetes.quantities import format_quantity, parse_quantity
 from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.statuses import ApiError
 from sandbox.kubernetes.tables import table_of
@@ -116,33 +114,6 @@ def test_stored_object_is_independent_of_bodies(api: Api) -> None:
     kept = api.read("pods", "p", "default")
     assert kept["spec"]["containers"][0]["image"] == "i"
     assert kept["metadata"]["name"] == "p"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("100m", Fraction(1, 10)),
-        ("1.5Gi", Fraction(3 * 2**29)),
-        ("2e3", Fraction(2000)),
-        ("5G", Fraction(5 * 10**9)),
-        ("-1", Fraction(-1)),
-    ],
-)
-def test_quantities_are_exact(text: str, value: Fraction) -> None:
-    assert parse_quantity(text) == value
-
-
-@pytest.mark.parametrize("text", ["", "1x", "Gi", "1.2.3"])
-def test_invalid_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="invalid quantity"):
-        parse_quantity(text)
-
-
-def test_quantities_are_formatted_in_their_shortest_form() -> None:
-    assert format_quantity(Fraction(0)) == "0"
-    assert format_quantity(Fraction(4000)) == "4k"
-    assert format_quantity(Fraction(1, 4)) == "250m"
-    assert format_quantity(Fraction(3 * 2**29), binary=True) == "1536Mi"
 
 
 def test_table_ages_follow_sandbox_clock() -> None:
