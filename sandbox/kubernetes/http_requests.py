@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
-import yaml
 
 from sandbox.kubernetes.bodies import Body, decode, dig, mapping
 from sandbox.kubernetes.calls import Call, Caller, Deletion, Options
@@ -17,12 +16,10 @@ from sandbox.kubernetes.statuses import invalid as invalid_object
 from sandbox.kubernetes.tables import TABLE
 from sandbox.kubernetes.watches import Watching
 
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml")
-_JSON = ("", "application/json", *_YAML)
+_JSON = ("", "application/json")
 _TRUE = ("true", "1")
 _POLICIES = ("Foreground", "Background", "Orphan")
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
-_MATCHES = ("Exact", "NotOlderThan", "")
 _ONE_NAME = re.compile(r"metadata\.name==?([^,]+)")
 _MAX_BODY = 3 * 1024 * 1024
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -153,29 +150,18 @@ def _content_type() -> str:
 def _body(verb: str) -> Any:
     content_type, data = _content_type(), flask.request.get_data()
     if verb != "patch" and content_type not in _JSON:
-        raise unsupported_media_type(("application/json", "application/yaml"))
+        raise unsupported_media_type(("application/json",))
     if len(data) > _MAX_BODY:
         message = f"Request entity too large: limit is {_MAX_BODY}"
         raise failure(413, "RequestEntityTooLarge", message)
     if not data:
         return None
     try:
-        body = _as_json(yaml.safe_load(data)) if content_type in _YAML else decode(data)
-    except (ValueError, RecursionError, yaml.YAMLError) as exc:
+        body = decode(data)
+    except (ValueError, RecursionError) as exc:
         message = f"couldn't get version/kind; json parse error: {exc}"
         raise bad_request(message) from exc
     return {} if body is None and verb == "create" else body
-
-
-def _as_json(value: Any) -> Any:
-    """Convert YAML's times, and keys that are not texts, to the types of JSON."""
-    if isinstance(value, dict):
-        return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_as_json(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return value.isoformat().replace("+00:00", "Z")
 
 
 def _invalid_option(kind: str, error: FieldError) -> ApiError:
@@ -224,13 +210,9 @@ def query_of(target: Target, resource: Resource) -> Query:
     arguments = flask.request.args
     limit, version = _number("limit"), arguments.get("resourceVersion", "")
     _number("timeoutSeconds")
-    _check_match(version)
     field_selector = arguments.get("fieldSelector", "")
     if target.name:
         field_selector = f"metadata.name={target.name}"
-    token = arguments.get("continue", "")
-    if token and version not in ("", "0"):
-        raise bad_request("specifying resource version is not allowed when using continue")
     return Query(
         resource,
         target.namespace,
@@ -238,9 +220,8 @@ def query_of(target: Target, resource: Resource) -> Query:
         field_selector,
         # The API server serves version 0 from its cache, which knows no pages.
         0 if version == "0" else max(limit, 0),
-        token,
+        arguments.get("continue", ""),
         version,
-        arguments.get("resourceVersionMatch") == "Exact",
     )
 
 
@@ -249,25 +230,6 @@ def _number(name: str) -> int:
     if not text.removeprefix("-").isdigit():
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text)
-
-
-def _check_match(version: str) -> None:
-    arguments = flask.request.args
-    match, initial = arguments.get("resourceVersionMatch", ""), arguments.get("sendInitialEvents")
-    field, wrong = "resourceVersionMatch", ""
-    if match not in _MATCHES:
-        raise _invalid_option("ListOptions", not_supported(field, match, _MATCHES))
-    if match and not version and not is_watch():
-        wrong = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif match == "Exact" and version == "0":
-        wrong = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    elif initial and not is_watch():
-        field, wrong = "sendInitialEvents", "sendInitialEvents is forbidden for list"
-    elif initial and not match:
-        wrong = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-    if wrong:
-        error = FieldError(field, "FieldValueForbidden", f"Forbidden: {wrong}")
-        raise _invalid_option("ListOptions", error)
 
 
 def watching_of(target: Target, resource: Resource) -> Watching:

@@ -31,8 +31,6 @@ class Query:
     limit: int = 0
     continue_token: str = ""
     resource_version: str = ""
-    exact: bool = False
-    """Whether to list the state at ``resource_version`` exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def _position(store: Store, query: Query) -> tuple[int, Name | None]:
     """Return the revision to list, and the name after which the page begins."""
     if not query.continue_token:
         check_version(store.revision, query.resource_version)
-        return int(query.resource_version) if query.exact else store.revision, None
+        return store.revision, None
     try:
         token = json.loads(base64.urlsafe_b64decode(query.continue_token))
         revision, start = int(token["rv"]), (str(token["start"][0]), str(token["start"][1]))

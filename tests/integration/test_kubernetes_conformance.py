@@ -44,6 +44,7 @@ OPTED_IN = "golden-ml"
 ADMIN = "admin@example.com"
 
 UNUSED = "Prestream sets no such value"
+EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
@@ -89,9 +90,17 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         ),
     },
     "list": {
+        "version-match-*": EXACT,
+        "version-exact": EXACT,
+        "version-old": EXACT,
+        "send-initial-events-without-watch": "no client sends it",
         "one-as-*": "kubectl needs the first columns only, and no PartialObjectMetadata",
     },
     "objects": {"node*": CONTROLLERS, "deployments-everywhere": CONTROLLERS},
+    "paging": {
+        "version-too-old": EXACT,
+        "with-version": "no client sends a version with a continue token",
+    },
     "patch": {
         "ended-events": CONTROLLERS,
         "type-apply": "nothing uses server-side apply",
@@ -108,7 +117,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "*version": "the version of the recorded build",
         "get-with-body": "the version of the recorded build",
         "impersonate-refused": "only administrators impersonate",
-        "accept-yaml": "no client asks for YAML",
+        "*-yaml": "kubectl and all other clients send and request JSON",
         "root": "no client reads the list of paths",
         "double-slash": "no client sends it",
         "method-*": "no client sends other methods",
@@ -122,6 +131,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     },
     "watch": {
         "bookmarks": "the embedded server sends a bookmark once a minute",
+        "initial-events-no-match": "no client sends it",
         "of-one": "clients watch one object by a field selector",
     },
 }
