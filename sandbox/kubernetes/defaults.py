@@ -50,9 +50,6 @@ def fill_pod_spec(spec: Body) -> None:
         _fill_container(container, field)
     for volume in items(spec, "volumes"):
         _fill_volume(volume)
-    for _, _, container in containers(spec) if spec.get("hostNetwork") else ():
-        for port in items(container, "ports"):
-            _fill(port, hostPort=port.get("containerPort"))
 
 
 def _fill_container(container: Body, field: str) -> None:
@@ -66,11 +63,6 @@ def _fill_container(container: Body, field: str) -> None:
         container.setdefault("resources", {})
     for port in items(container, "ports"):
         _fill(port, protocol="TCP")
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if probe := container.get(name):
-            _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-            if probe.get("httpGet"):
-                _fill(probe["httpGet"], path="/", scheme="HTTP")
     limits = mapping(container, "resources", "limits")
     if limits:
         requests = container["resources"].setdefault("requests", {})
@@ -103,47 +95,24 @@ def _pod(body: Body) -> None:
     spec.setdefault("enableServiceLinks", True)
 
 
+def _workload(body: Body) -> None:
+    spec = body.setdefault("spec", {})
+    _fill_template(spec)
+    if body["kind"] != "DaemonSet":
+        _fill(spec, replicas=1)
+
+
 def _deployment(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill_template(spec)
-    _fill(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
-    strategy = spec.setdefault("strategy", {})
+    _workload(body)
+    _fill(body["spec"], revisionHistoryLimit=10, progressDeadlineSeconds=600)
+    strategy = body["spec"].setdefault("strategy", {})
     _fill(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
-        rolling = strategy.setdefault("rollingUpdate", {})
-        _fill(rolling, maxUnavailable="25%", maxSurge="25%")
-
-
-def _stateful_set(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill_template(spec)
-    _fill(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
-    strategy = spec.setdefault("updateStrategy", {})
-    _fill(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        _fill(strategy.setdefault("rollingUpdate", {}), partition=0)
-    policy = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
-    _fill(policy, whenDeleted="Retain", whenScaled="Retain")
-
-
-def _daemon_set(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill_template(spec)
-    _fill(spec, revisionHistoryLimit=10)
-    strategy = spec.setdefault("updateStrategy", {})
-    _fill(strategy, type="RollingUpdate")
-    if strategy["type"] == "RollingUpdate":
-        _fill(strategy.setdefault("rollingUpdate", {}), maxUnavailable=1, maxSurge=0)
-
-
-def _replicated(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill_template(spec)
-    _fill(spec, replicas=1)
+        _fill(strategy.setdefault("rollingUpdate", {}), maxUnavailable="25%", maxSurge="25%")
 
 
 def _replication_controller(body: Body) -> None:
-    _replicated(body)
+    _workload(body)
     if labels := mapping(body, "spec", "template", "metadata", "labels"):
         body["spec"].setdefault("selector", dict(labels))
         body["metadata"].setdefault("labels", dict(labels))
@@ -165,31 +134,13 @@ def _job(body: Body) -> None:
 
 
 def _cron_job(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill(
-        spec,
-        concurrencyPolicy="Allow",
-        suspend=False,
-        successfulJobsHistoryLimit=3,
-        failedJobsHistoryLimit=1,
-    )
-    template = mapping(spec, "jobTemplate", "spec")
-    if template:
-        # The Job made from it gets the other defaults.
-        _fill_template(template)
+    # The Job made from it gets the other defaults.
+    _fill_template(mapping(body, "spec", "jobTemplate", "spec"))
 
 
 def _priority_class(body: Body) -> None:
     body.setdefault("value", 0)
     _fill(body, preemptionPolicy="PreemptLowerPriority")
-
-
-def _service(body: Body) -> None:
-    spec = body.setdefault("spec", {})
-    _fill(spec, type="ClusterIP", sessionAffinity="None")
-    _fill(spec, internalTrafficPolicy="Cluster", ipFamilyPolicy="SingleStack", ipFamilies=["IPv4"])
-    for port in items(spec, "ports"):
-        _fill(port, protocol="TCP", targetPort=port.get("port"))
 
 
 def _binding(body: Body) -> None:
@@ -238,13 +189,12 @@ def _fill_match(constraints: Body) -> None:
 _BY_RESOURCE: dict[str, Callable[[Body], None]] = {
     "namespaces": _namespace,
     "pods": _pod,
-    "services": _service,
     "secrets": _secret,
     "replicationcontrollers": _replication_controller,
     "deployments.apps": _deployment,
-    "statefulsets.apps": _stateful_set,
-    "daemonsets.apps": _daemon_set,
-    "replicasets.apps": _replicated,
+    "statefulsets.apps": _workload,
+    "daemonsets.apps": _workload,
+    "replicasets.apps": _workload,
     "jobs.batch": _job,
     "cronjobs.batch": _cron_job,
     "priorityclasses.scheduling.k8s.io": _priority_class,

@@ -90,8 +90,8 @@ class KubernetesServer:
         Restart the server, which is down for a while of the sandbox's time; its data stays.
 
         Connections and watches break off, its cache for watches is gone, and requests are
-        answered with 503 until it is back. What runs in the cluster uses the API without the
-        socket, and goes on. Returns the fault that stands for the time that it is down.
+        answered with 503 until it is back. The simulated controllers use the API without the
+        socket, and continue. Returns the fault that lasts until the server is back.
         """
         fault = self._faults.add(Fault(SERVICE, when=within(self._clock, timedelta(), down)))
         self.compact()
