@@ -7,7 +7,6 @@ from sandbox.kubernetes.bodies import Body, dig, items, mapping
 from sandbox.kubernetes.field_errors import (
     Errors,
     FieldError,
-    disallowed,
     invalid,
     not_supported,
     required,
@@ -31,10 +30,6 @@ from sandbox.kubernetes.selectors import from_object
 
 _DATA_KEY = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 _MAX_DATA = 1024 * 1024
-_MAX_PRIORITY = 1_000_000_000
-_LEVELS = ("privileged", "baseline", "restricted")
-_SECURITY_LABEL = "pod-security.kubernetes.io/"
-_RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
 
 
@@ -85,13 +80,6 @@ def _data(body: Body) -> Errors:
         yield too_long("[]", _MAX_DATA)
 
 
-def _data_update(body: Body, before: Body) -> Errors:
-    yield from _data(body)
-    for field in ("data", "binaryData"):
-        if before.get("immutable") and body.get(field) != before.get(field):
-            yield disallowed(field, "field is immutable when `immutable` is set")
-
-
 def _event(body: Body) -> Errors:
     """
     Check the namespace of an Event.
@@ -109,30 +97,6 @@ def _event(body: Body) -> Errors:
     for field in ("reportingComponent", "reportingInstance", "action", "reason") if is_new else ():
         if not body.get(field):
             yield required(field)
-
-
-def _namespace(body: Body) -> Errors:
-    labels = mapping(body, "metadata", "labels")
-    for mode in ("enforce", "audit", "warn"):
-        level = labels.get(f"{_SECURITY_LABEL}{mode}", "privileged")
-        if level not in _LEVELS:
-            yield not_supported(f"metadata.labels[{_SECURITY_LABEL}{mode}]", level, _LEVELS)
-
-
-def _priority_class(body: Body) -> Errors:
-    if body.get("value", 0) > _MAX_PRIORITY and not body["metadata"]["name"].startswith("system-"):
-        why = f"maximum allowed value of a user defined priority is {_MAX_PRIORITY}"
-        yield disallowed("value", why)
-
-
-def _priority_class_update(body: Body, before: Body) -> Errors:
-    if body.get("value") != before.get("value"):
-        yield disallowed("value", "may not be changed in an update.")
-
-
-def _binding_update(body: Body, before: Body) -> Errors:
-    if body.get("roleRef") != before.get("roleRef"):
-        yield invalid("roleRef", body.get("roleRef"), "cannot change roleRef")
 
 
 def _workload(body: Body) -> Errors:
@@ -200,7 +164,6 @@ def _mutating_binding(body: Body) -> Errors:
 
 
 _ON_CREATE: dict[str, Callable[[Body], Errors]] = {
-    "namespaces": _namespace,
     "pods": validate_pod,
     "replicationcontrollers": _workload,
     "deployments.apps": _workload,
@@ -209,7 +172,6 @@ _ON_CREATE: dict[str, Callable[[Body], Errors]] = {
     "replicasets.apps": _workload,
     "jobs.batch": validate_job,
     "cronjobs.batch": _cron_job,
-    "priorityclasses.scheduling.k8s.io": _priority_class,
     "configmaps": _data,
     "secrets": _data,
     "events": _event,
@@ -224,9 +186,4 @@ _ON_UPDATE: dict[str, Callable[[Body, Body], Errors]] = {
     "daemonsets.apps": _workload_update,
     "replicasets.apps": _workload_update,
     "replicationcontrollers": _workload_update,
-    "priorityclasses.scheduling.k8s.io": _priority_class_update,
-    f"rolebindings.{_RBAC}": _binding_update,
-    f"clusterrolebindings.{_RBAC}": _binding_update,
-    "configmaps": _data_update,
-    "secrets": _data_update,
 }

@@ -7,7 +7,7 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bootstrap import assemble
-from sandbox.kubernetes.calls import Answer, Call, Caller, Options
+from sandbox.kubernetes.calls import Call, Caller, Options
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.resources import BY_KEY
 from sandbox.kubernetes.statuses import ApiError
@@ -170,21 +170,6 @@ def test_pod_needs_its_service_account(api: Api) -> None:
         '"worker" not found'
     )
     assert "volumes" not in quiet["spec"]
-
-
-def write(engine: Engine, resource: str, body: dict[str, Any]) -> Answer:
-    """Create with the warnings that a client would see."""
-    served = BY_KEY[resource]
-    return engine.execute(Call("create", served, Caller(USER), "default", body=body))
-
-
-def test_unknown_pod_security_level_is_refused(api: Api) -> None:
-    labels = {"pod-security.kubernetes.io/enforce": "strict"}
-
-    with pytest.raises(ApiError) as caught:
-        api.patch("namespaces", "default", {"metadata": {"labels": labels}}, user=USER)
-
-    assert 'Unsupported value: "strict"' in caught.value.message
 
 
 @pytest.mark.parametrize(
