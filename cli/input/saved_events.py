@@ -22,8 +22,8 @@ from shared.messages.node_event import EVENTS_LOG, SNAPSHOTTER_LOG, parse_log_en
 from shared.messages.pubsub_message import PubsubMessage
 from shared.messages.registry_push import RegistryPush
 from shared.pipeline.detect import detect_build, detect_push, detect_write, scope_of
-from shared.pipeline.observe import Observing
-from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.execute import Executor
+from shared.pipeline.observe import Observer
 from shared.settings.keys import Settings
 
 Function = Literal[
@@ -82,12 +82,8 @@ class Replayer:
         self._scope = scope_of(settings)
         self._look = look
         self._published: list[ReferenceRequest] = []
-        facts = NoFacts()
-        self._observing = Observing(
-            settings.without_changes(),
-            connect=_refuse_to_connect,
-            facts=facts,
-            reporting=Reporting(facts, marks=False),
+        self._observer = Observer(
+            settings, connect=_refuse_to_connect, execute=Executor(NoFacts(), dry_run=True)
         )
         self._handlers: Mapping[Function, Callable[[PubsubMessage], Outcome]] = {
             "audit_log": self._handle_write,
@@ -138,7 +134,7 @@ class Replayer:
         return detect_push(RegistryPush.from_message(message), message.publish_time, self)
 
     def _handle_report(self, message: PubsubMessage) -> Outcome:
-        return self._observing.observe(parse_log_entry(message.data))
+        return self._observer.observe(parse_log_entry(message.data))
 
     def _handle_reference(self, message: PubsubMessage) -> Outcome:
         """Take up a reference that was saved, out of the dead letters for instance, as it is."""

@@ -7,7 +7,7 @@ What cannot be looked at is unknown, and is said to be; no number is made up.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.image_selection import Selection
@@ -17,10 +17,12 @@ from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError, ImageError
-from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError, Source
-from shared.pipeline.order import Order, Target, wanted_platform
-from shared.pipeline.plan_warmup import Cluster, Launcher, choose_targets, given_targets
-from shared.pipeline.prewarm_artifact import Prewarming
+from shared.pipeline.mirror_lookup import MissingMirrorError, Source
+from shared.pipeline.order import Order, Target, given_targets, wanted_platform
+from shared.pipeline.plan_warmup import plan_warmup
+from shared.pipeline.ports import WarmedCluster as Cluster
+from shared.pipeline.warm import describe_plan
+from shared.pipeline.warmup_lookup import WarmupLookup, choose_targets
 from shared.settings.keys import Settings
 
 Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
@@ -38,9 +40,8 @@ MirrorState = Literal["exists", "missing", "taken", "unknown"]
 EVERY_POOL = "every accelerator pool"
 """Name of the target that only the nodes of a cluster can tell."""
 
-_FOR_LAUNCHES: Mapping[str, Result] = {
+_RESULTS: Mapping[str, Result] = {
     "would_create": "warm",
-    "created": "warm",
     "waiting": "waiting",
     "known": "known",
     "prewarming": "known",
@@ -130,28 +131,24 @@ class Planner:
 
     Args:
         settings: The configuration.
-        mirrors: Those of the deployment, made so that they only look.
-        offline: Why nothing may be asked; None if mirrors may be.
-        now: The moment whose warmups are looked for.
-        prewarming: Serves the rung ``prewarm-api``, made so that it only looks.
+        lookup: Reads mirrors, Jobs and nodes, and changes nothing.
+        offline: The reason why nothing is read; ``None`` if mirrors are read.
+        now: The moment of the warmups.
     """
 
     def __init__(
         self,
         settings: Settings,
         *,
-        mirrors: Mirrors,
+        lookup: WarmupLookup,
         offline: str | None,
         now: datetime,
-        prewarming: Prewarming | None = None,
     ) -> None:
-        self._settings = settings.without_changes()
-        self._mirrors = mirrors
+        self._settings = settings
+        self._lookup = lookup
+        self._mirrors = lookup.mirrors
         self._offline = offline
         self._now = now
-        self._launcher = Launcher(
-            self._settings, mirrors=mirrors, report=_report_nothing, prewarming=prewarming
-        )
         self._selection = Selection(settings.include, settings.exclude)
         self._answers: dict[ImageReference, _Answer] = {}
         self._states: dict[RepositoryName, PlannedMirror] = {}
@@ -286,15 +283,16 @@ class Planner:
             order = Order(request, "", self._now, source, answer.manifest)
             if cluster is None:
                 return self._plan_unplaced(order, target)
-            launch = self._launcher.launch(cluster, order, target)
+            snapshot = self._lookup.look_up(cluster, order, target)
+            warmed = describe_plan(snapshot, plan_warmup(snapshot))
         except ImageError as exc:
             return _refuse(exc)
         return PlanStep(
-            _FOR_LAUNCHES[launch.result],
-            rung=launch.rung,
-            job=None if launch.artifact else launch.job,
-            artifact=launch.artifact,
-            image_bytes=launch.image_bytes,
+            _RESULTS[warmed.result],
+            rung=warmed.rung,
+            job=None if warmed.artifact else warmed.job,
+            artifact=warmed.artifact,
+            image_bytes=warmed.image_bytes,
         )
 
     def _plan_unmeasured(
@@ -305,13 +303,13 @@ class Planner:
         # Whether Artifact Registry can prewarm an image depends on its size.
         if cluster is not None and PREWARM_RUNG not in self._settings.ladder:
             platform = wanted_platform(request, target)
-            rung = self._launcher.choose_strategy(cluster, target.placement, platform, None).rung
+            rung = self._lookup.choose_strategy(cluster, target.placement, platform, None).rung
         return PlanStep("warm_unless_small", rung=rung, reason=answer.doubt)
 
     def _plan_unplaced(self, order: Order, target: Target) -> PlanStep:
         """Plan what no cluster was looked at for."""
-        size = self._launcher.measure(order, target)
-        if size is not None and self._launcher.is_too_small(order.request, size):
+        size = self._lookup.measure(order, target)
+        if size is not None and self._lookup.is_too_small(order.request, size):
             return PlanStep("too_small", image_bytes=size)
         return PlanStep("warm" if size is not None else "warm_unless_small", image_bytes=size)
 
@@ -324,8 +322,3 @@ _NOWHERE = _Answer(doubt="where its mirror lies depends on the cluster")
 
 def _refuse(error: ImageError) -> PlanStep:
     return PlanStep("refused", outcome=error.outcome, reason=str(error), hint=error.hint)
-
-
-def _report_nothing(cluster: Any, body: Mapping[str, Any]) -> None:
-    """Write no fact: a plan comes to no Job's end."""
-    del cluster, body

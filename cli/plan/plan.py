@@ -21,7 +21,6 @@ from cli.connect.configuration import LocationOption, ProjectOption, pick_locati
 from cli.connect.credentials import has_credentials
 from cli.exits import EXIT_CODES, ExitCode, fail
 from cli.input.log_export import STANDARD_INPUT
-from cli.input.saved_events import NoFacts
 from cli.plan.image_plan import PlannedImage, Planner, PlanRequest
 from cli.plan.plan_input import PlanInput, gather_cluster, gather_exports, gather_manifests
 from cli.plan.plan_output import Plan, print_plan
@@ -31,8 +30,10 @@ from shared.clients.endpoint import Endpoints
 from shared.clients.prewarm_api import PrewarmingClient
 from shared.clients.registry import RegistryClient
 from shared.domain.cluster import ClusterName
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
-from shared.pipeline.prewarm_artifact import Prewarming
+from shared.pipeline.prewarm_artifact import PrewarmRung
+from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings
 
 _OFFLINE = "nothing was asked (--offline)"
@@ -135,21 +136,21 @@ def _plan(
     if offline is None and endpoints.artifact_registry is None and not has_credentials():
         offline = _NO_CREDENTIALS
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
-    settings = scene.settings.without_changes()
+    settings = scene.settings
+    prewarm_api = PrewarmingClient(emulator_host=endpoints.artifact_registry)
+    execute = Executor(prewarm_api=prewarm_api, dry_run=True)
+    mirrors = Mirrors(
+        settings,
+        registry=RegistryClient(emulator_host=endpoints.artifact_registry),
+        repositories=lambda: repositories,
+        execute=execute,
+    )
+    prewarm = PrewarmRung(prewarm_api, execute, settings.prewarm_days)
     planning = Planner(
         settings,
-        mirrors=Mirrors(
-            settings,
-            registry=RegistryClient(emulator_host=endpoints.artifact_registry),
-            repositories=lambda: repositories,
-        ),
+        lookup=WarmupLookup(settings, mirrors, prewarm),
         offline=offline,
         now=datetime.now(UTC),
-        prewarming=Prewarming(
-            settings,
-            api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
-            write=NoFacts().write,
-        ),
     )
     images = list(_plan_images(material.requests, planning, scene))
     locations = dict.fromkeys(_locate(each.cluster, scene) for each in images if each.is_warmed)

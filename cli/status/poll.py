@@ -30,6 +30,7 @@ from shared.clients.registry import RegistryClient
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import WrittenImage
 from shared.errors import ConfigurationError
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import Settings
 
@@ -67,13 +68,14 @@ def make_warmup_reader(environ: Mapping[str, str], settings: Settings) -> Warmup
 
 
 def make_mirrors(environ: Mapping[str, str], settings: Settings) -> Mirrors:
-    """Wire what asks mirrors, and changes nothing."""
+    """Wire the mirrors so that they only read."""
     endpoints = Endpoints.from_environ(environ)
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
     return Mirrors(
-        settings.without_changes(),
+        settings,
         registry=RegistryClient(emulator_host=endpoints.artifact_registry),
         repositories=lambda: repositories,
+        execute=Executor(dry_run=True),
     )
 
 

@@ -27,8 +27,9 @@ from shared.domain.prewarm import (
 from shared.domain.warmup_job import SELECTOR, JobState
 from shared.errors import ConfigurationError, EventError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
-from shared.pipeline.report_warmup import Cluster as ReportingCluster
-from shared.pipeline.report_warmup import describe_job, is_warmup
+from shared.pipeline.ports import ReportedCluster
+from shared.pipeline.read_warmup import is_warmup, read_ended_warmup
+from shared.pipeline.report_warmup import make_fact
 from shared.settings.keys import Settings
 
 _EVENTS_LAST = timedelta(hours=1)
@@ -40,7 +41,7 @@ _PERIODS_BACK = 2
 Payload = Mapping[str, Any]
 
 
-class Cluster(ReportingCluster, Protocol):
+class Cluster(ReportedCluster, Protocol):
     """A cluster's API, as far as looking needs it."""
 
     def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
@@ -235,9 +236,10 @@ class WarmupReader:
             yield seen
 
     def _describe(self, cluster: Cluster, body: Payload, problems: list[Problem]) -> Fact | None:
-        """Tell why a Job failed whose fact is not written yet, or cannot be read."""
+        """Return the fact of a failed Job whose own fact is not written yet, or cannot be read."""
         try:
-            return describe_job(cluster, body)
+            ended = read_ended_warmup(cluster, body)
+            return None if ended is None else make_fact(ended)
         except EventError as exc:
             problems.append(Problem("why a warmup failed cannot be read", exc))
             return None

@@ -19,9 +19,10 @@ from shared.settings.keys import Settings, load_settings
 
 if TYPE_CHECKING:
     from shared.clients.fact_log import FactLog
+    from shared.pipeline.execute import Executor
     from shared.pipeline.fan_out import Spreading
-    from shared.pipeline.prewarm_artifact import Prewarming
-    from shared.pipeline.warm import Warming
+    from shared.pipeline.prewarm_artifact import PrewarmRung
+    from shared.pipeline.warm import Warmer
 
 configure_logs(os.environ)
 
@@ -43,7 +44,7 @@ def handle_image_reference(event: CloudEvent) -> Outcome:
 
     delivery = Delivery(request, message.message_id, message.publish_time)
     try:
-        return _warming().warm(delivery, ClusterName.parse(request.cluster))
+        return _warmer().warm(delivery, ClusterName.parse(request.cluster))
     except UnknownClusterError as exc:
         return ignored(str(exc), image=request.image)
 
@@ -59,58 +60,55 @@ def _endpoints() -> Endpoints:
 
 
 @functools.cache
-def _warming() -> "Warming":
+def _warmer() -> "Warmer":
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
     from shared.clients.container_api import ClusterDirectory
+    from shared.clients.fact_log import FactLog, leave_out_grpc
     from shared.clients.registry import RegistryClient
     from shared.domain.ladder import PREWARM_RUNG
+    from shared.pipeline.execute import Executor
     from shared.pipeline.mirror_lookup import Mirrors
-    from shared.pipeline.plan_warmup import Launcher
-    from shared.pipeline.warm import Warming
+    from shared.pipeline.warm import Warmer
+    from shared.pipeline.warmup_lookup import WarmupLookup
 
+    leave_out_grpc(os.environ)
     settings, endpoints = _settings(), _endpoints()
+    facts = FactLog(settings.deployment_project, emulator_host=endpoints.logging)
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
+    execute = Executor(facts, dry_run=settings.dry_run)
     mirrors = Mirrors(
         settings,
         registry=RegistryClient(emulator_host=endpoints.artifact_registry),
         repositories=lambda: repositories,
+        execute=execute,
     )
-    return Warming(
+    prewarm = _prewarm_rung(facts) if PREWARM_RUNG in settings.ladder else None
+    return Warmer(
         settings,
-        mirrors=mirrors,
-        launcher=Launcher(
-            settings,
-            mirrors=mirrors,
-            report=_report_job,
-            prewarming=_prewarming() if PREWARM_RUNG in settings.ladder else None,
-        ),
+        lookup=WarmupLookup(settings, mirrors, prewarm),
         connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
-        facts=_facts(),
+        execute=execute,
+        report=_report_job,
     )
 
 
-@functools.cache
-def _facts() -> "FactLog":
-    from shared.clients.fact_log import FactLog, leave_out_grpc
+def _report_job(cluster: Any, body: Mapping[str, Any], execute: "Executor") -> object:
+    """Write the fact of a Job that ended, before another Job replaces it."""
+    from shared.pipeline.report_warmup import report_job
 
-    leave_out_grpc(os.environ)
-    return FactLog(_settings().deployment_project, emulator_host=_endpoints().logging)
-
-
-def _report_job(cluster: Any, body: Mapping[str, Any]) -> object:
-    """Write the fact of a Job that ended, before another takes its place."""
-    from shared.pipeline.report_warmup import Reporting
-
-    return Reporting(_facts()).report_job(cluster, body)
+    return report_job(cluster, body, execute)
 
 
-def _prewarming() -> "Prewarming":
+def _prewarm_rung(facts: "FactLog") -> "PrewarmRung":
     from shared.clients.prewarm_api import PrewarmingClient
-    from shared.pipeline.prewarm_artifact import Prewarming
+    from shared.pipeline.execute import Executor
+    from shared.pipeline.prewarm_artifact import PrewarmRung
 
+    settings = _settings()
     api = PrewarmingClient(emulator_host=_endpoints().artifact_registry)
-    return Prewarming(_settings(), api=api, write=_facts().write)
+    execute = Executor(facts, prewarm_api=api, dry_run=settings.dry_run)
+    return PrewarmRung(api, execute, settings.prewarm_days)
 
 
 @functools.cache

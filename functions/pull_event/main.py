@@ -1,4 +1,4 @@
-"""What nodes and Jobs report: write it down as facts."""
+"""Write the reports of nodes and Jobs as facts."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from shared.runtime.handler import event_handler
 from shared.runtime.log_line import configure_logs
 
 if TYPE_CHECKING:
-    from shared.pipeline.observe import Observing
+    from shared.pipeline.observe import Observer
     from shared.settings.keys import Settings
 
 configure_logs(os.environ)
@@ -22,7 +22,7 @@ configure_logs(os.environ)
 
 @event_handler
 def handle_pull_event(event: CloudEvent) -> Outcome:
-    """Write the fact that an entry of GKE's logs tells of, if it tells of one."""
+    """Write the fact of an entry of GKE's logs, if it is relevant."""
     message = PubsubMessage.from_cloud_event(event)
     reported = parse_log_entry(message.data)
     if isinstance(reported, Irrelevant):
@@ -33,34 +33,33 @@ def handle_pull_event(event: CloudEvent) -> Outcome:
     if is_too_old(message.publish_time, datetime.now(UTC), max_age):
         return ignored(TOO_OLD)
     try:
-        return _observing().observe(reported)
+        return _observer().observe(reported)
     except UnknownClusterError as exc:
         return ignored(str(exc))
 
 
 @functools.cache
 def _settings() -> "Settings":
-    """Load the settings, once an instance; what is irrelevant in any case needs none."""
+    """Load the settings once per instance; an irrelevant entry needs none."""
     from shared.settings.keys import load_settings
 
     return load_settings(os.environ)
 
 
 @functools.cache
-def _observing() -> "Observing":
+def _observer() -> "Observer":
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.container_api import ClusterDirectory
     from shared.clients.endpoint import Endpoints
     from shared.clients.fact_log import FactLog, leave_out_grpc
-    from shared.pipeline.observe import Observing
-    from shared.pipeline.report_warmup import Reporting
+    from shared.pipeline.execute import Executor
+    from shared.pipeline.observe import Observer
 
     leave_out_grpc(os.environ)
     settings, endpoints = _settings(), Endpoints.from_environ(os.environ)
     facts = FactLog(settings.deployment_project, emulator_host=endpoints.logging)
-    return Observing(
+    return Observer(
         settings,
         connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
-        facts=facts,
-        reporting=Reporting(facts, marks=not settings.dry_run),
+        execute=Executor(facts, dry_run=settings.dry_run),
     )

@@ -1,4 +1,4 @@
-"""The schedule: keep warm what is in use, and heal what a lost event left behind."""
+"""Keep images in use warm, and repair what a lost event left behind."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
 from shared.messages.pubsub_message import PubsubMessage
 from shared.messages.tick import Tick, parse_tick
 from shared.pipeline.fan_out import find_watched
-from shared.pipeline.sweep.due import Sweeping
+from shared.pipeline.sweep.sweep_cluster import Sweeper
 from shared.runtime.handler import timed_handler
 from shared.runtime.log_line import configure_logs
 from shared.settings.keys import Settings, load_settings
@@ -35,13 +35,13 @@ def handle_scheduled_sweep(event: CloudEvent) -> Outcome:
         return _spread()
     try:
         cluster = _directory().connect(ClusterName.parse(tick.cluster))
-        return _sweeping().sweep(cluster, message.message_id, message.publish_time)
+        return _sweeper().sweep(cluster, message.message_id, message.publish_time)
     except UnknownClusterError as exc:
         return ignored(str(exc), cluster=tick.cluster)
 
 
 def _spread() -> Outcome:
-    """Send one tick for each cluster, so that one that does not answer blocks no other."""
+    """Publish one tick per cluster, so that a cluster that does not answer blocks no other."""
     from shared.clients.publisher import TickPublisher
 
     clusters = find_watched(_settings(), _directory())
@@ -50,7 +50,7 @@ def _spread() -> Outcome:
         return ignored("no cluster is watched")
     publisher = TickPublisher(_settings().deployment_project, emulator_host=_endpoints().pubsub)
     publisher.publish([Tick(name) for name in names])
-    # Nodes there pull as ever: whoever looks for the reason finds it here.
+    # Nodes of these pools do not stream, which the log line shows.
     cold = [f"{each.name}/nodePools/{pool}" for each in clusters for pool in each.cold_pools]
     return Outcome("handled", {"published": names, "without_streaming": cold})
 
@@ -71,46 +71,35 @@ def _directory() -> ClusterDirectory:
 
 
 @functools.cache
-def _sweeping() -> Sweeping:
+def _sweeper() -> Sweeper:
     """Wire the clients, once per instance; each connects when it is first used."""
     from shared.clients.artifact_registry import ArtifactRegistry
     from shared.clients.fact_log import FactLog, leave_out_grpc
     from shared.clients.prewarm_api import PrewarmingClient
     from shared.clients.publisher import ReferencePublisher
     from shared.clients.registry import RegistryClient
+    from shared.pipeline.execute import Executor
     from shared.pipeline.mirror_lookup import Mirrors
-    from shared.pipeline.plan_warmup import Launcher
-    from shared.pipeline.prewarm_artifact import Prewarming
-    from shared.pipeline.report_warmup import Reporting
+    from shared.pipeline.prewarm_artifact import PrewarmRung
 
     leave_out_grpc(os.environ)
     settings, endpoints = _settings(), _endpoints()
-    reporting = Reporting(
-        FactLog(settings.deployment_project, emulator_host=endpoints.logging),
-        marks=not settings.dry_run,
-    )
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
-    mirrors = Mirrors(
-        # Making them is for image_reference alone.
-        settings.without_changes(),
-        registry=RegistryClient(emulator_host=endpoints.artifact_registry),
-        repositories=lambda: repositories,
-    )
-    return Sweeping(
-        settings,
-        mirrors=mirrors,
-        launcher=Launcher(
-            settings,
-            mirrors=mirrors,
-            report=reporting.report_job,
-            prewarming=Prewarming(
-                settings,
-                api=PrewarmingClient(emulator_host=endpoints.artifact_registry),
-                write=reporting.write,
-            ),
-        ),
-        reporting=reporting,
+    prewarm_api = PrewarmingClient(emulator_host=endpoints.artifact_registry)
+    execute = Executor(
+        FactLog(settings.deployment_project, emulator_host=endpoints.logging),
         publisher=lambda: ReferencePublisher(
             settings.deployment_project, emulator_host=endpoints.pubsub
         ),
+        prewarm_api=prewarm_api,
+        dry_run=settings.dry_run,
     )
+    mirrors = Mirrors(
+        settings,
+        registry=RegistryClient(emulator_host=endpoints.artifact_registry),
+        repositories=lambda: repositories,
+        # Only image_reference creates mirrors.
+        execute=Executor(dry_run=True),
+    )
+    prewarm = PrewarmRung(prewarm_api, execute, settings.prewarm_days)
+    return Sweeper(settings, mirrors=mirrors, execute=execute, prewarm=prewarm)

@@ -135,8 +135,6 @@ class Warmup:
     mirror: ImageReference
     """The pulled reference, by digest."""
     digest: Digest
-    helper: ImageReference
-    """The helper image, by digest."""
     image_bytes: int
     target_name: str
     strategy: Strategy
@@ -144,6 +142,14 @@ class Warmup:
     deadline_s: int
     time_to_live_s: int
     queued_at: datetime
+    helper: ImageReference | None = None
+    """The helper image, by digest; ``None`` until it is resolved, just before the creation."""
+
+    @property
+    def _helper(self) -> ImageReference:
+        if self.helper is None:
+            raise TypeError(f"the helper image of {self.name} is not resolved")
+        return self.helper
 
     def body(self) -> dict[str, Any]:
         """
@@ -218,7 +224,7 @@ class Warmup:
             "initContainers": [
                 _container(
                     HELPER_CONTAINER,
-                    self.helper,
+                    self._helper,
                     ["/bin/busybox", "cp", "/bin/busybox", f"{_BINARY_FOLDER}/true"],
                 )
             ],

@@ -1,9 +1,9 @@
 """Climb the ladder: the first rung that can serve is taken."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from shared.domain.image_reference import Digest
 from shared.domain.ladder import (
@@ -18,18 +18,13 @@ from shared.domain.ladder import (
 )
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.errors import ImageError
-from shared.pipeline.prewarm_artifact import PassedOverError
+from shared.pipeline.plan_prewarm import PrewarmUnavailableError
 from shared.settings.keys import Settings
 
+if TYPE_CHECKING:
+    from shared.pipeline.ports import WarmedCluster
+
 _T = TypeVar("_T")
-
-
-class Cluster(Protocol):
-    """A cluster's API, as far as its nodes decide which rung serves."""
-
-    @property
-    def is_autopilot(self) -> bool: ...  # noqa: D102
-    def list_nodes(self, label_selector: str = "") -> Iterable[dict[str, Any]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class Ladder:
     """The ladder of a deployment, in one cluster."""
 
     settings: Settings
-    cluster: Cluster
+    cluster: "WarmedCluster"
 
     def climb(
         self,
@@ -61,7 +56,7 @@ class Ladder:
             ConfigurationError: One of them refuses our identity.
         """
         reasons: list[str] = []
-        passed: PassedOverError | None = None
+        passed: PrewarmUnavailableError | None = None
         for name, plan in self._plans(target, platform):
             try:
                 if name == PREWARM_RUNG:
@@ -69,7 +64,7 @@ class Ladder:
                 strategy = self._serve(plan(), digest, platform)
             except RungUnavailableError as exc:
                 reasons.append(f"{name}: {exc}")
-                passed = exc if isinstance(exc, PassedOverError) else passed
+                passed = exc if isinstance(exc, PrewarmUnavailableError) else passed
             else:
                 return strategy, str(passed) if passed and passed.is_news else None
         hint = passed.hint if passed and passed.hint else _no_node_hint(target)
@@ -91,7 +86,7 @@ class Ladder:
         return serve_rung(rung, nodes, digest, platform=platform)
 
 
-def ask_nobody() -> NoReturn:
+def refuse_to_prewarm() -> NoReturn:
     """
     Stand in for prewarming where nothing may be asked for.
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+from shared.domain.action import CreateMirror, UpdateMirror
 from shared.domain.cluster import mirror_location
 from shared.domain.image_reference import DOCKER_HUB, Digest, ImageReference
 from shared.domain.manifest import (
@@ -16,7 +17,6 @@ from shared.domain.manifest import (
 from shared.domain.mirror import (
     RemoteRepository,
     RepositoryName,
-    RepositoryState,
     UpstreamCredentials,
     UpstreamRefusedError,
     compare_repository,
@@ -27,7 +27,11 @@ from shared.domain.mirror import (
 from shared.domain.mirror_reference import rewrite_reference, trace_upstream
 from shared.domain.upstream import DEFAULT_PAUSE, Upstream
 from shared.errors import ConfigurationError, ImageError, TransientError
+from shared.pipeline.execute import Executor
 from shared.settings.keys import Settings
+
+if TYPE_CHECKING:
+    from shared.pipeline.ports import Registry, Repositories
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
 _MAX_PLATFORMS = 8
@@ -36,20 +40,6 @@ _MAX_HOST = 253
 
 _OUR_PERMISSION = "artifactregistry."
 _OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
-
-
-class Registry(Protocol):
-    """The registry API, as far as this workflow needs it."""
-
-    def fetch_manifest(self, reference: ImageReference) -> Manifest: ...  # noqa: D102
-
-
-class Repositories(Protocol):
-    """Artifact Registry's repositories, as far as this workflow needs them."""
-
-    def fetch_repository(self, name: RepositoryName) -> RepositoryState | None: ...  # noqa: D102
-    def create_repository(self, repository: RemoteRepository) -> None: ...  # noqa: D102
-    def update_credentials(self, repository: RemoteRepository) -> None: ...  # noqa: D102
 
 
 class MissingMirrorError(Exception):
@@ -79,10 +69,12 @@ class Mirrors:
         self,
         settings: Settings,
         *,
-        registry: Registry,
-        repositories: Callable[[], Repositories],
+        registry: "Registry",
+        repositories: "Callable[[], Repositories]",
+        execute: Executor,
     ) -> None:
         self._settings = settings
+        self._execute = execute
         self._registry = registry
         self._repositories = repositories
         self._checked: set[RepositoryName] = set()
@@ -255,21 +247,20 @@ class Mirrors:
         comparison = compare_repository(repository, state)
         if comparison == "another repository":
             raise _another(repository)
-        if comparison == "same" or not state.is_ours or self._settings.dry_run:
+        if comparison == "same" or not state.is_ours:
             return False
         try:
-            repositories.update_credentials(repository)
+            return self._execute.change_mirror(repositories, UpdateMirror(repository))
         except UpstreamRefusedError as exc:
             raise _refused(repository, exc) from exc
-        return True
 
-    def _create(self, repositories: Repositories, repository: RemoteRepository) -> None:
-        if self._settings.dry_run:
-            raise MissingMirrorError(repository)
+    def _create(self, repositories: "Repositories", repository: RemoteRepository) -> None:
         try:
-            repositories.create_repository(repository)
+            is_created = self._execute.change_mirror(repositories, CreateMirror(repository))
         except UpstreamRefusedError as exc:
             raise _refused(repository, exc) from exc
+        if not is_created:
+            raise MissingMirrorError(repository)
         state = repositories.fetch_repository(repository.name)
         if state is None:
             raise TransientError(f"mirror {repository.name} is being made")

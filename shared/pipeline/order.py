@@ -1,19 +1,27 @@
-"""What shall be warm: an image whose digest is known, and where."""
+"""The request for a warmup once the digest is known: the image, its targets and its Job's name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from shared.domain.image_reference import ImageReference
-from shared.domain.ladder import platform_of
+from shared.domain.ladder import platform_of, with_platform
 from shared.domain.manifest import Manifest
 from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
+from shared.domain.warmup_job import JobName, WarmupKey, period_of
 from shared.pipeline.mirror_lookup import Source
+
+if TYPE_CHECKING:
+    from shared.domain.cluster import ClusterName
+    from shared.settings.keys import Settings
+
+SECONDS_PER_HOUR = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An image whose digest is known, and who asked for it."""
+    """An image whose digest is known, and the message that requests it."""
 
     request: ReferenceRequest
     message_id: str
@@ -23,18 +31,58 @@ class Order:
 
     @property
     def pulled(self) -> ImageReference:
-        """What nodes pull: the mirror's reference by digest."""
+        """The reference that nodes pull: the mirror's, by digest."""
         return self.source.mirror.at(self.manifest.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an image shall be warm: a placement, under the name that its label carries."""
+    """A placement where an image is wanted, and the name in its label."""
 
     name: str
     placement: Placement
 
 
 def wanted_platform(request: ReferenceRequest, target: Target) -> str | None:
-    """Return the platform that is asked for; None where the node decides."""
+    """Return the requested platform; ``None`` if the node decides."""
     return request.platform or platform_of(target.placement)
+
+
+def given_targets(settings: "Settings", request: ReferenceRequest) -> list[Target] | None:
+    """Return the targets of a request or of the configuration; ``None`` if the nodes decide."""
+    if request.placement is not None:
+        # Anybody may publish a message, so its placement is reduced here once more.
+        placement = request.placement.reduced_to(settings.placement_keys)
+        return [Target(placement.name, placement)]
+    if settings.targets != "auto":
+        return [Target(name, placement) for name, placement in settings.targets.items()]
+    return None
+
+
+def job_name(settings: "Settings", cluster: "ClusterName", order: Order, target: Target) -> JobName:
+    """Return the name of the warmup of this period, whether its Job exists or not."""
+    key = _key(settings, cluster, order, target)
+    if order.request.force:
+        key = replace(key, forced_by=order.request.forced_by or order.message_id)
+    return key.job_name(order.source.image)
+
+
+def earlier_names(
+    settings: "Settings", cluster: "ClusterName", order: Order, target: Target
+) -> list[JobName]:
+    """Return the names of the latest earlier warmups, whether their Jobs exist or not."""
+    key = _key(settings, cluster, order, target)
+    keys = [replace(key, period=key.period - 1)]
+    if order.request.force:
+        keys.append(key)
+    return [each.job_name(order.source.image) for each in keys]
+
+
+def _key(settings: "Settings", cluster: "ClusterName", order: Order, target: Target) -> WarmupKey:
+    digest = order.manifest.digest
+    return WarmupKey(
+        digest=digest,
+        cluster=str(cluster),
+        target=with_platform(target.placement, order.request.platform),
+        period=period_of(order.publish_time, digest, settings.period_hours * SECONDS_PER_HOUR),
+    )

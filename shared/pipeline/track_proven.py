@@ -1,185 +1,136 @@
 """
-Keep what is proven in a cluster: which mirrors its nodes can pull from, for the pods of others.
+Decide which mirrors are proven in a cluster: those that its nodes can pull from.
 
-A mirror enters when a kubelet of the cluster has pulled from it with the node's own identity. It
-leaves when pulls from it fail for several pods within minutes: a breaker, so that no mirror that
-stopped working keeps pods from starting.
+A mirror becomes proven when a kubelet of the cluster has pulled from it with the identity of its
+node. It becomes distrusted when pulls from it fail for several pods within minutes, so that a
+mirror that stopped working does not keep pods from starting.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from shared.domain.action import (
+    Action,
+    CountPullFailure,
+    DistrustMirror,
+    ProveMirror,
+    WriteFact,
+)
 from shared.domain.cluster import ClusterName
 from shared.domain.cluster_event import ImagePullFailed
 from shared.domain.fact import Fact, MirrorDistrusted, Subject
-from shared.domain.image_reference import ImageReference
+from shared.domain.image_reference import (
+    ImageReference,
+    InvalidReferenceError,
+    parse_reference,
+)
 from shared.domain.mirror import ArtifactPath
 from shared.domain.mirror_reference import trace_upstream
-from shared.domain.proven_mirrors import PARAMETER_NAME, InvalidProofError, Proof, key_of
+from shared.domain.proven_mirrors import InvalidProofError, Proof, key_of
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import parse_time
-from shared.errors import TransientError
 from shared.settings.keys import Settings
 
 FAILURES_ANNOTATION: Final = "prestream.dev/pull-failures"
-"""On the ConfigMap: the pods whose pulls from a mirror failed of late, by the upstream."""
+"""Annotation of the ConfigMap: the pods whose recent pulls from a mirror failed, by upstream."""
 
-_MIRRORS_FAULT: Final = frozenset({"denied", "unavailable", "rate_limited", "other"})
-"""Kinds of failures that another image of the mirror would meet as well."""
+_MIRROR_FAULTS: Final = frozenset({"denied", "unavailable", "rate_limited", "other"})
+"""Kinds of failures that also affect other images of the mirror."""
 
-_PODS_TO_TRIP: Final = 3
+_PODS_TO_DISTRUST: Final = 3
 _WINDOW: Final = timedelta(minutes=10)
 
 
-class Cluster(Protocol):
-    """A cluster's API, as far as keeping the parameter needs it."""
+@dataclass(frozen=True, slots=True)
+class MirrorPull:
+    """A pull from one of our mirrors."""
+
+    upstream: ImageReference
+    """The image at its upstream."""
+    mirror: str
+    """The mirror, in the form of the rewriting policy's ConfigMap."""
+    paths: tuple[str, ...]
+    """The repositories that the mirror serves; empty for all."""
 
     @property
-    def name(self) -> ClusterName: ...  # noqa: D102
-    def fetch_config_map(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
-    def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+    def host(self) -> str:
+        """The registry of the upstream."""
+        return self.upstream.registry
 
 
-class FactLog(Protocol):
-    """Where facts are written."""
-
-    def write(self, fact: Fact) -> None: ...  # noqa: D102
-
-
-class Proving:
-    """Maintains the ConfigMap that the rewriting policy reads; without one it does nothing."""
-
-    def __init__(self, settings: Settings, *, facts: FactLog) -> None:
-        self._settings = settings
-        self._facts = facts
-
-    def prove(self, cluster: Cluster, pulled: ImageReference) -> str | None:
-        """
-        Take up a mirror that a node has just pulled from; return the upstream if it is new.
-
-        What a person pinned stays as it is.
-
-        Raises:
-            TransientError: The cluster is unavailable, or the ConfigMap changed meanwhile.
-            ConfigurationError: It refuses our identity.
-        """
-        found = self._find(pulled)
-        if found is None or self._settings.dry_run:
-            return None
-        upstream, mirror = found
-        host = upstream.registry
-        body = cluster.fetch_config_map(PARAMETER_NAME)
-        if body is None:
-            return None
-        standing = _standing(body, host)
-        if standing is not None and standing.pin is not None:
-            return None
-        proof = Proof(
-            mirror,
-            paths=self._settings.upstreams[host].paths,
-            excluded=standing.excluded if standing else (),
-        )
-        if proof == standing:
-            return None
-        self._patch(cluster, body, host, str(proof), failures={})
-        return host
-
-    def concerns(self, event: ImagePullFailed, pulled: ImageReference) -> bool:
-        """Whether a pull failed at a mirror of ours, and not for its image alone."""
-        return event.failure.kind in _MIRRORS_FAULT and self._find(pulled) is not None
-
-    def count_failure(
-        self, cluster: Cluster, event: ImagePullFailed, pulled: ImageReference
-    ) -> str | None:
-        """
-        Count a pod that could not pull from a mirror; return the upstream if that was too many.
-
-        Its fact is written before the entry is taken out, so that neither is lost.
-
-        Raises:
-            TransientError: The cluster or Cloud Logging is unavailable, or the ConfigMap changed.
-            ConfigurationError: One of them refuses our identity.
-        """
-        found = self._find(pulled)
-        if found is None or not self.concerns(event, pulled) or self._settings.dry_run:
-            return None
-        upstream, _ = found
-        host = upstream.registry
-        body = cluster.fetch_config_map(PARAMETER_NAME)
-        standing = _standing(body, host) if body is not None else None
-        if body is None or standing is None or standing.pin is not None:
-            return None
-        failures = _recent(body, host, event.origin.timestamp)
-        pod = event.origin.uid or event.origin.name
-        if pod in failures:
-            return None
-        failures[pod] = event.origin.timestamp
-        if len(failures) < _PODS_TO_TRIP:
-            self._patch(cluster, body, host, str(standing), failures)
-            return None
-        self._facts.write(_distrust(cluster, event, upstream, len(failures)))
-        self._patch(cluster, body, host, None, failures={})
-        return host
-
-    def _find(self, pulled: ImageReference) -> tuple[ImageReference, str] | None:
-        """Return what a mirror of ours stands for, and the mirror as the policy writes it."""
-        upstream = trace_upstream(pulled, self._settings.project, self._settings.mirror_hosts)
-        artifact = ArtifactPath.split(pulled.registry, pulled.repository)
-        if upstream is None or artifact is None:
-            return None
-        return upstream, f"{artifact.repository.registry}/{artifact.repository.path}"
-
-    def _patch(
-        self,
-        cluster: Cluster,
-        body: Mapping[str, Any],
-        host: str,
-        value: str | None,
-        failures: Mapping[str, datetime],
-    ) -> None:
-        """Change one entry, on the version that was read: a person may pin it at the same time."""
-        counted = _failures(body)
-        counted.pop(host, None)
-        if failures:
-            counted[host] = {pod: at.isoformat() for pod, at in failures.items()}
-        patch = {
-            "metadata": {
-                "resourceVersion": (body.get("metadata") or {}).get("resourceVersion"),
-                "annotations": {FAILURES_ANNOTATION: json.dumps(counted) if counted else None},
-            },
-            "data": {key_of(host): value},
-        }
-        if not cluster.patch_config_map(PARAMETER_NAME, patch):
-            raise TransientError(f"ConfigMap {PARAMETER_NAME} changed while it was to be kept")
-
-
-def _standing(body: Mapping[str, Any], host: str) -> Proof | None:
-    """Return the entry of an upstream; one that a person broke proves nothing, and is mended."""
-    text = (body.get("data") or {}).get(key_of(host))
+def find_mirror_pull(image: str, settings: Settings) -> MirrorPull | None:
+    """Return the pull of an image from a mirror of ours; None for any other image."""
     try:
-        return None if text is None else Proof.parse(text)
-    except InvalidProofError:
+        pulled = parse_reference(image)
+    except InvalidReferenceError:
         return None
+    upstream = trace_upstream(pulled, settings.project, settings.mirror_hosts)
+    artifact = ArtifactPath.split(pulled.registry, pulled.repository)
+    if upstream is None or artifact is None:
+        return None
+    mirror = f"{artifact.repository.registry}/{artifact.repository.path}"
+    return MirrorPull(upstream, mirror, settings.upstreams[upstream.registry].paths)
 
 
-def _failures(body: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return what was counted; a text that somebody broke counts for nothing."""
-    text = ((body.get("metadata") or {}).get("annotations") or {}).get(FAILURES_ANNOTATION)
-    try:
-        counted = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(counted, dict):
-        return {}
-    return {host: pods for host, pods in counted.items() if isinstance(pods, dict)}
+def plan_proof(pull: MirrorPull, config_map: Mapping[str, Any] | None) -> tuple[Action, ...]:
+    """
+    Decide whether a successful pull proves its mirror; nothing changes if it is proven already.
+
+    A person's pin stays as it is. Without the ConfigMap no pod is rewritten, so nothing is proven.
+    """
+    if config_map is None:
+        return ()
+    existing = _entry_of(config_map, pull.host)
+    if existing is not None and existing.pin is not None:
+        return ()
+    proof = Proof(pull.mirror, pull.paths, excluded=existing.excluded if existing else ())
+    if proof == existing:
+        return ()
+    return (ProveMirror(pull.host, _patch(config_map, pull.host, str(proof), failures={})),)
 
 
-def _recent(body: Mapping[str, Any], host: str, now: datetime) -> dict[str, datetime]:
-    """Return the pods that failed within the window."""
+def counts_against_mirror(event: ImagePullFailed) -> bool:
+    """Whether the cause of a failed pull also affects other images of its mirror."""
+    return event.failure.kind in _MIRROR_FAULTS
+
+
+def plan_distrust(
+    event: ImagePullFailed,
+    pull: MirrorPull,
+    config_map: Mapping[str, Any] | None,
+    cluster: ClusterName,
+) -> tuple[Action, ...]:
+    """
+    Decide what a failed pull means for its mirror: nothing, one more count, or distrust.
+
+    The fact precedes the change of the ConfigMap, so that neither is lost.
+    """
+    host = pull.host
+    existing = _entry_of(config_map, host) if config_map is not None else None
+    if config_map is None or existing is None or existing.pin is not None:
+        return ()
+    failures = find_recent_failures(config_map, host, event.origin.timestamp)
+    pod = event.origin.uid or event.origin.name
+    if pod in failures:
+        return ()
+    failures[pod] = event.origin.timestamp
+    if len(failures) < _PODS_TO_DISTRUST:
+        return (CountPullFailure(host, _patch(config_map, host, str(existing), failures)),)
+    return (
+        WriteFact(_make_fact(event, pull, len(failures), cluster), of_change=True),
+        DistrustMirror(host, _patch(config_map, host, None, failures={})),
+    )
+
+
+def find_recent_failures(
+    config_map: Mapping[str, Any], host: str, now: datetime
+) -> dict[str, datetime]:
+    """Return the pods that failed to pull from a mirror within the window, with the time."""
     recent = {}
-    for pod, text in _failures(body).get(host, {}).items():
+    for pod, text in _read_failures(config_map).get(host, {}).items():
         try:
             at = parse_time(str(text))
         except ValueError:
@@ -189,14 +140,50 @@ def _recent(body: Mapping[str, Any], host: str, now: datetime) -> dict[str, date
     return recent
 
 
-def _distrust(
-    cluster: Cluster, event: ImagePullFailed, upstream: ImageReference, pods: int
-) -> Fact:
+def _patch(
+    config_map: Mapping[str, Any], host: str, entry: str | None, failures: Mapping[str, datetime]
+) -> dict[str, Any]:
+    """Return the patch of one entry, valid for the version read: a person may pin it meanwhile."""
+    counted = _read_failures(config_map)
+    counted.pop(host, None)
+    if failures:
+        counted[host] = {pod: at.isoformat() for pod, at in failures.items()}
+    return {
+        "metadata": {
+            "resourceVersion": (config_map.get("metadata") or {}).get("resourceVersion"),
+            "annotations": {FAILURES_ANNOTATION: json.dumps(counted) if counted else None},
+        },
+        "data": {key_of(host): entry},
+    }
+
+
+def _entry_of(config_map: Mapping[str, Any], host: str) -> Proof | None:
+    """Return the entry of an upstream; None for an invalid one, which the next proof replaces."""
+    text = (config_map.get("data") or {}).get(key_of(host))
+    try:
+        return None if text is None else Proof.parse(text)
+    except InvalidProofError:
+        return None
+
+
+def _read_failures(config_map: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the counted failures by upstream; an invalid annotation counts as empty."""
+    annotations = (config_map.get("metadata") or {}).get("annotations") or {}
+    try:
+        counted = json.loads(annotations.get(FAILURES_ANNOTATION) or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(counted, dict):
+        return {}
+    return {host: pods for host, pods in counted.items() if isinstance(pods, dict)}
+
+
+def _make_fact(event: ImagePullFailed, pull: MirrorPull, pods: int, cluster: ClusterName) -> Fact:
     origin = event.origin
     return MirrorDistrusted(
-        subject=Subject(image=str(upstream), mirror=event.image, cluster=str(cluster.name)),
+        subject=Subject(image=str(pull.upstream), mirror=event.image, cluster=str(cluster)),
         at=origin.timestamp,
-        upstream=upstream.registry,
+        upstream=pull.host,
         pods=pods,
         evidence=(Evidence("pull", origin.message, origin.log, origin.insert_id),),
         reason=event.failure.reason,

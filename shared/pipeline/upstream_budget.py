@@ -1,7 +1,7 @@
 """
-What a sweep asks registries: each image once, and none of them more than it will bear.
+Ask registries during a sweep, within a share of their rate limits.
 
-Pulls of workloads count against the same limit of an upstream, and they come first.
+Pulls of workloads count against the same limits, and take precedence.
 """
 
 from collections import Counter
@@ -17,44 +17,44 @@ from shared.errors import ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors, Source
 
 _MAX_FAILURES = 3
-"""After so many a registry is left alone: each may have cost the seconds of a time-out."""
+"""The number of failures after which a registry is not asked again: each may be a timeout."""
 
 
 @dataclass(slots=True)
 class _Registry:
-    """What has been learnt of an upstream, or of a registry at Google."""
+    """What the sweep knows about an upstream, or about a registry at Google."""
 
     closed: str | None = None
-    """Why it is asked no more in this sweep."""
+    """Why it is not asked again in this sweep."""
     not_before: datetime | None = None
     failures: int = 0
     postponed: int = 0
 
 
 @dataclass(slots=True)
-class Inquiry:
-    """The questions of one sweep."""
+class UpstreamBudget:
+    """The requests to registries that one sweep may make."""
 
     mirrors: Mirrors
-    """They only look: what is missing is made by who warms."""
+    """Mirrors that are only read."""
     share: float
-    """Of a registry's allowance, what a sweep may spend."""
+    """The share of a registry's rate limit that a sweep may use."""
     skipped: Counter[str] = field(default_factory=Counter)
-    """Images that are left alone, by the outcome that a warmup of theirs would have."""
+    """The number of skipped images, by the outcome that a warmup would have."""
     was_answered: bool = False
     failure: TransientError | None = None
-    """The first; it stands for all if nothing was answered."""
+    """The first failure."""
     _registries: dict[str, _Registry] = field(default_factory=dict)
 
     def resolve(self, source: Source) -> Manifest | None:
         """
-        Ask what an image means now; a digest means itself, which costs no request.
+        Return the manifest of an image; a digest needs no request.
 
-        Returns None, and counts it, for an image that is left alone this time.
+        Returns None, and counts the image, if it is skipped or postponed.
 
         Raises:
-            MissingMirrorError: Its mirror has yet to be made.
-            ConfigurationError: Our own identity is refused.
+            MissingMirrorError: Its mirror does not exist yet.
+            ConfigurationError: Our identity is refused.
         """
         if source.mirror.digest is not None:
             return Manifest(source.mirror.digest)
@@ -64,14 +64,14 @@ class Inquiry:
         self, source: Source, manifest: Manifest, platform: str | None
     ) -> Manifest | None:
         """
-        Ask for the manifest of a platform; None if the image is left alone this time.
+        Return the manifest of a platform; None if the image is skipped or postponed.
 
-        Where the platform is left open, and the image has none for the usual one, who warms will
-        tell: the node is known then. That is the index itself, here.
+        If no platform is requested and the image lacks the default one, the index is returned:
+        the warmup decides once its node is known.
 
         Raises:
-            MissingMirrorError: Its mirror has yet to be made.
-            ConfigurationError: Our own identity is refused.
+            MissingMirrorError: Its mirror does not exist yet.
+            ConfigurationError: Our identity is refused.
         """
         known: Manifest | None = manifest
         if not manifest.is_index and not manifest.layers:
@@ -83,8 +83,18 @@ class Inquiry:
             known = self._ask(source, lambda: self.mirrors.fetch_platform(source, index, wanted))
         return known
 
+    def check_answered(self) -> None:
+        """
+        Check that not every request failed.
+
+        Raises:
+            TransientError: Every request failed.
+        """
+        if self.failure is not None and not self.was_answered:
+            raise self.failure
+
     def as_details(self) -> dict[str, Any]:
-        """Return what the log line says of what was left alone."""
+        """Return the details of the log line about skipped and postponed images."""
         postponed = {
             name: {
                 "images": each.postponed,
@@ -119,12 +129,12 @@ class Inquiry:
         if error.outcome != "postponed":
             self.skipped[error.outcome] += 1
             return
-        # One refusal says it for all: what is left belongs to the workloads.
+        # One refusal is enough: the rest of the limit belongs to the workloads.
         registry.closed, registry.not_before = str(error), error.not_before
         registry.postponed += 1
 
     def _fail(self, registry: _Registry, error: TransientError) -> None:
-        """Take note that a registry is silent; the others are asked all the same."""
+        """Count a registry that does not answer; the others are still asked."""
         self.failure = self.failure or error
         registry.failures += 1
         registry.postponed += 1

@@ -6,12 +6,9 @@ It is run on the fake, and on the real client with an API server behind it.
 
 from typing import Any, Protocol
 
-from shared.domain.cluster import ClusterName
 from shared.domain.warmup_job import SELECTOR
-from shared.pipeline import plan_warmup as launching
-from shared.pipeline import report_warmup as reporting
 from shared.pipeline.plan_resume import NOT_PULLED
-from shared.pipeline.sweep import inventory
+from shared.pipeline.ports import SweptCluster, WarmedCluster
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
 
@@ -20,13 +17,8 @@ Body = dict[str, Any]
 NAME = "warm-ray-ml-2-7-0-0123456789"
 
 
-class Cluster(launching.Cluster, reporting.Cluster, inventory.Cluster, Protocol):
+class Cluster(WarmedCluster, SweptCluster, Protocol):
     """All that the workflows ask of a cluster."""
-
-    @property
-    def name(self) -> ClusterName: ...
-    def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...
-    def patch_config_map(self, name: str, patch: Body) -> bool: ...
 
 
 class World(Protocol):

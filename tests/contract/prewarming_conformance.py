@@ -13,7 +13,7 @@ from sandbox.catalogue.image import Image
 from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import ArtifactVersion, PrewarmRefusedError
-from shared.pipeline.prewarm_artifact import PrewarmApi
+from shared.pipeline.ports import PrewarmApi
 
 APPS = RepositoryName("demo", "us-central1", "apps")
 REGION, OTHER_REGION = "us-central1", "europe-west4"

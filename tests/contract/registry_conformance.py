@@ -22,7 +22,7 @@ from shared.domain.mirror import (
 )
 from shared.domain.mirror_reference import rewrite_reference
 from shared.errors import TransientError
-from shared.pipeline.mirror_lookup import Registry, Repositories
+from shared.pipeline.ports import Registry, Repositories
 
 TOOL = Image((500_000, 30_000_000), build="tool")
 PAIR = Image((700_000, 60_000_000), ("linux/amd64", "linux/arm64"), attestations=True, build="pair")

@@ -10,8 +10,8 @@ import pytest
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.domain.warmup_job import REPORTED_ANNOTATION
 from shared.errors import ConfigurationError, TransientError
-from shared.pipeline.observe import Observing
-from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.execute import Executor
+from shared.pipeline.observe import Observer
 from shared.settings.keys import load_settings
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.facts import FakeFactLog
@@ -44,12 +44,10 @@ class Deployment:
         self.log = FakeFactLog()
         self.unknown = False
 
-    def observing(self) -> Observing:
+    def observing(self) -> Observer:
         """Stand for the function's wiring."""
         settings = load_settings({"GOOGLE_CLOUD_PROJECT": "demo"})
-        return Observing(
-            settings, connect=self.connect, facts=self.log, reporting=Reporting(self.log)
-        )
+        return Observer(settings, connect=self.connect, execute=Executor(self.log))
 
     def connect(self, name: ClusterName) -> FakeCluster:
         if self.unknown or name != GPU_CLUSTER:
@@ -72,7 +70,7 @@ def deployment() -> Deployment:
 @pytest.fixture
 def function(config: Path, deployment: Deployment) -> Iterator[ServedFunction]:
     del config
-    with served("pull_event", _observing=deployment.observing) as function:
+    with served("pull_event", _observer=deployment.observing) as function:
         yield function
 
 

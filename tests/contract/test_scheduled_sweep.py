@@ -66,7 +66,7 @@ def project() -> str:
 @pytest.fixture
 def function(config: Path, world: World) -> Iterator[ServedFunction]:
     del config
-    wiring = {"_directory": lambda: world, "_sweeping": lambda: world}
+    wiring = {"_directory": lambda: world, "_sweeper": lambda: world}
     with served("scheduled_sweep", **wiring) as function:
         yield function
 

@@ -11,10 +11,10 @@ from typing import Any
 from shared.clients import publisher as pubsub
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.pipeline.execute import Executor
 from shared.pipeline.fan_out import Spreading
-from shared.pipeline.observe import Observing
-from shared.pipeline.report_warmup import Reporting
-from shared.pipeline.sweep.due import Sweeping
+from shared.pipeline.observe import Observer
+from shared.pipeline.sweep.sweep_cluster import Sweeper
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
@@ -130,11 +130,11 @@ class World:
         """Return what takes the place of the functions' own wiring."""
         return {
             "publisher": lambda: self.references,
-            "_warming": lambda: self.scene.warming,
+            "_warmer": lambda: self.scene.warmer,
             "_spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
-            "_observing": self._observing,
+            "_observer": self._observer,
             "_directory": lambda: self,
-            "_sweeping": self._sweeping,
+            "_sweeper": self._sweeper,
         }
 
     def left_behind(self) -> list[str]:
@@ -151,20 +151,13 @@ class World:
         ]
         return [json.dumps(each, allow_nan=False) for each in (*made, *published)]
 
-    def _observing(self) -> Observing:
-        facts = self.scene.facts
-        return Observing(_settings(), connect=self.connect, facts=facts, reporting=Reporting(facts))
+    def _observer(self) -> Observer:
+        settings = _settings()
+        execute = Executor(self.scene.facts, dry_run=settings.dry_run)
+        return Observer(settings, connect=self.connect, execute=execute)
 
-    def _sweeping(self) -> Sweeping:
-        settings, reporting = _settings(), Reporting(self.scene.facts)
-        mirrors = self.swept._mirrors(settings.without_changes())  # noqa: SLF001
-        return Sweeping(
-            settings,
-            mirrors=mirrors,
-            launcher=self.swept._launcher(settings, mirrors, reporting),  # noqa: SLF001
-            reporting=reporting,
-            publisher=lambda: self.references,
-        )
+    def _sweeper(self) -> Sweeper:
+        return self.swept.make_sweeper(_settings(), self.scene.facts, lambda: self.references)
 
 
 class DeployedFunction:
@@ -198,7 +191,7 @@ def deployed(name: str) -> Iterator[DeployedFunction]:
         world: World = wired["world"]
         return world.wiring()[part]()
 
-    parts = ("publisher", "_warming", "_spreading", "_observing", "_directory", "_sweeping")
+    parts = ("publisher", "_warmer", "_spreading", "_observer", "_directory", "_sweeper")
     wiring: Mapping[str, Any] = {part: lambda part=part: look(part) for part in parts}
     with served(name, **wiring) as function:
         before = pubsub.TickPublisher

@@ -12,6 +12,7 @@ from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.errors import FailedOutcome, ImageError
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, Source
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
@@ -54,7 +55,12 @@ class Deployment:
         settings = make_settings(
             Document({**self.values, **values}), {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file"
         )
-        return Mirrors(settings, registry=self.registry, repositories=lambda: self.repositories)
+        return Mirrors(
+            settings,
+            registry=self.registry,
+            repositories=lambda: self.repositories,
+            execute=Executor(dry_run=settings.dry_run),
+        )
 
     def locate(self, text: str, location: str = ZONE) -> Source:
         return self.mirrors.locate(parse_reference(text), location)

@@ -1,6 +1,6 @@
 """A cluster with workloads, registries and a log of facts in memory, and the sweep of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,12 +9,13 @@ from sandbox.catalogue.image import Image
 from shared.domain.disposition import Outcome
 from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.request import ReferenceRequest
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
-from shared.pipeline.plan_warmup import Launcher
-from shared.pipeline.prewarm_artifact import Prewarming
-from shared.pipeline.report_warmup import Reporting
-from shared.pipeline.sweep.due import Sweeping
-from shared.pipeline.warm import Delivery, Warming
+from shared.pipeline.prewarm_artifact import PrewarmRung
+from shared.pipeline.report_warmup import report_job
+from shared.pipeline.sweep.sweep_cluster import Sweeper
+from shared.pipeline.warm import Delivery, Warmer
+from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster
@@ -126,32 +127,47 @@ class SweptWorld:
         """Sweep the cluster, each time by another tick unless its id is given."""
         self.messages += 1
         settings = self.settings
-        reporting = Reporting(self.facts, marks=not settings.dry_run)
-        mirrors = self._mirrors(settings.without_changes())
-        sweeping = Sweeping(
-            settings,
-            mirrors=mirrors,
-            launcher=self._launcher(settings, mirrors, reporting),
-            reporting=reporting,
-            publisher=lambda: self.publisher,
-        )
-        return sweeping.sweep(self.cluster, message_id or f"tick-{self.messages}", now)
+        sweeper = self.make_sweeper(settings, self.facts, lambda: self.publisher)
+        return sweeper.sweep(self.cluster, message_id or f"tick-{self.messages}", now)
 
     def deliver(self, now: datetime = NOW) -> None:
         """Do what image_reference does with each reference that was published, and not yet read."""
         settings = self.settings
-        mirrors = self._mirrors(settings)
-        reporting = Reporting(self.facts)
-        warming = Warming(
+        execute = Executor(self.facts, prewarm_api=self.api, dry_run=settings.dry_run)
+        prewarm = PrewarmRung(self.api, execute, settings.prewarm_days)
+        warmer = Warmer(
             settings,
-            mirrors=mirrors,
-            launcher=self._launcher(settings, mirrors, reporting),
+            lookup=WarmupLookup(settings, self.make_mirrors(settings, execute), prewarm),
             connect=lambda _: self.cluster,
-            facts=self.facts,
+            execute=execute,
+            report=report_job,
         )
         for request in self.take():
             self.messages += 1
-            warming.warm(Delivery(request, f"reference-{self.messages}", now), GPU_CLUSTER)
+            warmer.warm(Delivery(request, f"reference-{self.messages}", now), GPU_CLUSTER)
+
+    def make_sweeper(
+        self, settings: Settings, facts: FakeFactLog, publisher: Callable[[], Any]
+    ) -> Sweeper:
+        """Return the sweeper of this deployment, with another log of facts and publisher."""
+        execute = Executor(
+            facts, publisher=publisher, prewarm_api=self.api, dry_run=settings.dry_run
+        )
+        return Sweeper(
+            settings,
+            mirrors=self.make_mirrors(settings, Executor(dry_run=True)),
+            execute=execute,
+            prewarm=PrewarmRung(self.api, execute, settings.prewarm_days),
+        )
+
+    def make_mirrors(self, settings: Settings, execute: Executor) -> Mirrors:
+        """Return the mirrors of this deployment."""
+        return Mirrors(
+            settings,
+            registry=self.registry,
+            repositories=lambda: self.registry.repositories,
+            execute=execute,
+        )
 
     def take(self) -> list[ReferenceRequest]:
         """Return what was published, and not taken before."""
@@ -184,14 +200,3 @@ class SweptWorld:
             if fact.event == event
         }
         return list(distinct.values())
-
-    def _launcher(self, settings: Settings, mirrors: Mirrors, reporting: Reporting) -> Launcher:
-        prewarming = Prewarming(settings, api=self.api, write=reporting.write)
-        return Launcher(
-            settings, mirrors=mirrors, report=reporting.report_job, prewarming=prewarming
-        )
-
-    def _mirrors(self, settings: Settings) -> Mirrors:
-        return Mirrors(
-            settings, registry=self.registry, repositories=lambda: self.registry.repositories
-        )

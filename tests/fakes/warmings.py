@@ -9,10 +9,11 @@ from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
 from shared.domain.request import Cause, ReferenceRequest
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
-from shared.pipeline.plan_warmup import Launcher
-from shared.pipeline.prewarm_artifact import Prewarming
-from shared.pipeline.warm import Delivery, Warming
+from shared.pipeline.prewarm_artifact import PrewarmRung
+from shared.pipeline.warm import Delivery, Warmer
+from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
@@ -68,17 +69,21 @@ class Scene:
         self.values = {**self.values, **values}
         document = Document(dict(self.values))
         settings = make_settings(document, {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
-        mirrors = Mirrors(settings, registry=self.registry, repositories=lambda: self.repositories)
-        prewarming = Prewarming(settings, api=self.api, write=self.facts.write)
-        self.launcher = Launcher(
-            settings, mirrors=mirrors, report=self._report, prewarming=prewarming
-        )
-        self.warming = Warming(
+        execute = Executor(self.facts, prewarm_api=self.api, dry_run=settings.dry_run)
+        mirrors = Mirrors(
             settings,
-            mirrors=mirrors,
-            launcher=self.launcher,
+            registry=self.registry,
+            repositories=lambda: self.repositories,
+            execute=execute,
+        )
+        prewarm = PrewarmRung(self.api, execute, settings.prewarm_days)
+        self.lookup = WarmupLookup(settings, mirrors, prewarm)
+        self.warmer = Warmer(
+            settings,
+            lookup=self.lookup,
             connect=self._connect,
-            facts=self.facts,
+            execute=execute,
+            report=self._report,
         )
 
     def warm(self, image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> Outcome:
@@ -90,7 +95,7 @@ class Scene:
             image=image, reference=parse_reference(image), **{**usual, **fields}
         )
         delivery = Delivery(request, message_id, publish_time)
-        return self.warming.warm(delivery, self.cluster.name)
+        return self.warmer.warm(delivery, self.cluster.name)
 
     @property
     def job(self) -> dict[str, Any]:
@@ -123,7 +128,7 @@ class Scene:
         assert name == self.cluster.name
         return self.cluster
 
-    def _report(self, cluster: Any, body: Mapping[str, Any]) -> None:
+    def _report(self, cluster: Any, body: Mapping[str, Any], _: Executor) -> None:
         """Stand in for the workflow that reports; it must come before the Job is deleted."""
         if self.unreported is not None:
             raise self.unreported

@@ -9,6 +9,9 @@ from shared.domain.ladder import PRIORITY_CLASS, Strategy
 from shared.domain.placement import Placement, Toleration
 from shared.domain.request import Cause
 from shared.domain.warmup_job import JobName, Warmup
+from shared.pipeline.execute import Executor
+from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.settings.keys import Settings
 
 DIGEST = Digest("sha256:" + "a" * 64)
 HELPER_DIGEST = Digest("sha256:" + "b" * 64)
@@ -86,3 +89,14 @@ def make_node(
             "images": [{"names": [image], "sizeBytes": 1} for image in images],
         },
     }
+
+
+def resume_next(cluster: Any, max_running: int, *, namespace_budget: int = 0) -> list[str]:
+    """Resume the next warmups of a cluster, as a step does, and return their names."""
+    settings = Settings(
+        project="demo",
+        deployment_project="demo",
+        max_running=max_running,
+        namespace_budget=namespace_budget,
+    )
+    return list(Executor().resume(cluster, lambda: plan_next(read_queue(cluster), settings)))

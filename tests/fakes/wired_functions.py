@@ -53,10 +53,10 @@ TICK = {"cluster": "projects/demo/locations/us-central1/clusters/gpu"}
 WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
     "audit_log": (("publisher",), load_event("audit-deployment-create")),
     "build_notification": (("publisher",), load_event("build-success")),
-    "image_reference": (("_warming",), REFERENCE),
-    "pull_event": (("_observing",), STREAMED),
+    "image_reference": (("_warmer",), REFERENCE),
+    "pull_event": (("_observer",), STREAMED),
     "registry_push": (("publisher",), PUSHED),
-    "scheduled_sweep": (("_sweeping", "_directory"), TICK),
+    "scheduled_sweep": (("_sweeper", "_directory"), TICK),
 }
 """By function: the attributes of its wiring, and a message that it handles."""
 

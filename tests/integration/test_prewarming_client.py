@@ -21,7 +21,7 @@ from shared.clients.prewarm_api import PrewarmingClient
 from shared.domain.image_reference import Digest
 from shared.domain.prewarm import ArtifactVersion, PrewarmRefusedError, RefusalKind
 from shared.errors import ConfigurationError, EventError, TransientError
-from shared.pipeline.prewarm_artifact import PrewarmApi
+from shared.pipeline.ports import PrewarmApi
 from tests.contract.prewarming_conformance import (
     APPS,
     REGION,

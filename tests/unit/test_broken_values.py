@@ -23,8 +23,9 @@ from shared.messages.json_body import MAX_VALUES, decode
 from shared.messages.node_event import parse_log_entry
 from shared.messages.node_event_body import MAX_TEXT
 from shared.messages.pubsub_message import PubsubMessage
-from shared.pipeline.report_warmup import Reporting
-from shared.pipeline.track_proven import FAILURES_ANNOTATION, _recent
+from shared.pipeline.execute import Executor
+from shared.pipeline.report_warmup import report_job
+from shared.pipeline.track_proven import FAILURES_ANNOTATION, find_recent_failures
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (
@@ -155,7 +156,7 @@ def test_a_cause_that_somebody_broke_is_not_known(text: str) -> None:
     job = end(place_warmup(cluster))
     job["metadata"]["annotations"][CAUSE_ANNOTATION] = text
 
-    Reporting(facts, marks=False).report_job(cluster, job)
+    report_job(cluster, job, Executor(facts, dry_run=True))
 
     assert [fact.payload["cause"] for fact in facts.facts] == [None]
 
@@ -191,7 +192,7 @@ def test_a_refusal_that_somebody_broke_is_not_known(text: str) -> None:
 def test_counted_failures_that_somebody_broke_count_for_nothing(text: str) -> None:
     body = {"metadata": {"annotations": {FAILURES_ANNOTATION: text}}}
 
-    assert _recent(body, "docker.io", NOW) == {}
+    assert find_recent_failures(body, "docker.io", NOW) == {}
 
 
 def test_a_warmup_whose_not_before_somebody_broke_is_shown_without_it() -> None:

@@ -11,8 +11,10 @@ from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement
 from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import ConfigurationError, TransientError
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
-from shared.pipeline.prewarm_artifact import Prewarming
+from shared.pipeline.prewarm_artifact import PrewarmRung
+from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.mirrors import HUB_NAME
@@ -32,17 +34,16 @@ class Plans(Scene):
         return make_settings(Document(dict(self.values)), environ, name="file")
 
     def begin(self, offline: str | None = None) -> Planner:
+        execute = Executor(self.facts, prewarm_api=self.api, dry_run=True)
         mirrors = Mirrors(
-            self.settings.without_changes(),
+            self.settings,
             registry=self.registry,
             repositories=lambda: self.repositories,
+            execute=execute,
         )
-        prewarming = Prewarming(
-            self.settings.without_changes(), api=self.api, write=self.facts.write
-        )
-        return Planner(
-            self.settings, mirrors=mirrors, offline=offline, now=PUBLISHED, prewarming=prewarming
-        )
+        prewarm = PrewarmRung(self.api, execute, self.settings.prewarm_days)
+        lookup = WarmupLookup(self.settings, mirrors, prewarm)
+        return Planner(self.settings, lookup=lookup, offline=offline, now=PUBLISHED)
 
     def plan(
         self,

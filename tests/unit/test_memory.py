@@ -12,8 +12,8 @@ from shared.domain.disposition import Outcome
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.request import Cause
 from shared.errors import TransientError
-from shared.pipeline import memory as remembering
-from shared.pipeline.memory import Memory, Turnstile
+from shared.pipeline import ttl_cache as remembering
+from shared.pipeline.ttl_cache import KeyedLock, TtlCache
 from tests.fakes.warmings import PUBLISHED, Scene
 from tests.fakes.warmups import make_node
 
@@ -123,39 +123,39 @@ def test_a_dry_run_remembers_no_job() -> None:
     assert all(outcome.details["would_create"] for outcome in outcomes)
 
 
-def test_a_memory_forgets_after_its_time() -> None:
+def test_a_cache_forgets_after_its_time() -> None:
     now = [0.0]
-    memory = Memory[str](60.0, now=lambda: now[0])
-    memory.keep("key", "value")
+    cache = TtlCache[str](60.0, now=lambda: now[0])
+    cache.put("key", "value")
 
     now[0] = 59.9
-    assert memory.recall("key") == "value"
+    assert cache.get("key") == "value"
     now[0] = 60.0
-    assert memory.recall("key") is None
+    assert cache.get("key") is None
 
 
-def test_a_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembering, "_MAX_KEPT", 3)
-    memory = Memory[int](60.0)
+def test_a_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembering, "_MAX_ENTRIES", 3)
+    cache = TtlCache[int](60.0)
 
     for number in range(5):
-        memory.keep(number, number)
+        cache.put(number, number)
 
-    assert [memory.recall(number) for number in range(5)] == [None, None, 2, 3, 4]
+    assert [cache.get(number) for number in range(5)] == [None, None, 2, 3, 4]
 
 
 def test_deliveries_about_one_image_find_out_once() -> None:
-    turnstile, memory = Turnstile(), Memory[int](60.0)
+    lock, cache = KeyedLock(), TtlCache[int](60.0)
     looks: list[int] = []
     together = threading.Barrier(8)
 
     def deliver(number: int) -> int | None:
         together.wait(TIMEOUT_S)
-        with turnstile.passing("image"):
-            if memory.recall("image") is None:
+        with lock.hold("image"):
+            if cache.get("image") is None:
                 looks.append(number)
-                memory.keep("image", number)
-            return memory.recall("image")
+                cache.put("image", number)
+            return cache.get("image")
 
     with ThreadPoolExecutor(8) as pool:
         answers = set(pool.map(deliver, range(8)))
@@ -165,13 +165,13 @@ def test_deliveries_about_one_image_find_out_once() -> None:
 
 
 def test_who_hangs_holds_up_others_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembering, "_PATIENCE_S", 0.01)
-    turnstile = Turnstile()
+    monkeypatch.setattr(remembering, "_WAIT_S", 0.01)
+    lock = KeyedLock()
 
-    with turnstile.passing("image"), ThreadPoolExecutor(1) as pool:
+    with lock.hold("image"), ThreadPoolExecutor(1) as pool:
 
         def pass_by() -> str:
-            with turnstile.passing("image"):
+            with lock.hold("image"):
                 return "passed"
 
         assert pool.submit(pass_by).result(TIMEOUT_S) == "passed"

@@ -7,8 +7,8 @@ import pytest
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import JobName
 from shared.errors import TransientError
-from shared.pipeline.repair_queue import Queue, mend_queue
-from shared.pipeline.report_warmup import Reporting
+from shared.pipeline.execute import Executor
+from shared.pipeline.sweep.queue import WarmupQueue, repair_queue
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import START, FakeCluster
@@ -32,10 +32,10 @@ def log() -> FakeFactLog:
 
 def mend(
     cluster: FakeCluster, log: FakeFactLog, now: datetime = START, *, dry_run: bool = False
-) -> Queue:
+) -> WarmupQueue:
     environ = {"GOOGLE_CLOUD_PROJECT": "demo"}
     settings = make_settings(Document({"dry_run": dry_run}), environ, name="file")
-    return mend_queue(cluster, settings, Reporting(log, marks=not dry_run), now)
+    return repair_queue(cluster, settings, Executor(log, dry_run=dry_run), now)
 
 
 def add(cluster: FakeCluster, name: str = NAME, *, suspend: bool = True) -> None:
@@ -84,7 +84,7 @@ def test_a_warmup_that_runs_or_waits_gets_no_fact(cluster: FakeCluster, log: Fak
     queue = mend(cluster, log)
 
     assert (queue.reported, log.facts) == (0, [])
-    assert set(queue.retry_at) == {NAME, "warm-b"}
+    assert set(queue.warmups) == {NAME, "warm-b"}
 
 
 class Interrupted(FakeCluster):
@@ -106,7 +106,7 @@ def test_a_job_that_somebody_else_marks_at_the_same_time_keeps_no_other_from_its
     queue = mend(cluster, log)
 
     assert [fact.payload["job"] for fact in log.facts] == ["warm-a", "warm-b"]
-    assert set(queue.retry_at) == {"warm-a", "warm-b"}
+    assert set(queue.warmups) == {"warm-a", "warm-b"}
 
 
 def test_a_fact_that_cannot_be_written_defers_the_sweep(
@@ -136,7 +136,7 @@ def test_a_warmup_whose_turn_did_not_come_in_a_period_is_removed_with_a_fact(
     queue = mend(cluster, log, over)
 
     assert (queue.removed, cluster.jobs) == (1, {})
-    assert NAME not in queue.retry_at
+    assert NAME not in queue.warmups
     (fact,) = log.facts
     assert fact.timestamp == over
     assert fact.payload["outcome"] == "timed_out"
@@ -204,10 +204,10 @@ def test_what_a_registry_postponed_is_tried_again_when_its_fact_says(
     # In the sweep that writes the fact, and in each one after it.
     for _ in range(2):
         queue = mend(cluster, log)
-        (job,) = queue.retry_at
+        (job,) = queue.warmups
         (fact,) = log.facts
         until = parse_time(fact.payload["not_before"])
-        assert queue.retry_at == {job: until}
+        assert queue.warmups[job].retry_at == until
         assert queue.is_served(job, until - timedelta(seconds=1))
         assert not queue.is_served(job, until)
 
@@ -224,7 +224,7 @@ def test_what_failed_otherwise_is_tried_again_after_a_while(
 
     queue = mend(cluster, log)
 
-    assert queue.retry_at[NAME] == parse_time("2026-11-24T08:00:00Z") + PERIOD / 8
+    assert queue.warmups[NAME].retry_at == parse_time("2026-11-24T08:00:00Z") + PERIOD / 8
 
 
 def test_jobs_that_are_none_of_ours_are_left_alone(cluster: FakeCluster, log: FakeFactLog) -> None:

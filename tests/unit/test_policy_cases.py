@@ -16,6 +16,7 @@ from shared.domain.mirror_reference import (
 )
 from shared.domain.proven_mirrors import InvalidProofError, Proof, ProvenMirrors
 from shared.domain.workload import ORIGINALS_ANNOTATION, read_originals
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import Settings
 from tests.contract.rewriting_cases import HUB, IMAGES, NVCR, PODS, PROVEN, ImageCase, PodCase
@@ -142,7 +143,12 @@ def test_an_annotation_that_is_not_ours_tells_no_original(text: str) -> None:
 def test_pods_pull_what_is_warmed() -> None:
     settings = Settings(project="demo", deployment_project="demo")
     proofs = configured_mirrors(settings, "us-central1")
-    mirrors = Mirrors(settings, registry=FakeRegistry(), repositories=FakeRepositories)
+    mirrors = Mirrors(
+        settings,
+        registry=FakeRegistry(),
+        repositories=FakeRepositories,
+        execute=Executor(dry_run=True),
+    )
     # No node can pull from Docker.IO, and so nobody asks for it: the capitals make it a host.
     images = [case.image for case in IMAGES if case.id != "hub-upper-case"]
 

@@ -18,7 +18,9 @@ from shared.domain.warmup_job import (
     SIZE_ANNOTATION,
 )
 from shared.errors import ConfigurationError, TransientError
-from shared.pipeline.report_warmup import Reporting, is_warmup
+from shared.pipeline.execute import Executor
+from shared.pipeline.read_warmup import is_warmup
+from shared.pipeline.report_warmup import report_job
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (
@@ -68,7 +70,7 @@ def report(cluster: FakeCluster, log: FakeFactLog) -> Report:
     def run() -> Any:
         body = cluster.fetch_job(JOB)
         assert body is not None
-        fact = Reporting(log).report_job(cluster, body)
+        fact = report_job(cluster, body, Executor(log))
         return None if fact is None else fact.payload
 
     return run
@@ -153,7 +155,7 @@ class TestOnce:
                 annotations = cluster.jobs[JOB]["metadata"]["annotations"]
                 marked_when_written.append(REPORTED_ANNOTATION in annotations)
 
-        Reporting(Watching()).report_job(cluster, cluster.jobs[JOB])
+        report_job(cluster, cluster.jobs[JOB], Executor(Watching()))
 
         assert marked_when_written == [False]
 
@@ -194,7 +196,7 @@ class TestOnce:
         stale = {**job, "metadata": {**job["metadata"], "resourceVersion": "0"}}
 
         with pytest.raises(TransientError, match=f"Job {JOB} changed"):
-            Reporting(log).report_job(cluster, stale)
+            report_job(cluster, stale, Executor(log))
 
         assert REPORTED_ANNOTATION not in cluster.jobs[JOB]["metadata"]["annotations"]
 
@@ -225,7 +227,7 @@ class TestOnce:
     ) -> None:
         job = warm(cluster)
 
-        fact = Reporting(log, marks=False).report_job(cluster, job)
+        fact = report_job(cluster, job, Executor(log, dry_run=True))
 
         assert log.facts == [fact]
         assert "patch_job" not in cluster.calls

@@ -12,7 +12,7 @@ from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.rate_limit import Allowance
 from shared.errors import ConfigurationError, TransientError
-from shared.pipeline.sweep import due as sweeping
+from shared.pipeline.sweep import sweep_cluster
 from tests.fakes.clusters import GPU_CLUSTER, START
 from tests.fakes.sweeps import BIG, NOW, SERVER, TRAINER, SweptWorld, big
 from tests.fakes.warmups import make_warmup
@@ -280,7 +280,7 @@ def test_the_cluster_is_asked_for_each_kind_once_and_for_no_job_by_name(
 def test_references_are_published_in_batches(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 2)
+    monkeypatch.setattr(sweep_cluster, "_BATCH", 2)
     add_apps(world, 5)
 
     outcome = world.sweep()
@@ -632,7 +632,7 @@ def test_two_sweeps_at_once_give_the_same_world_as_one() -> None:
 def test_a_sweep_that_dies_in_the_middle_and_comes_again_gives_the_same_world_as_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 2)
+    monkeypatch.setattr(sweep_cluster, "_BATCH", 2)
     once, twice = SweptWorld(), SweptWorld()
     for world in (once, twice):
         add_apps(world, 7)

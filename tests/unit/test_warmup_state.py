@@ -12,7 +12,8 @@ from shared.domain.prewarm import (
 )
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import end_of_period, period_of
-from shared.pipeline.report_warmup import describe_job
+from shared.pipeline.read_warmup import read_ended_warmup
+from shared.pipeline.report_warmup import make_fact
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
@@ -151,8 +152,9 @@ def test_the_fact_of_a_job_says_how_it_ended_and_is_no_second_warmup(
     cluster: FakeCluster, facts: Facts
 ) -> None:
     job = end(place_warmup(cluster), "BackoffLimitExceeded")
-    described = describe_job(cluster, job)
-    assert described is not None
+    ended = read_ended_warmup(cluster, job)
+    assert ended is not None
+    described = make_fact(ended)
     facts.add("pull_failed", reason="the layer is broken", hint="Push it again.")
     facts.entries[0] = {**facts.entries[0], "insertId": described.insert_id}
 

@@ -38,8 +38,9 @@ from shared.messages.node_event import parse_log_entry
 from shared.messages.pubsub_message import PubsubMessage
 from shared.messages.registry_push import RegistryPush
 from shared.messages.tick import parse_tick
-from shared.pipeline.report_warmup import Reporting
-from shared.pipeline.track_proven import FAILURES_ANNOTATION, _recent
+from shared.pipeline.execute import Executor
+from shared.pipeline.report_warmup import report_job
+from shared.pipeline.track_proven import FAILURES_ANNOTATION, find_recent_failures
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import parse_document
 from tests.fakes.clusters import FakeCluster
@@ -240,12 +241,12 @@ def fuzz_annotations(data: bytes) -> None:
         job = end(place_warmup(cluster, JOB), reason)
         place_pod(cluster)
         job["metadata"]["annotations"] |= dict(zip(_ANNOTATIONS, lines, strict=False))
-        Reporting(facts, marks=False).report_job(cluster, job)
+        report_job(cluster, job, Executor(dry_run=True, facts=facts))
         read_job(job, None, cluster=str(cluster.name), period=timedelta(hours=48))
     for fact in facts.facts:
         _write(fact.payload)
     counted = {"metadata": {"annotations": {FAILURES_ANNOTATION: lines[0]}}}
-    _recent(counted, "docker.io", _NOW)
+    find_recent_failures(counted, "docker.io", _NOW)
 
 
 def fuzz_registry_answers(data: bytes) -> None:

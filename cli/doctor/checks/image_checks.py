@@ -19,6 +19,7 @@ from shared.domain.manifest import InvalidManifestError, Manifest, RegistryRefus
 from shared.domain.mirror import ArtifactPath
 from shared.domain.node_pool import has_accelerators, platform_of, pools_of
 from shared.errors import EventError, ImageError
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, Source
 from shared.settings.keys import Settings
 
@@ -69,7 +70,10 @@ class ImageChecks:
         self._connect = connect
         self._now = now
         self._mirrors = Mirrors(
-            settings.without_changes(), registry=registry, repositories=_no_repositories
+            settings,
+            registry=registry,
+            repositories=_no_repositories,
+            execute=Executor(dry_run=True),
         )
 
     def examine(self, text: str, clusters: Sequence[FoundCluster]) -> Iterator[Check]:

@@ -1,369 +1,326 @@
-"""Keep warm what a cluster uses, and heal what a lost event left behind."""
+"""
+Decide what a sweep does about each image in use: pure functions from what was read to actions.
+
+An image is due if no Job of its current period serves it, and Artifact Registry does not keep it
+prewarmed either.
+"""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import Protocol
 
-from shared.domain.disposition import Outcome
+from shared.domain.action import WriteFact
+from shared.domain.cluster import ClusterName
 from shared.domain.fact import MirrorBypassed, Subject, TagMoved
-from shared.domain.image_reference import Digest, ImageReference
+from shared.domain.image_reference import ImageReference
 from shared.domain.image_selection import Selection
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
 from shared.domain.placement import DEFAULT_PLATFORM
+from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.prewarm_plan import Wanted
 from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.errors import ImageError
-from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError, Source
-from shared.pipeline.order import Order, Target, wanted_platform
-from shared.pipeline.plan_resume import resume_next
-from shared.pipeline.plan_warmup import Launcher
-from shared.pipeline.prewarm_artifact import PrewarmOrder, make_prewarm_order
-from shared.pipeline.repair_queue import Cluster as MendedCluster
-from shared.pipeline.repair_queue import Queue, mend_queue
-from shared.pipeline.report_warmup import Reporting
-from shared.pipeline.sweep.inventory import Cluster as UsedCluster
-from shared.pipeline.sweep.inventory import Inventory, Use, read_inventory
-from shared.pipeline.sweep.renew import Renewal
-from shared.pipeline.upstream_budget import Inquiry
+from shared.pipeline.mirror_lookup import Source
+from shared.pipeline.order import Order, Target, earlier_names, job_name, wanted_platform
+from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm_request, plan_prewarmed
+from shared.pipeline.sweep.inventory import Inventory, Use
+from shared.pipeline.sweep.queue import WarmupQueue
+from shared.pipeline.sweep.renew import Wish
 from shared.settings.keys import Settings
-
-_BATCH = 500
-"""References that are published at once, so that a sweep that dies has done a part of it."""
 
 _BYPASS_HINT = (
     "Label the namespace prestream.dev/rewrite=enabled, and let the workload make new pods."
 )
 
 
-class Cluster(MendedCluster, UsedCluster, Protocol):
-    """A cluster's API, as far as a sweep needs it."""
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One sweep of one cluster, with what was read of the cluster."""
 
-
-class Publisher(Protocol):
-    """Publishes references."""
-
-    def publish(self, requests: Sequence[ReferenceRequest]) -> None: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class _Image:
-    """An image in use, under all names that are written for it."""
-
-    source: Source
-    uses: list[Use] = field(default_factory=list)
+    settings: Settings
+    cluster: ClusterName
+    message_id: str
+    """The ID of the tick."""
+    now: datetime
+    """The publish time of the tick."""
+    queue: WarmupQueue
+    inventory: Inventory
 
     @property
-    def names(self) -> set[str]:
-        """What users wrote."""
-        return {use.image.text for use in self.uses}
+    def day(self) -> datetime:
+        """The start of the day: a lasting state has one fact per day."""
+        return self.now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    @property
+    def retention(self) -> timedelta:
+        """How long Artifact Registry keeps an image prewarmed."""
+        return timedelta(days=self.settings.prewarm_days)
+
+    @property
+    def cause(self) -> Cause:
+        """The cause of facts."""
+        return Cause("schedule", self.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInUse:
+    """An image in use, with all names that are written for it."""
+
+    source: Source
+    uses: tuple[Use, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The image as users write it."""
+        return frozenset(use.image.text for use in self.uses)
+
+    @property
+    def workloads(self) -> int:
+        """The number of workloads that use it."""
+        return sum(use.workloads for use in self.uses)
 
     def next_start(self, now: datetime, within: timedelta) -> datetime | None:
-        """When the first of its workloads starts by the clock."""
+        """Return the next scheduled start of its workloads."""
         schedules = frozenset().union(*(use.schedules for use in self.uses))
         starts = [each.next_start(now, within) for each in schedules]
         return min((start for start in starts if start is not None), default=None)
 
 
-@dataclass(slots=True)
-class _Sweep:
-    """One sweep of one cluster: what it knows, and what it did."""
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A use of an image that no warmup Job serves, with what was read about it."""
 
-    cluster: Cluster
-    message_id: str
-    now: datetime
-    """When the tick was published: what is due is counted from it."""
-    queue: Queue
-    inquiry: Inquiry
-    renewal: Renewal | None = None
-    """What Artifact Registry prewarms; None where the ladder has no such rung."""
-    asked: set[JobName | tuple[str, ...]] = field(default_factory=set)
-    """Warmups that are asked for: two tags of one digest are one."""
-    moved: int = 0
-    bypassed: int = 0
-
-    @property
-    def day(self) -> datetime:
-        """Begin of the day: what lasts is said once in each, in the same words."""
-        return self.now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-    @property
-    def cause(self) -> Cause:
-        """Why facts are written."""
-        return Cause("schedule", self.message_id)
+    use: Use
+    order: Order
+    target: Target
+    name: JobName
+    """The name of its warmup Job."""
+    held: PrewarmedArtifact | None = None
+    """The image in Artifact Registry's prewarmed storage."""
+    manifest: Manifest | None = None
+    """The manifest of its platform; None if the registry was not asked, or gave no answer."""
 
 
-class Sweeping:
-    """Publishes a reference for everything that is in use and due; mends the queue of Jobs."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a sweep does about an image."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        mirrors: Mirrors,
-        launcher: Launcher,
-        reporting: Reporting,
-        publisher: Callable[[], Publisher],
-    ) -> None:
-        """
-        Wire the parts.
+    references: tuple[ReferenceRequest, ...] = ()
+    """Published: ``image_reference`` warms them."""
+    facts: tuple[WriteFact, ...] = ()
+    """Facts of prewarmed images."""
+    wishes: tuple[Wish, ...] = ()
+    """Uses that Artifact Registry serves, if it has room for them."""
+    names: frozenset[JobName] = frozenset()
+    """Warmups that need no further request in this sweep."""
+    too_small: int = 0
 
-        Args:
-            settings: The configuration.
-            mirrors: Those of the deployment; made so that they only look.
-            launcher: Knows the names of warmups, and has what prewarms.
-            reporting: Writes facts.
-            publisher: Makes the publisher, once there is something to publish.
-        """
-        self._settings = settings
-        self._mirrors = mirrors
-        self._launcher = launcher
-        self._reporting = reporting
-        self._publisher = publisher
-        self._selection = Selection(settings.include, settings.exclude)
 
-    def sweep(self, cluster: Cluster, message_id: str, now: datetime) -> Outcome:
-        """
-        Sweep a cluster; doing so twice, or half, gives the same world.
+def group_images(
+    sweep: Sweep, locate: Callable[[ImageReference, str], Source]
+) -> tuple[list[ImageInUse], Counter[str]]:
+    """
+    Return each image in use once, in the order of the requests, and the number of skipped ones.
 
-        Args:
-            cluster: A connection to it.
-            message_id: Of the tick.
-            now: When the tick was published: what is due is counted from it.
+    Images without a warmup come first. Otherwise each sweep has a different order, so that a
+    registry with too few requests left for a whole sweep answers for every image over time.
+    """
+    uses: dict[ImageReference, tuple[Source, list[Use]]] = {}
+    skipped: Counter[str] = Counter()
+    located = {use.image.text: use.image.reference for use in sweep.inventory.uses.values()}
+    sources = {
+        text: _locate(sweep, reference, locate, skipped) for text, reference in located.items()
+    }
+    for use in sweep.inventory.uses.values():
+        source = sources[use.image.text]
+        if source is not None:
+            uses.setdefault(source.image, (source, []))[1].append(use)
+    images = [ImageInUse(source, tuple(each)) for source, each in uses.values()]
+    known = sweep.queue.images
 
-        Raises:
-            TransientError: A service that is needed is unavailable.
-            ConfigurationError: One of them refuses our identity.
-        """
-        settings = self._settings
-        queue = mend_queue(cluster, settings, self._reporting, now)
-        # First, so that nothing that goes wrong later keeps a warmup from its turn.
-        resumed = [] if settings.dry_run else _resume(cluster, settings)
-        inventory = read_inventory(cluster, settings)
-        inquiry = Inquiry(self._mirrors, settings.sweep_share)
-        renewal = self._make_renewal()
-        sweep = _Sweep(cluster, message_id, now, queue, inquiry, renewal)
-        images = self._group(sweep, inventory)
-        due = self._publish(self._find_due(sweep, images, inventory.running))
-        # Once all is known that is wanted: not everything may have room.
-        if renewal is not None:
-            due += self._publish(renewal.carry_out())
-            renewal.make_room()
-        self._report_bypasses(sweep, inventory)
-        if inquiry.failure is not None and not inquiry.was_answered:
-            raise inquiry.failure
-        details = {
-            "cluster": str(cluster.name),
-            "workloads": inventory.workloads,
-            "images": len(images),
-            "due": due,
-            "reported": queue.reported,
-            "removed": queue.removed,
-            "resumed": resumed,
-            "moved": sweep.moved,
-            "bypassed": sweep.bypassed,
-            **inquiry.as_details(),
-            **({} if renewal is None else renewal.as_details()),
-        }
-        return Outcome("handled", details | ({"dry_run": True} if settings.dry_run else {}))
+    def rank(image: ImageInUse) -> tuple[bool, str]:
+        key = f"{sweep.message_id} {image.source.image}"
+        return not known.isdisjoint(image.names), hashlib.sha256(key.encode()).hexdigest()
 
-    def _make_renewal(self) -> Renewal | None:
-        prewarming = self._launcher.prewarming
-        if prewarming is None or PREWARM_RUNG not in self._settings.ladder:
-            return None
-        return Renewal(prewarming, self._settings)
+    return sorted(images, key=rank), skipped
 
-    def _group(self, sweep: _Sweep, inventory: Inventory) -> list[_Image]:
-        """
-        Return each image once, whatever its spellings, in the order in which they are asked for.
 
-        What was never warmed comes first. Beyond that the order is another one in each sweep, so
-        that a registry that does not answer all of it answers everything in the course of time.
-        """
-        images: dict[ImageReference, _Image] = {}
-        located: dict[str, Source | None] = {}
-        for use in inventory.uses.values():
-            text = use.image.text
-            if text not in located:
-                located[text] = self._locate(sweep, use)
-            source = located[text]
-            if source is not None:
-                images.setdefault(source.image, _Image(source)).uses.append(use)
-
-        def turn(image: _Image) -> tuple[bool, str]:
-            key = f"{sweep.message_id} {image.source.image}"
-            is_known = not sweep.queue.images.isdisjoint(image.names)
-            return is_known, hashlib.sha256(key.encode()).hexdigest()
-
-        return sorted(images.values(), key=turn)
-
-    def _locate(self, sweep: _Sweep, use: Use) -> Source | None:
-        try:
-            source = self._mirrors.locate(use.image.reference, sweep.cluster.name.location)
-        except ImageError as exc:
-            sweep.inquiry.skipped[exc.outcome] += 1
-            return None
-        if not self._selection.admits(source.image):
-            # Its name in our mirror was written, which the patterns do not mean.
-            sweep.inquiry.skipped["excluded"] += 1
-            return None
-        return source
-
-    def _find_due(
-        self,
-        sweep: _Sweep,
-        images: Iterable[_Image],
-        running: Mapping[str, Mapping[Digest, Sequence[str]]],
-    ) -> Iterator[ReferenceRequest]:
-        """Yield a request for each image, target and platform that is due."""
-        for image in images:
-            try:
-                manifest = sweep.inquiry.resolve(image.source)
-                if manifest is not None:
-                    self._report_moves(sweep, image, manifest, running)
-                    yield from self._requests_due(sweep, image, manifest)
-            except MissingMirrorError:
-                # Nothing was ever warmed through it; who warms makes it.
-                yield from self._requests_all(sweep, image)
-
-    def _requests_due(
-        self, sweep: _Sweep, image: _Image, manifest: Manifest
-    ) -> Iterator[ReferenceRequest]:
-        for use in image.uses:
-            request = _request(sweep, use)
-            order = Order(request, sweep.message_id, sweep.now, image.source, manifest)
-            target = Target(use.placement.name, use.placement)
-            name = self._launcher.job_name(sweep.cluster.name, order, target)
-            if name in sweep.asked or sweep.queue.is_served(name, sweep.now):
-                continue
-            if _is_kept(sweep, order, target, manifest):
-                continue
-            known = sweep.inquiry.fetch_platform(image.source, manifest, use.platform)
-            if known is None:
-                continue
-            if not known.is_index and known.image_bytes < self._settings.min_image_bytes:
-                sweep.inquiry.skipped["too_small"] += 1
-                continue
-            sweep.asked.add(name)
-            if not self._is_renewed(sweep, image, order, target, known):
-                yield request
-
-    def _is_renewed(
-        self, sweep: _Sweep, image: _Image, order: Order, target: Target, known: Manifest
-    ) -> bool:
-        """Whether Artifact Registry keeps warm what is due, so that no reference is needed."""
-        renewal, wish = sweep.renewal, _prewarm_order(sweep, order, target, known)
-        if renewal is None or wish is None:
-            return False
-        if renewal.keeps(wish):
-            return True
-        earlier = self._launcher.earlier_names(sweep.cluster.name, order, target)
-        wanted = Wanted(
-            digest=wish.version.digest,
-            location=wish.location,
-            image_bytes=wish.image_bytes,
-            workloads=sum(use.workloads for use in image.uses),
-            next_start=image.next_start(sweep.now, timedelta(days=self._settings.prewarm_days)),
+def find_candidates(
+    sweep: Sweep, image: ImageInUse, manifest: Manifest, requested: Collection[str]
+) -> tuple[Candidate, ...]:
+    """Return the uses of an image that neither a Job nor an earlier request serves."""
+    candidates: dict[JobName, Candidate] = {}
+    for use in image.uses:
+        order = Order(
+            _make_request(sweep, use), sweep.message_id, sweep.now, image.source, manifest
         )
-        was_pulled = any(map(sweep.queue.has_warmed, earlier))
-        return renewal.takes(wish, wanted, order.request, was_pulled=was_pulled)
-
-    def _requests_all(self, sweep: _Sweep, image: _Image) -> Iterator[ReferenceRequest]:
-        """Yield a request for each target and platform of an image of which nothing is known."""
-        for use in image.uses:
-            key = (str(image.source.image), use.placement.canonical, use.platform or "")
-            if key not in sweep.asked:
-                sweep.asked.add(key)
-                yield _request(sweep, use)
-
-    def _report_moves(
-        self,
-        sweep: _Sweep,
-        image: _Image,
-        manifest: Manifest,
-        running: Mapping[str, Mapping[Digest, Sequence[str]]],
-    ) -> None:
-        """Say of a tag that it points elsewhere than what runs under it."""
-        if image.source.image.digest is not None:
-            return
-        current = {manifest.digest, *(entry.digest for entry in manifest.platforms)}
-        for name in sorted(image.names):
-            for digest, workloads in running.get(name, {}).items():
-                if digest in current:
-                    continue
-                moved = TagMoved(
-                    subject=Subject(
-                        image=name,
-                        mirror=str(image.source.mirror),
-                        digest=manifest.digest,
-                        cluster=str(sweep.cluster.name),
-                        cause=sweep.cause,
-                    ),
-                    at=sweep.day,
-                    old_digest=digest,
-                    workloads=tuple(workloads),
-                )
-                sweep.moved += 1
-                self._reporting.write(moved.as_fact())
-
-    def _report_bypasses(self, sweep: _Sweep, inventory: Inventory) -> None:
-        """Say of an image that it runs from its upstream, though its mirror is proven here."""
-        for (name, mirror), workloads in inventory.bypassing.items():
-            bypassed = MirrorBypassed(
-                subject=Subject(
-                    image=name,
-                    mirror=mirror,
-                    cluster=str(sweep.cluster.name),
-                    cause=sweep.cause,
-                ),
-                at=sweep.day,
-                period=sweep.day.date().isoformat(),
-                workloads=tuple(workloads),
-                hint=_BYPASS_HINT,
-            )
-            sweep.bypassed += 1
-            self._reporting.write(bypassed.as_fact())
-
-    def _publish(self, requests: Iterator[ReferenceRequest]) -> int:
-        """Publish requests as they are found, and return how many there were."""
-        # A dry run publishes as well: what reads it decides and logs, and changes nothing.
-        count = 0
-        while batch := list(islice(requests, _BATCH)):
-            self._publisher().publish(batch)
-            count += len(batch)
-        return count
+        target = Target(use.placement.name, use.placement)
+        name = job_name(sweep.settings, sweep.cluster, order, target)
+        if name not in requested and not sweep.queue.is_served(name, sweep.now):
+            candidates.setdefault(name, Candidate(use, order, target, name))
+    return tuple(candidates.values())
 
 
-def _resume(cluster: Cluster, settings: Settings) -> list[JobName]:
-    return resume_next(cluster, settings.max_running, namespace_budget=settings.namespace_budget)
-
-
-def _is_kept(sweep: _Sweep, order: Order, target: Target, manifest: Manifest) -> bool:
-    """Whether Artifact Registry has prewarmed an image, as far as no registry need be asked."""
-    wish = _prewarm_order(sweep, order, target, manifest)
-    return sweep.renewal is not None and wish is not None and sweep.renewal.keeps(wish)
-
-
-def _prewarm_order(
-    sweep: _Sweep, order: Order, target: Target, manifest: Manifest
-) -> PrewarmOrder | None:
-    platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
+def find_prewarm_request(
+    sweep: Sweep, candidate: Candidate, manifest: Manifest
+) -> PrewarmRequest | None:
+    """Return what Artifact Registry would prewarm; None without the rung or a known digest."""
+    platform = wanted_platform(candidate.order.request, candidate.target) or DEFAULT_PLATFORM
     digest = manifest.platform_digest(platform)
-    if sweep.renewal is None or digest is None:
+    if PREWARM_RUNG not in sweep.settings.ladder or digest is None:
         return None
-    # An index says nothing of the size of what is in it.
-    return make_prewarm_order(order, digest, platform, sweep.cluster.name, manifest.image_bytes)
+    # The size in an index is not the size of a platform, and only matters for new requests.
+    return make_prewarm_request(
+        candidate.order, digest, platform, sweep.cluster, manifest.image_bytes
+    )
 
 
-def _request(sweep: _Sweep, use: Use) -> ReferenceRequest:
+def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due:
+    """Decide what to do about the candidates of an image: nothing, prewarm, or request a warmup."""
+    references: list[ReferenceRequest] = []
+    facts: list[WriteFact] = []
+    wishes: list[Wish] = []
+    names: set[JobName] = set()
+    too_small = 0
+    for candidate in candidates:
+        facts += _report_prewarmed(sweep, candidate)
+        if candidate.manifest is None:
+            continue
+        if _is_too_small(sweep, candidate.manifest):
+            too_small += 1
+            continue
+        names.add(candidate.name)
+        wish = _make_wish(sweep, image, candidate)
+        if wish is not None:
+            wishes.append(wish)
+        elif not is_kept(sweep, candidate.held):
+            references.append(candidate.order.request)
+    return Due(tuple(references), tuple(facts), tuple(wishes), frozenset(names), too_small)
+
+
+def request_all(sweep: Sweep, image: ImageInUse) -> Due:
+    """Return a request for each target and platform of an image whose mirror does not exist yet."""
+    requests: dict[tuple[str, str | None], ReferenceRequest] = {}
+    for use in image.uses:
+        requests.setdefault((use.placement.canonical, use.platform), _make_request(sweep, use))
+    return Due(tuple(requests.values()))
+
+
+def is_kept(sweep: Sweep, held: PrewarmedArtifact | None) -> bool:
+    """Whether Artifact Registry keeps an image prewarmed, so that it is not due."""
+    if held is None or held.state == "FAILED":
+        return False
+    return held.state == "CACHING" or not held.expires_soon(sweep.now, sweep.retention)
+
+
+def plan_moves(sweep: Sweep, image: ImageInUse, manifest: Manifest) -> tuple[WriteFact, ...]:
+    """Return a fact for each digest that still runs under a tag which now has another digest."""
+    if image.source.image.digest is not None:
+        return ()
+    current = {manifest.digest, *(entry.digest for entry in manifest.platforms)}
+    moves = [
+        TagMoved(
+            subject=Subject(
+                image=name,
+                mirror=str(image.source.mirror),
+                digest=manifest.digest,
+                cluster=str(sweep.cluster),
+                cause=sweep.cause,
+            ),
+            at=sweep.day,
+            old_digest=digest,
+            workloads=tuple(workloads),
+        )
+        for name in sorted(image.names)
+        for digest, workloads in sweep.inventory.running.get(name, {}).items()
+        if digest not in current
+    ]
+    return tuple(WriteFact(each.as_fact()) for each in moves)
+
+
+def plan_bypasses(sweep: Sweep) -> tuple[WriteFact, ...]:
+    """Return a fact for each image that runs from its upstream although its mirror is proven."""
+    bypasses = [
+        MirrorBypassed(
+            subject=Subject(
+                image=name, mirror=mirror, cluster=str(sweep.cluster), cause=sweep.cause
+            ),
+            at=sweep.day,
+            period=sweep.day.date().isoformat(),
+            workloads=tuple(workloads),
+            hint=_BYPASS_HINT,
+        )
+        for (name, mirror), workloads in sweep.inventory.bypassing.items()
+    ]
+    return tuple(WriteFact(each.as_fact()) for each in bypasses)
+
+
+def _report_prewarmed(sweep: Sweep, candidate: Candidate) -> tuple[WriteFact, ...]:
+    manifest = candidate.manifest or candidate.order.manifest
+    request = find_prewarm_request(sweep, candidate, manifest)
+    if request is None or candidate.held is None or candidate.held.state != "ACTIVE":
+        return ()
+    return plan_prewarmed(request, candidate.held, sweep.settings.prewarm_days)
+
+
+def _is_too_small(sweep: Sweep, manifest: Manifest) -> bool:
+    return not manifest.is_index and manifest.image_bytes < sweep.settings.min_image_bytes
+
+
+def _make_wish(sweep: Sweep, image: ImageInUse, candidate: Candidate) -> Wish | None:
+    """Return a use that Artifact Registry may serve; None if it keeps it, or a Job has to."""
+    held, manifest = candidate.held, candidate.manifest
+    request = find_prewarm_request(sweep, candidate, manifest) if manifest else None
+    if request is None or is_kept(sweep, held):
+        return None
+    if held is None and not _may_add(sweep, candidate, request):
+        return None
+    wanted = Wanted(
+        digest=request.version.digest,
+        location=request.location,
+        image_bytes=request.image_bytes,
+        workloads=image.workloads,
+        next_start=image.next_start(sweep.now, sweep.retention),
+    )
+    return Wish(request, wanted, candidate.order.request)
+
+
+def _may_add(sweep: Sweep, candidate: Candidate, request: PrewarmRequest) -> bool:
+    """Whether the sweep starts to prewarm an image: no other rung comes first."""
+    if sweep.settings.ladder[0] != PREWARM_RUNG:
+        return False
+    names = earlier_names(sweep.settings, sweep.cluster, candidate.order, candidate.target)
+    return not request.is_mirrored or any(map(sweep.queue.has_pulled, names))
+
+
+def _locate(
+    sweep: Sweep,
+    reference: ImageReference,
+    locate: Callable[[ImageReference, str], Source],
+    skipped: Counter[str],
+) -> Source | None:
+    try:
+        source = locate(reference, sweep.cluster.location)
+    except ImageError as exc:
+        skipped[exc.outcome] += 1
+        return None
+    selection = Selection(sweep.settings.include, sweep.settings.exclude)
+    if not selection.admits(source.image):
+        # The reference in our mirror was written, which the patterns do not cover.
+        skipped["excluded"] += 1
+        return None
+    return source
+
+
+def _make_request(sweep: Sweep, use: Use) -> ReferenceRequest:
     return ReferenceRequest(
         image=use.image.text,
         reference=use.image.reference,
-        cluster=str(sweep.cluster.name),
+        cluster=str(sweep.cluster),
         placement=use.placement,
         platform=use.platform,
         cause=Cause("schedule", sweep.message_id, use.workload),

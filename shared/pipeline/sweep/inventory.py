@@ -5,9 +5,9 @@ Pages are read one after the other and only what is distinct is kept, so that me
 with the number of workloads.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.cron_schedule import Schedule
 from shared.domain.image_fields import find_image_fields
@@ -25,6 +25,9 @@ from shared.domain.placement import Placement
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
 from shared.domain.workload import find_pod_specs, read_originals
 from shared.settings.keys import Settings
+
+if TYPE_CHECKING:
+    from shared.pipeline.ports import UsedCluster
 
 KINDS: Final = (
     ("apps/v1", "deployments"),
@@ -66,14 +69,6 @@ _MAX_WORKLOADS = 20
 """How many workloads a fact names; a thousand of them make the same statement."""
 
 
-class Cluster(Protocol):
-    """A cluster's API, as far as reading what it uses needs it."""
-
-    def list_objects(self, api_version: str, plural: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
-    def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
-    def fetch_config_map(self, name: str) -> dict[str, Any] | None: ...  # noqa: D102
-
-
 @dataclass(frozen=True, slots=True)
 class Use:
     """An image that a workload names, and where it runs."""
@@ -109,7 +104,7 @@ class Inventory:
     workloads: int = 0
 
 
-def read_inventory(cluster: Cluster, settings: Settings) -> Inventory:
+def read_inventory(cluster: "UsedCluster", settings: Settings) -> Inventory:
     """
     Read what a cluster uses, scaled-to-zero workloads among it.
 
@@ -129,7 +124,7 @@ def read_inventory(cluster: Cluster, settings: Settings) -> Inventory:
     return reader.inventory
 
 
-def _served_kinds(cluster: Cluster) -> Iterator[tuple[str, str]]:
+def _served_kinds(cluster: "UsedCluster") -> Iterator[tuple[str, str]]:
     """Leave out kinds whose group nobody defined, and take the version that the cluster serves."""
     groups = cluster.fetch_group_versions()
     for api_version, plural in KINDS:

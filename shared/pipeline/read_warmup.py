@@ -1,0 +1,164 @@
+"""Read what a cluster still knows about a warmup that ended: its pods, its node, their events."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.domain import warmup_job as jobs
+from shared.domain.cluster import ClusterName
+from shared.domain.cluster_event import ImageStreamed, LayerDownloadFailed, NodeEvent
+from shared.domain.disposition import Irrelevant
+from shared.domain.fact import Place
+from shared.domain.kubelet_messages import Pulled
+from shared.domain.ladder import Node
+from shared.domain.placement import ACCELERATOR_KEY
+from shared.domain.streaming_verdict import Evidence
+from shared.domain.timestamp import parse_time
+from shared.domain.warmup_outcome import Ending, FinishedJob, tell_ending
+from shared.domain.warmup_pod import Pod, belongs_to, uid_of
+from shared.domain.warmup_refusal import read_refusal
+from shared.errors import InvalidEventError
+from shared.messages.node_event import parse_event
+
+if TYPE_CHECKING:
+    from shared.pipeline.ports import ReportedCluster
+
+NODE_EVENTS_NAMESPACE = "default"
+"""The namespace in which Kubernetes keeps the events of objects without a namespace."""
+
+_BEFORE = timedelta(minutes=1)
+_AFTER = timedelta(minutes=5)
+"""How far from a pull a statement still counts: clocks differ, and events are rationed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node around the time of a pull; only its events are known if the node is gone."""
+
+    place: Place
+    streams: bool | None
+    reports: tuple[NodeEvent, ...]
+    images: frozenset[str] = frozenset()
+    """The images on the node, under every name."""
+
+    @property
+    def statements(self) -> tuple[ImageStreamed, ...]:
+        """The statements of its snapshotter."""
+        return tuple(each for each in self.reports if isinstance(each, ImageStreamed))
+
+    @property
+    def layer_failures(self) -> tuple[LayerDownloadFailed, ...]:
+        """The layers that it could not download."""
+        return tuple(each for each in self.reports if isinstance(each, LayerDownloadFailed))
+
+
+@dataclass(frozen=True, slots=True)
+class EndedWarmup:
+    """A warmup Job that ended, with everything that its fact is made of."""
+
+    cluster: ClusterName
+    body: Mapping[str, Any]
+    state: jobs.JobState
+    finished: FinishedJob
+    ending: Ending
+    node: NodeView
+
+
+def read_ended_warmup(cluster: "ReportedCluster", body: Mapping[str, Any]) -> EndedWarmup | None:
+    """
+    Return how a warmup Job ended; None if it has not ended or is not a warmup.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    finished = FinishedJob.from_body(body)
+    if finished is None or not is_warmup(body):
+        return None
+    state = jobs.JobState.from_body(body)
+    pods = find_pods(cluster, state)
+    reports = _read_job_events(cluster, state, pods)
+    reports += read_refusal(body, cluster=str(cluster.name))
+    ending = tell_ending(finished, pods[-1] if pods else None, reports)
+    at = ending.pulled.origin.timestamp if ending.pulled else finished.at
+    pulled = ending.pulled.pulled if ending.pulled else None
+    node = read_node(cluster, ending.node, pulled, at)
+    return EndedWarmup(cluster.name, body, state, finished, ending, node)
+
+
+def read_node(
+    cluster: "ReportedCluster", name: str | None, pulled: Pulled | None, at: datetime
+) -> NodeView:
+    """Return a node and its statements around a pull that ended at ``at``."""
+    if name is None:
+        return NodeView(Place(), None, ())
+    body = cluster.fetch_node(name)
+    node = None if body is None else Node.from_body(body)
+    labels = {} if node is None else node.labels
+    place = Place(
+        node=name,
+        node_pool=labels.get("cloud.google.com/gke-nodepool"),
+        accelerator=labels.get(ACCELERATOR_KEY),
+    )
+    began = at - timedelta(seconds=(pulled.seconds if pulled else None) or 0.0) - _BEFORE
+    selector = f"involvedObject.kind=Node,involvedObject.name={name},reason=ImageStreaming"
+    reports = [
+        report
+        for report in _read_events(cluster, selector, NODE_EVENTS_NAMESPACE)
+        if isinstance(report, ImageStreamed | LayerDownloadFailed)
+        and began <= report.origin.timestamp <= at + _AFTER
+    ]
+    if node is None:
+        return NodeView(place, None, tuple(reports))
+    return NodeView(place, node.streams, tuple(reports), node.image_names)
+
+
+def is_warmup(body: Mapping[str, Any]) -> bool:
+    """Whether a Job is a warmup that Prestream created."""
+    metadata = body.get("metadata") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    ours = all(labels.get(key) == value for key, value in jobs.APP_LABELS.items())
+    return ours and jobs.IMAGE_ANNOTATION in annotations
+
+
+def evidence_of(report: Any) -> Evidence:
+    """Return the kubelet's own message as evidence."""
+    origin = report.origin
+    return Evidence("pull", origin.message, origin.log, origin.insert_id)
+
+
+def find_pods(cluster: "ReportedCluster", state: jobs.JobState) -> list[Pod]:
+    """Return the pods of a Job, oldest first; a disruption can lead to more than one."""
+    pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
+    own = [pod for pod in pods if belongs_to(pod, state.uid)]
+    return sorted(own, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
+
+
+def _read_job_events(
+    cluster: "ReportedCluster", state: jobs.JobState, pods: Iterable[Pod]
+) -> list[NodeEvent]:
+    """Return the events of a Job's pods, or those of the Job itself if there are none."""
+    uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
+    reports = _read_events(cluster, "involvedObject.kind=Pod")
+    own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
+    if not own and not uids:
+        selector = f"involvedObject.kind=Job,involvedObject.name={state.name}"
+        own = _read_events(cluster, selector)
+    # An earlier Job of the same name also left events behind.
+    return [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
+
+
+def _read_events(
+    cluster: "ReportedCluster", selector: str, namespace: str | None = None
+) -> list[Any]:
+    reports = []
+    for event in cluster.list_events(selector, namespace):
+        try:
+            report = parse_event(event, cluster=str(cluster.name))
+        except InvalidEventError:
+            # One invalid event must not hide the others.
+            continue
+        if not isinstance(report, Irrelevant):
+            reports.append(report)
+    return reports

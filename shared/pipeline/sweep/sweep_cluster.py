@@ -1,0 +1,241 @@
+"""Sweep a cluster: read what it uses, decide what is due, and publish a reference for it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.action import Publish
+from shared.domain.disposition import Outcome
+from shared.domain.ladder import PREWARM_RUNG
+from shared.domain.manifest import Manifest
+from shared.domain.prewarm import PrewarmedArtifact
+from shared.domain.request import ReferenceRequest
+from shared.domain.warmup_job import JobName
+from shared.pipeline.execute import Executor
+from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
+from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.pipeline.prewarm_artifact import PrewarmRung
+from shared.pipeline.sweep.due import (
+    Candidate,
+    ImageInUse,
+    Sweep,
+    due,
+    find_candidates,
+    find_prewarm_request,
+    group_images,
+    is_kept,
+    plan_bypasses,
+    plan_moves,
+    request_all,
+)
+from shared.pipeline.sweep.inventory import read_inventory
+from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
+from shared.pipeline.sweep.queue import repair_queue
+from shared.pipeline.sweep.renew import Renewal, Wish, plan_renewals
+from shared.pipeline.upstream_budget import UpstreamBudget
+from shared.settings.keys import Settings
+
+if TYPE_CHECKING:
+    from shared.pipeline.ports import SweptCluster
+
+_BATCH = 500
+"""The number of references published at once, so that a sweep that dies has done a part of them."""
+
+_MAX_NAMED = 20
+"""The number of images in each list of the log line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """Sweeps clusters; repeated or interrupted sweeps have the same effect as one."""
+
+    settings: Settings
+    mirrors: Mirrors
+    """Mirrors that are only read: ``image_reference`` creates missing ones."""
+    execute: Executor
+    prewarm: PrewarmRung | None
+
+    def sweep(self, cluster: "SweptCluster", message_id: str, now: datetime) -> Outcome:
+        """
+        Sweep a cluster.
+
+        Args:
+            cluster: A connection to it.
+            message_id: The ID of the tick.
+            now: The publish time of the tick, which decides what is due.
+
+        Raises:
+            TransientError: A service that is needed is unavailable.
+            ConfigurationError: One of them refuses our identity.
+        """
+        queue = repair_queue(cluster, self.settings, self.execute, now)
+        # Before everything that can fail, so that no warmup waits for it.
+        resumed = self.execute.resume(
+            cluster, lambda: plan_next(read_queue(cluster), self.settings)
+        )
+        inventory = read_inventory(cluster, self.settings)
+        sweep = Sweep(self.settings, cluster.name, message_id, now, queue, inventory)
+        budget = UpstreamBudget(self.mirrors, self.settings.sweep_share)
+        run = _Run(sweep, self.mirrors, self.execute, budget, self._open_storage())
+        details = {
+            "cluster": str(cluster.name),
+            "workloads": inventory.workloads,
+            "reported": queue.reported,
+            "removed": queue.removed,
+            "resumed": resumed,
+        }
+        return Outcome("handled", details | run.finish() | self.execute.details)
+
+    def _open_storage(self) -> PrewarmedStorage | None:
+        if self.prewarm is None or PREWARM_RUNG not in self.settings.ladder:
+            return None
+        return PrewarmedStorage(self.prewarm)
+
+
+@dataclass(slots=True)
+class _Run:
+    """The part of a sweep that asks registries and Artifact Registry, with its progress."""
+
+    sweep: Sweep
+    mirrors: Mirrors
+    execute: Executor
+    budget: UpstreamBudget
+    storage: PrewarmedStorage | None
+    requested: set[JobName] = field(default_factory=set)
+    """Warmups requested so far: two tags of one digest are one warmup."""
+    wishes: dict[str, list[Wish]] = field(default_factory=lambda: defaultdict(list))
+    """By project: each has a storage of its own."""
+    moved: int = 0
+
+    def finish(self) -> dict[str, Any]:
+        """Publish what is due, and return the details of the log line."""
+        images, skipped = group_images(self.sweep, self.mirrors.locate)
+        self.budget.skipped.update(skipped)
+        due_count = self._publish(
+            request for image in images for request in self._plan_image(image)
+        )
+        details: dict[str, Any] = {}
+        if self.storage is not None:
+            # After all images: there may not be room for each.
+            renewed = _Renewed(self.storage)
+            due_count += self._publish(renewed.carry_out(self.wishes.values()))
+            renewed.make_room()
+            details = renewed.as_details()
+        bypasses = plan_bypasses(self.sweep)
+        self.execute.perform(bypasses)
+        self.budget.check_answered()
+        counts = {
+            "images": len(images),
+            "due": due_count,
+            "moved": self.moved,
+            "bypassed": len(bypasses),
+        }
+        return counts | self.budget.as_details() | details
+
+    def _plan_image(self, image: ImageInUse) -> Iterator[ReferenceRequest]:
+        """Yield the references to publish for an image, and write its facts."""
+        try:
+            manifest = self.budget.resolve(image.source)
+            if manifest is None:
+                return
+            moves = plan_moves(self.sweep, image, manifest)
+            self.execute.perform(moves)
+            self.moved += len(moves)
+            found = due(self.sweep, image, self._read_candidates(image, manifest))
+        except MissingMirrorError:
+            # No warmup used the mirror yet; the first one creates it.
+            found = request_all(self.sweep, image)
+        self.requested |= found.names
+        self.budget.skipped.update({"too_small": found.too_small} if found.too_small else {})
+        for wish in found.wishes:
+            self.wishes[wish.request.version.repository.project].append(wish)
+        if self.storage is not None:
+            self.storage.rung.write(found.facts)
+        yield from found.references
+
+    def _read_candidates(self, image: ImageInUse, manifest: Manifest) -> list[Candidate]:
+        candidates = find_candidates(self.sweep, image, manifest, self.requested)
+        return [self._read_candidate(each, manifest) for each in candidates]
+
+    def _read_candidate(self, candidate: Candidate, index: Manifest) -> Candidate:
+        """Read the size of a candidate, unless Artifact Registry keeps it prewarmed."""
+        held = self._find_held(candidate, index)
+        if is_kept(self.sweep, held):
+            return replace(candidate, held=held)
+        source, platform = candidate.order.source, candidate.use.platform
+        manifest = self.budget.fetch_platform(source, index, platform)
+        if manifest is not None:
+            held = self._find_held(candidate, manifest)
+        return replace(candidate, held=held, manifest=manifest)
+
+    def _find_held(self, candidate: Candidate, manifest: Manifest) -> PrewarmedArtifact | None:
+        request = find_prewarm_request(self.sweep, candidate, manifest)
+        if self.storage is None or request is None:
+            return None
+        return self.storage.find(request)
+
+    def _publish(self, requests: Iterator[ReferenceRequest]) -> int:
+        """Publish requests in batches as they are found, and return their number."""
+        count = 0
+        while batch := tuple(islice(requests, _BATCH)):
+            self.execute.perform((Publish(batch),))
+            count += len(batch)
+        return count
+
+
+@dataclass(slots=True)
+class _Renewed:
+    """The part of a sweep that uses Artifact Registry's storage for prewarmed images."""
+
+    storage: PrewarmedStorage
+    renewed: list[str] = field(default_factory=list)
+    prewarming: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    removals: list[Renewal] = field(default_factory=list)
+
+    def carry_out(self, wishes: Iterable[Sequence[Wish]]) -> Iterator[ReferenceRequest]:
+        """Prewarm what there is room for, and yield the references of everything else."""
+        for each in wishes:
+            held = self.storage.list_held(each[0].request.version.repository.project)
+            plan = plan_renewals(each, held, self.storage.rung.retention)
+            for renewal in plan.renewed:
+                yield from self._start(renewal, self.renewed)
+            for renewal in plan.added:
+                yield from self._start(renewal, self.prewarming)
+            self.left_out += [renewal.request.name for renewal in plan.left_out]
+            self.removals += plan.removals
+            for renewal in (*plan.left_out, *plan.failed):
+                yield from renewal.references
+
+    def make_room(self) -> None:
+        """
+        Remove failed artifacts where room is short.
+
+        This comes after the references are published: without its artifact, an image looks as if
+        it was never tried.
+        """
+        for renewal in self.removals:
+            self.storage.remove(renewal.request)
+
+    def as_details(self) -> dict[str, Any]:
+        """Return the details of the log line."""
+        return {
+            "renewed": _shorten(self.renewed),
+            "prewarming": _shorten(self.prewarming),
+            "left_out": _shorten(self.left_out),
+            "passed": _shorten(self.storage.passed),
+        }
+
+    def _start(self, renewal: Renewal, started: list[str]) -> Iterator[ReferenceRequest]:
+        if self.storage.start(renewal.request):
+            started.append(renewal.request.name)
+        else:
+            yield from renewal.references
+
+
+def _shorten(names: list[str]) -> list[str]:
+    more = len(names) - _MAX_NAMED
+    return [*names[:_MAX_NAMED], f"and {more} more"] if more > 0 else names

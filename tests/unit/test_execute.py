@@ -1,0 +1,251 @@
+"""Which actions are performed, which a dry run suppresses, and what a conflict leads to."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.domain.action import (
+    Action,
+    CountPullFailure,
+    DeleteJob,
+    DistrustMirror,
+    EndJob,
+    MarkReported,
+    Prewarm,
+    ProveMirror,
+    Publish,
+    RemovePrewarmed,
+    ResumeJobs,
+    WriteFact,
+)
+from shared.domain.fact import Fact
+from shared.domain.image_reference import Digest, parse_reference
+from shared.domain.mirror import RepositoryName
+from shared.domain.prewarm import ArtifactVersion
+from shared.domain.request import ReferenceRequest
+from shared.domain.warmup_job import JobName
+from shared.pipeline.execute import ConflictError, Executor
+from tests.fakes.clusters import FakeCluster
+from tests.fakes.facts import FakeFactLog
+from tests.fakes.prewarming import FakePrewarmApi
+from tests.fakes.sweeps import Publisher
+from tests.fakes.warmups import make_warmup
+
+NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
+JOB = JobName("warm-a")
+REQUEST = ReferenceRequest(image="nginx", reference=parse_reference("nginx"))
+FACT = Fact("tag.moved", {"event": "tag.moved"}, "id-1", NOW, "INFO")
+VERSION = ArtifactVersion(
+    RepositoryName("demo", "us-central1", "apps"),
+    "trainer",
+    Digest(f"sha256:{1:064}"),
+    "linux/amd64",
+)
+PATCH: Mapping[str, Any] = {"data": {"docker.io": "a-mirror"}}
+CONFIG_MAP = {
+    "kind": "ConfigMap",
+    "metadata": {"name": "proven-mirrors", "namespace": "prestream"},
+    "data": {"docker.io": "another"},
+}
+
+
+class Scene:
+    """An executor over services in memory, with one waiting Job and the ConfigMap."""
+
+    def __init__(self, *, dry_run: bool = False, cluster: FakeCluster | None = None) -> None:
+        self.facts, self.publisher = FakeFactLog(), Publisher()
+        self.api = FakePrewarmApi(NOW, sizes={VERSION.digest: 1})
+        self.cluster = cluster or FakeCluster()
+        self.cluster.create_job(make_warmup(JOB).body())
+        self.cluster.place(CONFIG_MAP)
+        self.cluster.calls.clear()
+        self.execute = Executor(
+            self.facts,
+            publisher=lambda: self.publisher,
+            prewarm_api=self.api,
+            dry_run=dry_run,
+        )
+
+    @property
+    def job(self) -> dict[str, Any]:
+        return self.cluster.jobs[JOB]
+
+    @property
+    def version(self) -> str:
+        version: str = self.job["metadata"]["resourceVersion"]
+        return version
+
+    @property
+    def changes(self) -> list[str]:
+        """The methods that were called on any service."""
+        published = ["publish"] * len(self.publisher.batches)
+        return [
+            *published,
+            *["write"] * len(self.facts.facts),
+            *self.cluster.calls,
+            *self.api.calls,
+        ]
+
+
+def make_deletion(scene: Scene) -> DeleteJob:
+    return DeleteJob(JOB, scene.job["metadata"]["uid"], scene.version)
+
+
+ACTIONS: list[Any] = [
+    pytest.param(lambda _: Publish((REQUEST,)), "publish", False, id="publish"),
+    pytest.param(lambda _: WriteFact(FACT), "write", False, id="fact"),
+    pytest.param(lambda _: WriteFact(FACT, of_change=True), "write", True, id="fact-of-change"),
+    pytest.param(make_deletion, "delete_job", True, id="delete"),
+    pytest.param(lambda s: EndJob(JOB, s.version, "why"), "patch_job", True, id="end"),
+    pytest.param(lambda s: MarkReported(JOB, s.version, "id"), "patch_job", True, id="mark"),
+    pytest.param(lambda _: ProveMirror("docker.io", PATCH), "patch_config_map", True, id="prove"),
+    pytest.param(
+        lambda _: CountPullFailure("docker.io", PATCH), "patch_config_map", True, id="count"
+    ),
+    pytest.param(
+        lambda _: DistrustMirror("docker.io", PATCH), "patch_config_map", True, id="distrust"
+    ),
+    pytest.param(lambda _: RemovePrewarmed(VERSION, "us-central1"), "remove", True, id="remove"),
+]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(("make", "call", "is_change"), ACTIONS)
+def test_dry_run_suppresses_changes_and_their_facts(
+    make: Callable[[Scene], Action], call: str, *, is_change: bool, dry_run: bool
+) -> None:
+    scene = Scene(dry_run=dry_run)
+
+    is_complete = scene.execute.perform((make(scene),), scene.cluster)
+
+    is_suppressed = dry_run and is_change
+    assert scene.changes == ([] if is_suppressed else [call])
+    assert is_complete is not is_suppressed
+
+
+def test_actions_are_performed_in_order() -> None:
+    scene = Scene()
+    scene.facts.error = RuntimeError("no log")
+
+    with pytest.raises(RuntimeError):
+        scene.execute.perform((WriteFact(FACT), make_deletion(scene)), scene.cluster)
+
+    assert JOB in scene.cluster.jobs
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (EndJob(JOB, "0", "why"), "changed while it was to be ended"),
+        (MarkReported(JOB, "0", "id"), "changed before it could be marked as reported"),
+        (ProveMirror("docker.io", {"metadata": {"resourceVersion": "0"}}), "ConfigMap"),
+    ],
+)
+def test_changed_object_is_a_conflict(action: Action, message: str) -> None:
+    scene = Scene()
+
+    with pytest.raises(ConflictError, match=message):
+        scene.execute.perform((action,), scene.cluster)
+
+
+def test_job_is_not_deleted_in_another_version() -> None:
+    scene = Scene()
+    deletion = make_deletion(scene)
+    scene.cluster.patch_job(JOB, {"spec": {"suspend": False}})
+
+    scene.execute.perform((deletion,), scene.cluster)
+
+    assert JOB in scene.cluster.jobs
+
+
+def test_ended_job_keeps_the_reason_and_runs_into_its_deadline() -> None:
+    scene = Scene()
+
+    scene.execute.perform((EndJob(JOB, scene.version, "why"),), scene.cluster)
+
+    assert scene.job["metadata"]["annotations"]["prestream.dev/refusal"] == "why"
+    assert scene.job["spec"]["activeDeadlineSeconds"] == 1
+
+
+@pytest.mark.parametrize("not_before", [None, "2026-11-24T09:00:00Z"])
+def test_mark_has_the_insert_id_and_the_time_of_a_retry(not_before: str | None) -> None:
+    scene = Scene()
+
+    mark = MarkReported(JOB, scene.version, "id-1", not_before)
+    scene.execute.perform((mark,), scene.cluster)
+
+    annotations = scene.job["metadata"]["annotations"]
+    assert annotations["prestream.dev/reported"] == "id-1"
+    assert annotations.get("prestream.dev/not-before") == not_before
+
+
+def test_dry_run_makes_no_plan_of_a_change() -> None:
+    scene = Scene(dry_run=True)
+
+    def plan() -> Any:
+        raise AssertionError("a plan was made")
+
+    assert list(scene.execute.change(scene.cluster, plan)) == []
+    assert scene.execute.resume(scene.cluster, plan) == []
+
+
+def test_plan_of_a_change_is_performed_and_returned() -> None:
+    scene = Scene()
+    actions = (ProveMirror("docker.io", PATCH),)
+
+    assert scene.execute.change(scene.cluster, lambda: actions) == actions
+    assert scene.cluster.config_maps["proven-mirrors"]["data"] == PATCH["data"]
+
+
+@pytest.mark.parametrize(
+    ("names", "limit", "resumed"),
+    [
+        pytest.param(["warm-a", "warm-b", "warm-c"], 2, ["warm-a", "warm-b"], id="limit"),
+        pytest.param(["warm-a"], 0, [], id="no-room"),
+        pytest.param(["warm-a"], -1, [], id="too-many-run"),
+        pytest.param(["gone", "warm-a", "warm-b"], 1, ["warm-a"], id="missing-job-is-skipped"),
+    ],
+)
+def test_jobs_are_resumed_up_to_the_limit(
+    names: Sequence[str], limit: int, resumed: list[str]
+) -> None:
+    scene = Scene()
+    for name in ("warm-b", "warm-c"):
+        scene.cluster.create_job(make_warmup(name).body())
+    plan = ResumeJobs(tuple(map(JobName, names)), limit)
+
+    assert scene.execute.resume(scene.cluster, lambda: plan) == resumed
+    running = [name for name, job in scene.cluster.jobs.items() if not job["spec"]["suspend"]]
+    assert running == resumed
+
+
+class StatusWriter(FakeCluster):
+    """A cluster whose Job controller writes the status of a Job just before it is patched."""
+
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool:
+        super().patch_job(name, {"status": {"conditions": [{"type": "Suspended"}]}})
+        return super().patch_job(name, patch)
+
+
+def test_job_is_resumed_although_its_status_changed() -> None:
+    scene = Scene(cluster=StatusWriter())
+
+    assert scene.execute.resume(scene.cluster, lambda: ResumeJobs((JOB,), 1)) == [JOB]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_prewarming_returns_the_artifact_unless_suppressed(*, dry_run: bool) -> None:
+    scene = Scene(dry_run=dry_run)
+
+    was_made, artifact = scene.execute.prewarm(Prewarm(VERSION, "us-central1", 3))
+
+    assert was_made is not dry_run
+    assert (artifact is None) is dry_run
+    assert scene.api.calls == ([] if dry_run else ["prewarm"])
+
+
+@pytest.mark.parametrize(("dry_run", "details"), [(False, {}), (True, {"dry_run": True})])
+def test_log_line_marks_a_dry_run(details: dict[str, Any], *, dry_run: bool) -> None:
+    assert Scene(dry_run=dry_run).execute.details == details

@@ -1,0 +1,211 @@
+"""Decisions about proven mirrors: a ConfigMap and a pull as input, actions as output."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.action import CountPullFailure, DistrustMirror, ProveMirror, WriteFact
+from shared.domain.cluster_event import ImagePullFailed, Origin
+from shared.domain.image_reference import parse_reference
+from shared.domain.kubelet_messages import classify_pull_failure
+from shared.domain.upstream import Upstream
+from shared.pipeline.track_proven import (
+    FAILURES_ANNOTATION,
+    MirrorPull,
+    counts_against_mirror,
+    find_mirror_pull,
+    find_recent_failures,
+    plan_distrust,
+    plan_proof,
+)
+from shared.settings.keys import Settings
+from tests.fakes.clusters import GPU_CLUSTER
+
+HUB = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
+DENIED = (
+    f'Failed to pull image "{HUB}/anyscale/ray-ml:2.7.0": rpc error: code = Unknown desc = failed'
+    f' to resolve reference "{HUB}/anyscale/ray-ml:2.7.0": unexpected status from HEAD request to'
+    " https://us-central1-docker.pkg.dev/v2/demo/dockerhub-mirror/anyscale/ray-ml/manifests/2.7.0:"
+    " 403 Forbidden"
+)
+ABSENT = (
+    f'Failed to pull image "{HUB}/anyscale/ray-ml:9": rpc error: code = NotFound desc = failed to'
+    f' pull and unpack image "{HUB}/anyscale/ray-ml:9": {HUB}/anyscale/ray-ml:9: not found'
+)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+PULL = MirrorPull(parse_reference("docker.io/anyscale/ray-ml:2.7.0"), HUB, ())
+
+
+def make_config_map(
+    entry: str | None = None, failures: Mapping[str, datetime] | str | None = None
+) -> dict[str, Any]:
+    """Return the ConfigMap with an entry for docker.io and the pods that count against it."""
+    data = {"quay.io": "off"} | ({} if entry is None else {"docker.io": entry})
+    metadata: dict[str, Any] = {"resourceVersion": "7"}
+    if failures is not None:
+        text = failures
+        if not isinstance(text, str):
+            text = json.dumps({"docker.io": {pod: at.isoformat() for pod, at in text.items()}})
+        metadata["annotations"] = {FAILURES_ANNOTATION: text}
+    return {"metadata": metadata, "data": data}
+
+
+def make_patch(entry: str | None, failures: Mapping[str, datetime] | None = None) -> dict[str, Any]:
+    """Return the patch of the entry for docker.io."""
+    counted = {pod: at.isoformat() for pod, at in (failures or {}).items()}
+    annotation = json.dumps({"docker.io": counted}) if counted else None
+    return {
+        "metadata": {"resourceVersion": "7", "annotations": {FAILURES_ANNOTATION: annotation}},
+        "data": {"docker.io": entry},
+    }
+
+
+def make_failure(pod: str = "pod-3", message: str = DENIED, at: datetime = NOON) -> ImagePullFailed:
+    origin = Origin(
+        cluster=str(GPU_CLUSTER),
+        kind="Pod",
+        name=pod,
+        namespace="ml",
+        uid=pod,
+        timestamp=at,
+        message=message,
+    )
+    return ImagePullFailed(origin, f"{HUB}/anyscale/ray-ml:2.7.0", classify_pull_failure(message))
+
+
+@pytest.mark.parametrize(
+    ("pulled", "settings", "expected"),
+    [
+        pytest.param(f"{HUB}/anyscale/ray-ml:2.7.0", {}, PULL, id="mirror"),
+        pytest.param(
+            f"{HUB}/anyscale/ray-ml:2.7.0",
+            {"upstreams": {"docker.io": Upstream(paths=("anyscale/*",))}},
+            MirrorPull(PULL.upstream, HUB, ("anyscale/*",)),
+            id="mirror-with-paths",
+        ),
+        pytest.param("us-central1-docker.pkg.dev/demo/apps/trainer:v1", {}, None, id="own"),
+        pytest.param("docker.io/anyscale/ray-ml:2.7.0", {}, None, id="upstream"),
+        pytest.param("Not An Image", {}, None, id="invalid"),
+        pytest.param(
+            "us-central1-docker.pkg.dev/other/dockerhub-mirror/a/b:1", {}, None, id="foreign"
+        ),
+    ],
+)
+def test_only_pulls_from_our_mirrors_count(
+    pulled: str, settings: dict[str, Any], expected: MirrorPull | None
+) -> None:
+    configured = Settings(project="demo", deployment_project="demo", **settings)
+
+    assert find_mirror_pull(pulled, configured) == expected
+
+
+@pytest.mark.parametrize(
+    ("config_map", "paths", "entry"),
+    [
+        pytest.param(make_config_map(), (), HUB, id="new"),
+        pytest.param(make_config_map(HUB), (), None, id="proven-already"),
+        pytest.param(make_config_map(), ("anyscale/*",), f"{HUB} anyscale/*", id="with-paths"),
+        pytest.param(make_config_map("off"), (), None, id="pinned-off"),
+        pytest.param(make_config_map(f"off {HUB}"), (), None, id="pinned-off-with-mirror"),
+        pytest.param(make_config_map(f"on {HUB}"), (), None, id="pinned-on"),
+        pytest.param(
+            make_config_map("us-docker.pkg.dev/demo/dockerhub-mirror !acme/*"),
+            (),
+            f"{HUB} !acme/*",
+            id="exclusion-is-kept",
+        ),
+        pytest.param(make_config_map("what is this?"), (), HUB, id="invalid-is-replaced"),
+        pytest.param(make_config_map(None, {"pod-1": NOON}), (), HUB, id="counts-are-cleared"),
+        pytest.param(None, (), None, id="no-config-map"),
+    ],
+)
+def test_successful_pull_proves_its_mirror(
+    config_map: dict[str, Any] | None, paths: tuple[str, ...], entry: str | None
+) -> None:
+    actions = plan_proof(MirrorPull(PULL.upstream, HUB, paths), config_map)
+
+    expected = (ProveMirror("docker.io", make_patch(entry)),) if entry is not None else ()
+    assert actions == expected
+
+
+ONE = {"pod-1": NOON - timedelta(minutes=1)}
+TWO = ONE | {"pod-2": NOON - timedelta(minutes=2)}
+NOW_COUNTED = {"pod-3": NOON}
+
+
+@pytest.mark.parametrize(
+    ("config_map", "counted"),
+    [
+        pytest.param(make_config_map(HUB), NOW_COUNTED, id="first"),
+        pytest.param(make_config_map(HUB, ONE), ONE | NOW_COUNTED, id="second"),
+        pytest.param(
+            make_config_map(HUB, ONE | {"pod-2": NOON - timedelta(minutes=11)}),
+            ONE | NOW_COUNTED,
+            id="old-failure-expires",
+        ),
+        pytest.param(make_config_map(HUB, ONE | NOW_COUNTED), None, id="same-pod-counts-once"),
+        pytest.param(make_config_map(HUB, "[["), NOW_COUNTED, id="invalid-annotation"),
+        pytest.param(make_config_map(HUB, "[]"), NOW_COUNTED, id="annotation-is-a-list"),
+        pytest.param(
+            make_config_map(HUB, '{"docker.io": {"pod-1": "noon"}}'),
+            NOW_COUNTED,
+            id="invalid-time",
+        ),
+        pytest.param(make_config_map("off", TWO), None, id="pinned-off"),
+        pytest.param(make_config_map(f"on {HUB}", TWO), None, id="pinned-on"),
+        pytest.param(make_config_map(None, TWO), None, id="not-proven"),
+        pytest.param(None, None, id="no-config-map"),
+    ],
+)
+def test_failed_pull_is_counted(
+    config_map: dict[str, Any] | None, counted: dict[str, datetime] | None
+) -> None:
+    actions = plan_distrust(make_failure(), PULL, config_map, GPU_CLUSTER)
+
+    expected = () if counted is None else (CountPullFailure("docker.io", make_patch(HUB, counted)),)
+    assert actions == expected
+
+
+def test_third_pod_makes_its_mirror_distrusted_with_the_fact_first() -> None:
+    write, distrust = plan_distrust(make_failure(), PULL, make_config_map(HUB, TWO), GPU_CLUSTER)
+
+    assert distrust == DistrustMirror("docker.io", make_patch(None))
+    assert isinstance(write, WriteFact)
+    assert write.of_change
+    payload = write.fact.payload
+    assert write.fact.event == "mirror.distrusted"
+    assert (write.fact.severity, write.fact.timestamp) == ("WARNING", NOON)
+    assert (payload["upstream"], payload["pods"]) == ("docker.io", 3)
+    assert payload["image"] == "docker.io/anyscale/ray-ml:2.7.0"
+    assert payload["mirror"] == f"{HUB}/anyscale/ray-ml:2.7.0"
+    assert payload["evidence"][0]["text"] == DENIED
+
+
+def test_count_of_another_upstream_is_kept() -> None:
+    other = json.dumps({"nvcr.io": {"pod-9": NOON.isoformat()}})
+
+    (prove,) = plan_proof(PULL, make_config_map(None, other))
+
+    assert isinstance(prove, ProveMirror)
+    assert prove.patch["metadata"]["annotations"] == {FAILURES_ANNOTATION: other}
+
+
+@pytest.mark.parametrize(("message", "counts"), [(DENIED, True), (ABSENT, False)])
+def test_failure_of_one_image_does_not_count(message: str, *, counts: bool) -> None:
+    assert counts_against_mirror(make_failure(message=message)) is counts
+
+
+def test_failures_outside_the_window_are_not_recent() -> None:
+    times = {
+        "early": NOON - timedelta(minutes=10, seconds=1),
+        "first": NOON - timedelta(minutes=10),
+        "last": NOON + timedelta(minutes=10),
+        "late": NOON + timedelta(minutes=10, seconds=1),
+    }
+
+    recent = find_recent_failures(make_config_map(HUB, times), "docker.io", NOON)
+
+    assert recent.keys() == {"first", "last"}
