@@ -182,7 +182,7 @@ def _mutating_binding(body: Body) -> None:
 
 def _fill_match(constraints: Body) -> None:
     _fill(constraints, matchPolicy="Equivalent", namespaceSelector={}, objectSelector={})
-    for rule in (*items(constraints, "resourceRules"), *items(constraints, "excludeResourceRules")):
+    for rule in items(constraints, "resourceRules"):
         _fill(rule, scope="*")
 
 

@@ -186,8 +186,6 @@ def _concerns(constraints: Body, attributes: Attributes, store: Store) -> bool:
     rules = constraints.get("resourceRules")
     if rules is not None and not any(_is_named(rule, attributes) for rule in rules):
         return False
-    if any(_is_named(rule, attributes) for rule in items(constraints, "excludeResourceRules")):
-        return False
     return _selects_namespace(
         mapping(constraints, "namespaceSelector"), attributes, store
     ) and _selects_object(mapping(constraints, "objectSelector"), attributes)
@@ -195,14 +193,10 @@ def _concerns(constraints: Body, attributes: Attributes, store: Store) -> bool:
 
 def _is_named(rule: Body, attributes: Attributes) -> bool:
     resource = attributes.resource
-    scope = "Namespaced" if resource.namespaced else "Cluster"
-    names = items(rule, "resourceNames")
     return (
         _includes(items(rule, "operations"), attributes.verb.upper())
         and _includes(items(rule, "apiGroups"), resource.group)
         and _includes(items(rule, "apiVersions"), resource.version)
-        and rule.get("scope", _EVERY) in (_EVERY, scope)
-        and (not names or attributes.name in names)
         and any(_is_resource(text, attributes) for text in items(rule, "resources"))
     )
 

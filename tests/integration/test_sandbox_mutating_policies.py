@@ -120,10 +120,6 @@ def test_deleted_policy_changes_nothing(api: Api) -> None:
         pytest.param({"resourceRules": [rule("pods", operations=("*",))]}, True, id="every-op"),
         pytest.param({"resourceRules": [rule("pods", apiGroups=["apps"])]}, False, id="group"),
         pytest.param({"resourceRules": [rule("pods", apiVersions=["*"])]}, True, id="version"),
-        pytest.param({"resourceRules": [rule("pods", scope="Cluster")]}, False, id="scope"),
-        pytest.param({"resourceRules": [rule("pods", resourceNames=["pod"])]}, True, id="name"),
-        pytest.param({"resourceRules": [rule("pods", resourceNames=["q"])]}, False, id="no-name"),
-        pytest.param({"excludeResourceRules": [rule("pods")]}, False, id="excluded"),
     ],
 )
 @pytest.mark.parametrize("of", ["policy", "binding"])
