@@ -11,17 +11,7 @@ from sandbox.kubernetes.calls import Attributes
 from sandbox.kubernetes.statuses import forbidden
 from sandbox.kubernetes.store import Store
 
-_LABEL = "pod-security.kubernetes.io/"
-_TEMPLATE = ("spec", "template", "spec")
-_TEMPLATES: dict[str, tuple[str, ...]] = {
-    "replicationcontrollers": _TEMPLATE,
-    "deployments.apps": _TEMPLATE,
-    "statefulsets.apps": _TEMPLATE,
-    "daemonsets.apps": _TEMPLATE,
-    "replicasets.apps": _TEMPLATE,
-    "jobs.batch": _TEMPLATE,
-    "cronjobs.batch": ("spec", "jobTemplate", "spec", "template", "spec"),
-}
+_ENFORCE = "pod-security.kubernetes.io/enforce"
 _VOLUMES = (
     "configMap",
     "csi",
@@ -37,41 +27,22 @@ _PROFILES = ("RuntimeDefault", "Localhost")
 
 
 def check_pod_security(attributes: Attributes, store: Store) -> None:
-    """Refuse pods that break the enforced level, and warn of pods and templates."""
+    """Refuse pods that break the enforced level."""
+    if attributes.resource.key != "pods":
+        return
     if attributes.subresource not in ("", "ephemeralcontainers"):
         return
     namespace = store.get("namespaces", ("", attributes.namespace))
-    if namespace is None:
-        return
-    labels = mapping(namespace.body, "metadata", "labels")
-    if attributes.resource.key == "pods":
-        _check_pod(attributes, labels)
-    elif attributes.resource.key in _TEMPLATES:
-        spec = dig(attributes.body, *_TEMPLATES[attributes.resource.key])
-        if spec is not None:
-            _warn(attributes, spec, labels)
-
-
-def _check_pod(attributes: Attributes, labels: Body) -> None:
+    labels = mapping(namespace.body, "metadata", "labels") if namespace is not None else {}
     spec = mapping(attributes.body, "spec")
+    if labels.get(_ENFORCE, "privileged") == "privileged":
+        return
     if attributes.before is not None and spec == mapping(attributes.before, "spec"):
         return
-    if text := _violation(labels, "enforce", spec):
-        raise forbidden(attributes.resource, attributes.name, f"violates PodSecurity {text}")
-    _warn(attributes, spec, labels)
-
-
-def _warn(attributes: Attributes, spec: Body, labels: Body) -> None:
-    if text := _violation(labels, "warn", spec):
-        attributes.warnings.append(f"would violate PodSecurity {text}")
-
-
-def _violation(labels: Body, mode: str, spec: Body) -> str:
-    if labels.get(f"{_LABEL}{mode}", "privileged") == "privileged":
-        return ""
-    found = violations(spec)
-    version = labels.get(f"{_LABEL}{mode}-version", "latest")
-    return f'"restricted:{version}": {", ".join(found)}' if found else ""
+    if found := violations(spec):
+        level = f"restricted:{labels.get(f'{_ENFORCE}-version', 'latest')}"
+        why = f'violates PodSecurity "{level}": {", ".join(found)}'
+        raise forbidden(attributes.resource, attributes.name, why)
 
 
 def violations(spec: Body) -> list[str]:

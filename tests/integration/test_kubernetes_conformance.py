@@ -62,6 +62,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "invalid": {
         "name-dot": "a warning that nothing reads",
         "grace-negative": "a warning that nothing reads",
+        "host-network*": "a warning that nothing reads",
         "pod-secrets-empty-name": "a warning that nothing reads",
         "field-twice-*": "no client writes a field twice",
         "body-nul": "no client sends a NUL",
@@ -108,6 +109,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     },
     "pod-security": {
         "windows-host-process": "no Windows nodes",
+        "job-only-warns": "a warning that nothing reads",
         "job-events": CONTROLLERS,
         **dict.fromkeys(
             ("host-port", "app-armor", "se-linux", "proc-mount", "sysctls", "host-probe"), UNUSED
