@@ -118,6 +118,15 @@ class SweptWorld:
             number = len(self.cluster.objects.get(("apps/v1", "deployments"), []))
             self.cluster.place(make_deployment(f"app-{number}", image))
 
+    def add_apps(self, count: int, registry: str = "docker.io") -> list[str]:
+        """Let Deployments use so many new images of a registry, and return them."""
+        names = [f"{registry}/team/app-{number}" for number in range(count)]
+        for name in names:
+            self.registry.add(name, "1", big(name))
+        images = [f"{name}:1" for name in names]
+        self.use(*images)
+        return images
+
     def run(self, image: str, digest: str, *, of: str = "trainer", name: str = "") -> None:
         """Let a pod of a Deployment run an image at a digest."""
         pod = name or f"{of}-6f9c-{len(self.cluster.pods)}"
@@ -174,6 +183,10 @@ class SweptWorld:
         taken = [request for batch in self.publisher.batches for request in batch]
         self.publisher.batches.clear()
         return taken
+
+    def take_images(self) -> list[str]:
+        """Return the images that were published, and not taken before."""
+        return sorted(request.image for request in self.take())
 
     def warm(self, *images: str, now: datetime = NOW) -> None:
         """Let the images be used and warmed."""

@@ -1,0 +1,148 @@
+"""Requests to registries during a sweep, within their rate limits."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.rate_limit import Allowance
+from shared.errors import ConfigurationError, TransientError
+from tests.fakes.sweeps import NOW, SERVER, TRAINER, SweptWorld
+
+GPU = {"limits": {"nvidia.com/gpu": "1"}}
+PERIOD = timedelta(hours=48)
+PAUSE = PERIOD / 8
+LIMITED = RegistryRefusalError(429, "TOOMANYREQUESTS", "pull rate limit")
+
+
+@pytest.fixture
+def world() -> SweptWorld:
+    return SweptWorld()
+
+
+def test_missing_image_is_skipped(world: SweptWorld) -> None:
+    world.use("team/absent:1", TRAINER)
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [TRAINER]
+    assert outcome.details["skipped"] == {"pull_failed": 1}
+
+
+def test_limited_upstream_is_not_asked_again_in_the_sweep(world: SweptWorld) -> None:
+    world.add_apps(5)
+    world.use(SERVER)
+    world.registry.refusals["docker.io"] = RegistryRefusalError(
+        429, "TOOMANYREQUESTS", "too many", retry_at=NOW + timedelta(minutes=10)
+    )
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [SERVER]
+    assert len([each for each in world.registry.asked if "dockerhub" in str(each)]) == 1
+    postponed = outcome.details["postponed"]
+    assert set(postponed) == {"docker.io"}
+    assert postponed["docker.io"]["images"] == 5
+    assert postponed["docker.io"]["not_before"] == "2026-11-24T08:10:00Z"
+    assert "docker.io limits pulls" in postponed["docker.io"]["reason"]
+
+
+def test_postponed_image_is_due_in_a_later_sweep(world: SweptWorld) -> None:
+    world.use(TRAINER)
+    world.registry.refusals["docker.io"] = LIMITED
+    world.sweep()
+    world.registry.refusals.clear()
+
+    world.sweep(NOW + timedelta(hours=1))
+
+    assert world.take_images() == [TRAINER]
+
+
+@pytest.mark.parametrize(
+    ("share", "due"), [pytest.param(0.5, 5, id="half"), pytest.param(1, 8, id="all")]
+)
+def test_sweep_uses_its_share_of_a_rate_limit(world: SweptWorld, share: float, due: int) -> None:
+    world.values = {"sweep_share": share}
+    world.add_apps(8)
+    world.registry.allowances["docker.io"] = Allowance(10, 10)
+
+    outcome = world.sweep()
+
+    assert outcome.details["due"] == due
+    assert world.registry.allowances["docker.io"].remaining == 10 - due
+    left = {} if due == 8 else {"images": 3, "reason": "5 pulls are left to workloads"}
+    assert outcome.details["postponed"].get("docker.io", {}).items() >= left.items()
+
+
+def test_pulls_of_workloads_count_against_the_share(world: SweptWorld) -> None:
+    world.add_apps(8)
+    world.registry.allowances["docker.io"] = Allowance(10, 4)
+
+    assert world.sweep().details["due"] == 1
+
+
+def test_new_images_are_asked_for_first(world: SweptWorld) -> None:
+    warmed = world.add_apps(8)
+    world.sweep()
+    world.deliver()
+    fresh = world.add_apps(3, "docker.io/fresh")
+    world.registry.asked.clear()
+    world.registry.allowances["docker.io"] = Allowance(10, 8)
+
+    world.sweep()
+
+    assert world.take_images() == fresh
+    assert len(warmed) == 8
+
+
+def test_every_image_is_asked_for_in_time(world: SweptWorld) -> None:
+    world.add_apps(8)
+    warmed: set[str] = set()
+    for number in range(20):
+        world.registry.allowances["docker.io"] = Allowance(10, 8)
+        world.sweep(message_id=f"tick-{number}")
+        warmed.update(world.take_images())
+
+    assert len(warmed) == 8
+
+
+def test_silent_upstream_does_not_affect_another(world: SweptWorld) -> None:
+    world.add_apps(9)
+    world.use(SERVER)
+    world.registry.errors["docker.io"] = TransientError("no answer")
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [SERVER]
+    assert len([each for each in world.registry.asked if "dockerhub" in str(each)]) == 3
+    assert outcome.details["postponed"] == {
+        "docker.io": {"images": 9, "reason": "no answer", "not_before": None}
+    }
+
+
+def test_one_failure_does_not_close_an_upstream(world: SweptWorld) -> None:
+    world.use("broken.example/team/app:1", TRAINER)
+    world.values = {"upstreams": {"docker.io": None, "broken.example": None}}
+    world.make_mirror("broken.example", "broken-example-mirror")
+    world.registry.errors["broken.example"] = TransientError("no answer")
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [TRAINER]
+    assert outcome.details["postponed"]["broken.example"]["images"] == 1
+
+
+def test_sweep_without_any_answer_is_deferred(world: SweptWorld) -> None:
+    world.use(TRAINER, SERVER)
+    world.registry.error = TransientError("no answer")
+
+    with pytest.raises(TransientError, match="no answer"):
+        world.sweep()
+
+
+def test_refused_identity_blocks_the_sweep(world: SweptWorld) -> None:
+    world.use(TRAINER)
+    world.registry.error = RegistryRefusalError(401, "UNAUTHORIZED", "who are you")
+
+    with pytest.raises(ConfigurationError):
+        world.sweep()
