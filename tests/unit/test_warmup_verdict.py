@@ -1,0 +1,135 @@
+"""Whether the pull of a warmup was streamed, from what is known of its node."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.warmup_job import (
+    HOLDING_ANNOTATION,
+    LACKING_ANNOTATION,
+)
+from tests.fakes.ended_warmups import EndedScene
+from tests.fakes.node_reports import (
+    IMAGE_BYTES,
+    MIRROR,
+    NODE,
+    STATEMENT,
+    node_event,
+    place_node,
+    pod_event,
+    pulled_text,
+)
+from tests.fakes.warmups import DIGEST
+
+
+@pytest.fixture
+def scene() -> EndedScene:
+    return EndedScene()
+
+
+def test_statement_of_the_snapshotter_is_evidence(scene: EndedScene) -> None:
+    scene.warm(pod_event("Pulled", pulled_text(1.5), 60), node_event(STATEMENT, 61))
+
+    payload = scene.report()
+
+    assert payload["streamed"] == "streamed"
+    assert [each["text"] for each in payload["evidence"]] == [STATEMENT, pulled_text(1.5)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "counts"),
+    [
+        pytest.param(60 - 42 - 61, False, id="long-before-the-pull-began"),
+        pytest.param(60 - 42 - 59, True, id="just-before"),
+        pytest.param(60, True, id="at-its-end"),
+        pytest.param(60 + 299, True, id="some-minutes-after"),
+        pytest.param(60 + 301, False, id="long-after"),
+    ],
+)
+def test_statement_counts_near_the_pull(scene: EndedScene, seconds: float, *, counts: bool) -> None:
+    scene.warm(pod_event("Pulled", pulled_text(42), 60), node_event(STATEMENT, seconds))
+
+    assert (scene.report()["streamed"] == "streamed") is counts
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(node_event(STATEMENT.replace("ray-ml", "ray-llm"), 60), id="another-image"),
+        pytest.param(
+            node_event(STATEMENT.replace(DIGEST, "sha256:" + "0" * 64), 60),
+            id="another-digest",
+        ),
+        pytest.param(node_event(STATEMENT, 60, node="gke-gpu-l4-2"), id="another-node"),
+        pytest.param(node_event(STATEMENT, 60, component="gcfsd"), id="another-component"),
+        pytest.param(
+            node_event(STATEMENT.replace("100.0% (14/14", "0.0% (0/14"), 60), id="no-layer"
+        ),
+    ],
+)
+def test_other_statements_do_not_count(scene: EndedScene, statement: dict[str, Any]) -> None:
+    scene.warm(pod_event("Pulled", pulled_text(42), 60), statement)
+
+    assert scene.report()["streamed"] != "streamed"
+
+
+def test_fast_pull_of_a_lacking_node_is_likely_streamed(scene: EndedScene) -> None:
+    place_node(scene.cluster, images=[MIRROR])
+    job = scene.warm(pod_event("Pulled", pulled_text(1.5), 60))
+    job["metadata"]["annotations"][LACKING_ANNOTATION] = f"gke-gpu-l4-0,{NODE}"
+
+    assert scene.report()["streamed"] == "likely_streamed"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("off", id="streaming-is-off"),
+        pytest.param("gone", id="the-node-is-gone"),
+        pytest.param("late", id="the-image-may-have-come-meanwhile"),
+        pytest.param("elsewhere", id="another-node-lacked-it"),
+        pytest.param("renamed", id="a-workload-brought-it-under-the-upstreams-name"),
+    ],
+)
+def test_fast_pull_is_unknown_in_doubt(scene: EndedScene, change: str) -> None:
+    pull = pod_event("Pulled", pulled_text(1.5), 600 if change == "late" else 60)
+    job = scene.warm(pull)
+    lacking = "gke-gpu-l4-0" if change == "elsewhere" else NODE
+    job["metadata"]["annotations"][LACKING_ANNOTATION] = lacking
+    if change == "off":
+        place_node(scene.cluster, streaming=False)
+    elif change == "gone":
+        scene.cluster.nodes.clear()
+    elif change == "renamed":
+        place_node(scene.cluster, images=[MIRROR, f"docker.io/anyscale/ray-ml@{DIGEST}"])
+
+    assert scene.report()["streamed"] == "unknown"
+
+
+def test_pull_of_a_holding_node_is_cached(scene: EndedScene) -> None:
+    job = scene.warm(pod_event("Pulled", pulled_text(0.4), 60))
+    job["metadata"]["annotations"][HOLDING_ANNOTATION] = NODE
+
+    assert scene.report()["streamed"] == "cached_on_node"
+
+
+def test_failed_layer_is_evidence(scene: EndedScene) -> None:
+    text = f'Layer download failed. Layer id: "sha256:1", image: "{MIRROR}"'
+    scene.warm(
+        pod_event("Pulled", pulled_text(42), 60),
+        node_event(text, 50, component="gcfsd"),
+    )
+
+    payload = scene.report()
+
+    assert payload["streamed"] == "not_streamed"
+    assert payload["evidence"][0]["text"] == text
+
+
+def test_lost_pull_is_judged_by_the_snapshotter(scene: EndedScene) -> None:
+    scene.warm(node_event(STATEMENT, 85))
+
+    payload = scene.report()
+
+    assert (payload["streamed"], payload["pull_seconds"]) == ("streamed", None)
+    assert payload["image_bytes"] == IMAGE_BYTES
