@@ -226,8 +226,8 @@ def test_image_without_a_mirror_is_requested_for_each_target() -> None:
 
 # What Artifact Registry keeps prewarmed
 
-FIRST = {"ladder": ["prewarm-api", "gpu-node"]}
-SECOND = {"ladder": ["gpu-node", "prewarm-api"]}
+FIRST: dict[str, Any] = {"ladder": ["prewarm-api", "gpu-node"]}
+SECOND: dict[str, Any] = {"ladder": ["gpu-node", "prewarm-api"]}
 FAILED = make_artifact(state="FAILED")
 EXPIRING = make_artifact(left=timedelta(hours=23))
 
