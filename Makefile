@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz archives schema lock format clean
+.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -103,6 +103,17 @@ FUZZ_SECONDS ?= 20
 fuzz: build/fuzzing/installed ## fuzz the parsers, FUZZ_SECONDS each (Linux); findings are in build/fuzz
 	@build/fuzzing/bin/python -m tools.fuzz --seconds $(FUZZ_SECONDS)
 
+build/mutation/installed: requirements.txt requirements-dev.txt requirements-mutation.txt
+	@echo "Installing the mutation testing environment into build/mutation …"
+	@$(PYTHON) -m venv build/mutation
+	@build/mutation/bin/python $(INSTALL) -r requirements.txt -r requirements-dev.txt -r requirements-mutation.txt
+	@touch $@
+
+MUTANTS ?= 1000
+
+mutation: build/mutation/installed ## test a sample of MUTANTS mutants (25 minutes); survivors are in build/mutation/mutation.txt
+	@build/mutation/bin/python -m tools.mutation --sample $(MUTANTS)
+
 bench: $(VENV)/installed $(DEPLOYED)/installed archives ## measure cold start, memory, rate and calls, compared with a blank and a naive function
 	@$(BIN)/python -m tools.bench
 
@@ -124,6 +135,7 @@ lock: $(VENV)/installed ## pin the requirements again, with hashes
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-checkov.in -o requirements-checkov.txt
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-fuzz.in -o requirements-fuzz.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate requirements-mutation.in -o requirements-mutation.txt
 
 format: $(VENV)/installed ## format, and fix lint findings where possible
 	@$(BIN)/ruff format .

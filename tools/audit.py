@@ -20,6 +20,7 @@ FILES = (
     "requirements-dev.txt",
     "requirements-checkov.txt",
     "requirements-fuzz.txt",
+    "requirements-mutation.txt",
 )
 
 _MAX_REASON = 100
