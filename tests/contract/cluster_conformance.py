@@ -84,14 +84,14 @@ def names_of(bodies: Any) -> list[str]:
 class ClusterConformance:
     """The promises; a subclass for each kind of cluster has the fixture ``world``."""
 
-    def test_it_knows_its_name_and_kind(self, world: World) -> None:
+    def test_cluster_has_its_name_and_kind(self, world: World) -> None:
         assert world.cluster.name == GPU_CLUSTER
         assert world.cluster.is_autopilot is False
 
-    def test_a_job_that_is_not_there_is_none(self, world: World) -> None:
+    def test_missing_job_is_none(self, world: World) -> None:
         assert world.cluster.fetch_job(NAME) is None
 
-    def test_a_job_that_was_created_is_there_as_it_was_asked_for(self, world: World) -> None:
+    def test_created_job_is_read_as_requested(self, world: World) -> None:
         body = make_warmup(NAME).body()
 
         assert world.cluster.create_job(body) is True
@@ -103,7 +103,7 @@ class ClusterConformance:
         assert job["spec"]["suspend"] is True
         assert all(job["metadata"][key] for key in ("uid", "resourceVersion", "creationTimestamp"))
 
-    def test_a_second_job_of_a_name_is_not_created(self, world: World) -> None:
+    def test_second_job_of_a_name_is_not_created(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         first = world.cluster.fetch_job(NAME)
 
@@ -111,7 +111,7 @@ class ClusterConformance:
 
         assert world.cluster.fetch_job(NAME) == first
 
-    def test_a_patch_is_merged_into_a_job(self, world: World) -> None:
+    def test_patch_is_merged_into_a_job(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         before = world.cluster.fetch_job(NAME)
         assert before is not None
@@ -136,7 +136,7 @@ class ClusterConformance:
         assert job is not None
         assert job["spec"]["suspend"] is False
 
-    def test_a_patch_of_an_older_version_takes_no_effect(self, world: World) -> None:
+    def test_patch_of_an_older_version_takes_no_effect(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         old = world.cluster.fetch_job(NAME)
         assert old is not None
@@ -150,7 +150,7 @@ class ClusterConformance:
         assert job is not None
         assert job["spec"]["suspend"] is True
 
-    def test_a_patch_of_the_current_version_takes_effect(self, world: World) -> None:
+    def test_patch_of_the_current_version_takes_effect(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         job = world.cluster.fetch_job(NAME)
         assert job is not None
@@ -159,7 +159,7 @@ class ClusterConformance:
 
         assert world.cluster.patch_job(NAME, {"metadata": version, "spec": {"suspend": False}})
 
-    def test_a_job_is_deleted_on_a_version_only_if_one_is_named(self, world: World) -> None:
+    def test_job_is_deleted_on_a_version_only_if_one_is_named(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         old = world.cluster.fetch_job(NAME)
         assert old is not None
@@ -183,13 +183,13 @@ class ClusterConformance:
     def test_undefined_kind_has_no_objects(self, world: World) -> None:
         assert list(world.cluster.list_objects("ray.io/v1", "rayclusters")) == []
 
-    def test_the_groups_that_are_served_are_known_with_their_versions(self, world: World) -> None:
+    def test_groups_that_are_served_are_known_with_their_versions(self, world: World) -> None:
         groups = world.cluster.fetch_group_versions()
 
         assert groups["batch"] == ("v1",)
         assert "ray.io" not in groups
 
-    def test_a_config_map_of_our_namespace_is_read(self, world: World) -> None:
+    def test_config_map_of_our_namespace_is_read(self, world: World) -> None:
         metadata = {"name": "proven-mirrors", "namespace": "prestream"}
         data = {"docker.io": "a"}
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
@@ -200,7 +200,7 @@ class ClusterConformance:
         assert found["data"] == data
         assert world.cluster.fetch_config_map("other") is None
 
-    def test_a_config_map_is_patched_on_the_version_that_was_read(self, world: World) -> None:
+    def test_config_map_is_patched_on_the_version_that_was_read(self, world: World) -> None:
         metadata = {"name": "proven-mirrors", "namespace": "prestream"}
         data = {"docker.io": "a", "quay.io": "b"}
         world.place({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
@@ -216,10 +216,10 @@ class ClusterConformance:
         assert changed is not None
         assert changed["data"] == {"quay.io": "b", "ghcr.io": "c"}
 
-    def test_a_job_that_is_gone_cannot_be_patched(self, world: World) -> None:
+    def test_job_that_is_gone_cannot_be_patched(self, world: World) -> None:
         assert world.cluster.patch_job(NAME, {"spec": {"suspend": False}}) is False
 
-    def test_a_job_is_deleted_only_by_its_own_uid(self, world: World) -> None:
+    def test_job_is_deleted_only_by_its_own_uid(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         job = world.cluster.fetch_job(NAME)
         assert job is not None
@@ -235,7 +235,7 @@ class ClusterConformance:
 
         assert world.cluster.fetch_job(NAME) is None
 
-    def test_a_job_created_in_the_place_of_another_is_another(self, world: World) -> None:
+    def test_job_created_in_the_place_of_another_is_another(self, world: World) -> None:
         world.cluster.create_job(make_warmup(NAME).body())
         first = world.cluster.fetch_job(NAME)
         assert first is not None
@@ -296,7 +296,7 @@ class ClusterConformance:
         assert names_of(job) == ["e2"]
         assert names_of(node) == ["e3"]
 
-    def test_a_node_is_fetched_by_its_name(self, world: World) -> None:
+    def test_node_is_fetched_by_its_name(self, world: World) -> None:
         world.place(make_node("gpu-1"))
 
         node = world.cluster.fetch_node("gpu-1")

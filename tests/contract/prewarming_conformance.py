@@ -107,7 +107,7 @@ class PrewarmingConformance:
         assert found is not None
         assert (found.state, found.error) == ("FAILED", "layer is broken")
 
-    def test_a_version_that_there_is_not_is_refused(self, world: World) -> None:
+    def test_version_that_there_is_not_is_refused(self, world: World) -> None:
         pushed(world, "team/other", LARGE)
         version = version_of("team/tool", TOOL)
 

@@ -90,7 +90,7 @@ class RegistryConformance:
     """What workflows.mirroring.Registry promises."""
 
     @pytest.mark.parametrize("image", [TOOL, PAIR, DOCKER], ids=["single", "oci", "docker"])
-    def test_a_tag_has_the_digest_of_what_it_points_at(self, world: World, image: Image) -> None:
+    def test_tag_has_the_digest_of_what_it_points_at(self, world: World, image: Image) -> None:
         world.repositories.create_repository(HUB)
         digest = world.publish("docker.io/team/tool", "1.0", image)
 
@@ -100,7 +100,7 @@ class RegistryConformance:
         assert manifest.is_index == (len(image.platforms) > 1)
 
     @pytest.mark.parametrize("image", [PAIR, DOCKER], ids=["oci", "docker"])
-    def test_an_index_names_the_manifest_of_each_platform(self, world: World, image: Image) -> None:
+    def test_index_names_the_manifest_of_each_platform(self, world: World, image: Image) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/tool", "1.0", image)
         reference = mirrored("team/tool:1.0")
@@ -115,7 +115,7 @@ class RegistryConformance:
             assert manifest.image_bytes == image.manifest_for(platform).image_bytes
         assert len(index.platforms) == len(image.platforms)
 
-    def test_a_digest_decides_where_there_is_a_tag_too(self, world: World) -> None:
+    def test_digest_decides_where_there_is_a_tag_too(self, world: World) -> None:
         world.repositories.create_repository(HUB)
         digest = world.publish("docker.io/team/tool", "1.0", TOOL)
         world.publish("docker.io/team/tool", "2.0", PAIR)
@@ -125,7 +125,7 @@ class RegistryConformance:
         assert manifest.digest == digest
         assert not manifest.is_index
 
-    def test_an_image_of_a_standard_repository_is_served(self, world: World) -> None:
+    def test_image_of_a_standard_repository_is_served(self, world: World) -> None:
         digest = world.push(APPS, "team/trainer", "1.0", TOOL)
         name = "us-central1-docker.pkg.dev/demo/apps/team/trainer"
 
@@ -133,7 +133,7 @@ class RegistryConformance:
 
         assert manifest.digest == digest
 
-    def test_an_old_manifest_cannot_be_used(self, world: World) -> None:
+    def test_old_manifest_cannot_be_used(self, world: World) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/old", "1.0", OLD)
 
@@ -141,9 +141,7 @@ class RegistryConformance:
             world.registry.fetch_manifest(mirrored("team/old:1.0"))
 
     @pytest.mark.parametrize("version", [":none", f"@{ABSENT}"], ids=["tag", "digest"])
-    def test_an_absent_image_is_told_from_an_unknown_repository(
-        self, world: World, version: str
-    ) -> None:
+    def test_absent_image_differs_from_unknown_repository(self, world: World, version: str) -> None:
         world.publish("docker.io/team/tool", "1.0", TOOL)
 
         with refused() as unknown:
@@ -155,7 +153,7 @@ class RegistryConformance:
         assert (unknown.status, unknown.code) == (404, "NAME_UNKNOWN")
         assert (absent.status, absent.code) == (404, "MANIFEST_UNKNOWN")
 
-    def test_an_unknown_repository_may_be_hidden(self, world: World) -> None:
+    def test_unknown_repository_may_be_hidden(self, world: World) -> None:
         world.hide_unknown()
 
         with refused() as refusal:
@@ -165,7 +163,7 @@ class RegistryConformance:
         assert "artifactregistry." in refusal.message
         assert not refusal.by_upstream
 
-    def test_an_upstream_s_limit_says_when_to_come_back(self, world: World) -> None:
+    def test_upstream_limit_has_a_retry_time(self, world: World) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.limit("docker.io", retry_after_s=600)
@@ -199,7 +197,7 @@ class RegistryConformance:
         assert refusal.status in {401, 403}
         assert refusal.by_upstream
 
-    def test_an_unavailable_registry_may_be_asked_again(self, world: World) -> None:
+    def test_unavailable_registry_is_transient(self, world: World) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.fail()
@@ -214,7 +212,7 @@ class RepositoriesConformance:
     def test_there_is_nothing_at_first(self, world: World) -> None:
         assert world.repositories.fetch_repository(HUB_NAME) is None
 
-    def test_a_mirror_is_found_as_it_was_asked_for(self, world: World) -> None:
+    def test_mirror_is_found_as_requested(self, world: World) -> None:
         world.publish("ghcr.io/team/tool", "1.0", TOOL)
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.repositories.create_repository(HUB)
@@ -230,7 +228,7 @@ class RepositoriesConformance:
         assert hub.is_ours
         assert ghcr.is_ours
 
-    def test_a_mirror_is_made_with_its_credentials(self, world: World) -> None:
+    def test_mirror_is_made_with_its_credentials(self, world: World) -> None:
         world.publish("docker.io/team/secret", "1.0", TOOL)
         world.lock("docker.io", LOGIN)
 
@@ -272,7 +270,7 @@ class RepositoriesConformance:
 
         assert world.repositories.fetch_repository(HUB_NAME) == before
 
-    def test_somebody_else_s_repository_is_left_as_it_is(self, world: World) -> None:
+    def test_foreign_repository_is_left_unchanged(self, world: World) -> None:
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.push(HUB_NAME, "team/trainer", "1.0", TOOL)
 
@@ -283,7 +281,7 @@ class RepositoriesConformance:
         assert not state.is_docker_remote
         assert not state.is_ours
 
-    def test_a_mirror_that_is_being_made_is_not_there_yet(self, world: World) -> None:
+    def test_mirror_that_is_being_made_is_not_there_yet(self, world: World) -> None:
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.slow_down()
         world.repositories.create_repository(HUB)
@@ -295,7 +293,7 @@ class RepositoriesConformance:
         assert during is None
         assert world.repositories.fetch_repository(HUB_NAME) is not None
 
-    def test_an_upstream_that_refuses_the_credentials_makes_no_mirror(self, world: World) -> None:
+    def test_upstream_that_refuses_the_credentials_makes_no_mirror(self, world: World) -> None:
         world.publish("docker.io/team/secret", "1.0", TOOL)
         world.lock("docker.io", LOGIN)
         wanted = RemoteRepository(HUB_NAME, "docker.io", None, OTHER_LOGIN)
@@ -318,7 +316,7 @@ class RepositoriesConformance:
         assert state is not None
         assert state.credentials is None
 
-    def test_an_unavailable_service_may_be_asked_again(self, world: World) -> None:
+    def test_unavailable_service_is_transient(self, world: World) -> None:
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.repositories.create_repository(HUB)
         world.fail()

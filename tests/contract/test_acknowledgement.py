@@ -34,7 +34,7 @@ FAILURES = [
 @every_function
 @both_forms
 @pytest.mark.parametrize(("error", "status", "disposition", "severity"), FAILURES)
-def test_a_failure_is_settled_by_whose_fault_it_is_and_the_next_message_is_served(
+def test_failure_decides_the_disposition_and_the_next_message_is_served(
     serve: Serve,
     wired: Wired,
     lines: Lines,
@@ -200,7 +200,7 @@ def test_framework_refuses_a_body_without_delivery_and_serves_the_next(
 
 
 @every_function
-def test_an_id_that_cannot_be_written_does_not_cost_the_line(
+def test_id_that_cannot_be_written_does_not_cost_the_line(
     serve: Serve, lines: Lines, name: str
 ) -> None:
     assert serve(name).push(WIRING[name][1], messageId="half a pair: \ud800") == 200
@@ -217,7 +217,7 @@ def test_an_id_that_cannot_be_written_does_not_cost_the_line(
         ({"X-Cloud-Trace-Context": f"{'c3' * 16}/7;o=1"}, "c3" * 16),
     ],
 )
-def test_the_line_is_tied_to_the_request(
+def test_line_is_tied_to_the_request(
     serve: Serve, lines: Lines, name: str, headers: dict[str, str], trace: str
 ) -> None:
     serve(name).post(envelope(WIRING[name][1]), headers=headers)

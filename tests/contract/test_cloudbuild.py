@@ -28,13 +28,13 @@ def outputs_read(script: str) -> set[str]:
     return set(re.findall(r"terraform output -raw (\w+)", script))
 
 
-def test_it_is_valid_by_the_published_schema() -> None:
+def test_pipeline_follows_the_published_schema() -> None:
     schema = json.loads(SCHEMA.read_text("utf-8"))
 
     assert [error.message for error in Draft7Validator(schema).iter_errors(BUILD)] == []
 
 
-def test_nothing_is_deployed_before_it_was_tested() -> None:
+def test_deployment_follows_the_tests() -> None:
     assert list(STEPS) == [
         "check",
         "test",
@@ -47,7 +47,7 @@ def test_nothing_is_deployed_before_it_was_tested() -> None:
     ]
 
 
-def test_it_runs_as_the_account_that_terraform_describes() -> None:
+def test_pipeline_runs_as_the_account_of_terraform() -> None:
     account = find_block("resource", "google_service_account.pipeline")["account_id"]
 
     assert (
@@ -58,7 +58,7 @@ def test_it_runs_as_the_account_that_terraform_describes() -> None:
 
 
 @EACH_STEP
-def test_a_step_is_a_script_that_a_shell_can_read(step: dict[str, Any]) -> None:
+def test_step_is_a_script_that_a_shell_can_read(step: dict[str, Any]) -> None:
     assert step["script"].startswith("#!/bin/sh\n")
     checked = subprocess.run(  # the script is ours
         ["/bin/sh", "-n"], input=step["script"], text=True, capture_output=True, check=False
@@ -67,7 +67,7 @@ def test_a_step_is_a_script_that_a_shell_can_read(step: dict[str, Any]) -> None:
 
 
 @EACH_STEP
-def test_an_image_has_a_version(step: dict[str, Any]) -> None:
+def test_image_has_a_version(step: dict[str, Any]) -> None:
     name, _, tag = step["name"].rpartition(":")
 
     assert name
@@ -81,7 +81,7 @@ def test_variables_of_a_script_are_defined(step: dict[str, Any]) -> None:
     assert used <= {*BUILD["substitutions"], "PROJECT_ID", "BUILD_ID"}
 
 
-def test_a_pull_request_changes_nothing() -> None:
+def test_pull_request_changes_nothing() -> None:
     for name in ("apply", "manifests", "smoke-test"):
         guard = STEPS[name]["script"].splitlines()[2]
 
@@ -98,7 +98,7 @@ def test_values_of_later_steps_are_terraform_outputs() -> None:
     assert read <= outputs
 
 
-def test_the_smoke_test_publishes_a_reference_that_the_functions_understand() -> None:
+def test_smoke_test_publishes_a_reference_that_the_functions_understand() -> None:
     script = STEPS["smoke-test"]["script"]
     [written] = re.findall(r'^message="(.*)"$', script, re.MULTILINE)
     text = written.replace('\\"', '"').replace("$_SMOKE_IMAGE", "a/b:1").replace("$BUILD_ID", "b-1")
@@ -109,7 +109,7 @@ def test_the_smoke_test_publishes_a_reference_that_the_functions_understand() ->
     assert request.force
 
 
-def test_the_smoke_test_passes_for_the_outcomes_that_leave_an_image_in_the_cache() -> None:
+def test_smoke_test_passes_for_the_outcomes_that_leave_an_image_in_the_cache() -> None:
     [passing] = re.findall(r"^\s+(\w+(?: \| \w+)+)\)", STEPS["smoke-test"]["script"], re.MULTILINE)
 
     assert set(passing.split(" | ")) == {"pulled", "already_present", "prewarmed"}

@@ -97,7 +97,7 @@ H100 = {
     ],
 )
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_the_images_of_a_workload_are_published(
+def test_images_of_a_workload_are_published(
     detect: Serve,
     publisher: FakePublisher,
     line: Line,
@@ -150,7 +150,7 @@ def test_the_images_of_a_workload_are_published(
     ],
 )
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_the_images_that_a_build_pushed_are_published(
+def test_images_that_a_build_pushed_are_published(
     detect: Serve,
     publisher: FakePublisher,
     line: Line,
@@ -217,7 +217,7 @@ def test_irrelevant_message_is_ignored_with_its_reason(
     assert said["cause"]["id"] == body.get("insertId", body.get("id"))
 
 
-def test_the_status_attribute_settles_a_build_before_its_data_is_read(
+def test_status_attribute_settles_a_build_before_its_data_is_read(
     detect: Serve, line: Line
 ) -> None:
     attributes = {"buildId": "b-7", "status": "TIMEOUT"}
@@ -241,7 +241,7 @@ def test_the_status_attribute_settles_a_build_before_its_data_is_read(
         pytest.param(2, "max_event_age_hours: 1", "ignored", id="own-limit"),
     ],
 )
-def test_a_message_that_is_too_old_is_ignored(
+def test_message_that_is_too_old_is_ignored(
     detect: Serve,
     config: Path,
     line: Line,
@@ -288,7 +288,7 @@ def test_a_message_that_is_too_old_is_ignored(
         pytest.param("system_namespaces: [vision]", "audit-deployment-create", [], id="system"),
     ],
 )
-def test_the_configuration_decides_which_images_are_published(
+def test_configuration_decides_which_images_are_published(
     detect: Serve,
     config: Path,
     publisher: FakePublisher,
@@ -375,7 +375,7 @@ sys.stderr.write(json.dumps({"status": status, "ignoring": ignoring, "publishing
     ],
 )
 @pytest.mark.usefixtures("config")
-def test_a_detector_that_ignores_a_message_imports_no_vendor(function: str, name: str) -> None:
+def test_detector_that_ignores_a_message_imports_no_vendor(function: str, name: str) -> None:
     source = ROOT / "functions" / function / "main.py"
 
     done = subprocess.run(  # noqa: S603

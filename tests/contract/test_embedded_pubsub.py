@@ -120,7 +120,7 @@ def subscribe(client: Any, url: str, **fields: Any) -> None:
         (503, exceptions.ServiceUnavailable),
     ],
 )
-def test_a_fault_is_answered_with_its_status(
+def test_fault_is_answered_with_its_status(
     server: PubsubServer,
     publisher: PublisherClient,
     faults: Faults,
@@ -136,7 +136,7 @@ def test_a_fault_is_answered_with_its_status(
     assert len(server.messages(TOPIC)) == 1
 
 
-def test_a_lost_answer_takes_effect(
+def test_lost_answer_takes_effect(
     server: PubsubServer, publisher: PublisherClient, faults: Faults
 ) -> None:
     faults.add(Fault("pubsub", "Publish", applied=True, times=1))
@@ -146,7 +146,7 @@ def test_a_lost_answer_takes_effect(
     assert len(server.messages(TOPIC)) == 1
 
 
-def test_a_stalled_call_meets_the_clients_deadline(
+def test_stalled_call_meets_the_clients_deadline(
     publisher: PublisherClient, faults: Faults
 ) -> None:
     faults.add(Fault("pubsub", "Publish", stall_s=3600.0))
@@ -157,7 +157,9 @@ def test_a_stalled_call_meets_the_clients_deadline(
         )
 
 
-def test_a_fault_can_say_what_the_service_would(publisher: PublisherClient, faults: Faults) -> None:
+def test_fault_can_have_the_message_of_the_service(
+    publisher: PublisherClient, faults: Faults
+) -> None:
     body = {"error": {"message": "quota exceeded for publishers"}}
     faults.add(Fault("pubsub", "Publish", status=429, body=body))
 
@@ -165,7 +167,7 @@ def test_a_fault_can_say_what_the_service_would(publisher: PublisherClient, faul
         publish(publisher)
 
 
-def test_what_was_published_can_be_read(
+def test_published_messages_can_be_read(
     server: PubsubServer, publisher: PublisherClient, clock: Clock
 ) -> None:
     clock.advance(timedelta(days=3))
@@ -192,7 +194,7 @@ def test_every_delivery_is_recorded_and_settled_waits_for_the_last(
     assert recorded == [(SUBSCRIPTION, 1, 500), (SUBSCRIPTION, 2, 503), (SUBSCRIPTION, 3, 204)]
 
 
-def test_an_endpoint_that_is_not_there_is_recorded_and_tried_again(
+def test_endpoint_that_is_not_there_is_recorded_and_tried_again(
     server: PubsubServer, publisher: PublisherClient, subscriber: Any
 ) -> None:
     subscribe(subscriber, "http://127.0.0.1:1/")
@@ -240,7 +242,7 @@ def test_pushes_of_a_subscription_run_side_by_side_up_to_a_bound(
     assert len(server.deliveries) == PARALLEL_PUSHES + 1
 
 
-def test_a_lost_answer_of_an_endpoint_delivers_twice(
+def test_lost_answer_of_an_endpoint_delivers_twice(
     server: PubsubServer,
     publisher: PublisherClient,
     subscriber: Any,

@@ -69,7 +69,7 @@ def function(config: Path, recorded: Recorded) -> Iterator[ServedFunction]:
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_the_documented_message_is_understood_whole(
+def test_documented_message_is_understood_whole(
     function: ServedFunction, recorded: Recorded, line: Line, form: str
 ) -> None:
     published = datetime.now(UTC)
@@ -94,7 +94,7 @@ def test_the_documented_message_is_understood_whole(
     assert line()["message"] == "event handled: created Job warm-1 for anyscale/ray-ml:2.7.0"
 
 
-def test_a_person_can_publish_an_image_alone(
+def test_person_can_publish_an_image_alone(
     function: ServedFunction, recorded: Recorded, line: Line
 ) -> None:
     assert function.push({"image": "nginx"}) == 200
@@ -109,7 +109,7 @@ def test_a_person_can_publish_an_image_alone(
     ("clusters", "is_watched"),
     [("[gpu]", True), (f"[{CLUSTER}]", True), ("[other]", False), ("auto", True)],
 )
-def test_a_cluster_that_is_not_watched_is_left_alone(
+def test_cluster_that_is_not_watched_is_left_alone(
     function: ServedFunction,
     recorded: Recorded,
     config: Path,
@@ -128,7 +128,7 @@ def test_a_cluster_that_is_not_watched_is_left_alone(
 @pytest.mark.parametrize(
     ("hours", "disposition"), [(23, "handled"), (25, "ignored")], ids=["young", "old"]
 )
-def test_a_message_that_is_too_old_is_ignored(
+def test_message_that_is_too_old_is_ignored(
     function: ServedFunction, recorded: Recorded, line: Line, hours: int, disposition: str
 ) -> None:
     published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
@@ -140,7 +140,7 @@ def test_a_message_that_is_too_old_is_ignored(
     assert bool(recorded.warmed) is (disposition == "handled")
 
 
-def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
+def test_cluster_that_is_gone_is_no_reason_to_try_again(
     function: ServedFunction, recorded: Recorded, line: Line
 ) -> None:
     recorded.error = UnknownClusterError(f"there is no cluster {CLUSTER}")
@@ -167,7 +167,7 @@ def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
         pytest.param({"platform": 5}, id="platform-is-a-number"),
     ],
 )
-def test_a_message_that_cannot_be_read_is_poison(
+def test_message_that_cannot_be_read_is_poison(
     function: ServedFunction, recorded: Recorded, line: Line, change: dict[str, Any]
 ) -> None:
     assert function.push(DOCUMENTED | change) == 200
@@ -175,7 +175,7 @@ def test_a_message_that_cannot_be_read_is_poison(
     assert (recorded.warmed, recorded.spread_requests) == ([], [])
 
 
-def test_the_same_message_again_is_the_same_delivery(
+def test_same_message_again_is_the_same_delivery(
     function: ServedFunction, recorded: Recorded, line: Line
 ) -> None:
     published = datetime.now(UTC).isoformat()
@@ -190,7 +190,7 @@ def test_the_same_message_again_is_the_same_delivery(
     assert recorded.warmed[0] == recorded.warmed[1]
 
 
-def test_the_real_wiring_needs_nothing_but_the_environment(
+def test_real_wiring_needs_nothing_but_the_environment(
     config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
     del config

@@ -110,14 +110,14 @@ def test_each_object_follows_the_published_schema(body: dict[str, Any], version:
     assert validate(body, version, strict=True).startswith(version)
 
 
-def test_the_kustomization_lists_every_file() -> None:
+def test_kustomization_lists_every_file() -> None:
     kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text(encoding="utf-8"))
     files = {path.name for path in FOLDER.glob("*.yaml")} - {"kustomization.yaml"}
 
     assert sorted(kustomization["resources"]) == sorted(files)
 
 
-def test_no_object_stands_there_twice() -> None:
+def test_object_names_are_unique() -> None:
     assert len({describe(each) for each in OBJECTS}) == len(OBJECTS)
 
 
@@ -127,7 +127,7 @@ def test_every_object_is_labelled_as_ours() -> None:
     }
 
 
-def test_the_namespace_is_the_configured_one_and_admits_restricted_pods_only() -> None:
+def test_namespace_is_the_configured_one_and_admits_restricted_pods_only() -> None:
     labels = find("Namespace", DEFAULTS.namespace)["metadata"]["labels"]
 
     levels = {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
@@ -156,11 +156,11 @@ def test_warmups_have_an_identity_without_token_and_rights() -> None:
     assert {subject["kind"] for subject in subjects} == {"User"}
 
 
-def test_the_autoscaler_ignores_ordinary_warmups() -> None:
+def test_autoscaler_ignores_ordinary_warmups() -> None:
     assert find("PriorityClass", PRIORITY_CLASS)["value"] < -10
 
 
-def test_the_autoscaler_adds_nodes_for_warmups_that_want_one() -> None:
+def test_autoscaler_adds_nodes_for_warmups_that_want_one() -> None:
     assert -10 <= find("PriorityClass", SCALING_PRIORITY_CLASS)["value"] < 0
 
 
@@ -172,7 +172,7 @@ def test_warmups_preempt_nothing_and_are_nobodys_default(name: str) -> None:
     assert body["globalDefault"] is False
 
 
-def test_the_quota_leaves_room_for_the_configured_limit() -> None:
+def test_quota_leaves_room_for_the_configured_limit() -> None:
     quota = find("ResourceQuota", "prestream-warmup", DEFAULTS.namespace)
 
     assert int(quota["spec"]["hard"]["pods"]) > DEFAULTS.max_running
@@ -185,7 +185,7 @@ def test_no_traffic_is_allowed() -> None:
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_every_call_of_the_client_is_known() -> None:
+def test_calls_of_the_client_are_listed() -> None:
     calls = {
         name
         for name, _ in inspect.getmembers(KubernetesCluster, inspect.isfunction)
@@ -196,7 +196,7 @@ def test_every_call_of_the_client_is_known() -> None:
 
 
 @pytest.mark.parametrize("function", NEEDED)
-def test_a_function_has_the_rights_that_its_calls_need_and_no_more(function: str) -> None:
+def test_function_has_the_rights_that_its_calls_need_and_no_more(function: str) -> None:
     needed = set().union(*(CALLS[call] for call in NEEDED[function]))
 
     assert list_rights(f"prestream-{function}") == needed
@@ -234,7 +234,7 @@ def test_each_role_is_bound_to_the_identity_of_its_function(function: str) -> No
         ]
 
 
-def test_the_example_overlay_names_the_project_everywhere() -> None:
+def test_example_overlay_names_the_project_everywhere() -> None:
     overlay = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     bindings = [each for each in OBJECTS if each["kind"].endswith("Binding")]
 

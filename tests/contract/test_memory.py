@@ -72,7 +72,7 @@ def of_a_workload() -> bytes:
         pytest.param("audit_log", of_a_workload, "handled", id="workload"),
     ],
 )
-def test_the_largest_message_costs_a_bounded_multiple_of_itself(
+def test_largest_message_costs_a_bounded_multiple_of_itself(
     tmp_path: Path, name: str, make: Callable[[], bytes], disposition: str
 ) -> None:
     path = tmp_path / "body.json"

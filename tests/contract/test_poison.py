@@ -60,7 +60,7 @@ def assert_settled(settled: Settled, world: World) -> None:
 
 
 @every_function
-def test_no_broken_message_is_asked_for_again(
+def test_broken_message_is_not_redelivered(
     functions: dict[str, DeployedFunction], name: str
 ) -> None:
     @poisoned
@@ -72,7 +72,7 @@ def test_no_broken_message_is_asked_for_again(
 
 
 @every_function
-def test_no_broken_delivery_is_asked_for_again(
+def test_broken_delivery_is_not_redelivered(
     functions: dict[str, DeployedFunction], name: str
 ) -> None:
     bodies_of_deliveries = bodies(SHAPES[name]).flatmap(broken_envelopes)

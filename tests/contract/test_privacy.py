@@ -107,7 +107,7 @@ WHOLE = {
 
 
 @every_function
-def test_a_message_full_of_canaries_is_handled_as_ever(
+def test_message_full_of_canaries_is_handled_as_ever(
     functions: dict[str, DeployedFunction], name: str
 ) -> None:
     handled = set()
@@ -123,7 +123,7 @@ def test_a_message_full_of_canaries_is_handled_as_ever(
 
 
 @every_function
-def test_no_error_quotes_the_message_whatever_part_of_it_is_missing_or_odd(
+def test_error_does_not_quote_the_message(
     functions: dict[str, DeployedFunction], name: str
 ) -> None:
     shape = next(
@@ -159,7 +159,7 @@ def test_no_error_quotes_the_message_whatever_part_of_it_is_missing_or_odd(
         pytest.param(RuntimeError("a bug"), "failed", id="failed"),
     ],
 )
-def test_a_failure_with_its_traceback_tells_nothing_either(
+def test_traceback_does_not_quote_the_message(
     functions: dict[str, DeployedFunction], name: str, error: Exception, disposition: str
 ) -> None:
     class BrokenWorld(SpiedWorld):
@@ -182,7 +182,7 @@ def test_a_failure_with_its_traceback_tells_nothing_either(
 
 
 @pytest.mark.parametrize("text", ["textPayload", "message", "MESSAGE", "jsonPayload"])
-def test_a_text_that_says_nothing_of_pulls_is_not_repeated(
+def test_text_without_a_pull_is_not_repeated(
     functions: dict[str, DeployedFunction], text: str
 ) -> None:
     said = f'Error: failed to create containerd task: exec: "login --token={CANARY}"'
@@ -199,7 +199,7 @@ def test_a_text_that_says_nothing_of_pulls_is_not_repeated(
         assert_told_nothing(settled, world)
 
 
-def test_the_canaries_of_the_world_are_read(functions: dict[str, DeployedFunction]) -> None:
+def test_canaries_of_the_world_are_read(functions: dict[str, DeployedFunction]) -> None:
     world = SpiedWorld()
     settled, _ = functions["scheduled_sweep"].deliver(
         envelope(write(SHAPES["scheduled_sweep"][1])), world=world

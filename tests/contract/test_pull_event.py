@@ -75,7 +75,7 @@ def function(config: Path, deployment: Deployment) -> Iterator[ServedFunction]:
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_a_warmup_that_ended_becomes_a_fact(
+def test_warmup_that_ended_becomes_a_fact(
     function: ServedFunction, deployment: Deployment, line: Line, form: str
 ) -> None:
     deployment.warm()
@@ -88,7 +88,7 @@ def test_a_warmup_that_ended_becomes_a_fact(
     assert line()["message"] == ("event handled: pulled, unknown for anyscale/ray-ml:2.7.0")
 
 
-def test_a_warmup_that_failed_says_why_in_its_line(
+def test_failed_warmup_has_its_reason_in_the_line(
     function: ServedFunction, deployment: Deployment, line: Line
 ) -> None:
     deployment.warm("DeadlineExceeded")
@@ -126,7 +126,7 @@ def test_report_becomes_a_fact(
 
 
 @pytest.mark.parametrize("error", [TransientError("503"), ConfigurationError("403")])
-def test_a_fact_that_cannot_be_written_keeps_the_message(
+def test_fact_that_cannot_be_written_keeps_the_message(
     function: ServedFunction, deployment: Deployment, line: Line, error: Exception
 ) -> None:
     deployment.warm()
@@ -142,7 +142,7 @@ def test_a_fact_that_cannot_be_written_keeps_the_message(
     assert line()["outcome"] == "pulled"
 
 
-def test_a_message_that_comes_again_is_one_fact(
+def test_message_that_comes_again_is_one_fact(
     function: ServedFunction, deployment: Deployment, line: Line
 ) -> None:
     deployment.warm()
@@ -156,7 +156,7 @@ def test_a_message_that_comes_again_is_one_fact(
     assert line()["message"] == f"event handled: its fact was written before ({JOB})"
 
 
-def test_an_end_that_the_api_server_does_not_know_yet_is_delivered_again(
+def test_end_that_the_api_server_does_not_know_yet_is_delivered_again(
     function: ServedFunction, deployment: Deployment, line: Line
 ) -> None:
     deployment.warm()
@@ -174,7 +174,7 @@ def test_an_end_that_the_api_server_does_not_know_yet_is_delivered_again(
         pytest.param(400, "max_event_age_hours: 0", "handled", id="no-limit"),
     ],
 )
-def test_a_message_that_is_too_old_is_ignored(
+def test_message_that_is_too_old_is_ignored(
     function: ServedFunction,
     deployment: Deployment,
     config: Path,
@@ -191,7 +191,7 @@ def test_a_message_that_is_too_old_is_ignored(
     assert bool(deployment.log.facts) is (disposition == "handled")
 
 
-def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
+def test_cluster_that_is_gone_is_no_reason_to_try_again(
     function: ServedFunction, deployment: Deployment, line: Line
 ) -> None:
     deployment.unknown = True
@@ -224,7 +224,7 @@ def test_a_cluster_that_is_gone_is_no_reason_to_try_again(
         ),
     ],
 )
-def test_an_entry_that_cannot_be_read_is_poison(
+def test_entry_that_cannot_be_read_is_poison(
     function: ServedFunction, deployment: Deployment, line: Line, change: dict[str, Any]
 ) -> None:
     entry = log_entry(job_event("Completed")) | change
@@ -247,7 +247,7 @@ def test_entry_without_a_pull_is_ignored(
     assert deployment.log.facts == []
 
 
-def test_the_real_wiring_needs_nothing_but_the_environment(
+def test_real_wiring_needs_nothing_but_the_environment(
     config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
     del config

@@ -55,7 +55,7 @@ def test_tagged_push_is_published_at_its_digest(
         ("push-into-mirror", "our own mirror fetched it, because somebody pulls it"),
     ],
 )
-def test_all_else_is_ignored_with_a_reason(
+def test_other_messages_are_ignored_with_a_reason(
     function: ServedFunction, publisher: FakePublisher, line: Line, name: str, reason: str
 ) -> None:
     assert function.push(load_event(name)) == 200
@@ -65,7 +65,7 @@ def test_all_else_is_ignored_with_a_reason(
     assert said["reason"] == reason
 
 
-def test_the_patterns_of_the_configuration_hold(
+def test_patterns_of_the_configuration_hold(
     config: Path, function: ServedFunction, publisher: FakePublisher, line: Line
 ) -> None:
     config.write_text("exclude: ['*/vision/*']")
@@ -76,7 +76,7 @@ def test_the_patterns_of_the_configuration_hold(
     assert "excluded" in line()["reason"]
 
 
-def test_a_push_of_yesterday_is_too_old(
+def test_push_of_yesterday_is_too_old(
     function: ServedFunction, publisher: FakePublisher, line: Line
 ) -> None:
     old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()

@@ -48,14 +48,14 @@ def at(body: Any, path: str) -> Any:
 
 
 @pytest.mark.parametrize("case", IMAGES, ids=lambda case: case.id)
-def test_an_image_becomes_what_the_table_says(case: ImageCase) -> None:
+def test_image_is_rewritten_as_in_the_table(case: ImageCase) -> None:
     admitted = ENGINE.admit(pod(container(case.image)), PROVEN)
 
     assert read_images(admitted) == [case.mirror or case.image]
 
 
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
-def test_a_pod_becomes_what_the_table_says(case: PodCase) -> None:
+def test_pod_is_rewritten_as_in_the_table(case: PodCase) -> None:
     admitted = ENGINE.admit(case.pod, case.data)
 
     expected: Any = copy.deepcopy(case.pod)
@@ -85,14 +85,14 @@ def test_admitting_twice_is_admitting_once(case: PodCase) -> None:
     assert ENGINE.admit(once, case.data) == once
 
 
-def test_a_static_pod_is_shown_as_the_kubelet_runs_it() -> None:
+def test_static_pod_is_shown_as_the_kubelet_runs_it() -> None:
     annotations = {"kubernetes.io/config.mirror": "0a1b"}
     static = pod(container("nginx"), metadata={"annotations": annotations})
 
     assert ENGINE.admit(static, PROVEN) == static
 
 
-def test_a_sidecar_that_is_added_later_is_rewritten_too() -> None:
+def test_sidecar_that_is_added_later_is_rewritten_too() -> None:
     admitted = ENGINE.admit(pod(container("nginx:1")), PROVEN)
     admitted["spec"]["containers"].append(container("ghcr.io/acme/proxy", "proxy"))
 
@@ -105,7 +105,7 @@ def test_a_sidecar_that_is_added_later_is_rewritten_too() -> None:
     }
 
 
-def test_a_sidecar_with_the_same_image_adds_no_original() -> None:
+def test_sidecar_with_the_same_image_adds_no_original() -> None:
     admitted = ENGINE.admit(pod(container("nginx:1")), PROVEN)
     annotations = read_annotations(admitted)
     admitted["spec"]["containers"].append(container("docker.io/library/nginx:1", "b"))
@@ -117,7 +117,7 @@ def test_a_sidecar_with_the_same_image_adds_no_original() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "nginx", "null", '{"a":1}', '{"'])
-def test_an_annotation_of_a_person_does_not_spoil_ours(text: str) -> None:
+def test_annotation_of_a_person_does_not_spoil_ours(text: str) -> None:
     written = pod(container("nginx"), metadata={"annotations": {ORIGINALS_ANNOTATION: text}})
 
     admitted = ENGINE.admit(written, PROVEN)
@@ -132,7 +132,7 @@ def test_annotations_that_would_be_too_large_leave_the_pod_alone() -> None:
     assert ENGINE.admit(written, PROVEN) == written
 
 
-def test_the_limit_of_annotations_is_not_passed_by_many_images() -> None:
+def test_limit_of_annotations_is_not_passed_by_many_images() -> None:
     images = [f"acme/{'a' * 180}-{index}:{'b' * 128}" for index in range(40)]
     containers = [container(image, f"c{index}") for index, image in enumerate(images)]
     half_full = {"annotations": {"acme.com/notes": "a" * 140_000}}
@@ -150,7 +150,7 @@ def debugged(*images: str, **spec: Any) -> dict[str, Any]:
     return pod(container("nginx"), ephemeralContainers=ephemeral, **spec)
 
 
-def test_an_ephemeral_container_is_rewritten() -> None:
+def test_ephemeral_container_is_rewritten() -> None:
     old = pod(container("nginx"))
 
     admitted = ENGINE.admit(debugged("busybox:1"), PROVEN, old=old)
@@ -158,27 +158,27 @@ def test_an_ephemeral_container_is_rewritten() -> None:
     assert admitted == debugged(f"{HUB}/library/busybox:1")
 
 
-def test_an_ephemeral_container_that_is_there_must_not_change() -> None:
+def test_ephemeral_container_that_is_there_must_not_change() -> None:
     admitted = ENGINE.admit(debugged("busybox", "alpine"), PROVEN, old=debugged("busybox"))
 
     assert admitted == debugged("busybox", f"{HUB}/library/alpine")
 
 
-def test_an_ephemeral_container_of_a_pod_with_pull_secrets_is_left_alone() -> None:
+def test_ephemeral_container_of_a_pod_with_pull_secrets_is_left_alone() -> None:
     secrets: dict[str, Any] = {"imagePullSecrets": [{"name": "hub"}]}
     sent = debugged("busybox", **secrets)
 
     assert ENGINE.admit(sent, PROVEN, old=pod(container("nginx"), **secrets)) == sent
 
 
-def test_an_ephemeral_container_that_is_never_pulled_is_left_alone() -> None:
+def test_ephemeral_container_that_is_never_pulled_is_left_alone() -> None:
     sent = debugged("busybox")
     sent["spec"]["ephemeralContainers"][0]["imagePullPolicy"] = "Never"
 
     assert ENGINE.admit(sent, PROVEN, old=pod(container("nginx"))) == sent
 
 
-def test_a_rewritten_pod_is_announced_as_it_was_written() -> None:
+def test_rewritten_pod_is_announced_as_it_was_written() -> None:
     written = pod(
         container("nginx:1"),
         container(f"ghcr.io/acme/app:2@{DIGEST}", "b"),
@@ -229,9 +229,7 @@ def narrow() -> Policy:
         pytest.param("asia-docker.pkg.dev/my-project/mirror", False, id="of-another-place"),
     ],
 )
-def test_an_overlay_keeps_pods_from_the_repositories_of_others(
-    mirror: str, *, is_taken: bool
-) -> None:
+def test_overlay_keeps_pods_from_the_repositories_of_others(mirror: str, *, is_taken: bool) -> None:
     written = pod(container("quay.io/acme/app:1"))
 
     admitted = narrow().admit(written, {"quay.io": mirror})
@@ -240,17 +238,17 @@ def test_an_overlay_keeps_pods_from_the_repositories_of_others(
     assert read_images(admitted) == [expected]
 
 
-def test_only_namespaces_that_opted_in_are_looked_at() -> None:
+def test_policy_matches_only_namespaces_that_opted_in() -> None:
     selector = POLICY["spec"]["matchConstraints"]["namespaceSelector"]
 
     assert selector == {"matchLabels": {"prestream.dev/rewrite": "enabled"}}
 
 
-def test_the_policy_looks_again_when_a_webhook_changed_the_pod() -> None:
+def test_policy_looks_again_when_a_webhook_changed_the_pod() -> None:
     assert POLICY["spec"]["reinvocationPolicy"] == "IfNeeded"
 
 
-def test_the_binding_names_the_policy_and_the_parameter_that_is_maintained() -> None:
+def test_binding_names_the_policy_and_the_parameter_that_is_maintained() -> None:
     defaults = Settings(project="demo", deployment_project="demo")
 
     assert BINDING["spec"]["policyName"] == POLICY["metadata"]["name"]
@@ -258,7 +256,7 @@ def test_the_binding_names_the_policy_and_the_parameter_that_is_maintained() -> 
     assert BINDING["spec"]["paramRef"]["namespace"] == defaults.namespace
 
 
-def test_the_folder_is_applied_as_a_whole() -> None:
+def test_folder_is_applied_as_a_whole() -> None:
     kustomization = yaml.safe_load((FILE.parent / "kustomization.yaml").read_text("utf-8"))
     (parameter,) = yaml.safe_load_all((FILE.parent / "proven-mirrors.yaml").read_text("utf-8"))
 
@@ -285,7 +283,7 @@ TYPES = {
 }
 
 
-def test_the_expressions_have_the_types_that_an_api_server_wants() -> None:
+def test_expressions_have_the_types_that_an_api_server_wants() -> None:
     assert ENGINE.types == TYPES
 
 
@@ -300,7 +298,7 @@ OF_KUBERNETES = {
 }
 
 
-def test_the_expressions_call_only_what_an_api_server_has() -> None:
+def test_expressions_call_only_what_an_api_server_has() -> None:
     spec = POLICY["spec"]
     texts = [each["expression"] for each in [*spec["matchConditions"], *spec["variables"]]]
     texts += [each["jsonPatch"]["expression"] for each in spec["mutations"]]

@@ -110,7 +110,7 @@ def test_attributes_instead_of_data_are_a_tick_as_well(
 
 
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_a_tick_of_a_cluster_sweeps_it_as_of_when_it_was_published(
+def test_tick_of_a_cluster_sweeps_it_as_of_when_it_was_published(
     function: ServedFunction, world: World, line: Line, form: str
 ) -> None:
     published = datetime.now(UTC) - timedelta(minutes=5)
@@ -124,7 +124,7 @@ def test_a_tick_of_a_cluster_sweeps_it_as_of_when_it_was_published(
     assert line()["disposition"] == "handled"
 
 
-def test_a_cluster_that_does_not_answer_is_reported_and_blocks_no_other(
+def test_cluster_that_does_not_answer_is_reported_and_blocks_no_other(
     function: ServedFunction, world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.unreachable[GPU] = TransientError("cannot GET /apis: timed out")
@@ -139,7 +139,7 @@ def test_a_cluster_that_does_not_answer_is_reported_and_blocks_no_other(
     assert "timed out" in lines[1]["reason"]
 
 
-def test_a_cluster_that_refuses_us_is_an_alarm(
+def test_cluster_that_refuses_us_is_an_alarm(
     function: ServedFunction, world: World, line: Line
 ) -> None:
     world.unreachable[GPU] = ConfigurationError("403 forbidden")
@@ -149,7 +149,7 @@ def test_a_cluster_that_refuses_us_is_an_alarm(
     assert line()["disposition"] == "blocked"
 
 
-def test_a_cluster_that_is_gone_is_ignored(
+def test_cluster_that_is_gone_is_ignored(
     function: ServedFunction, world: World, line: Line
 ) -> None:
     world.unreachable[GPU] = UnknownClusterError(f"there is no cluster {GPU}")
@@ -160,7 +160,7 @@ def test_a_cluster_that_is_gone_is_ignored(
     assert said["reason"] == f"there is no cluster {GPU}"
 
 
-def test_without_a_watched_cluster_there_is_nothing_to_do(
+def test_tick_without_watched_clusters_is_ignored(
     function: ServedFunction, world: World, line: Line
 ) -> None:
     world.clusters = CLUSTERS[2:]
@@ -171,7 +171,7 @@ def test_without_a_watched_cluster_there_is_nothing_to_do(
     assert line()["reason"] == "no cluster is watched"
 
 
-def test_a_tick_of_yesterday_is_too_old(function: ServedFunction, world: World, line: Line) -> None:
+def test_tick_of_yesterday_is_too_old(function: ServedFunction, world: World, line: Line) -> None:
     old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
 
     assert function.push({"cluster": str(GPU)}, publishTime=old) == 200

@@ -94,7 +94,7 @@ def keywords(call: ast.Call) -> dict[str, str]:
     return {each.arg: ast.unparse(each.value) for each in call.keywords if each.arg}
 
 
-def test_no_text_is_run() -> None:
+def test_sources_run_no_text() -> None:
     found = [
         (path, name, call.lineno)
         for path in FILES
@@ -105,7 +105,7 @@ def test_no_text_is_run() -> None:
     assert found == []
 
 
-def test_nothing_is_imported_that_runs_what_it_reads() -> None:
+def test_sources_import_no_module_that_runs_its_input() -> None:
     found = [
         (path, module)
         for path in FILES
@@ -117,7 +117,7 @@ def test_nothing_is_imported_that_runs_what_it_reads() -> None:
     assert found == []
 
 
-def test_nothing_that_is_deployed_starts_a_process() -> None:
+def test_deployed_code_starts_no_process() -> None:
     starting = {path for path in FILES if imports(path) & {"subprocess", "multiprocessing"}}
 
     assert starting == STARTS_PROCESSES
@@ -151,7 +151,7 @@ def test_no_html_and_no_object_is_made_of_texts() -> None:
     assert marked == WRITES_HTML
 
 
-def test_the_template_escapes() -> None:
+def test_template_escapes() -> None:
     (path,) = WRITES_HTML
     ((_, call),) = [(name, call) for name, call in calls(path) if name == "jinja2.Environment"]
 
@@ -187,7 +187,7 @@ def test_no_console_reads_markup() -> None:
     assert reading == []
 
 
-def test_a_log_line_s_text_is_fixed_and_what_is_put_in_is_no_part_of_it() -> None:
+def test_log_line_s_text_is_fixed_and_what_is_put_in_is_no_part_of_it() -> None:
     lines = [
         (path, method, call)
         for path in FILES
@@ -201,7 +201,7 @@ def test_a_log_line_s_text_is_fixed_and_what_is_put_in_is_no_part_of_it() -> Non
         assert isinstance(text, ast.Constant), f"{path}, line {call.lineno}"
 
 
-def test_the_walk_sees_what_it_looks_for() -> None:
+def test_walk_sees_what_it_looks_for() -> None:
     """Else it could not fail."""
     tree = ast.walk(ast.parse("f'<b>{x}</b>'; 'a %s' % x; '<i>{}</i>'.format(x); f'plain'"))
 

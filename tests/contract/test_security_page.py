@@ -24,7 +24,7 @@ def names_in(path: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", sorted({path for path, _ in NAMED}))
-def test_each_test_that_is_named_exists(path: str) -> None:
+def test_named_tests_exist(path: str) -> None:
     named = {name for each, name in NAMED if each == path}
 
     assert named <= names_in(path), sorted(named - names_in(path))
@@ -44,12 +44,12 @@ def test_each_section_on_threats_names_its_tests() -> None:
         assert "::test_" in sections[title], title
 
 
-def test_each_check_that_is_left_out_says_why() -> None:
+def test_skipped_checks_have_a_reason() -> None:
     skipped = yaml.safe_load(CHECKOV)["skip-check"]
     explained = re.findall(r"(?m)^  # .+\.\n  - (\w+)$", CHECKOV)
 
     assert explained == skipped
 
 
-def test_nothing_that_is_deployed_is_left_out_of_the_analysis() -> None:
+def test_analysis_covers_all_deployed_code() -> None:
     assert yaml.safe_load(CHECKOV)["skip-path"] == ["infra/tests"]

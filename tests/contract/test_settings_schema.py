@@ -65,11 +65,11 @@ def validator() -> Draft202012Validator:
     return Draft202012Validator(json_schema())
 
 
-def test_the_published_schema_is_in_step() -> None:
+def test_published_schema_is_in_step() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == format_schema()
 
 
-def test_the_published_tables_are_in_step() -> None:
+def test_published_tables_are_in_step() -> None:
     page = PAGE_FILE.read_text(encoding="utf-8")
 
     assert page == fill_tables(page)
@@ -99,7 +99,7 @@ def test_schema_and_settings_refuse_the_same(validator: Draft202012Validator, te
         make_settings(document, ENVIRON, name="prestream.yaml")
 
 
-def test_the_shipped_file_holds_comments_only(validator: Draft202012Validator) -> None:
+def test_shipped_file_holds_comments_only(validator: Draft202012Validator) -> None:
     text = DEFAULT_FILE.read_text(encoding="utf-8")
 
     assert yaml.safe_load(text) is None
@@ -107,7 +107,7 @@ def test_the_shipped_file_holds_comments_only(validator: Draft202012Validator) -
     assert text.splitlines()[0] == f"# yaml-language-server: $schema={_schema_address()}"
 
 
-def test_the_shipped_file_shows_every_key_with_its_default() -> None:
+def test_shipped_file_shows_every_key_with_its_default() -> None:
     lines = DEFAULT_FILE.read_text(encoding="utf-8").splitlines()
     # A key stands right behind its "#"; what is explained has a space there.
     keys = "\n".join(line[1:] for line in lines if line[:1] == "#" and _is_key(line[1:]))

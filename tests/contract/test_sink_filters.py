@@ -88,7 +88,7 @@ def job_event(reason: str, namespace: str = "prestream") -> Entry:
 
 
 @pytest.mark.parametrize("name", ["audit_log", "gke_events"])
-def test_a_filter_is_short_enough_for_a_sink_and_uses_the_two_variables_only(name: str) -> None:
+def test_filter_is_short_enough_for_a_sink_and_uses_the_two_variables_only(name: str) -> None:
     text = read_template(name)
 
     assert set(re.findall(r"\$\{([^}]*)\}", text)) <= set(VARIABLES)
@@ -160,7 +160,7 @@ def test_pods_that_a_controller_of_kube_system_creates_for_a_user_pass(
     assert audit_passes(load("audit-pod-by-replicaset"))
 
 
-def test_a_debugging_container_passes(audit_passes: Passes) -> None:
+def test_debugging_container_passes(audit_passes: Passes) -> None:
     resource = "core/v1/namespaces/ml/pods/x/ephemeralcontainers"
 
     assert audit_passes(written("io.k8s.core.v1.pods.ephemeralcontainers.patch", resource))
@@ -221,7 +221,7 @@ def test_filter_drops_entries_without_images(
         "dev@example.com",
     ],
 )
-def test_nothing_in_our_own_namespace_wakes_us_whoever_writes_it(
+def test_filter_drops_entries_of_our_namespace(
     audit_passes: Passes, method: str, resource: str, principal: str
 ) -> None:
     assert not audit_passes(written(method, resource, principal))
@@ -257,7 +257,7 @@ def test_every_form_of_success_passes(audit_passes: Passes, status: Mapping[str,
     assert audit_passes(changed(load("audit-pod-by-replicaset"), "protoPayload.status", status))
 
 
-def test_an_entry_without_status_and_labels_passes(audit_passes: Passes) -> None:
+def test_entry_without_status_and_labels_passes(audit_passes: Passes) -> None:
     entry = load("audit-pod-by-replicaset")
     del entry["protoPayload"]["status"], entry["labels"]
 
@@ -323,9 +323,7 @@ def test_filter_drops_other_events_of_pods(event_passes: Passes, reason: str) ->
         "PodFailurePolicy",
     ],
 )
-def test_ends_of_our_jobs_pass_and_those_of_others_do_not(
-    event_passes: Passes, reason: str
-) -> None:
+def test_filter_passes_ends_of_our_jobs_only(event_passes: Passes, reason: str) -> None:
     assert event_passes(job_event(reason))
     assert not event_passes(job_event(reason, namespace="ml"))
 
@@ -355,7 +353,7 @@ def test_filter_drops_other_events_of_nodes(event_passes: Passes, reason: str) -
     assert not event_passes(entry)
 
 
-def test_lines_of_the_snapshotter_pass_whatever_field_they_are_in(event_passes: Passes) -> None:
+def test_filter_passes_lines_of_the_snapshotter_in_any_field(event_passes: Passes) -> None:
     entry = load("line-snapshotter")
     text = entry.pop("jsonPayload")["MESSAGE"]
 
@@ -365,13 +363,13 @@ def test_lines_of_the_snapshotter_pass_whatever_field_they_are_in(event_passes: 
     assert not event_passes(entry | {"textPayload": "serving snapshots"})
 
 
-def test_the_same_text_in_another_log_does_not_pass(event_passes: Passes) -> None:
+def test_same_text_in_another_log_does_not_pass(event_passes: Passes) -> None:
     entry = changed(load("line-snapshotter"), "logName", "projects/demo/logs/kubelet")
 
     assert not event_passes(entry)
 
 
-def test_the_exporters_own_line_does_not_pass(event_passes: Passes) -> None:
+def test_exporters_own_line_does_not_pass(event_passes: Passes) -> None:
     entry = load("event-pod-pulled")
     del entry["jsonPayload"]
     entry["textPayload"] = "Event exporter started watching. Some events may have been lost."
@@ -379,9 +377,7 @@ def test_the_exporters_own_line_does_not_pass(event_passes: Passes) -> None:
     assert not event_passes(entry)
 
 
-def test_neither_filter_lets_the_other_ones_entries_through(
-    audit_passes: Passes, event_passes: Passes
-) -> None:
+def test_filters_drop_each_others_entries(audit_passes: Passes, event_passes: Passes) -> None:
     audited = [load("audit-pod-by-replicaset"), load("audit-raycluster")]
     reported = [load("event-pod-pulled"), load("event-job-completed"), load("line-snapshotter")]
 
@@ -389,7 +385,7 @@ def test_neither_filter_lets_the_other_ones_entries_through(
     assert not any(map(audit_passes, reported))
 
 
-def test_without_system_namespaces_every_other_namespace_passes() -> None:
+def test_filter_without_system_namespaces_passes_all_others() -> None:
     variables = {"namespace": "prestream", "system_namespaces": ""}
     audit, events = (
         parse_filter(string.Template(read_template(name)).substitute(variables))

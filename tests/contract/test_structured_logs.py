@@ -116,7 +116,7 @@ def test_json_fields_are_merged_as_theirs(fields: dict[str, Any] | None) -> None
     assert line["severity"] == "INFO"
 
 
-def test_an_exception_stands_in_the_message_with_its_traceback() -> None:
+def test_exception_is_in_the_message_with_its_traceback() -> None:
     with pytest.raises(RuntimeError) as caught:
         raise RuntimeError("a bug")
     error = caught.value
@@ -163,7 +163,7 @@ def test_an_exception_stands_in_the_message_with_its_traceback() -> None:
         ),
     ],
 )
-def test_a_line_is_tied_to_its_trace(
+def test_line_is_tied_to_its_trace(
     app: flask.Flask, headers: dict[str, str], span: str | None, *, sampled: bool
 ) -> None:
     with app.test_request_context("/", method="POST", headers=headers):
@@ -185,7 +185,7 @@ def test_a_line_is_tied_to_its_trace(
         pytest.param({"X-Cloud-Trace-Context": ""}, id="empty"),
     ],
 )
-def test_without_a_trace_none_is_made_up(app: flask.Flask, headers: dict[str, str]) -> None:
+def test_line_without_a_trace_names_no_trace(app: flask.Flask, headers: dict[str, str]) -> None:
     with app.test_request_context("/", method="POST", headers=headers):
         line = compare(make_record)
 
@@ -201,7 +201,7 @@ def test_invalid_trace_id_is_left_out(app: flask.Flask) -> None:
     assert f"{PREFIX}trace" not in mine
 
 
-def test_without_a_project_there_is_no_trace_to_name(app: flask.Flask) -> None:
+def test_line_without_a_project_names_no_trace(app: flask.Flask) -> None:
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
     with app.test_request_context("/", method="POST", headers=headers):
         line = ours(make_record(), None)
@@ -209,7 +209,7 @@ def test_without_a_project_there_is_no_trace_to_name(app: flask.Flask) -> None:
     assert not any(name.startswith(PREFIX) for name in line)
 
 
-def test_the_time_is_the_records_in_rfc_3339() -> None:
+def test_time_is_the_records_in_rfc_3339() -> None:
     record = make_record()
 
     time = datetime.fromisoformat(ours(record)["time"])
@@ -224,13 +224,13 @@ def test_half_a_surrogate_pair_does_not_cost_the_line() -> None:
     assert json.loads(line.encode())["message"] == "a?b"
 
 
-def test_a_value_that_is_no_json_is_written_as_text() -> None:
+def test_value_that_is_no_json_is_written_as_text() -> None:
     moment = datetime(2026, 5, 4, tzinfo=UTC)
 
     assert ours(make_record(fields={"at": moment}))["at"] == str(moment)
 
 
-def test_a_message_without_end_is_cut() -> None:
+def test_message_without_end_is_cut() -> None:
     line = StructuredFormatter(PROJECT).format(make_record("x" * 1_000_000))
 
     assert len(line.encode()) < 256 * 1024
@@ -259,7 +259,7 @@ def test_lines_go_to_standard_output_once_however_often_logs_are_configured(
 
 
 @pytest.mark.usefixtures("_restored")
-def test_a_line_goes_to_what_standard_output_is_when_it_is_written(
+def test_line_goes_to_what_standard_output_is_when_it_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     configure_logs({})

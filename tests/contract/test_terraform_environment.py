@@ -46,7 +46,7 @@ class RecordingEnviron(Mapping[str, str]):
         return len(self._variables)
 
 
-def test_every_function_is_deployed_and_nothing_else() -> None:
+def test_only_the_functions_are_deployed() -> None:
     folders = {path.parent.name for path in ROOT.glob("functions/*/main.py")}
 
     assert set(FUNCTIONS) == folders == set(TRIGGERS)
@@ -66,24 +66,24 @@ def test_functions_get_the_variables_that_settings_read_at_google_and_no_others(
 
 
 @EACH_FUNCTION
-def test_the_entry_point_exists(name: str) -> None:
+def test_entry_point_exists(name: str) -> None:
     source = ast.parse((ROOT / "functions" / name / "main.py").read_text("utf-8"))
     defined = {node.name for node in source.body if isinstance(node, ast.FunctionDef)}
 
     assert MODULE_CALL["entry_point"].replace("${each.key}", name) in defined
 
 
-def test_the_archives_are_those_that_make_archives_writes() -> None:
+def test_archives_are_those_that_make_archives_writes() -> None:
     assert MODULE_CALL["archive"]["path"] == "${local.archives_folder}/${each.key}.zip"
     assert '"${path.module}/../build/functions"' in read_local("archives_folder")
 
 
 @EACH_FUNCTION
-def test_the_topic_is_that_of_the_sandbox(name: str) -> None:
+def test_topic_is_that_of_the_sandbox(name: str) -> None:
     assert FUNCTIONS[name]["topic"] == TRIGGERS[name].topic
 
 
-def test_the_topics_that_functions_publish_to_are_those_of_the_clients() -> None:
+def test_topics_that_functions_publish_to_are_those_of_the_clients() -> None:
     published = {topic for function in FUNCTIONS.values() for topic in function["publishes_to"]}
 
     assert published == {pubsub.REFERENCES_TOPIC, pubsub.SCHEDULE_TOPIC}
@@ -95,7 +95,7 @@ def test_the_topics_that_functions_publish_to_are_those_of_the_clients() -> None
 @pytest.mark.parametrize(
     "status", ["SUCCESS", "FAILURE", "QUEUED", "WORKING", "TIMEOUT", "CANCELLED", "PENDING"]
 )
-def test_a_filter_keeps_back_only_what_its_function_would_ignore(name: str, status: str) -> None:
+def test_filter_keeps_back_only_what_its_function_would_ignore(name: str, status: str) -> None:
     # The sandbox has no filter, so that there a function must bear every message.
     accepts = parse_subscription_filter(FUNCTIONS[name]["filter"] or "")
     attributes = {"buildId": "b-1", "status": status}
@@ -109,7 +109,7 @@ def test_a_filter_keeps_back_only_what_its_function_would_ignore(name: str, stat
     assert accepts(attributes) == (notification.status == "SUCCESS")
 
 
-def test_the_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> None:
+def test_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> None:
     subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
 
     [retry] = subscription["retry_policy"]
@@ -134,7 +134,7 @@ def test_pushes_are_signed_for_the_address_that_they_go_to() -> None:
     assert token["service_account_email"] == "${var.trigger.invoker_email}"
 
 
-def test_the_runtime_is_one_that_the_tests_run_on() -> None:
+def test_runtime_is_one_that_the_tests_run_on() -> None:
     runtime = find_block("variable", "runtime", MODULE)["default"]
 
     assert int(runtime.removeprefix("python3")) >= 11

@@ -46,7 +46,7 @@ def permissions_of(role: str) -> set[str]:
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))
-def test_a_role_has_what_the_clients_call_and_no_more(role: str) -> None:
+def test_role_has_what_the_clients_call_and_no_more(role: str) -> None:
     assert permissions_of(role) == NEEDED[role]
 
 
@@ -69,7 +69,7 @@ def test_detectors_may_only_publish_references() -> None:
         assert FUNCTIONS[name]["publishes_to"] == ["prestream-image-references"]
 
 
-def test_only_one_function_makes_mirrors_and_one_more_looks_at_them() -> None:
+def test_one_function_creates_mirrors_and_one_more_reads_them() -> None:
     users = {
         role: {name for name, function in FUNCTIONS.items() if role in function["roles"]}
         for role in ("mirrors", "mirror_states")
@@ -78,7 +78,7 @@ def test_only_one_function_makes_mirrors_and_one_more_looks_at_them() -> None:
     assert users == {"mirrors": {"image_reference"}, "mirror_states": {"scheduled_sweep"}}
 
 
-def test_nobody_else_may_publish_or_read_messages() -> None:
+def test_other_identities_cannot_publish_or_read_messages() -> None:
     pubsub = [block for block in GRANTS if "pubsub." in str(block.body.get("role"))]
 
     granted = {
@@ -123,7 +123,7 @@ def test_pushes_are_signed_for_the_function_that_they_are_for() -> None:
         "secretmanager.versions.access",
     ],
 )
-def test_nothing_grants_everything_or_to_everybody(forbidden: str) -> None:
+def test_roles_are_narrow_and_have_no_public_member(forbidden: str) -> None:
     assert forbidden not in TEXT
 
 
@@ -174,7 +174,7 @@ def test_apis_stay_on_when_prestream_goes() -> None:
     assert find_block("resource", "google_project_service.main")["disable_on_destroy"] is False
 
 
-def test_the_pipeline_cannot_grant_its_own_roles() -> None:
+def test_pipeline_cannot_grant_its_own_roles() -> None:
     own = set(read_local("_pipeline_roles"))
     grantable = set(re.findall(r'"(roles/[a-zA-Z.]+)"', str(read_local("_pipeline_grantable"))))
     condition = find_block("resource", "google_project_iam_member.pipeline_grants")["condition"][0]

@@ -27,12 +27,12 @@ def test_terraform_reads_some_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_that_terraform_reads_exists(key: str) -> None:
+def test_key_that_terraform_reads_exists(key: str) -> None:
     assert key in SCHEMA["properties"]
 
 
 @pytest.mark.parametrize("key", sorted(set(KEYS) - WITHOUT_DEFAULT))
-def test_a_default_is_that_of_the_settings(key: str) -> None:
+def test_default_is_that_of_the_settings(key: str) -> None:
     # Terraform has no defaults of its own: it takes those of the schema.
     default = getattr(Settings(project="p", deployment_project="p"), key)
     documented = SCHEMA["properties"][key]["default"]
@@ -46,11 +46,11 @@ def test_a_default_is_that_of_the_settings(key: str) -> None:
         assert documented == default
 
 
-def test_the_project_of_mirrors_is_that_of_the_functions_unless_the_file_says_otherwise() -> None:
+def test_project_of_mirrors_defaults_to_that_of_the_functions() -> None:
     assert "mirrors_project = try(local.settings.project, var.project_id)" in TEXT["settings.tf"]
 
 
-def test_a_mirror_made_in_advance_is_the_one_that_a_function_would_make() -> None:
+def test_mirror_made_in_advance_is_the_one_that_a_function_would_make() -> None:
     mirror = find_block("resource", "google_artifact_registry_repository.mirrors")
     host = "${each.value.host}"
     wanted = repositories.RemoteRepository(

@@ -186,7 +186,7 @@ def ended(call: Callable[[], object]) -> object:
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_a_call_that_nobody_answers_is_given_up(name: str, made: Callable[[str], Any]) -> None:
+def test_call_without_an_answer_times_out(name: str, made: Callable[[str], Any]) -> None:
     client = made(name.partition(".")[0])
 
     result = ended(lambda: CALLS[name](client))
@@ -195,7 +195,7 @@ def test_a_call_that_nobody_answers_is_given_up(name: str, made: Callable[[str],
     assert isinstance(result, Unavailable if name == "GoogleReader.read" else TransientError)
 
 
-def test_every_call_of_every_client_is_tried() -> None:
+def test_calls_of_all_clients_are_tried() -> None:
     methods = {
         f"{client.__name__}.{name}"
         for client in CLIENTS
@@ -206,7 +206,7 @@ def test_every_call_of_every_client_is_tried() -> None:
     assert methods == set(CALLS)
 
 
-def test_every_client_is_tried() -> None:
+def test_all_clients_are_tried() -> None:
     import pkgutil
     from importlib import import_module
 
@@ -232,7 +232,7 @@ def test_every_client_is_tried() -> None:
     assert names == {each.__name__ for each in CLIENTS}
 
 
-def test_a_token_that_nobody_gives_is_given_up(silent: str) -> None:
+def test_request_for_a_token_times_out(silent: str) -> None:
     class Expired:
         valid = False
         token = None
@@ -251,7 +251,7 @@ def test_a_token_that_nobody_gives_is_given_up(silent: str) -> None:
 
 
 @pytest.mark.parametrize("errors", [google_errors, kubernetes_errors, request_errors])
-def test_a_delivery_that_took_too_long_calls_nobody(errors: Any) -> None:
+def test_late_delivery_makes_no_call(errors: Any) -> None:
     called = []
 
     with limited_to(-1.0), pytest.raises(TransientError, match="too long"), errors("look"):
@@ -260,7 +260,7 @@ def test_a_delivery_that_took_too_long_calls_nobody(errors: Any) -> None:
     assert called == []
 
 
-def test_a_command_has_no_such_limit() -> None:
+def test_command_has_no_such_limit() -> None:
     with limited_to(-1.0):
         pass
     with request_errors("look"):
@@ -269,7 +269,7 @@ def test_a_command_has_no_such_limit() -> None:
     assert called
 
 
-def test_a_delivery_that_took_too_long_is_deferred() -> None:
+def test_delivery_that_took_too_long_is_deferred() -> None:
     def handle(_: CloudEvent) -> Any:
         with request_errors("look"):
             raise AssertionError
@@ -280,7 +280,7 @@ def test_a_delivery_that_took_too_long_is_deferred() -> None:
         settle(CloudEvent({"type": "t", "source": "s", "id": "m-1"}, {}))
 
 
-def test_a_delivery_ends_before_pubsub_takes_it_for_lost() -> None:
+def test_delivery_ends_before_pubsub_takes_it_for_lost() -> None:
     functions = read_local("functions")
 
     for name, function in functions.items():

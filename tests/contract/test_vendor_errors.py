@@ -81,13 +81,13 @@ URLLIB3 = [
 
 
 @pytest.mark.parametrize(("translation", "error"), [*API, *AUTH, *REQUESTS, *URLLIB3])
-def test_every_error_of_a_library_is_one_of_ours(
+def test_errors_of_libraries_are_translated(
     translation: Translation, error: type[Exception]
 ) -> None:
     assert type(translate(translation, instance(error))) in {TransientError, ConfigurationError}
 
 
-def test_the_libraries_have_the_errors_that_are_walked() -> None:
+def test_libraries_have_the_errors_that_are_walked() -> None:
     assert len(API) > 30
     assert len(AUTH) > 30
     assert len(REQUESTS) > 30
@@ -102,9 +102,7 @@ def test_the_libraries_have_the_errors_that_are_walked() -> None:
 @pytest.mark.parametrize(
     "error", [ConnectionResetError("reset"), BrokenPipeError("pipe"), TimeoutError("late")]
 )
-def test_a_broken_connection_is_the_world_s_fault(
-    translation: Translation, error: Exception
-) -> None:
+def test_broken_connection_is_the_world_s_fault(translation: Translation, error: Exception) -> None:
     assert isinstance(translate(translation, error), TransientError)
 
 
@@ -113,7 +111,7 @@ def test_a_broken_connection_is_the_world_s_fault(
     [google_errors, request_errors, kubernetes_errors],
     ids=lambda each: each.__name__,
 )
-def test_a_bug_is_let_through(translation: Translation) -> None:
+def test_bug_is_let_through(translation: Translation) -> None:
     with pytest.raises(KeyError), translation("do it"):
         raise KeyError("a bug")
 
@@ -140,7 +138,7 @@ TRANSIENT_API = {
 
 
 @pytest.mark.parametrize("error", classes(api, API_BASE))
-def test_an_api_s_refusal_is_the_deployment_s_fault_unless_it_passes(
+def test_api_s_refusal_is_the_deployment_s_fault_unless_it_passes(
     error: type[Exception],
 ) -> None:
     expected = TransientError if error in TRANSIENT_API else ConfigurationError
@@ -149,7 +147,7 @@ def test_an_api_s_refusal_is_the_deployment_s_fault_unless_it_passes(
 
 
 @pytest.mark.parametrize("status", [*range(400, 419), *range(421, 432), 451, *range(500, 512), 599])
-def test_a_status_means_the_same_over_every_way(status: int) -> None:
+def test_status_means_the_same_over_every_way(status: int) -> None:
     expected = (
         TransientError if status >= 500 or status in TRANSIENT_STATUSES else ConfigurationError
     )
@@ -178,7 +176,7 @@ auth = google.auth.exceptions
     ids=lambda value: getattr(value, "__name__", repr(value)),
 )
 @pytest.mark.parametrize("translation", [google_errors, request_errors, kubernetes_errors])
-def test_a_missing_token_is_the_deployment_s_fault_unless_it_passes(
+def test_missing_token_is_the_deployment_s_fault_unless_it_passes(
     translation: Translation, error: Exception, expected: type[EventError]
 ) -> None:
     assert type(translate(translation, error)) is expected
@@ -202,7 +200,7 @@ def test_a_missing_token_is_the_deployment_s_fault_unless_it_passes(
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
-def test_no_answer_is_the_world_s_fault_unless_nobody_could_be_asked(
+def test_missing_answer_is_transient_unless_no_service_was_found(
     translation: Translation, error: Exception, expected: type[EventError]
 ) -> None:
     assert type(translate(translation, error)) is expected
@@ -220,5 +218,5 @@ def test_half_an_answer_is_the_world_s_fault() -> None:
 
 
 @pytest.mark.parametrize("error", [json_format.ParseError, json_format.SerializeToJsonError])
-def test_an_answer_that_is_no_message_is_the_world_s_fault(error: type[Exception]) -> None:
+def test_answer_that_is_no_message_is_the_world_s_fault(error: type[Exception]) -> None:
     assert isinstance(translate(google_errors, error("no JSON")), TransientError)

@@ -31,7 +31,7 @@ def vendor_imports(node: ast.AST, *, is_locked: bool = False) -> Iterator[tuple[
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_vendors_library_is_imported_by_one_thread_at_a_time(module: str) -> None:
+def test_vendors_library_is_imported_by_one_thread_at_a_time(module: str) -> None:
     found = list(vendor_imports(ast.parse((CLIENTS / module).read_text("utf-8"))))
 
     assert [line for line, is_locked in found if not is_locked] == []

@@ -61,7 +61,7 @@ BODIES = {
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", BODIES)
-def test_a_job_follows_the_published_schema(name: str, version: str) -> None:
+def test_job_follows_the_published_schema(name: str, version: str) -> None:
     assert validate(BODIES[name], version, strict=True).startswith(version)
 
 
@@ -101,7 +101,7 @@ def create_pod(api: Api, pod: Body) -> Body:
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_a_job_is_accepted_and_so_is_its_pod(
+def test_job_is_accepted_and_so_is_its_pod(
     server: KubernetesServer, cluster: KubernetesCluster, name: str
 ) -> None:
     assert cluster.create_job(BODIES[name]) is True
@@ -146,9 +146,7 @@ def test_pod_security_would_refuse_less(server: KubernetesServer, path: str) -> 
 
 
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "google.com/tpu"])
-def test_nobody_gets_an_accelerator_where_warmups_run(
-    server: KubernetesServer, resource: str
-) -> None:
+def test_quota_allows_no_accelerator_for_warmups(server: KubernetesServer, resource: str) -> None:
     pod = make_pod(make_warmup().body())
     pod["spec"]["containers"][0]["resources"]["limits"][resource] = 1
 

@@ -43,7 +43,7 @@ def connect_with_tokens(api: Asked, credentials: Any) -> KubernetesCluster:
     return KubernetesCluster(GPU_CLUSTER, ApiClient(configuration), namespace="prestream")
 
 
-def test_each_request_bears_a_token_that_is_fetched_once_while_it_is_valid(
+def test_token_is_fetched_once_while_it_is_valid(
     private_key: str,
 ) -> None:
     with serve() as google, serve() as api:
@@ -60,7 +60,7 @@ def test_each_request_bears_a_token_that_is_fetched_once_while_it_is_valid(
         assert len(google.asked) == 2
 
 
-def test_without_credentials_no_cluster_can_be_looked_up(
+def test_lookup_without_credentials_is_misconfigured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))

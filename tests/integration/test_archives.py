@@ -131,7 +131,7 @@ def test_import_closure_follows_what_runs(tmp_path: Path, source: str, expected:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_archive_is_small(archives: Path, name: str) -> None:
+def test_archive_is_small(archives: Path, name: str) -> None:
     assert (archives / f"{name}.zip").stat().st_size < MAX_BYTES
 
 
@@ -145,7 +145,7 @@ def copy_sources(name: str, root: Path, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, name: str) -> None:
+def test_archive_has_the_same_bytes_each_time(tmp_path: Path, name: str) -> None:
     copy_sources(name, assembly.ROOT, tmp_path / "one")
     copy_sources(name, tmp_path / "one", tmp_path / "two")
     for file in (tmp_path / "two").rglob("*.py"):
@@ -157,7 +157,7 @@ def test_an_archive_has_the_same_bytes_each_time(tmp_path: Path, name: str) -> N
     assert digest(one) == digest(two)
 
 
-def test_a_changed_source_changes_the_archive(tmp_path: Path) -> None:
+def test_changed_source_changes_the_archive(tmp_path: Path) -> None:
     copy_sources("audit_log", assembly.ROOT, tmp_path)
     before = digest(assembly.write_archive("audit_log", tmp_path, tmp_path))
 
@@ -205,7 +205,7 @@ def served(
     process.stop()
 
 
-def test_an_archive_serves_in_an_empty_folder(served: FunctionProcess) -> None:
+def test_archive_serves_in_an_empty_folder(served: FunctionProcess) -> None:
     connection = http.client.HTTPConnection(
         served.url.removeprefix("http://").rstrip("/"), timeout=TIMEOUT_S
     )

@@ -88,7 +88,7 @@ def by_name(checks: list[dict[str, Any]]) -> dict[str, set[str]]:
     return verdicts
 
 
-def test_a_cluster_that_streams_is_ok_as_far_as_it_can_be_seen(cloud: Cloud) -> None:
+def test_cluster_that_streams_is_ok_as_far_as_it_can_be_seen(cloud: Cloud) -> None:
     exit_code, checks = cloud.run()
 
     verdicts = by_name(checks)
@@ -120,7 +120,7 @@ def test_missing_rights_in_the_cluster_are_reported(cloud: Cloud) -> None:
     assert own["finding"].startswith("you may not list nodes, list pods, list namespaces")
 
 
-def test_a_cluster_that_is_not_there_fails(cloud: Cloud) -> None:
+def test_cluster_that_is_not_there_fails(cloud: Cloud) -> None:
     absent = "projects/demo/locations/us-central1/clusters/absent"
 
     exit_code, checks = cloud.run("--cluster", absent)
@@ -129,7 +129,7 @@ def test_a_cluster_that_is_not_there_fails(cloud: Cloud) -> None:
     assert by_name(checks)["clusters"] == {"failed"}
 
 
-def test_an_api_server_that_does_not_answer_is_asked_once(cloud: Cloud) -> None:
+def test_silent_api_server_is_called_once(cloud: Cloud) -> None:
     path = cloud.local.folder / "dead.kubeconfig"
     dead = cloud.local.kubernetes.kubeconfig(CONTEXT)
     dead["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
@@ -143,7 +143,7 @@ def test_an_api_server_that_does_not_answer_is_asked_once(cloud: Cloud) -> None:
     assert [(each["name"], each["verdict"]) for each in inside] == [("cluster-api", "unknown")]
 
 
-def test_an_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
+def test_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
     found = cloud.image(VLLM)
 
     assert {name: found[name]["verdict"] for name in ("image-place", "manifest", "platform")} == {
@@ -168,7 +168,9 @@ def test_an_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
         pytest.param("europe-docker.pkg.dev/demo/apps/a:1", "image-place", "failed", id="far"),
     ],
 )
-def test_why_an_image_cannot_be_streamed(cloud: Cloud, image: str, name: str, verdict: str) -> None:
+def test_doctor_explains_why_an_image_is_not_streamed(
+    cloud: Cloud, image: str, name: str, verdict: str
+) -> None:
     assert cloud.image(image)[name]["verdict"] == verdict
 
 
@@ -190,7 +192,7 @@ def test_silent_service_is_unknown(cloud: Cloud, fault: Fault, name: str) -> Non
     assert found[name]["verdict"] == "unknown"
 
 
-def test_without_the_container_api_the_nodes_tell_their_platform(cloud: Cloud) -> None:
+def test_platform_comes_from_nodes_without_the_container_api(cloud: Cloud) -> None:
     fault = cloud.local.faults.add(Fault("container", status=403))
     name = "projects/demo/locations/us-central1/clusters/gpu"
 
@@ -265,7 +267,7 @@ def own_cloud() -> Iterator[Cloud]:
     made.local.stop()
 
 
-def test_a_node_that_does_not_stream_fails(own_cloud: Cloud) -> None:
+def test_node_that_does_not_stream_fails(own_cloud: Cloud) -> None:
     own_cloud.local.gke.add_node("gke-l4-old", pool="old", accelerator="nvidia-l4", streaming=False)
 
     exit_code, checks = own_cloud.run()

@@ -115,7 +115,7 @@ def fill(lab: Lab) -> None:
         lab.cloud.clock.sleep(1)
 
 
-def test_the_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
+def test_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
     result = lab.run("policy", "--status")
 
     assert result.exit_code == 0, result.stderr
@@ -123,7 +123,7 @@ def test_the_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
     assert row == ["docker.io", "proven", MIRROR, "all"]
 
 
-def test_an_identity_that_may_not_read_the_parameter_is_told_so(lab: Lab) -> None:
+def test_plan_reports_an_unreadable_parameter(lab: Lab) -> None:
     folder = lab.cloud.folder
     config = lab.cloud.kubernetes.kubeconfig(lab.context, "nobody")
     path = folder / "nobody.kubeconfig"
@@ -136,7 +136,7 @@ def test_an_identity_that_may_not_read_the_parameter_is_told_so(lab: Lab) -> Non
     assert "nothing is rewritten" not in result.stdout
 
 
-def test_a_plan_of_a_cluster_says_what_would_be_done_there(lab: Lab) -> None:
+def test_plan_of_a_cluster_lists_its_actions(lab: Lab) -> None:
     planned = lab.plan()
 
     images = {each["image"]: each for each in planned["images"]}
@@ -154,7 +154,7 @@ def test_a_plan_of_a_cluster_says_what_would_be_done_there(lab: Lab) -> None:
     }
 
 
-def test_a_plan_of_a_cluster_says_whose_pods_would_be_rewritten(lab: Lab) -> None:
+def test_plan_of_a_cluster_lists_pods_to_rewrite(lab: Lab) -> None:
     pods = {each["workload"].rpartition("/")[2]: each for each in lab.plan()["pods"]}
 
     assert pods["trainer"]["opted_in"] is True
@@ -163,7 +163,7 @@ def test_a_plan_of_a_cluster_says_whose_pods_would_be_rewritten(lab: Lab) -> Non
     assert pods["tool"]["left"][0]["left"] == "no_mirror"
 
 
-def test_a_plan_changes_nothing(lab: Lab) -> None:
+def test_plan_changes_nothing(lab: Lab) -> None:
     before = lab.state()
 
     result = lab.run("plan")
@@ -200,7 +200,7 @@ def test_log_export_and_cluster_give_the_same_plan(lab: Lab) -> None:
     assert logged == {each["image"] for each in lab.plan()["images"]}
 
 
-def test_a_cluster_that_is_not_there_is_told(lab: Lab) -> None:
+def test_missing_cluster_is_reported(lab: Lab) -> None:
     environ = {name: value for name, value in lab.environ.items() if name != "KUBECONFIG"}
     name = "projects/demo/locations/us-central1/clusters/absent"
 
@@ -210,7 +210,7 @@ def test_a_cluster_that_is_not_there_is_told(lab: Lab) -> None:
     assert "absent" in result.stderr
 
 
-def test_a_cluster_that_does_not_answer_is_told(lab: Lab, tmp_path: Path) -> None:
+def test_silent_cluster_is_reported(lab: Lab, tmp_path: Path) -> None:
     config = lab.cloud.kubernetes.kubeconfig(lab.context)
     config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
     path = tmp_path / "kubeconfig"
@@ -252,7 +252,7 @@ def test_forbidden_kind_does_not_hide_the_others(lab: Lab, tmp_path: Path) -> No
     assert any("cronjobs" in each for each in planned["notes"])
 
 
-def test_replay_publishes_what_it_showed_once_somebody_agrees(lab: Lab, tmp_path: Path) -> None:
+def test_replay_publishes_after_consent(lab: Lab, tmp_path: Path) -> None:
     assert lab.cloud.pubsub is not None
     entry = load_event("build-success")
     export = tmp_path / "builds.json"

@@ -135,7 +135,7 @@ def test_warm_image_passes_at_once_and_force_waits_for_another_pull(
     }
 
 
-def test_a_target_is_found_among_the_nodes_by_its_name_and_no_other_is_warmed(
+def test_target_is_found_among_the_nodes_by_its_name_and_no_other_is_warmed(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/targeted")
@@ -154,7 +154,7 @@ def test_a_target_is_found_among_the_nodes_by_its_name_and_no_other_is_warmed(
     assert run(environ, "wait", image, "--target", name, "--timeout", "0s").returncode == 0
 
 
-def test_a_failing_image_ends_with_the_reason_and_the_hint_of_its_fact(
+def test_failing_image_ends_with_the_reason_and_the_hint_of_its_fact(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/unpullable")
@@ -172,7 +172,7 @@ def test_a_failing_image_ends_with_the_reason_and_the_hint_of_its_fact(
     assert fact["reason"] in gate.stdout
 
 
-def test_an_image_of_a_registry_that_is_not_allowed_fails_without_any_job(
+def test_image_of_a_registry_that_is_not_allowed_fails_without_any_job(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = "strange.example/team/app:1"
@@ -185,7 +185,7 @@ def test_an_image_of_a_registry_that_is_not_allowed_fails_without_any_job(
     assert world.jobs(image) == []
 
 
-def test_an_earlier_failure_does_not_answer_for_a_new_request(
+def test_earlier_failure_does_not_answer_for_a_new_request(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/second-chance")
@@ -197,7 +197,7 @@ def test_an_earlier_failure_does_not_answer_for_a_new_request(
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_gate_stays_shut_for_what_nobody_warmed(
+def test_gate_stays_shut_for_what_nobody_warmed(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/nobody-asked")
@@ -208,7 +208,7 @@ def test_the_gate_stays_shut_for_what_nobody_warmed(
     assert ended.stdout.startswith(f"nothing seen  {image} in us-central1")
 
 
-def test_the_gate_opens_for_a_warmup_that_somebody_else_asked_for(
+def test_gate_opens_for_a_warmup_that_somebody_else_asked_for(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/watched")
@@ -223,7 +223,7 @@ def test_the_gate_opens_for_a_warmup_that_somebody_else_asked_for(
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_gate_stays_shut_for_a_tag_that_has_moved_since_it_was_warmed(
+def test_gate_stays_shut_for_a_tag_that_has_moved_since_it_was_warmed(
     world: Pipeline, environ: Mapping[str, str]
 ) -> None:
     image = world.add_image("team/moving")

@@ -52,7 +52,7 @@ def describe(
     }
 
 
-def test_the_address_is_trusted_by_the_authority_of_the_cluster(
+def test_address_is_trusted_by_the_authority_of_the_cluster(
     container: ContainerApi, directory: ClusterDirectory, tmp_path: Path
 ) -> None:
     own = make_authority(tmp_path)
@@ -76,7 +76,7 @@ def test_no_other_certificate_is_trusted_at_the_address(
         assert api.asked == []
 
 
-def test_the_dns_endpoint_comes_first_and_is_trusted_by_the_public_authorities(
+def test_dns_endpoint_comes_first_and_is_trusted_by_the_public_authorities(
     container: ContainerApi,
     directory: ClusterDirectory,
     tmp_path: Path,
@@ -93,7 +93,7 @@ def test_the_dns_endpoint_comes_first_and_is_trusted_by_the_public_authorities(
         assert list(directory.connect(GPU_CLUSTER).list_nodes()) == []
 
 
-def test_the_authority_of_the_cluster_is_not_trusted_at_the_dns_endpoint(
+def test_authority_of_the_cluster_is_not_trusted_at_the_dns_endpoint(
     container: ContainerApi, directory: ClusterDirectory, tmp_path: Path
 ) -> None:
     own = make_authority(tmp_path)
@@ -105,12 +105,12 @@ def test_the_authority_of_the_cluster_is_not_trusted_at_the_dns_endpoint(
             list(directory.connect(GPU_CLUSTER).list_nodes())
 
 
-def test_a_cluster_that_nobody_knows_is_told_apart(directory: ClusterDirectory) -> None:
+def test_unknown_cluster_has_its_own_error(directory: ClusterDirectory) -> None:
     with pytest.raises(UnknownClusterError, match=str(GPU_CLUSTER)):
         directory.connect(GPU_CLUSTER)
 
 
-def test_a_location_that_does_not_exist_has_no_clusters(
+def test_location_that_does_not_exist_has_no_clusters(
     directory: ClusterDirectory, faults: Faults
 ) -> None:
     error = {"error": {"code": 400, "message": 'Location "us-west99" does not exist.'}}
@@ -131,7 +131,7 @@ def test_a_location_that_does_not_exist_has_no_clusters(
         pytest.param(0, TransientError, id="reset"),
     ],
 )
-def test_a_failure_of_the_container_api_tells_whose_fault_it_is(
+def test_failure_of_the_container_api_is_classified(
     container: ContainerApi,
     directory: ClusterDirectory,
     faults: Faults,
@@ -155,7 +155,7 @@ def test_a_failure_of_the_container_api_tells_whose_fault_it_is(
         pytest.param(describe("203.0.113.10", "not base64!"), id="no-certificate"),
     ],
 )
-def test_a_cluster_that_cannot_be_reached_is_a_fault_of_the_deployment(
+def test_cluster_that_cannot_be_reached_is_a_fault_of_the_deployment(
     container: ContainerApi, directory: ClusterDirectory, body: dict[str, Any]
 ) -> None:
     container.add_cluster(body)
@@ -164,7 +164,7 @@ def test_a_cluster_that_cannot_be_reached_is_a_fault_of_the_deployment(
         directory.connect(GPU_CLUSTER)
 
 
-def test_a_description_is_kept(
+def test_description_is_kept(
     container: ContainerApi, directory: ClusterDirectory, faults: Faults
 ) -> None:
     container.add_cluster({"name": "gpu", "location": "us-central1"})
@@ -177,7 +177,7 @@ def test_a_description_is_kept(
     assert directory.list_clusters("demo") == listed
 
 
-def test_a_cluster_that_moved_is_found_again(
+def test_cluster_that_moved_is_found_again(
     container: ContainerApi, directory: ClusterDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.clients.container_api._MAX_AGE_S", 0.0)
@@ -193,7 +193,7 @@ def test_a_cluster_that_moved_is_found_again(
         directory.connect(GPU_CLUSTER)
 
 
-def test_an_old_description_is_better_than_none(
+def test_old_description_is_used_during_an_outage(
     container: ContainerApi,
     directory: ClusterDirectory,
     faults: Faults,
@@ -228,7 +228,7 @@ def add_pools(container: ContainerApi, *pools: Any, name: str = "gpu", **fields:
     )
 
 
-def test_the_clusters_of_a_project_are_listed_with_what_makes_them_worth_watching(
+def test_clusters_of_a_project_are_listed_with_what_makes_them_worth_watching(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     add_pools(container, {"name": "cpu"}, {"name": "l4", "config": GPU | STREAMING})
@@ -253,7 +253,7 @@ def test_the_clusters_of_a_project_are_listed_with_what_makes_them_worth_watchin
         pytest.param({"config": GPU}, id="gpu"),
     ],
 )
-def test_a_pool_with_accelerators_makes_a_cluster_worth_watching(
+def test_pool_with_accelerators_makes_a_cluster_worth_watching(
     container: ContainerApi, directory: ClusterDirectory, pool: Any
 ) -> None:
     add_pools(container, {"name": "cpu"}, {"name": "fast", **pool})
@@ -264,7 +264,7 @@ def test_a_pool_with_accelerators_makes_a_cluster_worth_watching(
     assert cluster.cold_pools == ("fast",)
 
 
-def test_a_pool_streams_by_its_own_word_or_by_the_clusters(
+def test_pool_streams_by_its_own_word_or_by_the_clusters(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     pools = [
@@ -298,7 +298,7 @@ def test_every_node_of_autopilot_streams(
 
 
 @pytest.mark.parametrize("status", ["PROVISIONING", "STOPPING"])
-def test_a_cluster_that_is_being_made_or_removed_is_not_listed(
+def test_cluster_that_is_being_made_or_removed_is_not_listed(
     container: ContainerApi, directory: ClusterDirectory, status: str
 ) -> None:
     add_pools(container, {"name": "l4", "config": GPU}, status=status)
@@ -307,7 +307,7 @@ def test_a_cluster_that_is_being_made_or_removed_is_not_listed(
     assert [each.name.name for each in directory.list_clusters("demo")] == ["upgrading"]
 
 
-def test_a_list_of_clusters_is_kept_for_minutes(
+def test_list_of_clusters_is_kept_for_minutes(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     add_pools(container, {"name": "l4", "config": GPU})
@@ -317,7 +317,7 @@ def test_a_list_of_clusters_is_kept_for_minutes(
     assert directory.list_clusters("demo") == first
 
 
-def test_a_project_that_does_not_exist_is_a_fault_of_the_deployment(
+def test_project_that_does_not_exist_is_a_fault_of_the_deployment(
     directory: ClusterDirectory, faults: Faults
 ) -> None:
     faults.add(Fault("container", status=404))

@@ -53,7 +53,7 @@ def test_every_kind_of_delivery_has_a_budget() -> None:
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(each, id=each.name) for each in SCENARIOS])
-def test_a_delivery_imports_no_more_than_its_budget(counter: Counter, scenario: Scenario) -> None:
+def test_delivery_imports_no_more_than_its_budget(counter: Counter, scenario: Scenario) -> None:
     counted, budget = counter.count(scenario), WRITTEN[scenario.name]
 
     grown = {
@@ -75,7 +75,7 @@ def test_a_delivery_imports_no_more_than_its_budget(counter: Counter, scenario: 
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(each, id=each.name) for each in SCENARIOS])
-def test_a_delivery_makes_exactly_the_calls_of_its_budget(
+def test_delivery_makes_exactly_the_calls_of_its_budget(
     counter: Counter, scenario: Scenario
 ) -> None:
     now, budget = make_budget(counter.count(scenario)), WRITTEN[scenario.name]
@@ -85,7 +85,7 @@ def test_a_delivery_makes_exactly_the_calls_of_its_budget(
 
 
 @pytest.mark.parametrize("scenario", [pytest.param(each, id=each.name) for each in SCENARIOS])
-def test_a_warm_delivery_runs_no_more_python_than_its_budget(
+def test_warm_delivery_runs_no_more_python_than_its_budget(
     counter: Counter, scenario: Scenario
 ) -> None:
     counted, budget = counter.count(scenario), WRITTEN[scenario.name]

@@ -47,7 +47,7 @@ def demo(archives: Path, deployed_python: Path) -> Iterator[subprocess.Popen[str
             process.kill()
 
 
-def test_the_demo_fails_where_an_outcome_is_not_the_expected_one(
+def test_demo_fails_where_an_outcome_is_not_the_expected_one(
     archives: Path, deployed_python: Path, tmp_path: Path
 ) -> None:
     # No such host is on the list, so nothing of it is ever pulled.
@@ -67,7 +67,7 @@ def test_the_demo_fails_where_an_outcome_is_not_the_expected_one(
     assert "outcome is not_allowed, not pulled" in " ".join(said.getvalue().split())
 
 
-def test_a_pod_that_was_not_rewritten_is_no_expected_outcome() -> None:
+def test_pod_that_was_not_rewritten_is_no_expected_outcome() -> None:
     case = next(case for case in CASES if case.is_rewritten)
     warmup = {"outcome": case.outcome, "strategy": case.strategy}
 
@@ -78,7 +78,7 @@ def test_a_pod_that_was_not_rewritten_is_no_expected_outcome() -> None:
     assert as_written.faults == ["the second pod pulls anyscale/ray-ml:2.7.0"]
 
 
-def test_the_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -> None:
+def test_demo_shows_every_outcome_as_expected(demo: subprocess.Popen[str]) -> None:
     said, complaints = demo.communicate(timeout=TIMEOUT_S)
 
     assert (demo.returncode, complaints) == (0, "")

@@ -23,7 +23,7 @@ REWRITING = "infra/kubernetes/rewriting"
         pytest.param("v1.35.4", [], id="older"),
     ],
 )
-def test_the_policy_is_applied_where_the_api_server_knows_its_kind(
+def test_policy_is_applied_where_the_api_server_knows_its_kind(
     version: str, policies: list[str], archives: Path, deployed_python: Path, tmp_path: Path
 ) -> None:
     server = KubernetesServer(Clock(), Faults(), version=version).start()

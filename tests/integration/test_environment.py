@@ -56,7 +56,7 @@ def test_exactly_the_documented_variables_are_read(tmp_path: Path) -> None:
     assert environ.asked == DOCUMENTED
 
 
-def test_the_local_cloud_sets_exactly_these() -> None:
+def test_local_cloud_sets_exactly_these() -> None:
     cloud = LocalCloud().start()
     try:
         assert set(cloud.environ("pull_event")) == DOCUMENTED
@@ -70,7 +70,7 @@ def trees() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text("utf-8")) for path in paths}
 
 
-def test_only_entry_points_touch_the_environment_and_only_to_pass_it_on() -> None:
+def test_only_entry_points_read_the_environment() -> None:
     readers = {"configure_logs", "load_settings", "from_environ", "leave_out_grpc"}
     for path, tree in trees().items():
         touched = [node for node in ast.walk(tree) if _is_environ(node)]
@@ -96,7 +96,7 @@ def _name(node: ast.expr) -> str:
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_a_variable_that_is_empty_counts_as_unset(empty: str | None) -> None:
+def test_variable_that_is_empty_counts_as_unset(empty: str | None) -> None:
     emulators = DOCUMENTED - {"GOOGLE_CLOUD_PROJECT", "PRESTREAM_CONFIG"}
     environ = {} if empty is None else dict.fromkeys(emulators, empty)
 

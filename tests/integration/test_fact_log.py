@@ -67,7 +67,7 @@ def fact() -> Fact:
     ).as_fact()
 
 
-def test_an_entry_is_as_documented(server: Server, fact: Fact) -> None:
+def test_entry_is_as_documented(server: Server, fact: Fact) -> None:
     server.fact_log().write(fact)
 
     (entry,) = server.entries
@@ -91,7 +91,7 @@ def test_seconds_stay_floats_bytes_integers_and_the_unknown_null(
     assert payload["evidence"] == []
 
 
-def test_a_fact_is_stored_when_writing_returns(server: Server, fact: Fact) -> None:
+def test_fact_is_stored_when_writing_returns(server: Server, fact: Fact) -> None:
     log = server.fact_log()
 
     stored = []
@@ -119,7 +119,7 @@ def test_readers_see_one_of_two_copies(server: Server, fact: Fact) -> None:
     assert read[0].payload == fact.payload
 
 
-def test_the_library_adds_no_entry_about_itself(
+def test_library_adds_no_entry_about_itself(
     server: Server, fact: Fact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As in a process that has not written anything yet.
@@ -152,7 +152,7 @@ def test_lasting_failure_is_a_configuration_error(server: Server, fact: Fact, st
 
 
 @pytest.mark.parametrize("by", [timedelta(days=2), timedelta(days=-40)], ids=["ahead", "behind"])
-def test_an_event_of_another_time_is_poison_and_no_reason_to_wake_anybody(
+def test_event_of_another_time_is_poison_and_no_reason_to_wake_anybody(
     server: Server, fact: Fact, by: timedelta
 ) -> None:
     with pytest.raises(InvalidEventError, match="outside of the allowed range"):
@@ -161,7 +161,7 @@ def test_an_event_of_another_time_is_poison_and_no_reason_to_wake_anybody(
     assert server.entries == []
 
 
-def test_an_answer_that_is_lost_is_a_transient_error_and_costs_no_second_fact(
+def test_answer_that_is_lost_is_a_transient_error_and_costs_no_second_fact(
     server: Server, fact: Fact
 ) -> None:
     server.faults.add(Fault("logging", "entries:write", status=0, applied=True, times=1))
@@ -175,14 +175,14 @@ def test_an_answer_that_is_lost_is_a_transient_error_and_costs_no_second_fact(
     assert len(server.logging.query()) == 1
 
 
-def test_a_server_that_is_not_there_is_a_transient_error(server: Server, fact: Fact) -> None:
+def test_server_that_is_not_there_is_a_transient_error(server: Server, fact: Fact) -> None:
     server.logging.stop()
 
     with pytest.raises(TransientError):
         server.fact_log().write(fact)
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(
+def test_silent_server_times_out(
     server: Server, fact: Fact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT", (0.2, 0.2))
@@ -196,7 +196,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(
     assert len(server.logging.query()) == 1
 
 
-def test_the_wait_ends_within_seconds() -> None:
+def test_wait_ends_within_seconds() -> None:
     assert vars(module)["TIMEOUT"] is TIMEOUT
     assert sum(TIMEOUT) <= 15
 

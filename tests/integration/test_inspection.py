@@ -89,7 +89,7 @@ def settings(text: str = "") -> Settings:
 LOOK = google_requests.sink("demo", "prestream-audit")
 
 
-def test_an_answer_is_read_once(google: Google) -> None:
+def test_answer_is_read_once(google: Google) -> None:
     google.answers[LOOK.path] = {"name": "prestream-audit"}
     inspector = google.inspector()
 
@@ -118,7 +118,7 @@ def test_forbidden_resource_names_the_permission_and_the_command(
     )
 
 
-def test_an_api_that_is_off_is_no_missing_right(google: Google) -> None:
+def test_api_that_is_off_is_no_missing_right(google: Google) -> None:
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": "SERVICE_DISABLED",
@@ -145,7 +145,7 @@ def test_missing_login_names_the_command(google: Google) -> None:
     assert reading.fix == "gcloud auth application-default login"
 
 
-def test_without_credentials_nothing_is_asked(
+def test_inspection_without_credentials_makes_no_request(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
@@ -175,7 +175,7 @@ def test_unexpected_answer_is_unavailable(google: Google, answer: Any) -> None:
     assert reading.permission is None
 
 
-def test_a_service_that_does_not_answer_is_not_seen(google: Google) -> None:
+def test_service_that_does_not_answer_is_not_seen(google: Google) -> None:
     inspector = google.inspector()
     google.server.stop()
 
@@ -312,7 +312,7 @@ def test_deployment_by_terraform_is_ok(google: Google) -> None:
     assert {name: found for name, found in examine(google).items() if found != {"ok"}} == {}
 
 
-def test_nothing_is_changed_by_looking(google: Google) -> None:
+def test_inspection_changes_nothing(google: Google) -> None:
     deploy(google)
 
     examine(google)
@@ -328,7 +328,7 @@ def test_identity_without_rights_gets_only_unknown_checks(google: Google) -> Non
     assert set().union(*verdicts.values()) == {"unknown"}
 
 
-def test_the_agent_that_may_not_read_the_secret_is_found_out(google: Google) -> None:
+def test_agent_that_may_not_read_the_secret_is_found_out(google: Google) -> None:
     deploy(google)
     google.answers["v1/projects/demo/secrets/ngc:getIamPolicy"] = {"etag": json.dumps(1)}
 

@@ -55,7 +55,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "kubeconfig"
 
 
-def test_the_context_is_the_one_that_gcloud_names_after_the_cluster(
+def test_context_is_the_one_that_gcloud_names_after_the_cluster(
     server: KubernetesServer, path: Path
 ) -> None:
     right = server.kubeconfig("gke_demo_us-central1_gpu")
@@ -68,7 +68,7 @@ def test_the_context_is_the_one_that_gcloud_names_after_the_cluster(
 
 
 @pytest.mark.parametrize("name", ["kind-test", "gke_demo_europe-west4-b_batch"])
-def test_a_single_context_serves_whatever_its_name(
+def test_single_context_serves_under_any_name(
     server: KubernetesServer, path: Path, name: str
 ) -> None:
     path.write_text(yaml.safe_dump(server.kubeconfig(name)))
@@ -125,7 +125,7 @@ def test_several_files_are_read_as_kubectl_reads_them(
         pytest.param(b"\xff\xfe\x00", id="binary"),
     ],
 )
-def test_a_file_that_is_no_kubeconfig_is_a_fault_of_the_deployment(
+def test_file_that_is_no_kubeconfig_is_a_fault_of_the_deployment(
     path: Path, content: bytes
 ) -> None:
     path.write_bytes(content)
@@ -134,19 +134,17 @@ def test_a_file_that_is_no_kubeconfig_is_a_fault_of_the_deployment(
         read_nodes(path)
 
 
-def test_a_file_that_is_missing_is_a_fault_of_the_deployment(path: Path) -> None:
+def test_file_that_is_missing_is_a_fault_of_the_deployment(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no file at KUBECONFIG"):
         read_nodes(path)
 
 
-def test_a_folder_is_no_kubeconfig(tmp_path: Path) -> None:
+def test_folder_is_no_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot use KUBECONFIG"):
         read_nodes(tmp_path)
 
 
-def test_with_a_kubeconfig_the_container_api_is_not_asked(
-    server: KubernetesServer, path: Path
-) -> None:
+def test_kubeconfig_replaces_the_container_api(server: KubernetesServer, path: Path) -> None:
     path.write_text(yaml.safe_dump(server.kubeconfig("kind-a")))
     endpoints = Endpoints(kubeconfig=str(path), gke="127.0.0.1:1")
 
@@ -155,7 +153,7 @@ def test_with_a_kubeconfig_the_container_api_is_not_asked(
     assert list(cluster.list_nodes()) == []
 
 
-def test_the_connection_of_a_context_is_kept(server: KubernetesServer, path: Path) -> None:
+def test_connection_of_a_context_is_kept(server: KubernetesServer, path: Path) -> None:
     path.write_text(yaml.safe_dump(server.kubeconfig("kind-a")))
     directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
 

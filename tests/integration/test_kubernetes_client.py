@@ -113,7 +113,7 @@ CALLS = [
         pytest.param(0, TransientError, id="reset"),
     ],
 )
-def test_a_failure_tells_whose_fault_it_is(
+def test_failure_is_classified(
     cluster: KubernetesCluster, faults: Faults, call: Any, status: int, error: type[EventError]
 ) -> None:
     faults.add(Fault("kubernetes", status=status))
@@ -125,7 +125,7 @@ def test_a_failure_tells_whose_fault_it_is(
     assert status == 0 or str(status) in str(caught.value)
 
 
-def test_an_answer_that_does_not_come_is_a_transient_failure(
+def test_answer_that_does_not_come_is_a_transient_failure(
     cluster: KubernetesCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.clients.kubernetes_api.TIMEOUT", (1.0, 0.05))
@@ -135,7 +135,7 @@ def test_an_answer_that_does_not_come_is_a_transient_failure(
         cluster.create_job(make_warmup(NAME).body())
 
 
-def test_a_server_that_is_not_there_is_a_transient_failure(
+def test_server_that_is_not_there_is_a_transient_failure(
     server: KubernetesServer, cluster: KubernetesCluster
 ) -> None:
     server.stop()
@@ -144,7 +144,7 @@ def test_a_server_that_is_not_there_is_a_transient_failure(
         cluster.fetch_job(NAME)
 
 
-def test_an_answer_that_is_no_json_is_a_transient_failure(
+def test_answer_that_is_no_json_is_a_transient_failure(
     cluster: KubernetesCluster, faults: Faults
 ) -> None:
     faults.add(Fault("kubernetes", status=204))
@@ -153,7 +153,7 @@ def test_an_answer_that_is_no_json_is_a_transient_failure(
         cluster.fetch_job(NAME)
 
 
-def test_a_read_whose_connection_breaks_off_is_sent_once_more(
+def test_read_whose_connection_breaks_off_is_sent_once_more(
     cluster: KubernetesCluster, server: KubernetesServer, faults: Faults
 ) -> None:
     server.api.create("nodes", make_node("gpu-1"), user="gke")
@@ -162,7 +162,7 @@ def test_a_read_whose_connection_breaks_off_is_sent_once_more(
     assert cluster.fetch_node("gpu-1") is not None
 
 
-def test_a_write_whose_answer_is_lost_is_not_sent_again(
+def test_write_whose_answer_is_lost_is_not_sent_again(
     cluster: KubernetesCluster, faults: Faults
 ) -> None:
     faults.add(Fault("kubernetes", "POST", status=0, times=1, applied=True))
@@ -174,16 +174,14 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(
     assert cluster.create_job(make_warmup(NAME).body()) is False
 
 
-def test_nothing_is_asked_again_as_retry_after_says(
-    cluster: KubernetesCluster, faults: Faults
-) -> None:
+def test_client_does_not_follow_retry_after(cluster: KubernetesCluster, faults: Faults) -> None:
     faults.add(Fault("kubernetes", status=429, headers={"Retry-After": "1"}, times=1))
 
     with pytest.raises(TransientError, match="429"):
         list(cluster.list_nodes())
 
 
-def test_a_missing_namespace_is_named_with_what_is_to_be_done(
+def test_missing_namespace_is_named_with_what_is_to_be_done(
     server: KubernetesServer, tmp_path: Path
 ) -> None:
     cluster = connect(server, tmp_path)
@@ -193,14 +191,14 @@ def test_a_missing_namespace_is_named_with_what_is_to_be_done(
         cluster.create_job(make_warmup(NAME).body())
 
 
-def test_a_user_whom_nobody_knows_is_refused(server: KubernetesServer, tmp_path: Path) -> None:
+def test_unknown_user_is_refused(server: KubernetesServer, tmp_path: Path) -> None:
     cluster = connect(server, tmp_path, token="of-nobody")  # noqa: S106
 
     with pytest.raises(ConfigurationError, match="401 Unauthorized"):
         cluster.fetch_job(NAME)
 
 
-def test_a_user_without_rights_is_refused_by_name(server: KubernetesServer, tmp_path: Path) -> None:
+def test_user_without_rights_is_refused_by_name(server: KubernetesServer, tmp_path: Path) -> None:
     server.add_user("known", EMAIL)
     cluster = connect(server, tmp_path, token="known")  # noqa: S106
 
@@ -208,7 +206,7 @@ def test_a_user_without_rights_is_refused_by_name(server: KubernetesServer, tmp_
         cluster.fetch_job(NAME)
 
 
-def test_a_body_that_the_server_refuses_is_an_invalid_event(cluster: KubernetesCluster) -> None:
+def test_body_that_the_server_refuses_is_an_invalid_event(cluster: KubernetesCluster) -> None:
     body = make_warmup(NAME).body()
     body["spec"]["template"]["spec"]["nodeSelector"] = {"a": "no value of a label!"}
 
@@ -216,7 +214,7 @@ def test_a_body_that_the_server_refuses_is_an_invalid_event(cluster: KubernetesC
         cluster.create_job(body)
 
 
-def test_a_field_that_nobody_knows_is_refused(cluster: KubernetesCluster) -> None:
+def test_unknown_field_is_refused(cluster: KubernetesCluster) -> None:
     body = make_warmup(NAME).body()
     body["spec"]["template"]["spec"]["nodeSelectors"] = {}
 
@@ -224,7 +222,7 @@ def test_a_field_that_nobody_knows_is_refused(cluster: KubernetesCluster) -> Non
         cluster.create_job(body)
 
 
-def test_a_conflict_that_leaves_nothing_is_no_success(
+def test_conflict_that_leaves_nothing_is_no_success(
     cluster: KubernetesCluster, faults: Faults
 ) -> None:
     conflict = {
@@ -239,7 +237,7 @@ def test_a_conflict_that_leaves_nothing_is_no_success(
         cluster.create_job(make_warmup(NAME).body())
 
 
-def test_a_patch_of_any_version_that_is_in_conflict_is_a_transient_failure(
+def test_patch_of_any_version_that_is_in_conflict_is_a_transient_failure(
     cluster: KubernetesCluster, faults: Faults
 ) -> None:
     cluster.create_job(make_warmup(NAME).body())
@@ -250,7 +248,7 @@ def test_a_patch_of_any_version_that_is_in_conflict_is_a_transient_failure(
     assert not cluster.patch_job(NAME, {"metadata": {"resourceVersion": "1"}})
 
 
-def test_an_error_that_is_no_status_is_quoted(cluster: KubernetesCluster, faults: Faults) -> None:
+def test_error_that_is_no_status_is_quoted(cluster: KubernetesCluster, faults: Faults) -> None:
     faults.add(Fault("kubernetes", status=502, body={"oops": "a proxy"}))
 
     with pytest.raises(TransientError, match=r"502.*a proxy"):
@@ -265,11 +263,11 @@ def crowded(cluster: KubernetesCluster, server: KubernetesServer) -> KubernetesC
     return cluster
 
 
-def test_a_list_is_read_page_by_page(crowded: KubernetesCluster) -> None:
+def test_list_is_read_page_by_page(crowded: KubernetesCluster) -> None:
     assert len({node["metadata"]["name"] for node in crowded.list_nodes()}) == 501
 
 
-def test_a_list_that_expires_between_two_pages_is_a_transient_failure(
+def test_list_that_expires_between_two_pages_is_a_transient_failure(
     crowded: KubernetesCluster, server: KubernetesServer
 ) -> None:
     nodes = crowded.list_nodes()

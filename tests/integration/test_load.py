@@ -125,7 +125,7 @@ def check(figures: dict[str, Any]) -> None:
     assert figures["deliveries"] >= 2 * figures["entries"]
 
 
-def test_a_burst_makes_exactly_the_jobs_that_it_asks_for(
+def test_burst_makes_exactly_the_jobs_that_it_asks_for(
     archives: Path, deployed_python: Path
 ) -> None:
     instances = {"audit_log": 2, "image_reference": 2, "pull_event": 2}

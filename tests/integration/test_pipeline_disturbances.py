@@ -58,7 +58,7 @@ CREATION = ("kubernetes", "POST .*/jobs", 1)
         *[pytest.param(*CREATION, wrong, id=f"creation-{wrong}") for wrong in ("cut", "page")],
     ],
 )
-def test_a_damaged_answer_defers_the_delivery(
+def test_damaged_answer_defers_the_delivery(
     pipeline: Pipeline, service: str, call: str, times: int, wrong: str
 ) -> None:
     name = f"damaged-{service}-{wrong}-{times}"
@@ -76,9 +76,7 @@ def test_a_damaged_answer_defers_the_delivery(
 
 
 @pytest.mark.parametrize("wrong", ["cut", "page"])
-def test_a_fact_whose_answer_is_damaged_is_written_and_told_once(
-    pipeline: Pipeline, wrong: str
-) -> None:
+def test_fact_with_a_damaged_answer_is_written_once(pipeline: Pipeline, wrong: str) -> None:
     image = pipeline.add_image(f"team/damaged-fact-{wrong}")
 
     with pipeline.fault("logging", "entries:write", times=1, **WRONG[wrong]) as fault:
@@ -88,7 +86,7 @@ def test_a_fact_whose_answer_is_damaged_is_written_and_told_once(
     assert fault.hits == 1
 
 
-def test_an_answer_of_the_wrong_media_type_is_read_by_what_it_is(pipeline: Pipeline) -> None:
+def test_answer_of_the_wrong_media_type_is_read_by_what_it_is(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/mistyped")
     services = ("registry", "kubernetes", "logging", "container", "artifact-registry")
     for service in services:
@@ -100,9 +98,7 @@ def test_an_answer_of_the_wrong_media_type_is_read_by_what_it_is(pipeline: Pipel
 
 
 @pytest.mark.parametrize("wrong", ["truncated", "page"])
-def test_a_damaged_answer_about_a_mirror_makes_no_second_one(
-    pipeline: Pipeline, wrong: str
-) -> None:
+def test_damaged_answer_about_a_mirror_makes_no_second_one(pipeline: Pipeline, wrong: str) -> None:
     image = pipeline.add_image(f"team/damaged-mirror-{wrong}", registry="disturbed.example")
     pipeline.delete_repository("disturbed-example-mirror")
 
@@ -131,7 +127,7 @@ REFUSALS = {503: "deferred", 429: "deferred", 409: "deferred", 401: "blocked"}
         ("artifact-registry", 401),
     ],
 )
-def test_the_first_answer_of_each_call_may_be_a_refusal(
+def test_first_answer_of_each_call_may_be_a_refusal(
     pipeline: Pipeline, service: str, status: int
 ) -> None:
     image = pipeline.add_image(f"team/first-{service}-{status}", registry="unsteady.example")
@@ -155,7 +151,7 @@ def test_the_first_answer_of_each_call_may_be_a_refusal(
     warmed_once(pipeline, image)
 
 
-def test_a_restart_of_the_api_server_loses_no_warmup(pipeline: Pipeline) -> None:
+def test_restart_of_the_api_server_loses_no_warmup(pipeline: Pipeline) -> None:
     image, waiting = (pipeline.add_image(f"team/restart-{name}") for name in ("before", "while"))
     with pipeline.running_on("team/restart-before"):
         pipeline.statuses(pipeline.ask(image))
@@ -174,7 +170,7 @@ def test_a_restart_of_the_api_server_loses_no_warmup(pipeline: Pipeline) -> None
 @pytest.mark.parametrize(
     ("service", "hours"), [("kubernetes", -1), ("kubernetes", 1), ("logging", -1), ("pubsub", 1)]
 )
-def test_a_wrong_clock_spoils_no_figure(pipeline: Pipeline, service: str, hours: int) -> None:
+def test_wrong_clock_spoils_no_figure(pipeline: Pipeline, service: str, hours: int) -> None:
     image = pipeline.add_image(f"team/skewed-{service}-{hours}".replace("--", "-behind-"))
     pipeline.cloud.clocks[service].skew = timedelta(hours=hours)
 
@@ -185,7 +181,7 @@ def test_a_wrong_clock_spoils_no_figure(pipeline: Pipeline, service: str, hours:
     assert fact["total_seconds"] is None or fact["total_seconds"] >= 0
 
 
-def test_events_that_come_late_twice_and_in_series_are_told_once(pipeline: Pipeline) -> None:
+def test_repeated_and_late_events_are_recorded_once(pipeline: Pipeline) -> None:
     images = [pipeline.add_image(f"team/disturbed-{number}") for number in range(3)]
     router = pipeline.cloud.router
     router.delay = lambda entry: entry.get("jsonPayload", {}).get("reason") in {"Pulled", "Pulling"}
@@ -199,7 +195,7 @@ def test_events_that_come_late_twice_and_in_series_are_told_once(pipeline: Pipel
         warmed_once(pipeline, image)
 
 
-def test_a_drain_in_the_middle_of_a_pull_is_no_failure_of_the_image(pipeline: Pipeline) -> None:
+def test_drain_in_the_middle_of_a_pull_is_no_failure_of_the_image(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/drained", 20_000_000_000)
     pipeline.add_gpu_node("gke-gpu-drained", "drained")
     pipeline.ask(image, pool="drained")
@@ -216,7 +212,7 @@ def test_a_drain_in_the_middle_of_a_pull_is_no_failure_of_the_image(pipeline: Pi
     assert before not in pods_of(pipeline, job)
 
 
-def test_a_node_that_is_deleted_in_the_middle_of_a_pull_is_no_failure_of_the_image(
+def test_node_that_is_deleted_in_the_middle_of_a_pull_is_no_failure_of_the_image(
     pipeline: Pipeline,
 ) -> None:
     image = pipeline.add_image("team/deleted-node", 20_000_000_000)

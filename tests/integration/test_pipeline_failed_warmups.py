@@ -17,7 +17,7 @@ from tests.integration.warmup_jobs import (
 DEADLINE_S = 3600
 
 
-def test_a_pull_that_cannot_succeed_ends_the_warmup_early_and_lets_the_next_run(
+def test_pull_that_cannot_succeed_ends_the_warmup_early_and_lets_the_next_run(
     pipeline: Pipeline,
 ) -> None:
     hopeless = pipeline.add_image("team/hopeless")
@@ -47,7 +47,7 @@ def test_a_pull_that_cannot_succeed_ends_the_warmup_early_and_lets_the_next_run(
     assert pipeline.warmup(holder)["outcome"] == "pulled"
 
 
-def test_a_failed_warmup_is_replaced_when_it_is_asked_for_again(pipeline: Pipeline) -> None:
+def test_failed_warmup_is_replaced_on_a_new_request(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/second-try")
     with pipeline.fault("registry", "HEAD .*team/second-try/", 404):
         pipeline.ask(image)
@@ -62,7 +62,7 @@ def test_a_failed_warmup_is_replaced_when_it_is_asked_for_again(pipeline: Pipeli
     assert job["metadata"]["uid"] != failed["metadata"]["uid"]
 
 
-def test_a_failed_warmup_whose_end_was_lost_is_told_before_it_is_replaced(
+def test_failed_warmup_is_reported_before_it_is_replaced(
     pipeline: Pipeline,
 ) -> None:
     image = pipeline.add_image("team/lost-failure")
@@ -95,7 +95,7 @@ def said(pipeline: Pipeline, job: Job, reason: str) -> bool:
     )
 
 
-def test_a_registry_that_fails_the_node_for_a_while_is_no_failure(pipeline: Pipeline) -> None:
+def test_registry_that_fails_the_node_for_a_while_is_no_failure(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/for-a-while")
 
     with pipeline.fault("registry", "HEAD .*team/for-a-while/", 503, times=2):
@@ -106,7 +106,7 @@ def test_a_registry_that_fails_the_node_for_a_while_is_no_failure(pipeline: Pipe
     assert fact["pull_seconds"] is not None
 
 
-def test_a_container_that_cannot_start_has_warmed_its_image(pipeline: Pipeline) -> None:
+def test_container_that_cannot_start_has_warmed_its_image(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/cannot-start")
     errors = pipeline.cloud.gke.switches.start_errors
     errors["team/cannot-start"] = "/.prestream-warmup/true"
@@ -120,7 +120,7 @@ def test_a_container_that_cannot_start_has_warmed_its_image(pipeline: Pipeline) 
     assert fact["pull_seconds"] > 0
 
 
-def test_a_container_that_fails_has_warmed_its_image(pipeline: Pipeline) -> None:
+def test_container_that_fails_has_warmed_its_image(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/exits")
     codes = pipeline.cloud.gke.switches.exit_codes
     codes["team/exits"] = 1
@@ -133,7 +133,7 @@ def test_a_container_that_fails_has_warmed_its_image(pipeline: Pipeline) -> None
     assert fact["pull_seconds"] > 0
 
 
-def test_a_preempted_node_is_no_failure_of_the_image(pipeline: Pipeline) -> None:
+def test_preempted_node_is_no_failure_of_the_image(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/preempted", 4 * BIG)
     pipeline.add_gpu_node("gke-gpu-preempted", "preempted")
     pipeline.ask(image, pool="preempted")

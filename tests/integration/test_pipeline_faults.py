@@ -52,7 +52,7 @@ def _stall(service: str, call: str) -> Fault:
         pytest.param("quota.example", 429, id="quota"),
     ],
 )
-def test_a_mirror_is_made_once_artifact_registry_answers_again(
+def test_mirror_is_made_once_artifact_registry_answers_again(
     pipeline: Pipeline, registry: str, status: int
 ) -> None:
     image = pipeline.add_image(f"team/api-{status}", registry=registry)
@@ -71,7 +71,7 @@ def test_a_mirror_is_made_once_artifact_registry_answers_again(
     assert pipeline.repository(repository) is not None
 
 
-def test_a_mirror_whose_creation_is_answered_by_nobody_is_made_once(pipeline: Pipeline) -> None:
+def test_mirror_is_created_once_after_a_lost_answer(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/lost", registry="secured.example")
 
     with pipeline.fault("artifact-registry", "POST .*=secured", status=0, applied=True, times=1):
@@ -83,7 +83,7 @@ def test_a_mirror_whose_creation_is_answered_by_nobody_is_made_once(pipeline: Pi
     assert pipeline.repository("secured-example-mirror") is not None
 
 
-def test_a_mirror_that_is_being_made_is_waited_for_by_redelivery(pipeline: Pipeline) -> None:
+def test_mirror_that_is_being_made_is_waited_for_by_redelivery(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/slowly", registry="delayed.example")
     registry = pipeline.cloud.artifact_registry
     registry.operation_delay_s = 100.0
@@ -108,9 +108,7 @@ def test_a_mirror_that_is_being_made_is_waited_for_by_redelivery(pipeline: Pipel
         pytest.param(0, "deferred", id="no answer"),
     ],
 )
-def test_a_registry_that_fails_is_asked_again(
-    pipeline: Pipeline, status: int, disposition: str
-) -> None:
+def test_failing_registry_is_retried(pipeline: Pipeline, status: int, disposition: str) -> None:
     image = pipeline.add_image(f"team/registry-{status}")
 
     with pipeline.fault("registry", f"GET .*team/registry-{status}/", status):
@@ -124,7 +122,7 @@ def test_a_registry_that_fails_is_asked_again(
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-def test_a_mirror_that_our_identity_may_not_read_blocks_until_it_may(pipeline: Pipeline) -> None:
+def test_mirror_that_our_identity_may_not_read_blocks_until_it_may(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/denied", registry="denied.example")
     name = "projects/demo/locations/us-central1/repositories/denied-example-mirror"
     denied = pipeline.cloud.artifact_registry.switches.denied
@@ -158,20 +156,20 @@ def settled_with_fact(pipeline: Pipeline, image: str, **fields: Any) -> dict[str
     return fact
 
 
-def test_an_absent_image_is_told_and_acknowledged(pipeline: Pipeline) -> None:
+def test_absent_image_is_reported_and_acknowledged(pipeline: Pipeline) -> None:
     fact = settled_with_fact(pipeline, "docker.io/team/absent:1")
 
     assert fact["outcome"] == "pull_failed"
 
 
-def test_an_absent_image_of_our_own_registry_is_told_and_acknowledged(pipeline: Pipeline) -> None:
+def test_absent_image_of_our_registry_is_reported_and_acknowledged(pipeline: Pipeline) -> None:
     fact = settled_with_fact(pipeline, f"{APPS}/absent:1")
 
     assert fact["outcome"] == "pull_failed"
 
 
 @pytest.mark.parametrize("image", ["registry.example.com/team/model:1", "localhost:5000/model:1"])
-def test_a_host_that_is_not_on_the_list_is_never_mirrored(pipeline: Pipeline, image: str) -> None:
+def test_host_that_is_not_on_the_list_is_never_mirrored(pipeline: Pipeline, image: str) -> None:
     before = set(pipeline.mirrors())
 
     fact = settled_with_fact(pipeline, image, force=True)
@@ -180,7 +178,7 @@ def test_a_host_that_is_not_on_the_list_is_never_mirrored(pipeline: Pipeline, im
     assert set(pipeline.mirrors()) == before
 
 
-def test_an_unrelated_repository_of_the_mirrors_name_is_left_alone(pipeline: Pipeline) -> None:
+def test_unrelated_repository_of_the_mirrors_name_is_left_alone(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/taken", registry="taken.example")
     pipeline.cloud.artifact_registry.push(
         "us-central1-docker.pkg.dev/demo/taken/team/taken", "1", Image((300_000_000,))
@@ -193,7 +191,7 @@ def test_an_unrelated_repository_of_the_mirrors_name_is_left_alone(pipeline: Pip
     assert pipeline.repository("taken") == before
 
 
-def test_an_upstream_that_cannot_be_reached_at_its_mirrors_creation_is_told(
+def test_unreachable_upstream_of_a_new_mirror_is_reported(
     pipeline: Pipeline,
 ) -> None:
     fact = settled_with_fact(pipeline, "absent-host.example/team/model:1")
@@ -202,7 +200,7 @@ def test_an_upstream_that_cannot_be_reached_at_its_mirrors_creation_is_told(
     assert pipeline.repository("absent-host-example-mirror") is None
 
 
-def test_an_upstream_that_limits_pulls_postpones_the_warmup(pipeline: Pipeline) -> None:
+def test_upstream_that_limits_pulls_postpones_the_warmup(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/limited", registry="limited.example")
     pipeline.cloud.catalogue.limit("limited.example", after=0, retry_after_s=600)
 
@@ -249,7 +247,7 @@ def test_credentials_that_come_later_are_given_to_the_mirror(pipeline: Pipeline)
 
 
 @pytest.mark.parametrize("service", ["artifact-registry", "registry", "kubernetes"])
-def test_a_service_that_says_nothing_defers_the_delivery(
+def test_silent_service_defers_the_delivery(
     pipeline: Pipeline, stalled: dict[str, tuple[str, str]], service: str
 ) -> None:
     message, image = stalled[service]
@@ -282,7 +280,7 @@ def test_a_service_that_says_nothing_defers_the_delivery(
         pytest.param("turn", "PATCH .*/jobs/warm-turn", {}, id="unavailable for the Job's turn"),
     ],
 )
-def test_a_warmup_is_launched_once_the_api_server_answers_again(
+def test_warmup_is_launched_once_the_api_server_answers_again(
     pipeline: Pipeline, name: str, call: str, fault: dict[str, Any]
 ) -> None:
     image = pipeline.add_image(f"team/{name}")
@@ -308,7 +306,7 @@ def test_a_warmup_is_launched_once_the_api_server_answers_again(
         pytest.param("mark", "PATCH .*/jobs/warm-", id="its mark"),
     ],
 )
-def test_a_warmup_is_told_once_the_api_server_answers_again(
+def test_warmup_is_reported_after_an_outage_of_the_api_server(
     pipeline: Pipeline, name: str, call: str
 ) -> None:
     image = pipeline.add_image(f"team/untold-{name}")
@@ -329,7 +327,7 @@ def test_a_warmup_is_told_once_the_api_server_answers_again(
 
 
 @pytest.mark.parametrize("status", [503, 429, 0])
-def test_a_warmup_is_told_once_cloud_logging_takes_facts_again(
+def test_warmup_is_reported_after_an_outage_of_cloud_logging(
     pipeline: Pipeline, status: int
 ) -> None:
     image = pipeline.add_image(f"team/logging-{status}")
@@ -350,7 +348,7 @@ def test_a_warmup_is_told_once_cloud_logging_takes_facts_again(
     pipeline.job(image, is_reported)
 
 
-def test_a_fact_without_a_job_is_not_lost_either(pipeline: Pipeline) -> None:
+def test_fact_without_a_job_is_not_lost_either(pipeline: Pipeline) -> None:
     image = "docker.io/team/absent-while-logging-fails:1"
 
     with pipeline.fault("logging", "POST /v2/entries:write", 503):
@@ -382,7 +380,7 @@ def test_references_are_published_once_pubsub_takes_them_again(pipeline: Pipelin
     assert len(pipeline.announced(second)) == 1
 
 
-def test_a_workload_is_announced_once_pubsub_takes_references_again(pipeline: Pipeline) -> None:
+def test_workload_is_announced_once_pubsub_takes_references_again(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/unannounced")
 
     with pipeline.fault("pubsub", f"^Publish projects/demo/topics/{REFERENCES}$"):

@@ -18,7 +18,7 @@ def settled_lines(pipeline: Pipeline, function: str, messages: list[str]) -> lis
     return [line for message in messages for line in pipeline.lines(message, function)]
 
 
-def test_the_first_references_of_an_instance_are_all_handled(pipeline: Pipeline) -> None:
+def test_first_references_of_an_instance_are_all_handled(pipeline: Pipeline) -> None:
     images = [pipeline.add_image(f"team/first-{number}") for number in range(AT_ONCE)]
     pipeline.warmup_of(pipeline.add_image("team/makes-the-mirror"))
     function = pipeline.serve_variant(
@@ -32,7 +32,7 @@ def test_the_first_references_of_an_instance_are_all_handled(pipeline: Pipeline)
     assert all(line["would_create"] for line in lines)
 
 
-def test_the_first_reports_of_an_instance_are_all_told(pipeline: Pipeline) -> None:
+def test_first_reports_of_an_instance_are_all_recorded(pipeline: Pipeline) -> None:
     images = [f"{MIRROR}/reported-{number}:1" for number in range(AT_ONCE)]
     function = pipeline.serve_variant("pull_event", "", "first-reports")
     now = format_time(pipeline.cloud.clock.now())

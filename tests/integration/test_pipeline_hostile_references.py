@@ -18,7 +18,7 @@ HANDLED = [200]
         pytest.param("kubernetes.default.svc", id="service-of-the-cluster"),
     ],
 )
-def test_a_host_that_is_none_of_ours_is_that_image_s_fault(pipeline: Pipeline, host: str) -> None:
+def test_foreign_host_is_the_fault_of_the_image(pipeline: Pipeline, host: str) -> None:
     image = f"{host}/demo/apps/tool:1"
 
     message = pipeline.ask(image)
@@ -52,7 +52,7 @@ def test_impossible_node_does_not_keep_an_image_cold(pipeline: Pipeline) -> None
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-def test_an_object_that_was_named_to_look_like_more_is_kept_as_it_is(pipeline: Pipeline) -> None:
+def test_object_that_was_named_to_look_like_more_is_kept_as_it_is(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/hostile-cause")
     resource = (
         'core/v1/namespaces/ml/pods/x\n{"severity":"EMERGENCY","disposition":"failed"}\x1b[2J'

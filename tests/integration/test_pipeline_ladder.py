@@ -39,7 +39,7 @@ def test_warmups_that_wait_for_a_node_make_no_pool_grow(pipeline: Pipeline) -> N
     assert (additions, pool.additions) == (0, 1)
 
 
-def test_a_target_without_a_node_is_served_by_any_node_that_streams(pipeline: Pipeline) -> None:
+def test_target_without_a_node_is_served_by_any_node_that_streams(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/any-node")
     pool = pipeline.cloud.gke.add_node_pool("from-zero", accelerator="nvidia-h200-141gb")
 
@@ -51,9 +51,7 @@ def test_a_target_without_a_node_is_served_by_any_node_that_streams(pipeline: Pi
     assert pool.additions == 0
 
 
-def test_a_new_node_comes_only_where_the_rung_for_it_is_on(
-    pipeline: Pipeline, growing: str
-) -> None:
+def test_new_node_comes_only_where_the_rung_for_it_is_on(pipeline: Pipeline, growing: str) -> None:
     image = pipeline.add_image("team/new-node")
     pool = pipeline.cloud.gke.add_node_pool("growing", accelerator="nvidia-h200-141gb")
 
@@ -66,7 +64,7 @@ def test_a_new_node_comes_only_where_the_rung_for_it_is_on(
     assert pool.additions == 1
 
 
-def test_a_target_of_another_platform_without_a_node_is_told(pipeline: Pipeline) -> None:
+def test_target_without_a_node_of_its_platform_is_reported(pipeline: Pipeline) -> None:
     image = "docker.io/library/alpine:3.20"
     placement = {
         "nodeSelector": {"cloud.google.com/gke-accelerator": "nvidia-gb200"},
@@ -82,7 +80,7 @@ def test_a_target_of_another_platform_without_a_node_is_told(pipeline: Pipeline)
     assert pipeline.jobs(image) == []
 
 
-def test_a_warmup_that_gets_no_node_by_its_deadline_is_told(
+def test_warmup_without_a_node_is_reported_at_its_deadline(
     pipeline: Pipeline, growing: str
 ) -> None:
     image = pipeline.add_image("team/never-placed")
@@ -97,9 +95,7 @@ def test_a_warmup_that_gets_no_node_by_its_deadline_is_told(
     assert fact["hint"]
 
 
-def test_a_warmup_that_is_still_pulling_at_its_deadline_is_told(
-    pipeline: Pipeline, growing: str
-) -> None:
+def test_warmup_still_pulling_is_reported_at_its_deadline(pipeline: Pipeline, growing: str) -> None:
     image = pipeline.add_image("team/too-slow", 2 * BIG)
     pipeline.add_gpu_node("gke-gpu-slow", "slow")
 
@@ -113,7 +109,7 @@ def test_a_warmup_that_is_still_pulling_at_its_deadline_is_told(
     assert "deadline_minutes" in fact["hint"]
 
 
-def test_the_pods_of_a_warmup_ask_for_no_gpu(pipeline: Pipeline) -> None:
+def test_pods_of_a_warmup_ask_for_no_gpu(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/no-gpu")
     pipeline.add_gpu_node("gke-gpu-taken", "taken", accelerator_count=1)
     selector = {"cloud.google.com/gke-nodepool": "taken"}

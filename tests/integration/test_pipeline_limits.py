@@ -72,7 +72,7 @@ def test_no_more_than_the_limit_run_at_once_and_the_oldest_comes_first(pipeline:
     assert turns.resumed == [*holders, *waiting]
 
 
-def test_a_burst_never_exceeds_the_limit(pipeline: Pipeline) -> None:
+def test_burst_never_exceeds_the_limit(pipeline: Pipeline) -> None:
     for number in range(NODES):
         pipeline.add_gpu_node(f"gke-gpu-burst-{number}", "burst")
     images = [pipeline.add_image(f"team/burst-{n}") for n in range(12)]
@@ -88,7 +88,7 @@ def test_a_burst_never_exceeds_the_limit(pipeline: Pipeline) -> None:
     assert 1 <= turns.most <= MAX_RUNNING
 
 
-def test_a_waiting_warmup_that_is_deleted_leaves_its_turn_to_the_next(pipeline: Pipeline) -> None:
+def test_waiting_warmup_that_is_deleted_leaves_its_turn_to_the_next(pipeline: Pipeline) -> None:
     holders = [pipeline.add_image(f"team/leave-holder-{n}") for n in range(MAX_RUNNING)]
     gone, left = pipeline.add_image("team/leave-gone"), pipeline.add_image("team/leave-left")
 

@@ -72,7 +72,7 @@ def main_job(pipeline: Pipeline) -> Iterator[MainJob]:
         pipeline.api.delete("deployments.apps", name, "ml", user=DEV)
 
 
-def test_the_mirror_is_made_with_labels_description_and_cleanup(
+def test_mirror_is_made_with_labels_description_and_cleanup(
     pipeline: Pipeline, main_job: MainJob
 ) -> None:
     mirror = pipeline.repository("dockerhub-mirror")
@@ -90,7 +90,7 @@ def test_the_mirror_is_made_with_labels_description_and_cleanup(
     assert policy["condition"]["olderThan"] == f"{90 * 24 * 3600}s"
 
 
-def test_the_warmup_job_says_what_it_warms_and_why(main_job: MainJob) -> None:
+def test_warmup_job_names_its_image_and_cause(main_job: MainJob) -> None:
     cause = json.loads(annotation(main_job.job, "cause") or "")
 
     assert annotation(main_job.job, "image") == RAY
@@ -101,7 +101,7 @@ def test_the_warmup_job_says_what_it_warms_and_why(main_job: MainJob) -> None:
     assert is_finished(main_job.job)
 
 
-def test_the_warmup_is_told_with_figures(pipeline: Pipeline, main_job: MainJob) -> None:
+def test_warmup_is_reported_with_figures(pipeline: Pipeline, main_job: MainJob) -> None:
     fact = main_job.warmup
     size = pipeline.cloud.catalogue.fetch("docker.io", "anyscale/ray-ml", "2.7.0").image_bytes
 
@@ -119,7 +119,7 @@ def test_the_warmup_is_told_with_figures(pipeline: Pipeline, main_job: MainJob) 
     assert fact["evidence"]
 
 
-def test_a_second_node_streams_the_image(main_job: MainJob) -> None:
+def test_second_node_streams_the_image(main_job: MainJob) -> None:
     pull = main_job.pull
 
     assert pull["mirror"] == f"{MIRROR}:2.7.0"
@@ -130,13 +130,13 @@ def test_a_second_node_streams_the_image(main_job: MainJob) -> None:
     assert any("is backed by image streaming" in each["text"] for each in pull["evidence"])
 
 
-def test_the_streaming_of_the_second_node_is_told(pipeline: Pipeline, main_job: MainJob) -> None:
+def test_streaming_of_the_second_node_is_recorded(pipeline: Pipeline, main_job: MainJob) -> None:
     assert (main_job.stream["layers"], main_job.stream["streamed_layers"]) == (24, 24)
     assert main_job.stream["mirror"] == f"{MIRROR}:2.7.0"
     assert main_job.stream["cluster"] == pipeline.cloud.cluster
 
 
-def test_the_deployment_stays_as_its_author_wrote_it(main_job: MainJob) -> None:
+def test_deployment_stays_as_its_author_wrote_it(main_job: MainJob) -> None:
     before, after = main_job.deployed, main_job.deployment
     ours = [each for each in main_job.writes if each.user.startswith(IDENTITIES)]
 
@@ -254,7 +254,7 @@ def runs(pipeline: Pipeline, deployment: str) -> bool:
     return any(pod.get("status", {}).get("phase") == "Running" for pod in pods)
 
 
-def test_a_lost_entry_of_a_workload_is_made_up_for_by_its_next_change(pipeline: Pipeline) -> None:
+def test_lost_entry_of_a_workload_is_made_up_for_by_its_next_change(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/lost-entry")
     pipeline.cloud.router.lose = lambda entry: "lost-entry" in json.dumps(entry)
     pipeline.deploy("lost-entry", image, replicas=0)
@@ -268,7 +268,7 @@ def test_a_lost_entry_of_a_workload_is_made_up_for_by_its_next_change(pipeline: 
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-def test_a_lost_end_of_a_warmup_holds_up_no_other(pipeline: Pipeline) -> None:
+def test_lost_end_of_a_warmup_holds_up_no_other(pipeline: Pipeline) -> None:
     first, second, third, fourth = (pipeline.add_image(f"team/lost-end-{n}") for n in range(4))
     pipeline.cloud.router.lose = lambda entry: "warm-lost-end" in json.dumps(entry)
     with pipeline.running_on("lost-end-0", "lost-end-1"):
@@ -287,7 +287,7 @@ def test_a_lost_end_of_a_warmup_holds_up_no_other(pipeline: Pipeline) -> None:
     assert pipeline.warmup(fourth)["outcome"] == "pulled"
 
 
-def test_a_reference_whose_answer_is_lost_is_handled_again(pipeline: Pipeline) -> None:
+def test_reference_is_handled_again_after_a_lost_answer(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/lost-answer")
 
     with pipeline.fault("pubsub", "Push .*/prestream-image-reference", applied=True, times=1):

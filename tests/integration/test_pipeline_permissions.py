@@ -88,7 +88,7 @@ def test_pull_event_without_a_right_is_blocked_until_it_has_it_again(
     assert len(pipeline.facts(event="warmup.finished", image=image)) == 1
 
 
-def test_a_cluster_without_the_manifests_blocks_until_they_are_applied(pipeline: Pipeline) -> None:
+def test_cluster_without_the_manifests_blocks_until_they_are_applied(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/without-priority-class")
     plural = "priorityclasses.scheduling.k8s.io"
     body = pipeline.api.read(plural, "prestream-warmup")

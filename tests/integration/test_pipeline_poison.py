@@ -142,9 +142,7 @@ def test_foreign_message_is_rejected(pipeline: Pipeline, topic: str, data: bytes
 
 
 @pytest.mark.parametrize(("topic", "data"), ODD)
-def test_a_message_with_an_odd_field_is_rejected(
-    pipeline: Pipeline, topic: str, data: bytes
-) -> None:
+def test_message_with_an_odd_field_is_rejected(pipeline: Pipeline, topic: str, data: bytes) -> None:
     check_rejected(pipeline, topic, data)
 
 
@@ -163,7 +161,7 @@ def test_one_invalid_image_costs_the_others_nothing(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("topic", FUNCTIONS)
-def test_a_message_without_data_becomes_a_dead_letter(pipeline: Pipeline, topic: str) -> None:
+def test_message_without_data_becomes_a_dead_letter(pipeline: Pipeline, topic: str) -> None:
     function = pipeline.cloud.functions[FUNCTIONS[topic]]
     own = f"empty-{topic}"
     # The framework refuses it before our code, so that only the dead-letter policy bounds it.
@@ -196,7 +194,7 @@ BODIES = [
 
 @pytest.mark.parametrize(("body", "content_type"), BODIES)
 @pytest.mark.parametrize("topic", FUNCTIONS)
-def test_a_body_that_is_no_event_is_refused_and_the_next_message_served(
+def test_body_that_is_no_event_is_refused_and_the_next_message_served(
     pipeline: Pipeline, topic: str, body: bytes, content_type: str
 ) -> None:
     url = pipeline.cloud.functions[FUNCTIONS[topic]].url

@@ -52,7 +52,7 @@ def state_of(job: dict[str, Any]) -> tuple[Any, ...]:
     return metadata["name"], metadata["uid"], metadata["annotations"], suspended, deadline
 
 
-def test_a_dry_run_says_which_mirror_it_would_make(pipeline: Pipeline, dry: str) -> None:
+def test_dry_run_names_the_mirror_it_would_create(pipeline: Pipeline, dry: str) -> None:
     image = pipeline.add_image("team/unmade", registry="unmade.example")
     before = World.of(pipeline)
 
@@ -66,7 +66,7 @@ def test_a_dry_run_says_which_mirror_it_would_make(pipeline: Pipeline, dry: str)
     assert World.of(pipeline) == before
 
 
-def test_a_dry_run_says_which_job_it_would_make(pipeline: Pipeline, dry: str) -> None:
+def test_dry_run_names_the_job_it_would_create(pipeline: Pipeline, dry: str) -> None:
     image = pipeline.add_image("team/would-warm")
     pipeline.warmup_of(pipeline.add_image("team/makes-the-mirror"))
     before = World.of(pipeline)
@@ -89,7 +89,7 @@ def test_a_dry_run_says_which_job_it_would_make(pipeline: Pipeline, dry: str) ->
         pytest.param("registry.example.com/team/x:1", "not_allowed", id="not allowed"),
     ],
 )
-def test_a_dry_run_tells_an_image_at_fault_in_its_line_only(
+def test_dry_run_reports_a_faulty_image_in_its_line_only(
     pipeline: Pipeline, dry: str, image: str, outcome: str
 ) -> None:
     pipeline.warmup_of(pipeline.add_image("team/makes-the-mirror"))
@@ -103,7 +103,7 @@ def test_a_dry_run_tells_an_image_at_fault_in_its_line_only(
     assert World.of(pipeline) == before
 
 
-def test_a_dry_run_gives_no_turn_to_a_warmup_that_waits(pipeline: Pipeline, dry: str) -> None:
+def test_dry_run_gives_no_turn_to_a_warmup_that_waits(pipeline: Pipeline, dry: str) -> None:
     holders = [pipeline.add_image(f"team/dry-holder-{n}") for n in range(2)]
     waiting, other = pipeline.add_image("team/dry-waiting"), pipeline.add_image("team/dry-other")
     events = pipeline.serve_variant("pull_event", "{dry_run: true}", DRY_EVENTS)
@@ -154,7 +154,7 @@ def misconfigured(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     started.stop()
 
 
-def test_messages_that_meet_invalid_settings_are_kept_until_they_are_mended(
+def test_messages_are_kept_until_the_settings_are_fixed(
     misconfigured: Pipeline,
 ) -> None:
     pipeline = misconfigured

@@ -36,7 +36,7 @@ def test_build_is_warmed_in_the_discovered_cluster(pipeline: Pipeline) -> None:
     assert not [name for name in pipeline.mirrors() if name.endswith("pkg-dev-mirror")]
 
 
-def test_a_build_that_failed_warms_nothing(pipeline: Pipeline) -> None:
+def test_build_that_failed_warms_nothing(pipeline: Pipeline) -> None:
     message = pipeline.publish(
         BUILDS, {"id": "b", "status": "FAILURE", "images": [f"{APPS}/broken:1"]}
     )
@@ -48,7 +48,7 @@ def test_a_build_that_failed_warms_nothing(pipeline: Pipeline) -> None:
     assert pipeline.reference_messages(f"{APPS}/broken:1") == []
 
 
-def test_a_reference_without_placement_is_warmed_on_every_kind_of_accelerator(
+def test_reference_without_placement_is_warmed_on_every_kind_of_accelerator(
     pipeline: Pipeline,
 ) -> None:
     image = pipeline.add_image("team/everywhere")
@@ -73,7 +73,7 @@ def jobs_of(pipeline: Pipeline, image: str) -> list[str]:
     return list(pipeline.line(spread.message_id, "handled")["created"])
 
 
-def test_without_a_watched_cluster_a_reference_is_ignored(pipeline: Pipeline) -> None:
+def test_reference_without_a_watched_cluster_is_ignored(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/nowhere")
     function = pipeline.serve_variant(
         "image_reference", "{clusters: [other], upstreams: {docker.io: }}", "unwatched"
@@ -88,7 +88,7 @@ def test_without_a_watched_cluster_a_reference_is_ignored(pipeline: Pipeline) ->
     assert pipeline.jobs(image) == []
 
 
-def test_a_failing_container_api_defers_the_search_for_clusters(pipeline: Pipeline) -> None:
+def test_failing_container_api_defers_the_search_for_clusters(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/search")
     function = pipeline.serve_variant("image_reference", "{upstreams: {docker.io: }}", "search")
 
@@ -101,7 +101,7 @@ def test_a_failing_container_api_defers_the_search_for_clusters(pipeline: Pipeli
     assert pipeline.statuses(message)[0] == 503
 
 
-def test_an_image_below_the_least_size_is_left_alone(pipeline: Pipeline) -> None:
+def test_image_below_the_least_size_is_left_alone(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/small", 150_000_000)
 
     message = pipeline.ask(image, cause={"kind": "audit_log"})

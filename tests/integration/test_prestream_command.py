@@ -20,7 +20,7 @@ def run(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedPr
     )
 
 
-def test_the_command_runs_in_any_folder_whatever_lies_there(tmp_path: Path) -> None:
+def test_command_runs_in_any_folder(tmp_path: Path) -> None:
     (tmp_path / "yaml.py").write_text("raise SystemExit('this is not PyYAML')", encoding="utf-8")
     (tmp_path / "cli.py").write_text(
         "raise SystemExit('this is not the command')", encoding="utf-8"
@@ -34,12 +34,12 @@ def test_the_command_runs_in_any_folder_whatever_lies_there(tmp_path: Path) -> N
     )
 
 
-def test_a_check_fails_with_its_exit_code(tmp_path: Path) -> None:
+def test_check_fails_with_its_exit_code(tmp_path: Path) -> None:
     ended = run(tmp_path, "rewrite", "--location", "us", "--check", "-", text=POD)
 
     assert ended.returncode == 1
     assert ended.stdout.startswith("--- a/standard input\n")
 
 
-def test_the_command_is_called_prestream(tmp_path: Path) -> None:
+def test_command_is_called_prestream(tmp_path: Path) -> None:
     assert run(tmp_path, "--help").stdout.strip().startswith("Usage: prestream ")

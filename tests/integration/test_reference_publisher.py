@@ -66,7 +66,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     server.stop()
 
 
-def test_a_reference_is_published_with_all_that_it_says(service: Service) -> None:
+def test_reference_is_published_with_all_its_fields(service: Service) -> None:
     service.publisher.publish([FULL])
 
     (message,) = service.published()
@@ -112,7 +112,7 @@ def test_published_reference_is_read_back_unchanged(
     assert parse_reference_request(arrived) == replace(request_, forced_by=forced_by)
 
 
-def test_the_references_of_a_message_keep_their_order(service: Service) -> None:
+def test_references_of_a_message_keep_their_order(service: Service) -> None:
     texts = [f"team/tool:{number}" for number in range(1_001)]
 
     service.publisher.publish([ReferenceRequest(text, parse_reference(text)) for text in texts])
@@ -120,13 +120,13 @@ def test_the_references_of_a_message_keep_their_order(service: Service) -> None:
     assert [message.attributes["image"] for message in service.published()] == texts
 
 
-def test_nothing_is_published_for_nothing(service: Service) -> None:
+def test_empty_list_is_not_published(service: Service) -> None:
     service.publisher.publish([])
 
     assert service.published() == []
 
 
-def test_a_topic_that_is_not_there_is_the_deployment_s_fault(service: Service) -> None:
+def test_topic_that_is_not_there_is_the_deployment_s_fault(service: Service) -> None:
     publisher = ReferencePublisher("elsewhere", emulator_host=service.server.address)
 
     with pytest.raises(ConfigurationError, match="projects/elsewhere/topics/prestream"):
@@ -134,7 +134,7 @@ def test_a_topic_that_is_not_there_is_the_deployment_s_fault(service: Service) -
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_refusal_is_the_deployment_s_fault(service: Service, status: int) -> None:
+def test_refusal_is_the_deployment_s_fault(service: Service, status: int) -> None:
     service.faults.add(Fault("pubsub", "Publish", status=status))
 
     with pytest.raises(ConfigurationError, match="cannot publish to projects/demo"):
@@ -142,9 +142,7 @@ def test_a_refusal_is_the_deployment_s_fault(service: Service, status: int) -> N
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
-def test_an_unavailable_service_is_the_world_s_fault_and_asked_once(
-    service: Service, status: int
-) -> None:
+def test_unavailable_service_is_transient_and_called_once(service: Service, status: int) -> None:
     # A second call would be answered: that it is not made is what ends the delivery soon.
     service.faults.add(Fault("pubsub", "Publish", status=status, times=1))
 
@@ -154,7 +152,7 @@ def test_an_unavailable_service_is_the_world_s_fault_and_asked_once(
     assert service.published() == []
 
 
-def test_a_stalled_service_is_waited_for_no_longer_than_the_time_out(
+def test_stalled_service_is_waited_for_no_longer_than_the_time_out(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pubsub, "RPC_TIMEOUT_S", SHORT_S)
@@ -167,7 +165,7 @@ def test_a_stalled_service_is_waited_for_no_longer_than_the_time_out(
     assert time.monotonic() - started < STALL_S / 2
 
 
-def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_port_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pubsub, "RPC_TIMEOUT_S", SHORT_S)
     publisher = ReferencePublisher("demo", emulator_host="127.0.0.1:1")
 
@@ -175,7 +173,7 @@ def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
         publisher.publish([PLAIN])
 
 
-def test_a_lost_answer_publishes_what_will_be_published_again(service: Service) -> None:
+def test_lost_answer_publishes_what_will_be_published_again(service: Service) -> None:
     service.faults.add(Fault("pubsub", "Publish", applied=True, times=1))
     with pytest.raises(TransientError):
         service.publisher.publish([PLAIN])

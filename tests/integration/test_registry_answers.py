@@ -39,7 +39,7 @@ def client(answers: Answers) -> RegistryClient:
     return RegistryClient(emulator_host=answers.server.address)
 
 
-def test_the_digest_that_the_registry_answers_is_the_image_s(
+def test_digest_that_the_registry_answers_is_the_image_s(
     answers: Answers, client: RegistryClient
 ) -> None:
     body = answers.manifest()
@@ -50,13 +50,13 @@ def test_the_digest_that_the_registry_answers_is_the_image_s(
     assert manifest.digest == digest_of(body, "sha512")
 
 
-def test_without_a_digest_it_is_computed(answers: Answers, client: RegistryClient) -> None:
+def test_missing_digest_is_computed(answers: Answers, client: RegistryClient) -> None:
     body = answers.manifest()
 
     assert client.fetch_manifest(REFERENCE).digest == digest_of(body)
 
 
-def test_a_digest_that_the_content_does_not_have_is_not_trusted(
+def test_digest_that_the_content_does_not_have_is_not_trusted(
     answers: Answers, client: RegistryClient
 ) -> None:
     answers.manifest()
@@ -86,7 +86,7 @@ def test_manifest_keeps_the_requested_digest(answers: Answers, client: RegistryC
     assert client.fetch_manifest(REFERENCE.at(asked)).digest == asked
 
 
-def test_a_malformed_digest_is_no_digest(answers: Answers, client: RegistryClient) -> None:
+def test_malformed_digest_is_no_digest(answers: Answers, client: RegistryClient) -> None:
     answers.manifest()
     answers.headers["Docker-Content-Digest"] = "sha256:short"
 
@@ -94,7 +94,7 @@ def test_a_malformed_digest_is_no_digest(answers: Answers, client: RegistryClien
         client.fetch_manifest(REFERENCE)
 
 
-def test_a_manifest_of_four_mebibytes_is_read(answers: Answers, client: RegistryClient) -> None:
+def test_manifest_of_four_mebibytes_is_read(answers: Answers, client: RegistryClient) -> None:
     short = len(answers.manifest(annotations={"pad": ""}))
     answers.manifest(annotations={"pad": "x" * (4 * 1024 * 1024 - short)})
     assert len(answers.body) == 4 * 1024 * 1024
@@ -102,7 +102,7 @@ def test_a_manifest_of_four_mebibytes_is_read(answers: Answers, client: Registry
     assert client.fetch_manifest(REFERENCE).layers == (7,)
 
 
-def test_a_larger_manifest_is_refused(answers: Answers, client: RegistryClient) -> None:
+def test_larger_manifest_is_refused(answers: Answers, client: RegistryClient) -> None:
     # What follows a manifest is white space: cut off at the limit, it would still be one.
     answers.body = answers.manifest() + b" " * (4 * 1024 * 1024)
 
@@ -110,7 +110,7 @@ def test_a_larger_manifest_is_refused(answers: Answers, client: RegistryClient) 
         client.fetch_manifest(REFERENCE)
 
 
-def test_a_manifest_that_grows_when_it_is_unpacked_is_refused(
+def test_manifest_that_grows_when_it_is_unpacked_is_refused(
     answers: Answers, client: RegistryClient
 ) -> None:
     answers.body = gzip.compress(answers.manifest() + b" " * (64 * 1024 * 1024))
@@ -120,7 +120,7 @@ def test_a_manifest_that_grows_when_it_is_unpacked_is_refused(
         client.fetch_manifest(REFERENCE)
 
 
-def test_a_packed_manifest_is_read(answers: Answers, client: RegistryClient) -> None:
+def test_packed_manifest_is_read(answers: Answers, client: RegistryClient) -> None:
     body = answers.manifest()
     answers.body = gzip.compress(body)
     answers.headers["Content-Encoding"] = "gzip"
@@ -128,7 +128,7 @@ def test_a_packed_manifest_is_read(answers: Answers, client: RegistryClient) -> 
     assert client.fetch_manifest(REFERENCE).digest == digest_of(body)
 
 
-def test_a_body_that_cannot_be_unpacked_may_be_asked_for_again(
+def test_body_that_cannot_be_unpacked_is_transient(
     answers: Answers, client: RegistryClient
 ) -> None:
     answers.manifest()
@@ -138,7 +138,7 @@ def test_a_body_that_cannot_be_unpacked_may_be_asked_for_again(
         client.fetch_manifest(REFERENCE)
 
 
-def test_half_a_body_may_be_asked_for_again(answers: Answers, client: RegistryClient) -> None:
+def test_incomplete_body_is_transient(answers: Answers, client: RegistryClient) -> None:
     body = answers.manifest()
     answers.body = (part for part in [body[:10]])
     answers.headers["Content-Length"] = str(len(body))
@@ -148,7 +148,7 @@ def test_half_a_body_may_be_asked_for_again(answers: Answers, client: RegistryCl
         client.fetch_manifest(REFERENCE)
 
 
-def test_a_body_that_drips_is_not_waited_for(
+def test_body_that_drips_is_not_waited_for(
     answers: Answers, client: RegistryClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registries, "RPC_TIMEOUT_S", SHORT_S)
@@ -178,7 +178,7 @@ def test_a_body_that_drips_is_not_waited_for(
         pytest.param(b"[" * 100_000, id="deep"),
     ],
 )
-def test_an_answer_that_is_no_manifest_is_invalid(
+def test_answer_that_is_no_manifest_is_invalid(
     answers: Answers, client: RegistryClient, body: bytes
 ) -> None:
     answers.body = body
@@ -187,9 +187,7 @@ def test_an_answer_that_is_no_manifest_is_invalid(
         client.fetch_manifest(REFERENCE)
 
 
-def test_an_index_is_known_by_its_content_type_alone(
-    answers: Answers, client: RegistryClient
-) -> None:
+def test_index_is_known_by_its_content_type_alone(answers: Answers, client: RegistryClient) -> None:
     entry = {"digest": f"sha256:{'2' * 64}", "platform": {"os": "linux", "architecture": "arm64"}}
     answers.body = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
     answers.headers["Content-Type"] = f"{OCI_INDEX}; charset=utf-8"
@@ -225,7 +223,7 @@ def test_upstream_refusal_arrives_as_bad_gateway(
         pytest.param("Timeout while calling external repository", id="time-out"),
     ],
 )
-def test_a_bad_gateway_of_a_failing_upstream_may_be_asked_again(
+def test_bad_gateway_of_a_failing_upstream_is_transient(
     answers: Answers, client: RegistryClient, text: str
 ) -> None:
     answers.error(502, "UNKNOWN", f"{text}; url=https://ghcr.io/v2/")
@@ -248,7 +246,7 @@ def test_a_bad_gateway_of_a_failing_upstream_may_be_asked_again(
         pytest.param(b'"' + b"x" * 5_000_000, id="long"),
     ],
 )
-def test_a_refusal_in_any_form_is_a_refusal(
+def test_refusal_in_any_form_is_a_refusal(
     answers: Answers, client: RegistryClient, body: bytes
 ) -> None:
     answers.status, answers.body = 403, body
@@ -260,9 +258,7 @@ def test_a_refusal_in_any_form_is_a_refusal(
     assert len(str(refusal)) < 1_000
 
 
-def test_a_long_message_of_an_upstream_is_shortened(
-    answers: Answers, client: RegistryClient
-) -> None:
+def test_long_message_of_an_upstream_is_shortened(answers: Answers, client: RegistryClient) -> None:
     answers.error(403, "DENIED" * 100_000, "no " * 1_000_000)
 
     with refused() as refusal:
@@ -311,7 +307,7 @@ def test_both_forms_of_retry_after_are_read(
     "header",
     ["", "soon", "-5", "1.5", "Mon, 99 Jan 2001", "Mon, 01 Jan 99999 00:00:00 GMT"],
 )
-def test_a_retry_after_that_says_nothing_is_none(
+def test_invalid_retry_after_is_ignored(
     answers: Answers, client: RegistryClient, header: str
 ) -> None:
     answers.error(429, "TOOMANYREQUESTS", "rate limit", Retry_After=header)

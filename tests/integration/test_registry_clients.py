@@ -37,7 +37,7 @@ class TestRegistryClient(RegistryConformance):
     """The client of the registry API."""
 
     @pytest.mark.parametrize("status", [403, 502])
-    def test_an_upstream_s_refusal_is_told_by_its_words(
+    def test_refusal_of_an_upstream_is_recognized_by_its_text(
         self, world: SandboxWorld, status: int
     ) -> None:
         world.server.switches.refusal_status = status
@@ -52,7 +52,7 @@ class TestRegistryClient(RegistryConformance):
         assert refusal.by_upstream
 
     @pytest.mark.parametrize("status", [500, 503])
-    def test_a_broken_upstream_may_be_asked_again(self, world: SandboxWorld, status: int) -> None:
+    def test_broken_upstream_is_transient(self, world: SandboxWorld, status: int) -> None:
         world.repositories.create_repository(HUB)
         world.publish("docker.io/team/tool", "1.0", TOOL)
         world.catalogue.break_("docker.io", status)
@@ -60,7 +60,7 @@ class TestRegistryClient(RegistryConformance):
         with pytest.raises(TransientError, match=str(status)):
             world.registry.fetch_manifest(mirrored("team/tool:1.0"))
 
-    def test_a_stalled_upstream_is_waited_for_no_longer_than_the_time_out(
+    def test_stalled_upstream_is_waited_for_no_longer_than_the_time_out(
         self, world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(registries, "TIMEOUT", (SHORT_S, SHORT_S))
@@ -75,7 +75,7 @@ class TestRegistryClient(RegistryConformance):
         assert time.monotonic() - started < STALL_S / 2
         world.catalogue.restore("docker.io")
 
-    def test_a_connection_that_closes_without_an_answer_may_be_opened_again(
+    def test_connection_that_closes_without_an_answer_may_be_opened_again(
         self, world: SandboxWorld
     ) -> None:
         world.repositories.create_repository(HUB)
@@ -88,14 +88,14 @@ class TestRegistryClient(RegistryConformance):
         assert world.registry.fetch_manifest(mirrored("team/tool:1.0")).digest == TOOL.digest
 
     @pytest.mark.parametrize("status", [408, 425, 500, 502, 503, 504])
-    def test_a_passing_failure_is_the_world_s(self, world: SandboxWorld, status: int) -> None:
+    def test_passing_failure_is_the_world_s(self, world: SandboxWorld, status: int) -> None:
         world.faults.add(Fault("registry", status=status))
 
         with pytest.raises(TransientError, match=f"team/tool.*{status}"):
             world.registry.fetch_manifest(mirrored("team/tool:1.0"))
 
     @pytest.mark.parametrize("status", [400, 401, 403, 404, 429])
-    def test_a_refusal_keeps_its_status(self, world: SandboxWorld, status: int) -> None:
+    def test_refusal_keeps_its_status(self, world: SandboxWorld, status: int) -> None:
         world.faults.add(Fault("registry", status=status))
 
         with refused() as refusal:
@@ -104,13 +104,13 @@ class TestRegistryClient(RegistryConformance):
         assert refusal.status == status
         assert not refusal.by_upstream
 
-    def test_nobody_listens(self) -> None:
+    def test_closed_port_is_transient(self) -> None:
         client = RegistryClient(emulator_host="127.0.0.1:1")
 
         with pytest.raises(TransientError, match="team/tool"):
             client.fetch_manifest(mirrored("team/tool:1.0"))
 
-    def test_an_address_that_is_none_is_the_deployment_s_fault(self) -> None:
+    def test_invalid_address_is_misconfigured(self) -> None:
         client = RegistryClient(emulator_host="[::1")
 
         with pytest.raises(ConfigurationError, match="team/tool"):

@@ -34,7 +34,7 @@ def client(answers: Answers) -> RegistryClient:
     return RegistryClient(emulator_host=answers.server.address)
 
 
-def test_a_registry_is_asked_for_indexes_and_manifests_under_the_host_s_name(
+def test_request_accepts_indexes_and_manifests_and_names_the_host(
     answers: Answers, client: RegistryClient
 ) -> None:
     answers.manifest()
@@ -61,7 +61,7 @@ def test_a_registry_is_asked_for_indexes_and_manifests_under_the_host_s_name(
         pytest.param(socket.EAI_AGAIN, TransientError, id="no-resolver-answers"),
     ],
 )
-def test_a_host_that_does_not_exist_is_the_image_s_fault(
+def test_host_that_does_not_exist_is_the_image_s_fault(
     monkeypatch: pytest.MonkeyPatch, number: int, expected: type[Exception]
 ) -> None:
     def resolve(*_: Any, **__: Any) -> Any:
@@ -73,7 +73,7 @@ def test_a_host_that_does_not_exist_is_the_image_s_fault(
         RegistryClient(emulator_host="nowhere.invalid:80").fetch_manifest(REFERENCE)
 
 
-def test_a_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> None:
+def test_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> None:
     other = Answers()
     session = requests.Session()
     session.headers["Authorization"] = "Bearer ours"
@@ -126,7 +126,7 @@ def key_file(tmp_path: Path, answers: Answers, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("key_file")
-def test_a_token_that_is_refused_is_the_deployment_s_fault(answers: Answers) -> None:
+def test_token_that_is_refused_is_the_deployment_s_fault(answers: Answers) -> None:
     answers.status = 400
     answers.body = json.dumps({"error": "invalid_grant", "error_description": "unknown account"})
 
@@ -135,7 +135,7 @@ def test_a_token_that_is_refused_is_the_deployment_s_fault(answers: Answers) -> 
 
 
 @pytest.mark.usefixtures("key_file")
-def test_a_token_server_that_is_gone_is_the_world_s_fault(answers: Answers) -> None:
+def test_token_server_that_is_gone_is_the_world_s_fault(answers: Answers) -> None:
     answers.server.stop()
 
     with pytest.raises(TransientError, match="us-docker"):

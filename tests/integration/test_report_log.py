@@ -68,9 +68,7 @@ def test_more_than_a_page_is_read_to_the_end(logging: CloudLogging, tmp_path: Pa
     assert pulls(report(logging, tmp_path)) == PAGE_SIZE + 5
 
 
-def test_a_week_is_read_unless_more_or_less_is_asked_for(
-    logging: CloudLogging, tmp_path: Path
-) -> None:
+def test_report_reads_a_week_by_default(logging: CloudLogging, tmp_path: Path) -> None:
     write(logging, 1, hours_ago=1)
     write(logging, 2, hours_ago=100)
     write(logging, 4, hours_ago=200)
@@ -80,7 +78,7 @@ def test_a_week_is_read_unless_more_or_less_is_asked_for(
     assert pulls(report(logging, tmp_path, "--since", "14d")) == 7
 
 
-def test_one_cluster_is_asked_for_by_its_own_name(logging: CloudLogging, tmp_path: Path) -> None:
+def test_report_of_one_cluster_filters_by_its_name(logging: CloudLogging, tmp_path: Path) -> None:
     write(logging, 1)
     write(logging, 2, hours_ago=2, about=subject(cluster=CLUSTER.replace("gpu", "not-gpu")))
 
@@ -101,7 +99,7 @@ def test_other_logs_are_not_read(logging: CloudLogging, tmp_path: Path) -> None:
     assert pulls(report(logging, tmp_path)) == 1
 
 
-def test_a_limit_that_is_reached_is_waited_for(
+def test_limit_that_is_reached_is_waited_for(
     logging: CloudLogging, faults: Faults, tmp_path: Path
 ) -> None:
     write(logging, 3)
@@ -110,7 +108,7 @@ def test_a_limit_that_is_reached_is_waited_for(
     assert pulls(report(logging, tmp_path)) == 3
 
 
-def test_a_refusal_ends_with_what_was_refused(
+def test_refusal_ends_with_what_was_refused(
     logging: CloudLogging, faults: Faults, tmp_path: Path
 ) -> None:
     faults.add(Fault("logging", "entries:list", status=403))

@@ -93,7 +93,7 @@ def test_every_element_is_closed(outline: Outline) -> None:
     assert outline.open == []
 
 
-def test_the_page_is_one_file_that_may_not_ask_for_anything(outline: Outline) -> None:
+def test_page_is_one_file_that_may_not_ask_for_anything(outline: Outline) -> None:
     policy = next(each for each in outline.all("meta") if "http-equiv" in each)
 
     assert policy["http-equiv"] == "Content-Security-Policy"
@@ -117,7 +117,7 @@ def test_landmarks_and_headings_lead_through_the_page(outline: Outline) -> None:
     assert outline.all("html") == [{"lang": "en"}]
 
 
-def test_tables_say_what_their_cells_belong_to(outline: Outline) -> None:
+def test_tables_have_headers(outline: Outline) -> None:
     headings = outline.all("th")
 
     assert headings
@@ -153,7 +153,7 @@ def test_no_name_of_an_image_becomes_part_of_the_page(page: Path, outline: Outli
     assert any(HOSTILE in each for each in outline.text)
 
 
-def test_a_verdict_can_be_traced_to_log_entries(outline: Outline) -> None:
+def test_verdict_can_be_traced_to_log_entries(outline: Outline) -> None:
     assert 'insertId="kubelet-1"' in outline.text
     assert sum("insertId=" in each for each in outline.text) > 20
 
@@ -167,7 +167,7 @@ def test_a_verdict_can_be_traced_to_log_entries(outline: Outline) -> None:
     ),
     ids=["light", "dark"],
 )
-def test_texts_stand_out_from_what_they_stand_on(colours: str) -> None:
+def test_texts_have_enough_contrast(colours: str) -> None:
     known = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", colours))
 
     for ink in ("ink", "muted", "streamed"):
@@ -193,7 +193,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_the_pictures_are_specifications_that_vega_lite_takes(page: Path) -> None:
+def test_pictures_are_specifications_that_vega_lite_takes(page: Path) -> None:
     import vl_convert
 
     charts = json.loads(re.findall(r'id="charts">(.*?)</script>', page.read_text("utf-8"))[0])
@@ -217,7 +217,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_draws_it_without_a_word_and_without_the_network(
+def test_browser_draws_it_without_a_word_and_without_the_network(
     browser: Browser, page: Path, width: int, scheme: str
 ) -> None:
     browser.open(page, width=width, scheme=scheme)
@@ -241,7 +241,7 @@ def test_five_thousand_pulls_are_drawn(browser: Browser, tmp_path: Path) -> None
     assert browser.run(f"{charts}.points.data.values.length") == 5_000
 
 
-def test_a_table_is_sorted_from_the_keyboard(browser: Browser, page: Path) -> None:
+def test_table_is_sorted_from_the_keyboard(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
     heading = "document.querySelectorAll('#images ~ .scroll thead th')[4]"
     browser.run(f"{heading}.querySelector('button').focus()")
@@ -277,7 +277,7 @@ def test_unmeasured_rows_sort_last_in_both_directions(browser: Browser, page: Pa
         assert browser.run(column)[-1] == ""
 
 
-def test_it_follows_the_system_from_light_to_dark(browser: Browser, page: Path) -> None:
+def test_page_follows_the_color_scheme_of_the_system(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
     bars = "document.querySelector('#bars svg').outerHTML"
     light = browser.run(bars)

@@ -40,7 +40,7 @@ def world() -> Iterator[SandboxWorld]:
     world.server.stop()
 
 
-def test_a_mirror_of_docker_hub_has_all_that_was_asked_for(world: SandboxWorld) -> None:
+def test_mirror_of_docker_hub_has_the_requested_fields(world: SandboxWorld) -> None:
     world.lock("docker.io", LOGIN)
 
     world.repositories.create_repository(
@@ -65,7 +65,7 @@ def test_a_mirror_of_docker_hub_has_all_that_was_asked_for(world: SandboxWorld) 
     assert not made.get("cleanupPolicyDryRun", False)
 
 
-def test_a_mirror_of_another_upstream_has_its_address(world: SandboxWorld) -> None:
+def test_mirror_of_another_upstream_has_its_address(world: SandboxWorld) -> None:
     world.repositories.create_repository(CUSTOM)
 
     made = world.server.repositories[str(CUSTOM.name)]
@@ -137,7 +137,7 @@ def test_new_credentials_change_nothing_else(world: SandboxWorld) -> None:
         ),
     ],
 )
-def test_a_repository_of_somebody_else_is_described(
+def test_foreign_repository_is_described(
     world: SandboxWorld,
     repository: dict[str, Any],
     uri: str | None,
@@ -165,7 +165,7 @@ def test_a_repository_of_somebody_else_is_described(
         (504, TransientError),
     ],
 )
-def test_a_refused_call_is_told_by_its_status(
+def test_refused_call_is_classified_by_its_status(
     world: SandboxWorld, status: int, error: type[Exception]
 ) -> None:
     world.repositories.create_repository(GHCR)
@@ -179,7 +179,7 @@ def test_a_refused_call_is_told_by_its_status(
         world.repositories.update_credentials(GHCR)
 
 
-def test_a_refused_call_is_not_repeated(world: SandboxWorld) -> None:
+def test_refused_call_is_not_repeated(world: SandboxWorld) -> None:
     world.faults.add(Fault("artifact-registry", status=503))
 
     with pytest.raises(TransientError):
@@ -188,7 +188,7 @@ def test_a_refused_call_is_not_repeated(world: SandboxWorld) -> None:
     assert world.calls("POST") == 1
 
 
-def test_somebody_else_changes_the_same_repository(world: SandboxWorld) -> None:
+def test_concurrent_change_of_a_repository_is_accepted(world: SandboxWorld) -> None:
     world.repositories.create_repository(GHCR)
     world.faults.add(Fault("artifact-registry", call="PATCH", status=409))
 
@@ -197,7 +197,7 @@ def test_somebody_else_changes_the_same_repository(world: SandboxWorld) -> None:
 
 
 @pytest.mark.parametrize("call", ["fetch", "create", "update"])
-def test_a_stalled_call_is_waited_for_no_longer_than_the_time_out(
+def test_stalled_call_is_waited_for_no_longer_than_the_time_out(
     world: SandboxWorld, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     monkeypatch.setattr(artifact_registry, "RPC_TIMEOUT_S", SHORT_S)
@@ -215,7 +215,7 @@ def test_a_stalled_call_is_waited_for_no_longer_than_the_time_out(
     assert time.monotonic() - started < STALL_S / 2
 
 
-def test_a_lost_answer_to_a_creation_is_made_good_by_asking_again(world: SandboxWorld) -> None:
+def test_lost_answer_to_a_creation_is_made_good_by_asking_again(world: SandboxWorld) -> None:
     world.faults.add(Fault("artifact-registry", call="POST", status=0, applied=True, times=1))
     with pytest.raises(TransientError):
         world.repositories.create_repository(HUB)
@@ -225,7 +225,7 @@ def test_a_lost_answer_to_a_creation_is_made_good_by_asking_again(world: Sandbox
     assert world.repositories.fetch_repository(HUB_NAME) is not None
 
 
-def test_an_upstream_that_does_not_exist_makes_no_mirror(world: SandboxWorld) -> None:
+def test_upstream_that_does_not_exist_makes_no_mirror(world: SandboxWorld) -> None:
     nowhere = RemoteRepository(HUB_NAME, "nowhere.example", "https://nowhere.example")
 
     with pytest.raises(UpstreamRefusedError, match="upstream"):
@@ -234,7 +234,7 @@ def test_an_upstream_that_does_not_exist_makes_no_mirror(world: SandboxWorld) ->
     assert world.server.repositories == {}
 
 
-def test_an_operation_that_fails_at_once_is_no_mirror_in_the_making(world: SandboxWorld) -> None:
+def test_operation_that_fails_at_once_is_no_mirror_in_the_making(world: SandboxWorld) -> None:
     message = "Failed to validate remote upstream: generic::unavailable"
     world.server.switches.operation_error = {"code": 3, "message": message}
     with pytest.raises(UpstreamRefusedError, match="Failed to validate"):
@@ -248,21 +248,21 @@ def test_an_operation_that_fails_at_once_is_no_mirror_in_the_making(world: Sandb
         world.repositories.create_repository(HUB)
 
 
-def test_the_name_of_a_mirror_does_not_tell_an_upstream_s_refusal(world: SandboxWorld) -> None:
+def test_name_of_a_mirror_is_not_taken_for_a_refusal(world: SandboxWorld) -> None:
     name = RepositoryName("demo", "us-central1", "Remote-Upstream")
 
     with pytest.raises(ConfigurationError, match="invalid repository_id"):
         world.repositories.create_repository(RemoteRepository(name, "docker.io", None))
 
 
-def test_a_location_that_is_none_is_the_deployment_s_fault(world: SandboxWorld) -> None:
+def test_invalid_location_is_misconfigured(world: SandboxWorld) -> None:
     name = RepositoryName("demo", "mars-north1", "dockerhub-mirror")
 
     with pytest.raises(ConfigurationError, match="mars-north1"):
         world.repositories.create_repository(RemoteRepository(name, "docker.io", None))
 
 
-def test_nobody_listens() -> None:
+def test_closed_port_is_transient() -> None:
     client = ArtifactRegistry(emulator_host="127.0.0.1:1")
 
     with pytest.raises(TransientError, match="read repository"):

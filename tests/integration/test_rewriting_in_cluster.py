@@ -102,7 +102,7 @@ def put(spec: Body, path: str, image: str) -> None:
 
 
 @pytest.mark.parametrize("case", IMAGES, ids=lambda case: case.id)
-def test_an_image_is_stored_as_the_table_says(api: Api, case: ImageCase) -> None:
+def test_image_is_stored_as_in_the_table(api: Api, case: ImageCase) -> None:
     set_parameter(api, PROVEN)
 
     admitted = admit(api, pod(container(case.image)))
@@ -114,7 +114,7 @@ def test_an_image_is_stored_as_the_table_says(api: Api, case: ImageCase) -> None
 
 
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
-def test_a_pod_is_stored_as_the_table_says(api: Api, plain: Api, case: PodCase) -> None:
+def test_pod_is_stored_as_in_the_table(api: Api, plain: Api, case: PodCase) -> None:
     set_parameter(api, case.data)
     expected = admit(plain, case.pod)
 
@@ -134,7 +134,7 @@ def test_a_pod_is_stored_as_the_table_says(api: Api, plain: Api, case: PodCase) 
 
 
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
-def test_a_pod_of_a_namespace_that_did_not_opt_in_is_the_same_to_the_byte(
+def test_pod_of_a_namespace_that_did_not_opt_in_is_the_same_to_the_byte(
     api: Api, plain: Api, case: PodCase
 ) -> None:
     set_parameter(api, PROVEN)
@@ -146,7 +146,7 @@ def test_a_pod_of_a_namespace_that_did_not_opt_in_is_the_same_to_the_byte(
         assert admitted["metadata"].get("annotations") == case.pod["metadata"].get("annotations")
 
 
-def test_a_debugger_is_rewritten_and_the_pod_around_it_is_not(api: Api) -> None:
+def test_debugger_is_rewritten_and_the_pod_around_it_is_not(api: Api) -> None:
     set_parameter(api, {})
     written = pod(container("nginx"), metadata={"name": "debugged"})
     api.create("pods", written, OPTED_IN, user=DEV)
@@ -163,7 +163,7 @@ def test_a_debugger_is_rewritten_and_the_pod_around_it_is_not(api: Api) -> None:
     assert "annotations" not in debugged["metadata"]
 
 
-def test_a_changed_parameter_takes_effect_and_the_policy_stays(api: Api) -> None:
+def test_changed_parameter_takes_effect_and_the_policy_stays(api: Api) -> None:
     (policy,) = api.list("mutatingadmissionpolicies.admissionregistration.k8s.io")
     images = []
     for data in ({}, {"docker.io": HUB}, {"docker.io": f"{HUB}-2"}, {"docker.io": f"off {HUB}"}):
@@ -187,7 +187,7 @@ def test_a_changed_parameter_takes_effect_and_the_policy_stays(api: Api) -> None
         pytest.param(None, id="no-data"),
     ],
 )
-def test_with_a_broken_parameter_pods_are_admitted_unchanged(
+def test_broken_parameter_admits_pods_unchanged(
     api: Api, plain: Api, data: Mapping[str, str] | None
 ) -> None:
     set_parameter(api, data)
@@ -199,7 +199,7 @@ def test_with_a_broken_parameter_pods_are_admitted_unchanged(
     assert "annotations" not in admitted["metadata"]
 
 
-def test_without_the_parameter_nothing_is_rewritten(api: Api, plain: Api) -> None:
+def test_missing_parameter_rewrites_nothing(api: Api, plain: Api) -> None:
     set_parameter(api, PROVEN)
     api.delete("configmaps", PARAMETER_NAME, OURS, user=ADMIN)
 
@@ -255,7 +255,7 @@ def create_pod(story: Pipeline, name: str, image: str, *, gpus: int = 0) -> Body
     return story.api.create("pods", body, OPTED_IN, user=DEV)
 
 
-def test_the_second_pod_of_a_deployment_that_names_docker_hub_streams(story: Pipeline) -> None:
+def test_second_pod_of_a_deployment_that_names_docker_hub_streams(story: Pipeline) -> None:
     image = story.add_image("team/untouched")
     mirror = f"{HUB}/team/untouched:1"
     assert "docker.io" not in read_proven(story)
@@ -286,7 +286,7 @@ def test_the_second_pod_of_a_deployment_that_names_docker_hub_streams(story: Pip
     story.api.delete("deployments.apps", "untouched", OPTED_IN, user=DEV)
 
 
-def test_a_rewritten_pod_is_announced_as_it_was_written_and_nothing_loops(story: Pipeline) -> None:
+def test_rewritten_pod_is_announced_as_it_was_written_and_nothing_loops(story: Pipeline) -> None:
     prove(story, "docker.io")
     image = story.add_image("team/bare")
     mirror = f"{HUB}/team/bare:1"
@@ -305,7 +305,7 @@ def test_a_rewritten_pod_is_announced_as_it_was_written_and_nothing_loops(story:
     story.api.delete("pods", "bare", OPTED_IN, user=DEV)
 
 
-def test_a_mirror_that_nodes_cannot_pull_from_is_given_up_before_more_pods_wait_for_it(
+def test_mirror_that_nodes_cannot_pull_from_is_given_up_before_more_pods_wait_for_it(
     story: Pipeline,
 ) -> None:
     prove(story, "ghcr.io")

@@ -64,7 +64,7 @@ def test_no_reference_is_lost_when_everything_fails_now_and_then(
 
 
 @pytest.mark.soak
-def test_a_thousand_references_under_all_faults_at_once(
+def test_thousand_references_under_all_faults_at_once(
     archives: Path, deployed_python: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     instances = {"image_reference": 3, "pull_event": 3, "scheduled_sweep": 2}

@@ -61,7 +61,7 @@ def registry(headers: Mapping[str, str]) -> Iterator[RegistryClient]:
         pytest.param({}, None, id="silent"),
     ],
 )
-def test_a_manifest_comes_with_what_its_registry_says_is_left(
+def test_manifest_comes_with_the_remaining_rate_limit(
     headers: Mapping[str, str], allowance: Allowance | None
 ) -> None:
     with registry(headers) as client:

@@ -120,7 +120,7 @@ def test_after_a_period_what_is_in_use_is_warmed_again_on_another_node_and_nothi
     assert outcomes == ["pulled"] * 3
 
 
-def test_a_moved_tag_is_noticed_after_the_mirrors_hour_and_warmed(start: Start) -> None:
+def test_moved_tag_is_noticed_after_the_mirrors_hour_and_warmed(start: Start) -> None:
     pipeline = start("scheduled_sweep", "image_reference", "pull_event")
     image = add_image(pipeline, "team/moving")
     pipeline.deploy("moving", image)
@@ -149,7 +149,7 @@ def test_a_moved_tag_is_noticed_after_the_mirrors_hour_and_warmed(start: Start) 
     }
 
 
-def test_the_facts_of_lost_events_are_written(start: Start) -> None:
+def test_facts_of_lost_events_are_written(start: Start) -> None:
     # Nobody listens to the cluster's events.
     pipeline = start("scheduled_sweep", "image_reference")
     image = add_image(pipeline, "team/lost")
@@ -172,7 +172,7 @@ def set_quota(pipeline: Pipeline, pods: int) -> None:
     pipeline.api.patch("resourcequotas", "prestream-warmup", quota, "prestream", user=ADMIN)
 
 
-def test_a_warmup_that_waits_for_a_node_in_vain_gets_its_fact_and_another_try(
+def test_warmup_that_waits_for_a_node_in_vain_gets_its_fact_and_another_try(
     start: Start,
 ) -> None:
     pipeline = start("scheduled_sweep", "image_reference")
@@ -228,7 +228,7 @@ def test_two_sweeps_at_once_make_each_warmup_once(start: Start) -> None:
     assert len(pipeline.facts(event="warmup.finished")) == 6
 
 
-def test_a_cluster_that_does_not_answer_blocks_no_other_and_is_reported(start: Start) -> None:
+def test_cluster_that_does_not_answer_blocks_no_other_and_is_reported(start: Start) -> None:
     def add_silent_cluster(cloud: LocalCloud) -> None:
         accelerators = [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]
         pool = {"name": "l4", "config": {"accelerators": accelerators}}
@@ -257,7 +257,7 @@ def test_a_cluster_that_does_not_answer_blocks_no_other_and_is_reported(start: S
     assert len(pipeline.reference_messages(image)) == 1
 
 
-def test_a_limited_upstream_is_asked_no_more_in_a_sweep_and_the_others_are(start: Start) -> None:
+def test_sweep_stops_requests_to_a_limited_upstream_only(start: Start) -> None:
     pipeline = start("scheduled_sweep", "image_reference", "pull_event")
     limited = [add_image(pipeline, f"team/l-{n}", registry="limited.example") for n in range(5)]
     pipeline.deploy("limited-0", limited[0], replicas=0)
@@ -285,7 +285,7 @@ def test_a_limited_upstream_is_asked_no_more_in_a_sweep_and_the_others_are(start
     assert [pipeline.warmup(image)["outcome"] for image in limited] == ["pulled"] * 5
 
 
-def test_a_dry_run_changes_nothing(start: Start) -> None:
+def test_dry_run_changes_nothing(start: Start) -> None:
     # Nobody listens to the cluster's events, so that there is something to mend.
     pipeline = start("image_reference", "scheduled_sweep")
     image = add_image(pipeline, "team/dry")
@@ -306,7 +306,7 @@ def test_a_dry_run_changes_nothing(start: Start) -> None:
         assert (pipeline.jobs(), pipeline.mirrors()) == before
 
 
-def test_an_image_that_cloud_build_and_the_registry_tell_of_is_one_warmup(start: Start) -> None:
+def test_image_from_two_sources_is_one_warmup(start: Start) -> None:
     pipeline = start("registry_push", "build_notification", "image_reference", "pull_event")
     name = "us-central1-docker.pkg.dev/demo/apps/told-twice"
     image = Image((1_000_000, MEDIUM - 1_000_000), build=name)

@@ -47,11 +47,11 @@ def test_required_access_equals_the_roles() -> None:
     assert len({each.user for each in needed}) == 3
 
 
-def test_a_function_that_may_do_all_is_ok() -> None:
+def test_function_that_may_do_all_is_ok() -> None:
     assert check({GET: True, PATCH: True}).verdict == "ok"
 
 
-def test_a_function_that_may_not_fails_with_what_it_lacks() -> None:
+def test_function_that_may_not_fails_with_what_it_lacks() -> None:
     found = check({GET: True, PATCH: False})
 
     assert (found.verdict, found.finding) == (
@@ -70,7 +70,7 @@ def test_forbidden_review_is_unknown() -> None:
     assert (found.verdict, "subjectaccessreviews" in found.finding) == ("unknown", True)
 
 
-def test_ones_own_rights_are_told() -> None:
+def test_own_rights_are_reported() -> None:
     assert check(dict.fromkeys(OWN, True)).verdict == "ok"
 
     found = check({**dict.fromkeys(OWN, True), OWN[1]: False})

@@ -69,7 +69,7 @@ DELTA = {"@type": "k8s.io/Patch", **workload("from/patch")}
         ),
     ],
 )
-def test_the_object_is_the_response_or_else_the_request(
+def test_object_is_the_response_or_else_the_request(
     verb: str, payload: dict[str, Any], expected: list[str]
 ) -> None:
     entry = read_entry(log_entry(f"io.k8s.apps.v1.deployments.{verb}", **payload))
@@ -77,13 +77,13 @@ def test_the_object_is_the_response_or_else_the_request(
     assert images_of(entry) == expected
 
 
-def test_a_patch_without_the_object_is_ignored() -> None:
+def test_patch_without_the_object_is_ignored() -> None:
     entry = log_entry("io.k8s.apps.v1.deployments.patch", request=DELTA, response=None)
 
     assert reason_to_ignore(entry) == "the entry holds no object"
 
 
-def test_a_request_carries_what_the_workload_said_reduced_to_the_keys() -> None:
+def test_request_has_the_placement_reduced_to_the_keys() -> None:
     body = workload("anyscale/ray-ml:2.7.0")
     body["spec"]["template"]["spec"] |= {
         "nodeSelector": {"accelerator": "l4", "team": "vision", "kubernetes.io/arch": "amd64"},
@@ -101,11 +101,11 @@ def test_a_request_carries_what_the_workload_said_reduced_to_the_keys() -> None:
     assert not request.force
 
 
-def test_who_made_the_request_is_not_kept() -> None:
+def test_principal_is_not_kept() -> None:
     assert "ada@example.com" not in repr(read_entry(log_entry()))
 
 
-def test_an_entry_without_insert_id_is_known_by_its_message() -> None:
+def test_entry_without_insert_id_is_known_by_its_message() -> None:
     entry = log_entry()
     del entry["insertId"]
 
@@ -132,7 +132,7 @@ def test_an_entry_without_insert_id_is_known_by_its_message() -> None:
         ),
     ],
 )
-def test_what_is_no_log_entry_is_poison(data: Any, problem: str) -> None:
+def test_invalid_log_entry_is_poison(data: Any, problem: str) -> None:
     with pytest.raises(InvalidEventError, match=problem):
         read_entry(data)
 
@@ -167,7 +167,7 @@ def test_what_is_no_log_entry_is_poison(data: Any, problem: str) -> None:
         ),
     ],
 )
-def test_an_entry_with_impossible_fields_is_poison(change: Change, problem: str) -> None:
+def test_entry_with_impossible_fields_is_poison(change: Change, problem: str) -> None:
     entry = log_entry()
     change(entry)
 

@@ -19,11 +19,11 @@ from tools.bench.targets import Target, to_job
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def test_a_spread_is_the_median_with_the_least_and_the_most() -> None:
+def test_spread_is_the_median_with_the_least_and_the_most() -> None:
     assert Spread.of([3.0, 1.0, 7.0, 2.0]) == Spread(median=2.5, low=1.0, high=7.0)
 
 
-def test_a_ratio_compares_starts_of_the_same_round() -> None:
+def test_ratio_compares_starts_of_the_same_round() -> None:
     quiet, busy = Sample(1.0, 100), Sample(10.0, 100)
     samples = {
         "blank": [quiet, busy, quiet],
@@ -54,14 +54,14 @@ def test_scenarios_that_were_measured_unequally_often_are_not_compared() -> None
         pytest.param({"text": "Traceback"}, id="no line of a delivery"),
     ],
 )
-def test_a_delivery_that_ended_otherwise_proves_nothing(line: dict[str, Any]) -> None:
+def test_delivery_that_ended_otherwise_proves_nothing(line: dict[str, Any]) -> None:
     scenario = Scenario("audit_log", "published", {}, "handled", "published")
 
     assert scenario.is_proven_by({"disposition": "handled", "published": ["a"]})
     assert not scenario.is_proven_by(line)
 
 
-def test_a_delivery_is_pushed_as_pubsub_pushes_it() -> None:
+def test_delivery_is_pushed_as_pubsub_pushes_it() -> None:
     scenario = Scenario("pull_event", "ignored", {"image": "a"}, "ignored", "reason")
 
     body = json.loads(scenario.body("7", NOON))
@@ -73,7 +73,7 @@ def test_a_delivery_is_pushed_as_pubsub_pushes_it() -> None:
     assert body["subscription"] == "projects/demo/subscriptions/prestream-pull-event"
 
 
-def test_the_floor_comes_first_and_every_other_delivery_must_be_proven() -> None:
+def test_floor_comes_first_and_every_other_delivery_must_be_proven() -> None:
     floor, *others = list_scenarios(NOON)
 
     assert floor.function == "blank"
@@ -82,7 +82,7 @@ def test_the_floor_comes_first_and_every_other_delivery_must_be_proven() -> None
     assert len({each.name for each in others}) == len(others)
 
 
-def test_a_delivery_is_compared_with_the_naive_one_of_its_kind_in_the_same_round() -> None:
+def test_delivery_is_compared_with_the_naive_one_of_its_kind_in_the_same_round() -> None:
     samples = {
         "blank": [Sample(1.0, 100, 50.0), Sample(1.0, 100, 10.0)],
         "naive": [Sample(3.0, 300, 40.0), Sample(6.0, 300, 8.0)],
@@ -111,7 +111,7 @@ def test_every_kind_of_delivery_has_a_naive_one_to_compare_with() -> None:
     ("measured", "is_least", "is_met"),
     [(1.2, False, True), (1.21, False, False), (1.2, True, True), (1.19, True, False)],
 )
-def test_a_target_is_met_at_its_limit(measured: float, *, is_least: bool, is_met: bool) -> None:
+def test_target_is_met_at_its_limit(measured: float, *, is_least: bool, is_met: bool) -> None:
     assert Target("calls", "something", measured, 1.2, is_least=is_least).is_met is is_met
 
 
@@ -130,13 +130,13 @@ def test_calls_count_until_the_job_is_made() -> None:
     assert calls[1].kind == f"kubernetes: GET {jobs}/NAME"
 
 
-def test_the_figures_of_the_page_are_those_that_are_kept_beside_it() -> None:
+def test_figures_of_the_page_are_those_that_are_kept_beside_it() -> None:
     content = json.loads(DATA.read_text("utf-8"))
 
     assert read_generated(DOCUMENT) == render(content)
 
 
-def test_the_facts_that_the_report_is_measured_with_are_facts() -> None:
+def test_facts_that_the_report_is_measured_with_are_facts() -> None:
     lines = [line.encode() for line in make_lines(40)]
 
     facts = [parse_fact(line) for line in lines]
@@ -145,7 +145,7 @@ def test_the_facts_that_the_report_is_measured_with_are_facts() -> None:
     assert len({fact.insert_id for fact in facts if fact}) == 40
 
 
-def test_a_rate_is_of_the_whole_command() -> None:
+def test_rate_is_of_the_whole_command() -> None:
     rate = ReportRate(lines=1_000, seconds=4.0, peak_bytes=60_000_000, peak_bytes_of_few=50_000_000)
 
     assert rate.as_json()["lines_per_second"] == 250

@@ -73,7 +73,7 @@ def test_nothing_may_be_worse_than_the_naive_function() -> None:
         pytest.param((MANIFEST, JOB, Call("logging", "POST /", 0.0)), (), {"others"}, id="a fact"),
     ],
 )
-def test_a_known_reference_may_cost_no_more_calls(
+def test_known_reference_may_cost_no_more_calls(
     cold: tuple[Call, ...], warm: tuple[Call, ...], missed: set[str]
 ) -> None:
     known = CallsOfADelivery(SCENARIOS[0], cold, warm)
@@ -85,7 +85,7 @@ def test_a_known_reference_may_cost_no_more_calls(
     assert Counter(each.measured for each in judged[4:]) == {5: 1, 2: 1}
 
 
-def test_a_crowd_is_judged_for_each_distinct_image() -> None:
+def test_crowd_is_judged_for_each_distinct_image() -> None:
     crowd = Crowd(
         events=100, images=10, seconds=1.0, cpu_s=1.0, pss_bytes=1, calls=25, services={},
         manifest_requests=12, job_posts=13, handled=100,

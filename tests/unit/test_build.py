@@ -70,7 +70,7 @@ def test_each_pushed_digest_is_one_reference(images: list[Any], expected: list[s
     assert notification.invalid_images == 0
 
 
-def test_a_request_says_which_build_it_comes_from_and_not_where_it_is_wanted() -> None:
+def test_request_of_a_build_has_a_cause_and_no_placement() -> None:
     notification = BuildNotification.from_message(message(build(pushed(APP))))
 
     (request,) = notification.requests
@@ -111,14 +111,14 @@ def test_images_that_are_only_declared_were_not_pushed(fields: dict[str, Any]) -
         pytest.param(pushed(APP, 5), id="number-for-digest"),
     ],
 )
-def test_an_invalid_image_is_counted_and_the_others_are_kept(image: Any) -> None:
+def test_invalid_image_is_counted_and_the_others_are_kept(image: Any) -> None:
     notification = BuildNotification.from_message(message(build(image, pushed(APP))))
 
     assert [request.image for request in notification.requests] == [f"{APP}@{D1}"]
     assert notification.invalid_images == 1
 
 
-def test_the_status_attribute_is_enough_to_leave_the_data_alone() -> None:
+def test_status_attribute_is_enough_to_leave_the_data_alone() -> None:
     notification = BuildNotification.from_message(
         message(b"not even JSON", status="FAILURE", buildId="b-1")
     )
@@ -128,7 +128,7 @@ def test_the_status_attribute_is_enough_to_leave_the_data_alone() -> None:
 
 
 @pytest.mark.parametrize("attributes", [{}, {"status": "SUCCESS"}, {"status": ""}], ids=repr)
-def test_the_data_decides_where_the_attribute_does_not(attributes: dict[str, str]) -> None:
+def test_data_decides_where_the_attribute_does_not(attributes: dict[str, str]) -> None:
     notification = BuildNotification.from_message(
         message(build(status="INTERNAL_ERROR"), **attributes)
     )
@@ -136,7 +136,7 @@ def test_the_data_decides_where_the_attribute_does_not(attributes: dict[str, str
     assert notification.status == "INTERNAL_ERROR"
 
 
-def test_the_id_may_stand_in_the_attributes_alone() -> None:
+def test_id_may_be_in_the_attributes_only() -> None:
     data = {"status": "SUCCESS", "results": {"images": [pushed(APP)]}}
 
     notification = BuildNotification.from_message(message(data, buildId="b-2"))

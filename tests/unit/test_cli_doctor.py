@@ -68,7 +68,7 @@ def test_invalid_options_are_refused(environ: dict[str, str], arguments: list[st
     assert arguments[0] in result.stderr
 
 
-def test_where_nobody_answers_nothing_is_ok(environ: dict[str, str]) -> None:
+def test_doctor_without_answers_reports_no_success(environ: dict[str, str]) -> None:
     result = run(environ, "--json", "--cluster", CLUSTER, "--image", "nginx:1")
 
     assert result.exit_code == 5
@@ -78,7 +78,7 @@ def test_where_nobody_answers_nothing_is_ok(environ: dict[str, str]) -> None:
     assert set(verdicts.values()) == {"unknown"}
 
 
-def test_without_a_cluster_an_image_is_unknown(environ: dict[str, str]) -> None:
+def test_image_without_a_cluster_is_unknown(environ: dict[str, str]) -> None:
     result = run(environ, "--json", "--image", "nginx:1")
 
     told = [each for each in checks(result) if each["topic"] == "image"]
@@ -86,7 +86,7 @@ def test_without_a_cluster_an_image_is_unknown(environ: dict[str, str]) -> None:
     assert "--cluster" in told[0]["finding"]
 
 
-def test_an_image_that_may_not_be_mirrored_is_told(environ: dict[str, str]) -> None:
+def test_image_without_a_mirror_is_reported(environ: dict[str, str]) -> None:
     result = run(environ, "--json", "--cluster", CLUSTER, "--image", "registry.example/app:1")
 
     assert result.exit_code == 1
@@ -105,7 +105,7 @@ def test_mirrors_far_from_the_cluster_fail(environ: dict[str, str]) -> None:
     assert "\n            make archives && terraform -chdir=infra apply\n" in result.stdout
 
 
-def test_an_invalid_configuration_ends_it(environ: dict[str, str]) -> None:
+def test_invalid_configuration_ends_it(environ: dict[str, str]) -> None:
     Path(environ["PRESTREAM_CONFIG"]).write_text("locatoin: us\n", encoding="utf-8")
 
     result = run(environ)
@@ -130,14 +130,16 @@ def test_failed_checks_come_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert text.endswith("1 failed, 0 to look at, 1 could not be seen, 2 ok\n")
 
 
-def test_an_image_that_was_asked_for_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_requested_image_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
     print_checks([check("nodes", "failed", "a bad pool"), check("image", "ok", "nginx")])
 
     text = capsys.readouterr().out
     assert text.index("nginx") < text.index("a bad pool")
 
 
-def test_the_same_of_several_subjects_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_same_finding_of_several_subjects_is_printed_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     print_checks([check("nodes", "unknown", f"pool {each}", "refused") for each in "ab"])
 
     text = capsys.readouterr().out
@@ -145,7 +147,7 @@ def test_the_same_of_several_subjects_is_told_once(capsys: pytest.CaptureFixture
     assert text.count("pool ") == 2
 
 
-def test_a_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
     long = f"gcloud {'x' * 300}"
 
     print_checks([check("nodes", "failed", finding="y " * 200, fix=long)])
@@ -153,7 +155,7 @@ def test_a_command_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> None
     assert f"            {long}\n" in capsys.readouterr().out
 
 
-def test_nothing_is_printed_as_it_would_move_a_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_has_no_control_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     evil = "\x1b[2J"
 
     print_checks([check("nodes", "failed", evil, evil, fix=evil)])

@@ -96,7 +96,7 @@ def test_each_image_of_manifests_is_warmed_or_left_alone_for_a_reason(
     }
 
 
-def test_the_placement_is_reduced_as_the_functions_reduce_it(environ: dict[str, str]) -> None:
+def test_placement_is_reduced_as_the_functions_reduce_it(environ: dict[str, str]) -> None:
     planned = plan(environ, *OFFLINE, "-f", "-")
 
     image = planned["images"][0]
@@ -145,14 +145,14 @@ def test_saved_entries_are_planned_where_their_cluster_is(environ: dict[str, str
     assert [each["reason"] for each in planned["rejected"]] == ["no JSON object: 'broken'"]
 
 
-def test_a_rejected_entry_is_an_exit_code(environ: dict[str, str]) -> None:
+def test_rejected_entry_is_an_exit_code(environ: dict[str, str]) -> None:
     result = run(environ, "--offline", "--from", "-", text="broken\n")
 
     assert result.exit_code == 3
     assert "standard input:1" in result.stdout
 
 
-def test_an_image_that_was_pushed_to_google_needs_no_location(environ: dict[str, str]) -> None:
+def test_image_that_was_pushed_to_google_needs_no_location(environ: dict[str, str]) -> None:
     build = read_event("build-success")
 
     planned = plan(environ, "--offline", "--from", "-", text=build)
@@ -190,7 +190,7 @@ def test_invalid_options_are_reported(
         pytest.param("a: 2\n  b: 3", id="wrong-indentation"),
     ],
 )
-def test_manifests_that_cannot_be_read_are_told_by_their_line(
+def test_unreadable_manifests_are_reported_with_their_line(
     environ: dict[str, str], text: str
 ) -> None:
     result = run(environ, *OFFLINE, "-f", "-", text=text)
@@ -211,7 +211,7 @@ def test_odd_values_do_not_keep_a_manifest_from_being_read(
     assert "anyscale/ray-ml:2.7.0" in outcomes(plan(environ, *OFFLINE, "-f", "-", text=text))
 
 
-def test_a_context_that_names_no_cluster_of_gke_needs_one(
+def test_context_that_names_no_cluster_of_gke_needs_one(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / ".kube").mkdir()
@@ -224,7 +224,7 @@ def test_a_context_that_names_no_cluster_of_gke_needs_one(
     assert "add --cluster" in result.stderr
 
 
-def test_a_tenants_text_does_nothing_to_the_terminal(environ: dict[str, str]) -> None:
+def test_tenants_text_does_nothing_to_the_terminal(environ: dict[str, str]) -> None:
     text = MANIFESTS.replace('"No Image"', '"\\e[2J"')
 
     result = run(environ, *OFFLINE, "-f", "-", text=text)
@@ -234,7 +234,7 @@ def test_a_tenants_text_does_nothing_to_the_terminal(environ: dict[str, str]) ->
 
 
 @pytest.mark.parametrize("command", ["plan", "replay"])
-def test_the_reference_names_every_option(command: str) -> None:
+def test_reference_names_every_option(command: str) -> None:
     reference = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
     section = reference.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
     help_text = CliRunner().invoke(app, [command, "--help"]).stdout

@@ -57,7 +57,7 @@ def test_printed_policy_can_be_applied(run: Run) -> None:
     assert [body["kind"] for body in json.loads(run("--json").stdout)["items"]] == kinds
 
 
-def test_the_status_shows_each_upstream(run: Run, cluster: FakeCluster) -> None:
+def test_status_shows_each_upstream(run: Run, cluster: FakeCluster) -> None:
     prove(
         cluster,
         docker__io=MIRROR,
@@ -81,7 +81,7 @@ def test_the_status_shows_each_upstream(run: Run, cluster: FakeCluster) -> None:
     assert "rewritten as well" in output
 
 
-def test_the_status_as_json_says_the_same(run: Run, cluster: FakeCluster) -> None:
+def test_status_as_json_has_the_same_content(run: Run, cluster: FakeCluster) -> None:
     prove(cluster, docker__io=f"{MIRROR} library/*", pullSecrets="skip")
 
     assert json.loads(run("--status", "--json").stdout) == {
@@ -101,7 +101,7 @@ def test_the_status_as_json_says_the_same(run: Run, cluster: FakeCluster) -> Non
     }
 
 
-def test_without_the_parameter_nothing_is_rewritten(run: Run) -> None:
+def test_missing_parameter_rewrites_nothing(run: Run) -> None:
     result = run("--status")
 
     assert result.exit_code == ExitCode.DONE
@@ -110,13 +110,13 @@ def test_without_the_parameter_nothing_is_rewritten(run: Run) -> None:
     assert json.loads(run("--status", "--json").stdout)["parameter"] is None
 
 
-def test_a_parameter_without_entries_says_how_one_comes(run: Run, cluster: FakeCluster) -> None:
+def test_empty_parameter_has_a_hint(run: Run, cluster: FakeCluster) -> None:
     prove(cluster, pullSecrets="skip")
 
     assert "no mirror is proven yet" in run("--status").stdout
 
 
-def test_a_cluster_that_does_not_answer_is_said(
+def test_silent_cluster_is_reported(
     run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: str) -> None:
@@ -129,7 +129,7 @@ def test_a_cluster_that_does_not_answer_is_said(
     assert "the cluster is away" in result.stderr
 
 
-def test_a_cluster_without_the_status_is_a_mistake(run: Run) -> None:
+def test_cluster_without_the_status_is_a_mistake(run: Run) -> None:
     assert run("--context", "gpu").exit_code == ExitCode.MISUSED
 
 

@@ -48,7 +48,7 @@ def replay(environ: Mapping[str, str], *entries: Any) -> list[dict[str, Any]]:
         pytest.param("events-back-off-pulling", "pull_event", "ignored", id="event-of-a-node"),
     ],
 )
-def test_an_entry_is_told_by_its_shape(
+def test_entry_is_recognized_by_its_shape(
     environ: dict[str, str], name: str, function: str, disposition: str
 ) -> None:
     told, _ = replay(environ, payload(name))
@@ -67,14 +67,14 @@ def test_replay_publishes_the_requests_of_the_function(environ: dict[str, str]) 
     assert summary["summary"]["published"] == 0
 
 
-def test_the_reason_is_the_one_that_the_function_logs(environ: dict[str, str]) -> None:
+def test_reason_is_the_one_that_the_function_logs(environ: dict[str, str]) -> None:
     told, summary = replay(environ, payload("audit-deployment-dry-run"))
 
     assert told["reason"] == "the request was a dry run"
     assert summary["summary"]["ignored_by_reason"] == {"the request was a dry run": 1}
 
 
-def test_a_push_arrives_as_it_was_pulled_from_a_subscription(environ: dict[str, str]) -> None:
+def test_push_arrives_as_it_was_pulled_from_a_subscription(environ: dict[str, str]) -> None:
     push = {"action": "INSERT", "tag": f"{TRAINER}:v7", "digest": f"{TRAINER}@sha256:{'a1' * 32}"}
     pulled = {
         "ackId": "x",
@@ -92,7 +92,7 @@ def test_a_push_arrives_as_it_was_pulled_from_a_subscription(environ: dict[str, 
     assert bare["would_publish"][0]["image"] == in_message["would_publish"][0]["image"]
 
 
-def test_a_reference_among_dead_letters_stays_as_it_is(environ: dict[str, str]) -> None:
+def test_reference_among_dead_letters_stays_as_it_is(environ: dict[str, str]) -> None:
     told, _ = replay(environ, {"image": "nginx:1", "cause": {"kind": "build", "id": "b"}})
 
     assert told["function"] == "image_reference"
@@ -112,7 +112,7 @@ def test_entry_that_needs_a_cluster_is_undecided(environ: dict[str, str]) -> Non
     assert (told["function"], told["disposition"]) == ("pull_event", "undecided")
 
 
-def test_the_same_image_at_the_same_place_is_one_reference(environ: dict[str, str]) -> None:
+def test_same_image_at_the_same_place_is_one_reference(environ: dict[str, str]) -> None:
     entry = payload("audit-deployment-create")
 
     first, second, summary = replay(environ, entry, {**entry, "insertId": "another"})
@@ -135,7 +135,7 @@ def test_broken_entry_is_named_by_file_and_line_and_the_rest_is_replayed(
     assert f"3 rejected in {export}: lines 1, 3, 4" in result.stdout
 
 
-def test_the_references_of_a_file_with_a_broken_line_are_counted(
+def test_references_of_a_file_with_a_broken_line_are_counted(
     environ: dict[str, str],
 ) -> None:
     result = run(environ, "-", text=f"nope\n{json.dumps(payload('build-success'))}")
@@ -143,7 +143,7 @@ def test_the_references_of_a_file_with_a_broken_line_are_counted(
     assert "would be published (--publish does)" in result.stdout
 
 
-def test_nothing_is_printed_as_it_would_move_a_cursor(environ: dict[str, str]) -> None:
+def test_output_has_no_control_sequences(environ: dict[str, str]) -> None:
     entry = payload("audit-deployment-create")
     entry["resource"]["labels"]["cluster_name"] = "\x1b[2Jgone"
 
@@ -153,7 +153,7 @@ def test_nothing_is_printed_as_it_would_move_a_cursor(environ: dict[str, str]) -
     assert "rejected" in result.stdout
 
 
-def test_a_file_that_is_not_there_ends_it(environ: dict[str, str], tmp_path: Path) -> None:
+def test_file_that_is_not_there_ends_it(environ: dict[str, str], tmp_path: Path) -> None:
     result = run(environ, tmp_path / "absent.json")
 
     assert result.exit_code == 3
@@ -167,7 +167,7 @@ def test_publish_from_a_pipe_needs_a_flag(environ: dict[str, str]) -> None:
     assert "--yes" in result.stderr
 
 
-def test_without_consent_nothing_is_published(environ: dict[str, str], tmp_path: Path) -> None:
+def test_replay_without_consent_publishes_nothing(environ: dict[str, str], tmp_path: Path) -> None:
     export = tmp_path / "export.json"
     export.write_text(json.dumps([payload("build-success")]), encoding="utf-8")
     # Nobody listens there: to publish would fail.

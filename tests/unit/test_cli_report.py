@@ -36,7 +36,7 @@ from tests.fakes.report_command import (
 DIGEST = f"sha256:{'a' * 64}"
 
 
-def test_it_says_first_what_streaming_brought() -> None:
+def test_report_begins_with_the_saving() -> None:
     ended = run_report("-", text=as_lines(FACTS))
 
     first, second, *_ = ended.stdout.splitlines()
@@ -55,7 +55,7 @@ def test_figures_of_an_image_are_kept_apart() -> None:
     assert figures["saving"]["accelerator_seconds"] == 292.0
 
 
-def test_without_a_baseline_no_saving_is_made_up() -> None:
+def test_report_without_a_baseline_has_no_saving() -> None:
     report = read_report(as_lines([STREAMED]))
     shown = run_report("-", text=as_lines([STREAMED])).stdout
 
@@ -102,7 +102,7 @@ def test_likely_streamed_is_shown_and_never_saved() -> None:
     assert "1 pull likely streamed: never counted as a saving." in shown
 
 
-def test_a_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> None:
+def test_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> None:
     tagged = warmup(300.0, about=subject_with(DIGEST, "anyscale/ray-ml:2.7.0"))
     by_digest = pull(
         "streamed", 5.0, about=subject_with(DIGEST, f"docker.io/anyscale/ray-ml@{DIGEST}")
@@ -114,7 +114,7 @@ def test_a_pull_by_digest_counts_for_the_tag_that_the_digest_is_known_by() -> No
     assert report["total"]["saving"]["pull_seconds"] == 295.0
 
 
-def test_an_image_that_is_named_by_its_mirror_counts_for_its_upstream() -> None:
+def test_image_that_is_named_by_its_mirror_counts_for_its_upstream() -> None:
     by_mirror = pull("streamed", 5.0, about=subject(RAY_MIRROR))
 
     report = read_report(as_lines([by_mirror, warmup(300.0)]))
@@ -178,7 +178,7 @@ def test_list_prices_are_not_mixed_with_another_currency(tmp_path: Path) -> None
         pytest.param("a: [", "parsing", id="no YAML"),
     ],
 )
-def test_a_price_table_that_is_none_is_refused(text: str, word: str, tmp_path: Path) -> None:
+def test_invalid_price_table_is_refused(text: str, word: str, tmp_path: Path) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text(text)
 
@@ -215,7 +215,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_bytes().decode(), newline="")))
 
 
-def test_the_figures_of_each_image_are_a_row(tmp_path: Path) -> None:
+def test_figures_of_each_image_are_a_row(tmp_path: Path) -> None:
     run_report("-", "--csv", tmp_path / "figures.csv", text=as_lines(FACTS))
 
     (row,) = rows(tmp_path / "figures.csv")
@@ -260,7 +260,7 @@ def test_no_name_begins_another_cell_of_a_spreadsheet(image_name: str, tmp_path:
     assert lines[1].isprintable()
 
 
-def test_the_terminal_obeys_no_name() -> None:
+def test_terminal_obeys_no_name() -> None:
     fact = pull("not_streamed", 20.0, about=subject("a\x1b[2J[red]b"), hint="c\x1b[2J")
 
     shown = run_report("-", text=as_lines([fact])).stdout

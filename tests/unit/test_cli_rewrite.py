@@ -33,7 +33,7 @@ POD = "kind: Pod\nspec:\n  containers:\n  - image: nginx:1 # old\n"
 MIRRORED_POD = POD.replace("nginx:1", f"{HUB}/library/nginx:1")
 
 
-def test_a_file_is_printed_with_the_mirrors(environ: dict[str, str], tmp_path: Path) -> None:
+def test_file_is_printed_with_the_mirrors(environ: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "app.yaml"
     file.write_text(POD, encoding="utf-8")
 
@@ -59,7 +59,7 @@ def test_several_files_become_one_stream(environ: dict[str, str], tmp_path: Path
     assert result.stdout == f'{MIRRORED_POD}---\n{{"kind": "Pod"}}\n---\n{MIRRORED_POD}'
 
 
-def test_a_check_prints_the_difference_and_fails(environ: dict[str, str], tmp_path: Path) -> None:
+def test_check_prints_the_difference_and_fails(environ: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "app.yaml"
     file.write_text(POD, encoding="utf-8")
 
@@ -72,7 +72,7 @@ def test_a_check_prints_the_difference_and_fails(environ: dict[str, str], tmp_pa
     assert file.read_text(encoding="utf-8") == POD
 
 
-def test_a_check_of_what_names_the_mirrors_passes(environ: dict[str, str]) -> None:
+def test_check_of_what_names_the_mirrors_passes(environ: dict[str, str]) -> None:
     result = run(environ, "rewrite", *WHERE, "--check", "-", text=MIRRORED_POD)
 
     assert (result.exit_code, result.stdout) == (0, "")
@@ -118,7 +118,7 @@ def test_no_file_is_written_if_one_cannot_be_read(environ: dict[str, str], tmp_p
     assert good.read_text(encoding="utf-8") == POD
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_was(
+def test_file_that_cannot_be_written_stays_as_it_was(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "app.yaml"
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     assert file.read_text(encoding="utf-8") == POD
 
 
-def test_the_report_tells_each_image_and_why_it_was_left(environ: dict[str, str]) -> None:
+def test_json_lists_images_and_why_they_were_left(environ: dict[str, str]) -> None:
     text = POD + "  - {image: us-docker.pkg.dev/a/b/c}\n  - {image: 'a:'}\n"
 
     result = run(environ, "rewrite", *WHERE, "--json", "-", text=text)
@@ -149,21 +149,21 @@ def test_the_report_tells_each_image_and_why_it_was_left(environ: dict[str, str]
     ]
 
 
-def test_a_check_with_a_report_fails_as_well(environ: dict[str, str]) -> None:
+def test_check_with_a_report_fails_as_well(environ: dict[str, str]) -> None:
     result = run(environ, "rewrite", *WHERE, "--check", "--json", "-", text=POD)
 
     assert result.exit_code == 1
     assert json.loads(result.stdout)["files"][0]["changed"] is True
 
 
-def test_an_invalid_image_is_told_with_file_line_and_value(environ: dict[str, str]) -> None:
+def test_invalid_image_is_reported_with_file_line_and_value(environ: dict[str, str]) -> None:
     result = run(environ, "rewrite", *WHERE, "-", text="containers:\n- image: 'nginx:'\n")
 
     assert result.exit_code == 0
     assert result.stderr.startswith("standard input:2: left 'nginx:': invalid tag")
 
 
-def test_pods_with_pull_secrets_are_skipped_unless_told_otherwise(
+def test_pods_with_pull_secrets_are_skipped_by_default(
     environ: dict[str, str],
 ) -> None:
     text = "spec:\n  imagePullSecrets: [{name: hub}]\n  containers: [{image: nginx}]\n"
@@ -225,7 +225,7 @@ def test_each_fault_has_its_exit_code(
     assert words in result.stderr
 
 
-def test_a_configuration_that_says_too_little_is_told(environ: dict[str, str]) -> None:
+def test_incomplete_configuration_is_reported(environ: dict[str, str]) -> None:
     project = run(environ, "rewrite", "-", text=POD)
     location = run(environ, "rewrite", "--project", "demo", "-", text=POD)
 

@@ -70,9 +70,7 @@ def place(
         job["status"] = {"conditions": [ended]}
 
 
-def test_each_cluster_has_a_table_with_the_states_told_apart(
-    run: Run, clusters: list[FakeCluster]
-) -> None:
+def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster]) -> None:
     place(clusters[0], "team/warm:1", "Complete")
     place(clusters[0], "team/due:1", "Complete", hours=50)
     place(clusters[0], "team/broken:1", "Failed", hours=5)
@@ -106,7 +104,7 @@ def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster])
     assert (body["unreached"], body["problems"]) == ([], [])
 
 
-def test_a_name_of_a_stranger_does_nothing_to_the_terminal(
+def test_name_of_a_stranger_does_nothing_to_the_terminal(
     run: Run, clusters: list[FakeCluster]
 ) -> None:
     place(clusters[0], "team/warm:\x1b[2J1", "Complete")
@@ -128,7 +126,7 @@ def test_known_states_are_shown_although_a_cluster_cannot_be_read(
     assert "nothing was warmed here" not in result.stdout
 
 
-def test_one_image_is_shown_in_detail_in_whatever_version_it_was_warmed(
+def test_image_is_shown_in_detail_in_all_its_versions(
     run: Run, clusters: list[FakeCluster]
 ) -> None:
     place(clusters[0], "anyscale/ray-ml:2.7.0", "Complete")

@@ -81,7 +81,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_it_looks_until_the_image_is_warm() -> None:
+def test_wait_polls_until_the_image_is_warm() -> None:
     warm = [answer("warm", "warm")]
 
     answers, time = follow_all([[answer("pending")], [answer("pending", "warming")], warm])
@@ -91,14 +91,14 @@ def test_it_looks_until_the_image_is_warm() -> None:
     assert exit_code(answers) == ExitCode.DONE
 
 
-def test_it_ends_when_the_time_is_over_and_looks_a_last_time_then() -> None:
+def test_wait_polls_once_more_at_the_timeout() -> None:
     answers, time = follow_all([[answer("pending", "waiting")]], minutes=2)
 
     assert time.now == pytest.approx(100 + 120)
     assert exit_code(answers) == ExitCode.DIFFERENT
 
 
-def test_without_time_it_looks_once() -> None:
+def test_wait_without_time_polls_once() -> None:
     _, time = follow_all([[answer("pending")]], minutes=0)
 
     assert time.pauses == []
@@ -111,7 +111,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
     assert max(time.pauses) == LONGEST_PAUSE_S
 
 
-def test_a_gate_ends_at_the_first_failure_and_a_warmup_is_followed_to_its_end() -> None:
+def test_gate_ends_at_the_first_failure_and_a_warmup_is_followed_to_its_end() -> None:
     looks = [
         [answer("failed", "failed"), answer("pending", "warming", "redis")],
         [answer("failed", "failed"), answer("warm", "warm", "redis")],
@@ -124,7 +124,7 @@ def test_a_gate_ends_at_the_first_failure_and_a_warmup_is_followed_to_its_end() 
     assert exit_code(at_once) == exit_code(to_the_end) == ExitCode.FAILED
 
 
-def test_without_a_terminal_each_change_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_without_a_terminal_prints_each_change(capsys: pytest.CaptureFixture[str]) -> None:
     pending = [answer("pending", "warming")]
 
     follow_all([[answer("pending")], pending, pending, [answer("warm", "warm")]])
@@ -173,7 +173,7 @@ def test_invalid_options_are_refused(
     assert said in result.stderr
 
 
-def test_where_nobody_tells_the_clusters_it_says_what_to_do(environ: dict[str, str]) -> None:
+def test_wait_without_clusters_has_a_hint(environ: dict[str, str]) -> None:
     result = run(environ, "nginx", "--timeout", "0s")
 
     assert result.exit_code == ExitCode.UNAVAILABLE

@@ -80,7 +80,7 @@ def world(started: World) -> World:
     return started
 
 
-def test_an_image_is_published_with_what_the_options_say_and_confirmed_with_its_id(
+def test_image_is_published_with_its_options_and_confirmed(
     world: World,
 ) -> None:
     result = world.warm("nginx:1.27", "--cluster", CLUSTER, "--platform", "linux/arm64", "--force")
@@ -97,7 +97,7 @@ def test_an_image_is_published_with_what_the_options_say_and_confirmed_with_its_
     assert result.stdout == f"asked for nginx:1.27 in {CLUSTER} (message {message.message_id})\n"
 
 
-def test_without_a_cluster_the_functions_choose_and_an_image_is_published_once(
+def test_image_without_a_cluster_is_published_once(
     world: World,
 ) -> None:
     result = world.warm("nginx", "redis", "nginx")
@@ -124,7 +124,7 @@ def test_each_cluster_and_each_target_has_a_message_of_its_own(world: World) -> 
     ]
 
 
-def test_as_json_each_message_is_told(world: World) -> None:
+def test_json_lists_each_message(world: World) -> None:
     result = world.warm("nginx", "--json")
 
     (message,) = world.messages
@@ -132,7 +132,7 @@ def test_as_json_each_message_is_told(world: World) -> None:
     assert (told["image"], told["message_id"]) == ("nginx", message.message_id)
 
 
-def test_a_dry_run_is_said(world: World) -> None:
+def test_dry_run_is_mentioned(world: World) -> None:
     world.begin("dry_run: true")
 
     assert "will change nothing" in world.warm("nginx").stderr
@@ -160,7 +160,7 @@ def test_invalid_options_are_refused_before_publishing(
     assert world.messages == []
 
 
-def test_where_nothing_can_be_published_it_says_so(world: World) -> None:
+def test_failed_publish_is_reported(world: World) -> None:
     fault = world.faults.add(Fault("pubsub", "Publish", 403))
 
     result = world.warm("nginx")

@@ -15,7 +15,7 @@ TEXT = "projects/demo/locations/us-central1/clusters/gpu"
         "projects/example.com:ml/locations/europe-west4/clusters/a",
     ],
 )
-def test_a_name_is_written_as_it_was_read(text: str) -> None:
+def test_name_is_written_as_it_was_read(text: str) -> None:
     assert str(ClusterName.parse(text)) == text
 
 
@@ -41,7 +41,7 @@ def test_invalid_name_is_refused(text: str) -> None:
         ClusterName.parse(text)
 
 
-def test_the_context_has_the_name_that_gcloud_gives() -> None:
+def test_context_has_the_name_that_gcloud_gives() -> None:
     assert ClusterName.parse(TEXT).context == "gke_demo_us-central1_gpu"
 
 
@@ -49,7 +49,7 @@ def test_the_context_has_the_name_that_gcloud_gives() -> None:
     ("location", "region"),
     [("us-central1", "us-central1"), ("us-central1-a", "us-central1")],
 )
-def test_the_cache_is_that_of_the_region(location: str, region: str) -> None:
+def test_cache_is_that_of_the_region(location: str, region: str) -> None:
     assert ClusterName("demo", location, "gpu").region == region
 
 

@@ -38,7 +38,7 @@ def test_streaming_of_the_cluster(body: dict[str, Any], verdict: str) -> None:
     assert (found.fix is None) == (verdict == "ok")
 
 
-def test_the_command_turns_streaming_on_for_the_cluster() -> None:
+def test_command_turns_streaming_on_for_the_cluster() -> None:
     assert check_default(NAME, {}).fix == (
         "gcloud container clusters update gpu --location=us-central1 --project=demo"
         " --enable-image-streaming"
@@ -64,7 +64,7 @@ def test_logging_of_system_components(body: dict[str, Any], verdict: str) -> Non
     assert check_logging(NAME, body).verdict == verdict
 
 
-def test_the_command_keeps_what_is_logged_already() -> None:
+def test_command_keeps_what_is_logged_already() -> None:
     fix = check_logging(NAME, components("APISERVER", "WORKLOADS")).fix
 
     assert fix is not None
@@ -84,13 +84,13 @@ def test_private_nodes_need_private_google_access() -> None:
     )
 
 
-def test_a_subnetwork_that_cannot_be_seen_is_unknown() -> None:
+def test_subnetwork_that_cannot_be_seen_is_unknown() -> None:
     found = check_private_access(LOOK, Unavailable("x", "403", "compute.subnetworks.get"))
 
     assert (found.verdict, "compute.subnetworks.get" in found.finding) == ("unknown", True)
 
 
-def test_only_the_subnetworks_of_private_nodes_are_looked_at() -> None:
+def test_check_reads_only_subnetworks_of_private_nodes() -> None:
     shared = "projects/net/regions/us-central1/subnetworks/nodes"
     body = {
         "networkConfig": {"subnetwork": shared},

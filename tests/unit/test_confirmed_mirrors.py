@@ -7,7 +7,7 @@ from tests.fakes.warmups import make_node
 HUB = RepositoryName("demo", "us-central1", "dockerhub-mirror")
 
 
-def test_a_repository_of_a_mirrors_name_that_answers_is_not_pulled_from() -> None:
+def test_repository_of_a_mirrors_name_that_answers_is_not_pulled_from() -> None:
     scene = Scene()
     scene.cluster.place(make_node("gpu-1"))
     another = RepositoryState(is_docker_remote=True, uri="https://quay.io")

@@ -30,7 +30,7 @@ def report(*packages: dict[str, Any]) -> str:
     return json.dumps({"dependencies": packages, "fixes": []})
 
 
-def test_a_vulnerability_fails_and_is_named_with_the_version_that_mends_it() -> None:
+def test_vulnerability_fails_and_names_the_fixed_version() -> None:
     verdict = judge(report(SOUND, BAD, UNKNOWN), "Found 1 known vulnerability")
 
     assert not verdict.passed
@@ -53,9 +53,7 @@ def test_one_package_that_the_database_does_not_know_fails() -> None:
         pytest.param("", "ERROR:pip_audit._cli:\n", id="error-of-the-server"),
     ],
 )
-def test_a_database_that_cannot_be_reached_is_said_and_is_no_finding(
-    said: str, errors: str
-) -> None:
+def test_unreachable_database_is_reported_and_is_not_a_finding(said: str, errors: str) -> None:
     verdict = judge(said, errors)
 
     assert verdict.passed
@@ -67,7 +65,7 @@ def test_a_database_that_cannot_be_reached_is_said_and_is_no_finding(
     "errors",
     ["", "No module named pip_audit", "ERROR:pip_audit._cli:certifi has duplicate requirements"],
 )
-def test_an_audit_that_could_not_run_has_not_passed(errors: str) -> None:
+def test_audit_that_could_not_run_has_not_passed(errors: str) -> None:
     assert not judge("", errors).passed
     assert not judge("[]", errors).passed
 
@@ -83,7 +81,7 @@ def archives(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_bill_names_every_library_with_its_version_and_hashes(archives: Path) -> None:
+def test_bill_names_every_library_with_its_version_and_hashes(archives: Path) -> None:
     bill = make_bill(REQUIREMENTS, archives)
 
     libraries = [each for each in bill["components"] if each["type"] == "library"]
@@ -95,7 +93,7 @@ def test_the_bill_names_every_library_with_its_version_and_hashes(archives: Path
     assert hashes == ["a" * 64, "b" * 64]
 
 
-def test_the_bill_names_every_function(archives: Path) -> None:
+def test_bill_names_every_function(archives: Path) -> None:
     bill = make_bill(REQUIREMENTS, archives)
 
     (function,) = (each for each in bill["components"] if each["type"] == "application")
@@ -107,7 +105,7 @@ def test_the_bill_names_every_function(archives: Path) -> None:
     ]
 
 
-def test_the_same_sources_have_the_same_bill(archives: Path) -> None:
+def test_same_sources_have_the_same_bill_of_materials(archives: Path) -> None:
     first, second = (json.dumps(make_bill(REQUIREMENTS, archives)) for _ in range(2))
 
     assert first == second

@@ -23,13 +23,13 @@ def check(reading: Response) -> dict[str, Check]:
     return {each.subject: each for each in check_apis(LOOK, OF_IMAGES, reading)}
 
 
-def test_an_api_that_is_on_is_ok() -> None:
+def test_api_that_is_on_is_ok() -> None:
     found = check(states(containerfilesystem="ENABLED", artifactregistry="ENABLED"))
 
     assert {each.verdict for each in found.values()} == {"ok"}
 
 
-def test_an_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
+def test_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
     found = check(states(containerfilesystem="DISABLED", artifactregistry="ENABLED"))
 
     failed = found[f"{STREAMING} in project demo"]
@@ -37,13 +37,13 @@ def test_an_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
     assert failed.fix == f"gcloud services enable {STREAMING} --project=demo"
 
 
-def test_an_api_of_which_nothing_is_said_is_unknown() -> None:
+def test_unlisted_api_is_unknown() -> None:
     found = check(states(artifactregistry="ENABLED"))
 
     assert found[f"{STREAMING} in project demo"].verdict == "unknown"
 
 
-def test_without_the_right_to_look_nothing_is_ok() -> None:
+def test_check_without_permission_reports_no_success() -> None:
     unseen = Unavailable(str(LOOK), "403 no", LOOK.permission, "gcloud projects …")
 
     (found,) = check_apis(LOOK, OF_IMAGES, unseen)
@@ -53,12 +53,12 @@ def test_without_the_right_to_look_nothing_is_ok() -> None:
     assert found.fix == "gcloud projects …"
 
 
-def test_a_project_that_is_not_there_is_unknown() -> None:
+def test_project_that_is_not_there_is_unknown() -> None:
     (found,) = check_apis(LOOK, OF_IMAGES, NotFound(str(LOOK)))
 
     assert (found.verdict, "project does not exist" in found.finding) == ("unknown", True)
 
 
-def test_the_look_asks_for_all_apis_at_once() -> None:
+def test_look_asks_for_all_apis_at_once() -> None:
     assert LOOK.path.startswith("v1/projects/demo/services:batchGet?names=projects%2Fdemo%2F")
     assert LOOK.path.count("names=") == len(OF_IMAGES)

@@ -3,7 +3,7 @@
 from shared.clients.endpoint import Endpoints
 
 
-def test_without_a_word_the_services_are_google_s() -> None:
+def test_services_are_those_of_google_by_default() -> None:
     assert Endpoints.from_environ({}) == Endpoints()
     assert Endpoints() == Endpoints(None, None, None, None, None)
 
@@ -27,7 +27,7 @@ def test_each_service_has_its_variable() -> None:
     )
 
 
-def test_an_empty_variable_says_nothing() -> None:
+def test_empty_variable_is_ignored() -> None:
     environ = {"PUBSUB_EMULATOR_HOST": "", "KUBECONFIG": ""}
 
     assert Endpoints.from_environ(environ) == Endpoints()

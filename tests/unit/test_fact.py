@@ -110,11 +110,11 @@ class TestPayloads:
             pytest.param(BYPASSED.as_fact(), "workloads hint", id="mirror.bypassed"),
         ],
     )
-    def test_a_fact_has_exactly_the_documented_fields(self, fact: Fact, fields: str) -> None:
+    def test_fact_has_exactly_the_documented_fields(self, fact: Fact, fields: str) -> None:
         assert set(fact.payload) == COMMON | set(fields.split())
 
     @pytest.mark.parametrize("fact", FACTS)
-    def test_a_fact_is_told_by_its_event_and_what_it_is_about(self, fact: Fact) -> None:
+    def test_fact_has_its_event_and_subject(self, fact: Fact) -> None:
         assert fact.payload["event"] == fact.event
         assert fact.payload["image"] == "anyscale/ray-ml:2.7.0"
         assert fact.payload["mirror"] == MIRROR
@@ -127,14 +127,14 @@ class TestPayloads:
         }
 
     @pytest.mark.parametrize("fact", FACTS)
-    def test_a_fact_is_plain_json(self, fact: Fact) -> None:
+    def test_fact_is_plain_json(self, fact: Fact) -> None:
         assert json.loads(json.dumps(fact.payload)) == fact.payload
 
     @pytest.mark.parametrize("fact", FACTS)
-    def test_a_fact_has_the_time_of_what_happened(self, fact: Fact) -> None:
+    def test_fact_has_the_time_of_what_happened(self, fact: Fact) -> None:
         assert fact.timestamp == AT
 
-    def test_a_warmup_is_written_in_full(self) -> None:
+    def test_warmup_is_written_in_full(self) -> None:
         payload = WARMUP.as_fact().payload
 
         assert payload["outcome"] == "pulled"
@@ -174,25 +174,25 @@ class TestPayloads:
 
         assert payload["pull_seconds"] == 0.0
 
-    def test_a_postponed_warmup_says_until_when(self) -> None:
+    def test_postponed_warmup_has_its_retry_time(self) -> None:
         later = replace(WARMUP, outcome="postponed", not_before=AT + timedelta(hours=6))
 
         assert later.as_fact().payload["not_before"] == "2026-05-04T15:30:11.204817Z"
 
-    def test_the_hint_of_a_warmup_outweighs_that_of_its_verdict(self) -> None:
+    def test_hint_of_a_warmup_outweighs_that_of_its_verdict(self) -> None:
         slow = replace(WARMUP, verdict=SLOW)
 
         assert slow.as_fact().payload["hint"] == "Do this."
         assert replace(slow, hint="Do that.").as_fact().payload["hint"] == "Do that."
 
-    def test_a_hint_needs_no_verdict(self) -> None:
+    def test_hint_needs_no_verdict(self) -> None:
         refused = replace(WARMUP, outcome="no_node", verdict=None, hint="Do that.")
 
         payload = refused.as_fact().payload
 
         assert (payload["streamed"], payload["hint"]) == (None, "Do that.")
 
-    def test_no_time_is_told_that_clocks_make_negative(self) -> None:
+    def test_negative_duration_is_left_out(self) -> None:
         payload = replace(WARMUP, total_seconds=-3552.0).as_fact().payload
 
         assert payload["total_seconds"] is None
@@ -237,7 +237,7 @@ class TestInsertIds:
             pytest.param(BYPASSED, replace(BYPASSED, at=AT + timedelta(1)), id="one-period"),
         ],
     )
-    def test_the_same_thing_seen_twice_has_one(self, fact: Reported, again: Reported) -> None:
+    def test_same_thing_seen_twice_has_one(self, fact: Reported, again: Reported) -> None:
         assert fact.as_fact().insert_id == again.as_fact().insert_id
 
     @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ class TestInsertIds:
     def test_different_things_have_different_ones(self, fact: Reported, other: Reported) -> None:
         assert fact.as_fact().insert_id != other.as_fact().insert_id
 
-    def test_the_parts_of_a_key_do_not_run_together(self) -> None:
+    def test_parts_of_a_key_do_not_run_together(self) -> None:
         ids = {
             make_insert_id("tag.moved", ["a", "b", None]),
             make_insert_id("tag.moved", ["a", "b", "None"]),
@@ -283,7 +283,7 @@ class TestInsertIds:
 
         assert len(ids) == 4
 
-    def test_a_warmup_that_nothing_identifies_is_refused(self) -> None:
+    def test_warmup_that_nothing_identifies_is_refused(self) -> None:
         nameless = replace(WARMUP, job_uid=None, message_id=None)
 
         with pytest.raises(ValueError, match="neither a Job nor a message"):
@@ -295,13 +295,11 @@ class TestSeverities:
         "outcome",
         ["pull_failed", "not_allowed", "misconfigured", "postponed", "no_node", "timed_out"],
     )
-    def test_a_warmup_that_ended_badly_is_a_warning(self, outcome: WarmupOutcome) -> None:
+    def test_warmup_that_ended_badly_is_a_warning(self, outcome: WarmupOutcome) -> None:
         assert replace(WARMUP, outcome=outcome).as_fact().severity == "WARNING"
 
     @pytest.mark.parametrize("outcome", sorted(GOOD_OUTCOMES))
-    def test_a_warmup_that_ended_well_is_none_even_if_it_was_slow(
-        self, outcome: WarmupOutcome
-    ) -> None:
+    def test_slow_warmup_is_not_a_failure(self, outcome: WarmupOutcome) -> None:
         assert replace(WARMUP, outcome=outcome, verdict=SLOW).as_fact().severity == "INFO"
 
     @pytest.mark.parametrize(

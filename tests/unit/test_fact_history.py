@@ -32,7 +32,7 @@ def check(*entries: dict[str, Any]) -> dict[str, Check]:
     return {each.name: each for each in check_history(TEXT, entries, NOW, PERIOD)}
 
 
-def test_an_image_that_was_warmed_and_streamed_is_ok() -> None:
+def test_image_that_was_warmed_and_streamed_is_ok() -> None:
     found = check(warmed("pulled"), pulled("streamed", pull_seconds=0.8, node="n"))
 
     assert {each.verdict for each in found.values()} == {"ok"}
@@ -48,21 +48,21 @@ def test_an_image_that_was_warmed_and_streamed_is_ok() -> None:
         pytest.param([warmed("pull_failed"), warmed("prewarmed")], "ok", id="failed-before"),
     ],
 )
-def test_the_last_warmup_counts(entries: list[dict[str, Any]], verdict: str) -> None:
+def test_last_warmup_counts(entries: list[dict[str, Any]], verdict: str) -> None:
     found = check(*entries)["last-warmup"]
 
     assert found.verdict == verdict
     assert (found.fix is None) == (verdict == "ok")
 
 
-def test_a_warmup_that_failed_says_why_and_what_to_do() -> None:
+def test_failed_warmup_has_a_reason_and_a_hint() -> None:
     found = check(warmed("pull_failed", reason="there is no image", hint="Check the name."))
 
     assert found["last-warmup"].finding.endswith("there is no image. Check the name.")
     assert found["last-warmup"].fix == f"./prestream warm {TEXT} --force --wait"
 
 
-def test_a_pull_that_was_not_streamed_fails_with_its_evidence() -> None:
+def test_pull_that_was_not_streamed_fails_with_its_evidence() -> None:
     seen = [{"kind": "layer_failure", "text": "Layer download failed"}]
 
     found = check(pulled("not_streamed", evidence=seen, hint="Warm it again."))["last-pull"]
@@ -72,17 +72,17 @@ def test_a_pull_that_was_not_streamed_fails_with_its_evidence() -> None:
 
 
 @pytest.mark.parametrize("entries", [[], [pulled("unknown")]])
-def test_a_pull_of_which_nothing_is_known_is_unknown(entries: list[dict[str, Any]]) -> None:
+def test_pull_without_evidence_is_unknown(entries: list[dict[str, Any]]) -> None:
     assert check(*entries)["last-pull"].verdict == "unknown"
 
 
-def test_without_the_log_all_of_it_is_unknown() -> None:
+def test_history_without_the_log_is_unknown() -> None:
     found = check_history(TEXT, Unavailable("log", "403"), NOW, PERIOD)
 
     assert [each.verdict for each in found] == ["unknown", "unknown"]
 
 
-def test_the_log_is_asked_for_all_names_of_the_image() -> None:
+def test_log_is_queried_for_all_names_of_the_image() -> None:
     mirror = parse_reference("us-docker.pkg.dev/demo/hub/vllm/vllm-openai:v0.6.3")
     asked = filter_of(TEXT, Source(parse_reference(TEXT), mirror), "sha256:1")
 

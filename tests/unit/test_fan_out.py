@@ -77,7 +77,7 @@ def test_one_cluster_of_each_region_is_chosen() -> None:
     assert outcome.details["published"] == [str(each) for each in chosen]
 
 
-def test_all_else_of_the_request_stays_as_it_was() -> None:
+def test_other_fields_of_the_request_are_unchanged() -> None:
     asked = request(
         placement=Placement.of({"cloud.google.com/gke-spot": "true"}),
         platform="linux/arm64",
@@ -91,7 +91,7 @@ def test_all_else_of_the_request_stays_as_it_was() -> None:
         assert each.as_json() == asked.as_json() | {"cluster": each.cluster}
 
 
-def test_the_choice_is_the_same_each_time_and_in_any_order() -> None:
+def test_choice_is_the_same_each_time_and_in_any_order() -> None:
     _, first = spread(request())
     _, second = spread(request(), Directory(CLUSTERS[::-1]))
 
@@ -115,14 +115,14 @@ def test_different_references_go_to_different_clusters() -> None:
     assert chosen == WATCHED
 
 
-def test_each_cluster_gets_one_if_the_configuration_says_so() -> None:
+def test_spread_cluster_sends_to_each_cluster() -> None:
     _, published = spread(request(), spread="cluster")
 
     assert set(clusters_of(published)) == WATCHED
     assert len(published) == len(WATCHED)
 
 
-def test_the_clusters_of_the_functions_own_project_are_looked_at() -> None:
+def test_clusters_of_the_functions_own_project_are_looked_at() -> None:
     directory = Directory()
 
     spread(request(), directory)
@@ -140,19 +140,19 @@ def test_clusters_that_are_named_in_full_are_not_looked_for() -> None:
     assert directory.asked == []
 
 
-def test_a_bare_name_means_every_cluster_of_that_name() -> None:
+def test_bare_name_means_every_cluster_of_that_name() -> None:
     _, published = spread(request(), clusters=("gpu",), spread="cluster")
 
     assert set(clusters_of(published)) == {name("us-central1", "gpu"), name("us-central1-a", "gpu")}
 
 
-def test_a_cluster_is_watched_that_is_named_although_it_has_no_accelerator() -> None:
+def test_cluster_is_watched_that_is_named_although_it_has_no_accelerator() -> None:
     _, published = spread(request(), clusters=("web",))
 
     assert clusters_of(published) == [name("us-central1", "web")]
 
 
-def test_bare_and_full_names_may_stand_side_by_side() -> None:
+def test_bare_and_full_names_can_be_mixed() -> None:
     elsewhere = "projects/other/locations/us-east1/clusters/a"
     full = str(name("us-central1", "gpu"))
 
@@ -164,7 +164,7 @@ def test_bare_and_full_names_may_stand_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("clusters", ["auto", ("gpu",)])
-def test_a_reference_that_no_cluster_wants_is_ignored(clusters: Any) -> None:
+def test_reference_that_no_cluster_wants_is_ignored(clusters: Any) -> None:
     outcome, published = spread(request(), Directory([CLUSTERS[-1]]), clusters=clusters)
 
     assert outcome.disposition == "ignored"
@@ -172,7 +172,7 @@ def test_a_reference_that_no_cluster_wants_is_ignored(clusters: Any) -> None:
     assert published == []
 
 
-def test_what_cannot_be_published_is_not_said_to_be() -> None:
+def test_failed_publish_is_not_reported_as_published() -> None:
     class Broken:
         def publish(self, requests: Sequence[ReferenceRequest]) -> None:
             raise TransientError(f"cannot publish {len(requests)} messages")
@@ -183,7 +183,7 @@ def test_what_cannot_be_published_is_not_said_to_be() -> None:
         Spreading(settings, directory=Directory(), publisher=Broken()).spread(request())
 
 
-def test_of_a_region_a_cluster_is_chosen_whose_nodes_stream() -> None:
+def test_spreading_prefers_a_cluster_that_streams() -> None:
     cold = [
         Cluster(name("us-central1", letter), has_accelerators=True, streams=False)
         for letter in "abcdefgh"
@@ -195,7 +195,7 @@ def test_of_a_region_a_cluster_is_chosen_whose_nodes_stream() -> None:
     assert clusters_of(published) == [warm.name]
 
 
-def test_where_no_node_streams_a_cluster_is_chosen_all_the_same() -> None:
+def test_spreading_accepts_a_cluster_that_does_not_stream() -> None:
     cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
 
     _, published = spread(request(), Directory([cold]))
@@ -203,7 +203,7 @@ def test_where_no_node_streams_a_cluster_is_chosen_all_the_same() -> None:
     assert clusters_of(published) == [cold.name]
 
 
-def test_clusters_of_further_projects_are_watched_if_the_configuration_says_so() -> None:
+def test_configured_projects_are_watched() -> None:
     theirs = ClusterName("team-a", "us-east1", "train")
     directory = Directory([*CLUSTERS, Cluster(theirs, has_accelerators=True)])
 
@@ -213,7 +213,7 @@ def test_clusters_of_further_projects_are_watched_if_the_configuration_says_so()
     assert directory.asked == ["demo", "team-a"]
 
 
-def test_a_cluster_that_is_named_both_ways_is_watched_once() -> None:
+def test_cluster_that_is_named_both_ways_is_watched_once() -> None:
     full = name("us-central1", "gpu")
 
     _, published = spread(request(), clusters=("gpu", str(full)), spread="cluster")
@@ -221,7 +221,7 @@ def test_a_cluster_that_is_named_both_ways_is_watched_once() -> None:
     assert clusters_of(published) == [name("us-central1-a", "gpu"), full]
 
 
-def test_of_a_placement_only_what_a_warmup_follows_is_sent_on() -> None:
+def test_placement_is_reduced_to_the_keys_of_warmups() -> None:
     key = "cloud.google.com/gke-accelerator"
     written = Placement.of({key: "nvidia-l4", "team": "vision"}, [Toleration("owner", "Exists")])
 

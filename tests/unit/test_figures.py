@@ -56,12 +56,12 @@ def test_quantiles_are_those_of_the_statistics_module(values: list[float]) -> No
     assert spread.p90 == pytest.approx(nine_tenths)
 
 
-def test_nothing_measured_has_no_spread() -> None:
+def test_empty_sample_has_no_spread() -> None:
     assert spread_of([]) is None
     assert spread_of([3.0]) == Spread(1, 3.0, 3.0)
 
 
-def test_a_saving_is_the_cold_median_less_what_was_observed() -> None:
+def test_saving_is_the_cold_median_less_what_was_observed() -> None:
     pulls = [a_pull("not_streamed", each) for each in (90.0, 100.0, 300.0)]
     pulls += [a_pull("streamed", 4.0), a_pull("streamed", 6.0)]
 
@@ -75,13 +75,13 @@ def test_a_saving_is_the_cold_median_less_what_was_observed() -> None:
     assert figures.saving.counted_pulls == 2
 
 
-def test_a_streamed_pull_slower_than_the_cold_ones_lessens_the_saving() -> None:
+def test_streamed_pull_slower_than_the_cold_ones_lessens_the_saving() -> None:
     pulls = [a_pull("not_streamed", 10.0), a_pull("streamed", 2.0), a_pull("streamed", 25.0)]
 
     assert sum_up(pulls).saving.accelerator_seconds == 8.0 - 15.0
 
 
-def test_without_a_cold_measurement_there_is_no_saving_but_no_baseline() -> None:
+def test_image_without_a_cold_pull_has_no_baseline() -> None:
     figures = sum_up([a_pull("streamed", 4.0), a_pull("not_streamed", None)])
 
     assert (figures.cold, figures.baseline) == (None, None)
@@ -109,7 +109,7 @@ def test_workloads_cold_pulls_come_before_those_of_warmups() -> None:
     assert sum_up([warm, a_pull("streamed", 10.0)]).saving.pull_seconds == 490.0
 
 
-def test_a_warmups_own_pull_is_never_a_saving() -> None:
+def test_warmups_own_pull_is_never_a_saving() -> None:
     figures = sum_up([a_pull("not_streamed", 100.0), a_warmup("streamed", 2.0)])
 
     assert figures.saving.counted_pulls == 0
@@ -161,7 +161,7 @@ def test_cost_of_warming_is_subtracted() -> None:
     assert saving.net_money == 10.0 - 2.0
 
 
-def test_a_node_added_for_a_warmup_costs_what_its_accelerators_do() -> None:
+def test_node_added_for_a_warmup_costs_what_its_accelerators_do() -> None:
     warm = a_warmup("not_streamed", 100.0, strategy="new-gpu-node", total_seconds=150.0)
     unknown = a_warmup("not_streamed", 1.0, strategy="new-gpu-node", accelerator="new")
 

@@ -18,7 +18,7 @@ def test_no_folder_of_the_corpus_is_forgotten() -> None:
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
 
 
-def test_the_corpus_stays_small() -> None:
+def test_corpus_stays_small() -> None:
     sizes = [path.stat().st_size for path in CORPUS.glob("*/*")]
 
     assert 0 < len(sizes) <= 300

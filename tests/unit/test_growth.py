@@ -27,7 +27,7 @@ def make_curve(*calls: float, straight: float = 1.0) -> Curve:
         pytest.param((0, 0, 0), 0.0, id="nothing at all"),
     ],
 )
-def test_a_curve_says_with_which_power_it_grows_at_its_end(
+def test_curve_says_with_which_power_it_grows_at_its_end(
     calls: tuple[float, ...], power: float
 ) -> None:
     curve = make_curve(*calls)
@@ -36,7 +36,7 @@ def test_a_curve_says_with_which_power_it_grows_at_its_end(
     assert curve.exponent("bytes") == 0.0
 
 
-def test_the_picture_marks_what_bends_in_words_too() -> None:
+def test_picture_marks_what_bends_in_words_too() -> None:
     square, straight = make_curve(1, 10, 1_000), make_curve(1, 10, 100)
 
     assert "bends" in draw_growth({"curves": [square.as_json()]})
@@ -49,7 +49,7 @@ def test_marginal_cost_must_not_grow() -> None:
     assert "bends" in draw_growth({"curves": [each.as_json()]})
 
 
-def test_the_table_of_the_page_is_of_the_figures_that_are_kept_beside_it() -> None:
+def test_table_of_the_page_is_of_the_figures_that_are_kept_beside_it() -> None:
     content = json.loads(DATA.read_text("utf-8"))
 
     assert read_generated(DOCUMENT) == render(content)

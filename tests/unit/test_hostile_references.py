@@ -61,7 +61,7 @@ def locate(text: str, **values: Any) -> str:
         pytest.param("evil.example", id="any-other"),
     ],
 )
-def test_a_host_that_is_not_listed_is_never_asked(host: str) -> None:
+def test_unlisted_host_gets_no_request(host: str) -> None:
     assert locate(f"{host}/team/tool:1.0") == "not_allowed"
 
 
@@ -204,7 +204,7 @@ def test_no_object_can_force_a_warmup_or_pass_for_a_person() -> None:
         pytest.param("team/tool", id="no-version"),
     ],
 )
-def test_an_original_that_a_tenant_made_up_is_not_believed(original: str) -> None:
+def test_original_that_a_tenant_made_up_is_not_believed(original: str) -> None:
     image = f"{AR}/evil/apps/team/tool:1.0"
     annotations = {ORIGINALS_ANNOTATION: json.dumps({image: original})}
     body = {

@@ -38,7 +38,7 @@ def check(*readings: Response, may_inherit: bool = False) -> Check:
         pytest.param(policy(READER, "allUsers"), id="public"),
     ],
 )
-def test_a_grant_is_ok(found: dict[str, Any]) -> None:
+def test_grant_is_ok(found: dict[str, Any]) -> None:
     assert check(found).verdict == "ok"
 
 
@@ -47,7 +47,7 @@ def test_one_policy_with_the_grant_is_enough() -> None:
     assert check(Unavailable("x", "403"), policy(READER, MEMBER)).verdict == "ok"
 
 
-def test_a_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
+def test_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
     found = check(policy("roles/viewer", MEMBER), NotFound("no repository"))
 
     assert (found.verdict, found.fix) == (
@@ -68,13 +68,13 @@ def test_condition_that_a_policy_does_not_show_is_a_warning(found: dict[str, Any
     assert check(found).verdict == "warning"
 
 
-def test_a_folder_may_grant_what_is_not_seen() -> None:
+def test_folder_may_grant_what_is_not_seen() -> None:
     found = check({}, may_inherit=True)
 
     assert (found.verdict, "a folder or an organization" in found.finding) == ("warning", True)
 
 
-def test_a_policy_that_cannot_be_seen_is_unknown() -> None:
+def test_policy_that_cannot_be_seen_is_unknown() -> None:
     found = check({}, Unavailable("x", "403", "resourcemanager.projects.getIamPolicy"))
 
     assert found.verdict == "unknown"
@@ -107,7 +107,7 @@ def test_artifact_registry_needs_the_secret_of_an_upstream() -> None:
     )
 
 
-def test_the_number_of_a_project_may_be_unknown() -> None:
+def test_number_of_a_project_may_be_unknown() -> None:
     assert project_number({"projectNumber": "1234"}) == "1234"
     readings: list[Response] = [NotFound("p"), Unavailable("p", "403"), {}]
     assert all(isinstance(project_number(each), Unavailable) for each in readings)

@@ -106,7 +106,7 @@ def test_writes_of_workloads_are_looked_at(method: str, resource: str) -> None:
         pytest.param({"response": "x", "request": [1]}, "the entry holds no object", id="odd-body"),
     ],
 )
-def test_the_payload_may_give_a_reason(payload: dict[str, Any], expected: str | None) -> None:
+def test_payload_may_give_a_reason(payload: dict[str, Any], expected: str | None) -> None:
     assert reason_to_ignore(log_entry(**payload)) == expected
 
 
@@ -151,7 +151,7 @@ def test_the_payload_may_give_a_reason(payload: dict[str, Any], expected: str | 
         pytest.param(lambda entry: entry.pop("labels"), None, id="no-labels"),
     ],
 )
-def test_the_entry_may_give_a_reason(change: Change, expected: str | None) -> None:
+def test_entry_may_give_a_reason(change: Change, expected: str | None) -> None:
     entry = log_entry()
     change(entry)
 
@@ -214,7 +214,7 @@ def test_the_entry_may_give_a_reason(change: Change, expected: str | None) -> No
         ),
     ],
 )
-def test_the_operation_may_give_a_reason(method: str, resource: str, expected: str) -> None:
+def test_operation_may_give_a_reason(method: str, resource: str, expected: str) -> None:
     assert reason_to_ignore(log_entry(method, resource)) == expected
 
 
@@ -235,7 +235,7 @@ def test_only_watched_clusters_are_looked_at(
     assert reason_to_ignore(log_entry(), Scope("prestream", frozenset(), clusters)) == expected
 
 
-def test_an_added_container_counts_though_the_pod_has_an_owner() -> None:
+def test_added_container_counts_though_the_pod_has_an_owner() -> None:
     entry = log_entry(
         "io.k8s.core.v1.pods.ephemeralcontainers.patch",
         "core/v1/namespaces/ml/pods/a/ephemeralcontainers",
@@ -258,7 +258,7 @@ def test_an_added_container_counts_though_the_pod_has_an_owner() -> None:
         ),
     ],
 )
-def test_an_entry_to_look_at_without_a_cluster_is_poison(
+def test_entry_to_look_at_without_a_cluster_is_poison(
     labels: dict[str, str] | None, problem: str
 ) -> None:
     entry = log_entry()
@@ -268,7 +268,7 @@ def test_an_entry_to_look_at_without_a_cluster_is_poison(
         reason_to_ignore(entry)
 
 
-def test_an_entry_that_asks_for_nothing_may_lack_the_cluster() -> None:
+def test_entry_that_asks_for_nothing_may_lack_the_cluster() -> None:
     entry = log_entry("io.k8s.apps.v1.deployments.delete")
     entry["resource"]["labels"] = {"project_id": "demo"}
 

@@ -52,7 +52,7 @@ def verdicts(found: dict[str, Check]) -> dict[str, str]:
     return {name: each.verdict for name, each in found.items()}
 
 
-def test_an_ordinary_image_can_be_streamed() -> None:
+def test_ordinary_image_can_be_streamed() -> None:
     spread = layers(*[GB] * 9)
 
     assert verdicts(check(spread)) == {
@@ -63,28 +63,28 @@ def test_an_ordinary_image_can_be_streamed() -> None:
     }
 
 
-def test_a_manifest_that_nodes_do_not_stream_fails() -> None:
+def test_manifest_that_nodes_do_not_stream_fails() -> None:
     found = check(Refused("the manifest has schema version 1", is_unusable=True))["manifest"]
 
     assert (found.verdict, "do not stream it" in found.finding) == ("failed", True)
 
 
-def test_an_image_that_is_not_there_fails() -> None:
+def test_image_that_is_not_there_fails() -> None:
     assert verdicts(check(Refused("404 MANIFEST_UNKNOWN"))) == {"manifest": "failed"}
 
 
-def test_a_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_for_it() -> None:
+def test_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_for_it() -> None:
     found = check(Refused("404 NAME_UNKNOWN", lacks_mirror=True))["manifest"]
 
     assert found.verdict == "warning"
     assert found.fix == f"./prestream warm {TEXT}"
 
 
-def test_a_manifest_that_cannot_be_read_is_unknown() -> None:
+def test_manifest_that_cannot_be_read_is_unknown() -> None:
     assert verdicts(check(Unavailable("x", "403"))) == {"manifest": "unknown"}
 
 
-def test_an_image_for_other_nodes_fails() -> None:
+def test_image_for_other_nodes_fails() -> None:
     found = check(GOOD, Refused("it is made for linux/arm64 only"))["platform"]
 
     assert (found.verdict, found.finding) == ("failed", "it is made for linux/arm64 only")
@@ -92,7 +92,7 @@ def test_an_image_for_other_nodes_fails() -> None:
     assert "--platform=linux/amd64" in found.fix
 
 
-def test_a_platform_that_cannot_be_read_is_unknown() -> None:
+def test_platform_that_cannot_be_read_is_unknown() -> None:
     assert check(GOOD, Unavailable("x", "503"))["platform"].verdict == "unknown"
 
 
@@ -111,14 +111,14 @@ def test_layers_that_are_empty_or_come_twice_are_a_warning(manifest: Manifest, t
     assert found.fix.startswith("crane flatten us-central1-docker.pkg.dev/demo/")
 
 
-def test_few_very_large_layers_are_said_to_be_weights_as_a_guess() -> None:
+def test_few_very_large_layers_are_reported_as_likely_weights() -> None:
     found = check(layers(GB, 14 * GB, 13 * GB))["weights"]
 
     assert (found.verdict, "At a guess" in found.finding) == ("warning", True)
     assert "96% of its 28.00 GB" in found.finding
 
 
-def test_the_size_decides_whether_an_image_is_warmed() -> None:
+def test_size_decides_whether_an_image_is_warmed() -> None:
     index = replace(GOOD, platforms=(), layers=(100,))
 
     def size(answer: Manifest | Unavailable, platform: Manifest | Unavailable) -> str:
@@ -145,11 +145,11 @@ def place(reference: ImageReference) -> str:
         pytest.param("k8s.gcr.io/pause:3", "unknown", id="place-not-known"),
     ],
 )
-def test_an_image_must_lie_near_the_nodes(text: str, verdict: str) -> None:
+def test_image_must_lie_near_the_nodes(text: str, verdict: str) -> None:
     assert place(parse_reference(text)) == verdict
 
 
-def test_the_command_copies_an_image_near_the_nodes() -> None:
+def test_command_copies_an_image_near_the_nodes() -> None:
     far = parse_reference("europe-docker.pkg.dev/demo/apps/app:1")
 
     assert check_place(TEXT, Source(far, far), NAME).fix == (
@@ -158,7 +158,7 @@ def test_the_command_copies_an_image_near_the_nodes() -> None:
     )
 
 
-def test_an_image_that_may_not_be_mirrored_fails_with_the_hint() -> None:
+def test_image_that_may_not_be_mirrored_fails_with_the_hint() -> None:
     error = ImageError("not_allowed", "registry 'x' is not on the list", hint="Add x.")
 
     found = check_refused_name(TEXT, error)

@@ -83,7 +83,7 @@ def scene() -> Plans:
 # What is known.
 
 
-def test_a_plan_says_how_large_where_and_how(scene: Plans) -> None:
+def test_plan_has_size_place_and_rung(scene: Plans) -> None:
     planned = scene.plan()
 
     step = the_step(planned)
@@ -113,7 +113,7 @@ def test_a_plan_says_how_large_where_and_how(scene: Plans) -> None:
         pytest.param("team/single:1", {}, {"placement": None}, id="every-pool"),
     ],
 )
-def test_the_functions_do_what_the_plan_says(
+def test_functions_perform_the_plan(
     image: str, values: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     scene = Plans(**values)
@@ -145,7 +145,7 @@ def test_image_warmed_in_this_period_is_shown_with_its_job(scene: Plans) -> None
     assert (step.rung, step.image_bytes) == ("gpu-node", scene.plan(force=True).image_bytes)
 
 
-def test_each_target_is_told_once_whoever_asks(scene: Plans) -> None:
+def test_plan_lists_each_target_once(scene: Plans) -> None:
     scene.cluster.place(make_node("gpu-2", accelerator="nvidia-h100-80gb"))
     h100 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"})
 
@@ -156,7 +156,7 @@ def test_each_target_is_told_once_whoever_asks(scene: Plans) -> None:
     assert [step.target for step in planned.steps] == [L4.name, h100.name]
 
 
-def test_a_mirror_is_asked_once_for_an_image(scene: Plans) -> None:
+def test_plan_reads_a_mirror_once_for_an_image(scene: Plans) -> None:
     planning = scene.begin()
 
     for _ in range(3):
@@ -179,7 +179,7 @@ def test_prewarmed_image_needs_no_job() -> None:
     assert scene.facts.facts == []
 
 
-def test_whether_an_image_can_be_prewarmed_is_unknown_without_its_size() -> None:
+def test_prewarming_is_unknown_without_the_size() -> None:
     scene = Plans(ladder=["prewarm-api"])
     del scene.repositories.states[HUB_NAME]
 
@@ -191,7 +191,7 @@ def test_whether_an_image_can_be_prewarmed_is_unknown_without_its_size() -> None
 # Mirrors.
 
 
-def test_a_mirror_that_is_there_exists(scene: Plans) -> None:
+def test_mirror_that_is_there_exists(scene: Plans) -> None:
     planning = scene.begin()
     planning.plan([requested()], scene.cluster, LOCATION)
 
@@ -199,7 +199,7 @@ def test_a_mirror_that_is_there_exists(scene: Plans) -> None:
     assert (mirror.upstream, mirror.state, mirror.address) == ("docker.io", "exists", MIRROR)
 
 
-def test_a_mirror_that_is_not_there_would_be_made_and_sizes_stay_unknown(scene: Plans) -> None:
+def test_mirror_that_is_not_there_would_be_made_and_sizes_stay_unknown(scene: Plans) -> None:
     del scene.repositories.states[HUB_NAME]
     planning = scene.begin()
 
@@ -212,7 +212,7 @@ def test_a_mirror_that_is_not_there_would_be_made_and_sizes_stay_unknown(scene: 
     assert scene.is_unchanged
 
 
-def test_another_repository_of_its_name_is_told(scene: Plans) -> None:
+def test_foreign_repository_of_the_same_name_is_reported(scene: Plans) -> None:
     scene.repositories.states[HUB_NAME] = RepositoryState(is_docker_remote=False)
     planning = scene.begin()
 
@@ -222,14 +222,14 @@ def test_another_repository_of_its_name_is_told(scene: Plans) -> None:
     assert the_step(planned).outcome == "misconfigured"
 
 
-def test_the_helpers_mirror_is_needed_as_well(scene: Plans) -> None:
+def test_helpers_mirror_is_needed_as_well(scene: Plans) -> None:
     planning = scene.begin()
 
     assert planning.check_helper(LOCATION) is None
     assert [each.upstream for each in planning.mirrors] == ["docker.io"]
 
 
-def test_a_helper_that_cannot_be_used_is_told() -> None:
+def test_unusable_helper_is_reported() -> None:
     planning = Plans(helper_image="team/absent:1").begin()
 
     assert "helper_image 'team/absent:1' cannot be used" in (planning.check_helper(LOCATION) or "")
@@ -243,9 +243,7 @@ def test_a_helper_that_cannot_be_used_is_told() -> None:
     [TransientError("no answer"), ConfigurationError("there are no credentials")],
     ids=["unavailable", "refused"],
 )
-def test_a_registry_that_does_not_tell_leaves_size_and_mirror_unknown(
-    scene: Plans, error: Exception
-) -> None:
+def test_silent_registry_leaves_size_and_mirror_unknown(scene: Plans, error: Exception) -> None:
     scene.registry.error = error
     planning = scene.begin()
 
@@ -259,7 +257,7 @@ def test_a_registry_that_does_not_tell_leaves_size_and_mirror_unknown(
     assert planning.mirrors[0].state == "unknown"
 
 
-def test_offline_nothing_is_asked(scene: Plans) -> None:
+def test_offline_plan_makes_no_request(scene: Plans) -> None:
     step = the_step(scene.plan(offline="offline", asks_cluster=False))
 
     assert (step.result, step.rung, step.image_bytes, step.reason) == (
@@ -280,7 +278,7 @@ def test_offline_the_configuration_still_decides(image: str) -> None:
     assert the_step(planned).outcome in {"not_allowed", "excluded"}
 
 
-def test_without_a_cluster_the_size_is_known_and_the_rung_is_not(scene: Plans) -> None:
+def test_plan_without_a_cluster_has_a_size_and_no_rung(scene: Plans) -> None:
     step = the_step(scene.plan(asks_cluster=False))
     small = the_step(scene.plan("team/small:1", asks_cluster=False))
 
@@ -289,13 +287,13 @@ def test_without_a_cluster_the_size_is_known_and_the_rung_is_not(scene: Plans) -
     assert small.result == "too_small"
 
 
-def test_without_a_cluster_the_pools_have_no_names(scene: Plans) -> None:
+def test_plan_without_a_cluster_names_no_pools(scene: Plans) -> None:
     step = the_step(scene.plan(placement=None, asks_cluster=False))
 
     assert step.target == EVERY_POOL
 
 
-def test_without_a_location_the_mirror_is_unknown(scene: Plans) -> None:
+def test_plan_without_a_location_has_no_mirror(scene: Plans) -> None:
     planned = scene.plan(asks_cluster=False, location=None)
 
     assert planned.mirror is None
@@ -303,7 +301,7 @@ def test_without_a_location_the_mirror_is_unknown(scene: Plans) -> None:
     assert scene.requests == 0
 
 
-def test_a_cluster_that_fails_leaves_its_image_unknown(scene: Plans) -> None:
+def test_cluster_that_fails_leaves_its_image_unknown(scene: Plans) -> None:
     scene.cluster.fail("fetch_job", TransientError("no answer"))
 
     step = the_step(scene.plan())
@@ -311,7 +309,7 @@ def test_a_cluster_that_fails_leaves_its_image_unknown(scene: Plans) -> None:
     assert (step.result, step.reason) == ("unknown", "no answer")
 
 
-def test_an_image_that_its_upstream_limits_is_refused_for_now(scene: Plans) -> None:
+def test_image_that_its_upstream_limits_is_refused_for_now(scene: Plans) -> None:
     scene.registry.refusals["docker.io"] = RegistryRefusalError(429, "TOOMANYREQUESTS", "slow down")
 
     step = the_step(scene.plan())

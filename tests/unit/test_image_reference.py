@@ -84,7 +84,7 @@ def test_short_forms_are_completed(text: str, expected: str) -> None:
         pytest.param("z" * 64, "docker.io", f"library/{'z' * 64}", id="64-letters"),
     ],
 )
-def test_registry_and_repository_are_told_apart(text: str, registry: str, repository: str) -> None:
+def test_registry_and_repository_are_separated(text: str, registry: str, repository: str) -> None:
     reference = parse_reference(text)
 
     assert (reference.registry, reference.repository) == (registry, repository)
@@ -104,7 +104,7 @@ def test_registry_and_repository_are_told_apart(text: str, registry: str, reposi
         pytest.param(f"a.io/b:{'t' * 128}", "t" * 128, id="128-characters"),
     ],
 )
-def test_a_tag_is_read(text: str, tag: str) -> None:
+def test_tag_is_read(text: str, tag: str) -> None:
     assert parse_reference(text).tag == tag
 
 
@@ -116,7 +116,7 @@ def test_a_tag_is_read(text: str, tag: str) -> None:
         pytest.param(f"sha512:{HEX}{HEX}", id="sha512"),
     ],
 )
-def test_a_digest_of_each_registered_algorithm_is_read(digest: str) -> None:
+def test_digest_of_each_registered_algorithm_is_read(digest: str) -> None:
     assert parse_digest(digest) == digest
     assert parse_reference(f"a.io/b@{digest}") == ImageReference("a.io", "b", None, Digest(digest))
     assert parse_reference(f"a.io:80/b:c@{digest}") == ImageReference(
@@ -124,7 +124,7 @@ def test_a_digest_of_each_registered_algorithm_is_read(digest: str) -> None:
     )
 
 
-def test_the_path_may_have_255_characters() -> None:
+def test_path_may_have_255_characters() -> None:
     path = "/".join(["a" * 15] * 16)
     assert len(path) == 255
 
@@ -134,7 +134,7 @@ def test_the_path_may_have_255_characters() -> None:
         parse_reference(f"registry.example.com:5000/{path}a")
 
 
-def test_the_namespace_that_is_added_counts_for_the_length() -> None:
+def test_namespace_that_is_added_counts_for_the_length() -> None:
     longest = "a" * (255 - len("library/"))
 
     assert parse_reference(longest).repository == f"library/{longest}"
@@ -222,7 +222,7 @@ def test_invalid_reference_is_refused(text: str, what: str) -> None:
     assert any(part in str(caught.value) for part in what.split("-or-"))
 
 
-def test_a_host_may_be_as_long_as_one_can_be() -> None:
+def test_host_may_be_as_long_as_one_can_be() -> None:
     host = ".".join(["a" * 63] * 3 + ["a" * 61]) + ":65535"
     assert len(host) == 259
 
@@ -231,7 +231,7 @@ def test_a_host_may_be_as_long_as_one_can_be() -> None:
         parse_reference(f"a{host}/app")
 
 
-def test_the_longest_reference_fits_an_attribute_of_a_message() -> None:
+def test_longest_reference_fits_an_attribute_of_a_message() -> None:
     host = ".".join(["a" * 63] * 3 + ["a" * 61]) + ":65535"
     longest = f"{host}/{'r' * 255}:{'t' * 128}@sha512:{'0' * 128}"
 
@@ -239,19 +239,19 @@ def test_the_longest_reference_fits_an_attribute_of_a_message() -> None:
 
 
 @pytest.mark.parametrize("text", ["a-", "a.", "-", "a", "a/", "a_", "a@", "[:", "A."])
-def test_a_very_long_text_is_told_in_one_pass(text: str) -> None:
+def test_very_long_text_is_parsed_in_one_pass(text: str) -> None:
     # Doubled in length it would take four times as long, if it were gone through again and again:
     # hours, for two million characters.
     with pytest.raises(InvalidReferenceError):
         parse_reference(text * (2_000_000 // len(text)) + "!")
 
 
-def test_the_message_shows_the_offending_text_in_full() -> None:
+def test_message_shows_the_offending_text_in_full() -> None:
     with pytest.raises(InvalidReferenceError, match=r"invalid tag in image reference: 'a:'"):
         parse_reference("a:")
 
 
-def test_the_message_about_a_very_long_text_is_short() -> None:
+def test_message_about_a_very_long_text_is_short() -> None:
     with pytest.raises(InvalidReferenceError) as caught:
         parse_reference("A" * 1_000_000)
 
@@ -267,11 +267,11 @@ def test_the_message_about_a_very_long_text_is_short() -> None:
         (f"a.io/b:1@{DIGEST}", DIGEST),
     ],
 )
-def test_the_digest_decides_which_version_is_meant(text: str, version: str) -> None:
+def test_digest_decides_which_version_is_meant(text: str, version: str) -> None:
     assert parse_reference(text).version == version
 
 
-def test_a_reference_at_a_digest_has_no_tag() -> None:
+def test_reference_at_a_digest_has_no_tag() -> None:
     reference = parse_reference("ghcr.io/acme/app:1")
 
     assert str(reference.at(Digest(DIGEST))) == f"ghcr.io/acme/app@{DIGEST}"

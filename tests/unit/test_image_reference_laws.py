@@ -79,7 +79,7 @@ mutations = st.builds(
 
 
 @given(references)
-def test_a_reference_that_is_written_is_read_as_itself(reference: ImageReference) -> None:
+def test_reference_that_is_written_is_read_as_itself(reference: ImageReference) -> None:
     assert parse_reference(str(reference)) == reference
 
 

@@ -40,7 +40,7 @@ def parse(body: Any, message_id: str = "1") -> ReferenceRequest:
     return parse_reference_request(make_message(json.dumps(body).encode(), message_id))
 
 
-def test_a_person_needs_to_name_the_image_only() -> None:
+def test_person_needs_to_name_the_image_only() -> None:
     request = parse({"image": "nginx"})
 
     assert request == ReferenceRequest("nginx", parse_reference("nginx"))
@@ -48,7 +48,7 @@ def test_a_person_needs_to_name_the_image_only() -> None:
     assert request.overrides_rules
 
 
-def test_a_full_message_is_read() -> None:
+def test_full_message_is_read() -> None:
     request = parse(FULL)
 
     assert request == ReferenceRequest(
@@ -62,13 +62,13 @@ def test_a_full_message_is_read() -> None:
 
 
 @pytest.mark.parametrize("body", [FULL, {"image": "nginx", "force": True}])
-def test_a_request_that_is_written_is_read_as_itself(body: dict[str, Any]) -> None:
+def test_request_that_is_written_is_read_as_itself(body: dict[str, Any]) -> None:
     request = parse(body)
 
     assert parse(request.as_json()) == request
 
 
-def test_a_full_request_is_written_as_it_was_read() -> None:
+def test_full_request_is_written_as_it_was_read() -> None:
     assert parse(FULL).as_json() == FULL
 
 
@@ -80,7 +80,7 @@ def test_unset_field_is_not_written() -> None:
     }
 
 
-def test_a_forced_request_knows_the_message_that_asked_when_it_is_published_again() -> None:
+def test_forced_request_keeps_the_id_of_its_first_message() -> None:
     asked = parse({"image": "nginx", "force": True})
     again = parse(asked.as_json(), message_id="message-2")
 
@@ -88,7 +88,7 @@ def test_a_forced_request_knows_the_message_that_asked_when_it_is_published_agai
     assert again.forced_by == asked.forced_by
 
 
-def test_only_a_forced_request_tells_who_asked() -> None:
+def test_only_a_forced_request_names_its_message() -> None:
     assert "forced_by" not in parse({"image": "nginx", "forced_by": "message-1"}).as_json()
 
 
@@ -108,11 +108,11 @@ def test_attributes_repeat_what_a_subscription_filters_by() -> None:
         pytest.param({"cause": {"kind": "build"}}, False, id="build"),
     ],
 )
-def test_a_person_overrides_the_rules(*, body: dict[str, Any], expected: bool) -> None:
+def test_person_overrides_the_rules(*, body: dict[str, Any], expected: bool) -> None:
     assert parse({"image": "nginx", **body}).overrides_rules is expected
 
 
-def test_null_means_not_said() -> None:
+def test_null_means_unset() -> None:
     request = parse({"image": "nginx", "cluster": None, "placement": None, "platform": None})
 
     assert request == parse({"image": "nginx"})
@@ -124,7 +124,7 @@ def test_fields_of_the_future_are_ignored() -> None:
     )
 
 
-def test_an_empty_placement_is_kept_apart_from_none() -> None:
+def test_empty_placement_differs_from_a_missing_one() -> None:
     assert parse({"image": "nginx", "placement": {}}).placement == Placement()
 
 
@@ -163,7 +163,7 @@ def test_an_empty_placement_is_kept_apart_from_none() -> None:
         pytest.param({"image": "nginx", "force": "yes"}, "force", id="force"),
     ],
 )
-def test_a_message_that_is_wrong_is_poison(body: Any, words: str) -> None:
+def test_message_that_is_wrong_is_poison(body: Any, words: str) -> None:
     with pytest.raises(InvalidEventError, match=words):
         parse(body)
 
@@ -189,5 +189,5 @@ def test_data_that_is_no_json_object_is_poison(data: bytes) -> None:
 @pytest.mark.parametrize(
     "platform", ["linux/amd64", "linux/arm64", "linux/arm/v7", "windows/amd64"]
 )
-def test_a_platform_is_read_with_its_variant(platform: str) -> None:
+def test_platform_is_read_with_its_variant(platform: str) -> None:
     assert parse({"image": "nginx", "platform": platform}).platform == platform

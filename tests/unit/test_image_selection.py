@@ -46,7 +46,7 @@ def test_patterns_are_matched_against_the_full_name(
     ("accelerators_only", "gpus", "expected"),
     [(True, "1", True), (True, "0", False), (False, "0", True), (False, "1", True)],
 )
-def test_only_pods_that_ask_for_an_accelerator_are_wanted_by_default(
+def test_only_pods_with_an_accelerator_are_selected_by_default(
     accelerators_only: bool,  # noqa: FBT001
     gpus: str,
     expected: bool,  # noqa: FBT001
@@ -70,5 +70,5 @@ def test_only_pods_that_ask_for_an_accelerator_are_wanted_by_default(
         pytest.param(timedelta(seconds=-5), timedelta(hours=24), False, id="ahead-of-our-clock"),
     ],
 )
-def test_a_message_grows_too_old(age: timedelta, max_age: timedelta, expected: bool) -> None:  # noqa: FBT001
+def test_message_grows_too_old(age: timedelta, max_age: timedelta, expected: bool) -> None:  # noqa: FBT001
     assert is_too_old(NOW - age, NOW, max_age) is expected

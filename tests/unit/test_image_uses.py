@@ -29,7 +29,7 @@ def check(*pods: Mapping[str, Any]) -> dict[str, Check]:
     return {each.name: each for each in check_uses(TEXT, NAME, SOURCE, uses)}
 
 
-def test_a_pod_that_pulls_from_the_mirror_is_ok() -> None:
+def test_pod_that_pulls_from_the_mirror_is_ok() -> None:
     found = check(pod(MIRROR), pod("nginx"))
 
     assert {name: each.verdict for name, each in found.items()} == {
@@ -38,7 +38,7 @@ def test_a_pod_that_pulls_from_the_mirror_is_ok() -> None:
     }
 
 
-def test_a_pod_that_pulls_from_upstream_fails_with_the_command_that_opts_in() -> None:
+def test_pod_that_pulls_from_upstream_fails_with_the_command_that_opts_in() -> None:
     found = check(pod(TEXT), pod(MIRROR, "other"))["pulled-name"]
 
     assert (found.verdict, found.fix) == (
@@ -59,7 +59,7 @@ def test_pull_secrets_are_a_warning() -> None:
     )
 
 
-def test_an_image_is_known_by_its_digest_and_in_a_volume() -> None:
+def test_image_is_known_by_its_digest_and_in_a_volume() -> None:
     volume = {"name": "model", "image": {"reference": f"{MIRROR.rpartition(':')[0]}@{DIGEST}"}}
 
     assert len(find_uses([pod("nginx", volumes=[volume])], SOURCE, DIGEST)) == 1
@@ -76,7 +76,7 @@ def test_other_versions_and_what_is_no_image_are_left_out() -> None:
     assert find_uses(others, SOURCE, DIGEST) == []
 
 
-def test_without_pods_or_the_right_to_see_them_it_is_unknown() -> None:
+def test_use_is_unknown_without_readable_pods() -> None:
     unseen = check_uses(TEXT, NAME, SOURCE, Unavailable("pods", "403"))
 
     assert [each.verdict for each in unseen] == ["unknown", "unknown"]

@@ -21,7 +21,7 @@ DEEP = "[" * 200_000
 
 
 @pytest.mark.parametrize("size", [HUGE, "9" * 400, "9" * 19])
-def test_a_pull_of_an_impossible_size_has_none(size: str) -> None:
+def test_impossible_size_of_a_pull_is_dropped(size: str) -> None:
     how_long = "in 1.5s (2s including waiting)"
     pulled = parse_pulled(f'Successfully pulled image "a:1" {how_long}. Image size: {size} bytes.')
 
@@ -30,7 +30,7 @@ def test_a_pull_of_an_impossible_size_has_none(size: str) -> None:
 
 
 @pytest.mark.parametrize("amount", [f"{HUGE}h", f"{'9' * 400}h", f"1.{HUGE}s", f"{HUGE}ns"])
-def test_a_pull_of_an_impossible_length_has_none(amount: str) -> None:
+def test_impossible_duration_of_a_pull_is_dropped(amount: str) -> None:
     pulled = parse_pulled(f'Successfully pulled image "a:1" in {amount} (2s including waiting).')
 
     assert pulled is not None
@@ -38,7 +38,7 @@ def test_a_pull_of_an_impossible_length_has_none(amount: str) -> None:
 
 
 @pytest.mark.parametrize("layers", [f"{HUGE}/9", f"9/{HUGE}"])
-def test_a_statement_about_an_impossible_number_of_layers_states_nothing(layers: str) -> None:
+def test_statement_about_an_impossible_number_of_layers_states_nothing(layers: str) -> None:
     text = f"Image r/a:1 is backed by image streaming by 100.0% ({layers} layers)."
 
     assert parse_statement(text) is None
@@ -50,7 +50,7 @@ def test_number_beyond_64_bits_is_unknown(text: object) -> None:
 
 
 @pytest.mark.parametrize("size", [HUGE, "-1", "x"])
-def test_a_warmup_whose_size_somebody_changed_is_still_known(size: str) -> None:
+def test_warmup_with_a_changed_size_is_still_recognized(size: str) -> None:
     scene = Scene()
     scene.cluster.place(make_node("gpu-1"))
     scene.warm()
@@ -63,7 +63,7 @@ def test_a_warmup_whose_size_somebody_changed_is_still_known(size: str) -> None:
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 200_000, HUGE, json.dumps({"kind": 7}), "null"])
-def test_annotations_that_somebody_broke_say_nothing(text: str) -> None:
+def test_broken_annotations_are_ignored(text: str) -> None:
     annotations = {CAUSE_ANNOTATION: text, REFUSAL_ANNOTATION: text, ORIGINALS_ANNOTATION: text}
     body = {"metadata": {"name": "warm-a", "annotations": annotations}}
 

@@ -64,7 +64,7 @@ SPECS: dict[str, Body] = {
 @pytest.mark.parametrize(
     ("api_version", "plural"), [pytest.param(*kind, id=kind[1]) for kind in KINDS]
 )
-def test_the_images_of_a_kind_are_found_though_nothing_of_it_runs(
+def test_images_of_a_kind_are_found_though_nothing_of_it_runs(
     cluster: FakeCluster, api_version: str, plural: str
 ) -> None:
     put(cluster, api_version, plural, SPECS.get(plural, {"replicas": 0, **TEMPLATE}))
@@ -79,7 +79,7 @@ def test_the_images_of_a_kind_are_found_though_nothing_of_it_runs(
     assert inventory.workloads == 1
 
 
-def test_a_pod_that_nobody_controls_is_a_workload(cluster: FakeCluster) -> None:
+def test_pod_without_a_controller_is_a_workload(cluster: FakeCluster) -> None:
     cluster.place(make_pod("notebook", IMAGE, f"{IMAGE}@{DIGEST}", of=None))
 
     (use,) = read(cluster).uses.values()
@@ -87,7 +87,7 @@ def test_a_pod_that_nobody_controls_is_a_workload(cluster: FakeCluster) -> None:
     assert use.workload == "core/v1/namespaces/ml/pods/notebook"
 
 
-def test_a_kind_that_nobody_defined_is_not_asked_for(cluster: FakeCluster) -> None:
+def test_undefined_kind_is_not_listed(cluster: FakeCluster) -> None:
     put(cluster, "ray.io/v1", "rayjobs", SPECS["rayjobs"])
 
     read(cluster)
@@ -97,7 +97,7 @@ def test_a_kind_that_nobody_defined_is_not_asked_for(cluster: FakeCluster) -> No
     assert not [call for call in asked if "kubeflow" in call or "knative" in call]
 
 
-def test_a_kind_is_read_in_the_version_that_the_cluster_serves(cluster: FakeCluster) -> None:
+def test_kind_is_read_in_the_version_that_the_cluster_serves(cluster: FakeCluster) -> None:
     put(cluster, "ray.io/v1alpha1", "rayjobs", SPECS["rayjobs"])
 
     (use,) = read(cluster).uses.values()
@@ -105,7 +105,7 @@ def test_a_kind_is_read_in_the_version_that_the_cluster_serves(cluster: FakeClus
     assert use.workload == "ray.io/v1alpha1/namespaces/ml/rayjobs/rayjobs"
 
 
-def test_the_known_version_is_read_where_others_are_served_as_well(cluster: FakeCluster) -> None:
+def test_known_version_is_read_where_others_are_served_as_well(cluster: FakeCluster) -> None:
     put(cluster, "kubeflow.org/v2beta1", "mpijobs", {})
     put(cluster, "kubeflow.org/v1", "pytorchjobs", SPECS["pytorchjobs"])
 
@@ -177,9 +177,7 @@ def test_many_workloads_alike_are_one_use(cluster: FakeCluster) -> None:
         pytest.param({"template": []}, {"metadata": {"namespace": 5}}, id="odd"),
     ],
 )
-def test_an_image_is_not_in_use_by_a_workload(
-    cluster: FakeCluster, spec: Body, fields: Body
-) -> None:
+def test_image_is_not_in_use_by_a_workload(cluster: FakeCluster, spec: Body, fields: Body) -> None:
     put(cluster, "apps/v1", "deployments", spec, **fields)
 
     assert images(read(cluster)) == []
@@ -198,20 +196,20 @@ def test_an_image_is_not_in_use_by_a_workload(
         pytest.param({"status": "odd"}, id="odd-status"),
     ],
 )
-def test_an_image_is_in_use_by_a_workload(cluster: FakeCluster, fields: Body) -> None:
+def test_image_is_in_use_by_a_workload(cluster: FakeCluster, fields: Body) -> None:
     put(cluster, "apps/v1", "deployments", {"replicas": 0, **TEMPLATE}, **fields)
 
     assert images(read(cluster)) == [IMAGE]
 
 
-def test_the_patterns_of_the_configuration_hold(cluster: FakeCluster) -> None:
+def test_patterns_of_the_configuration_hold(cluster: FakeCluster) -> None:
     for image in (IMAGE, "ghcr.io/team/server:1"):
         cluster.place(make_deployment("app", image))
 
     assert images(read(cluster, exclude=["docker.io/*"])) == ["ghcr.io/team/server:1"]
 
 
-def test_without_the_rule_on_accelerators_every_workload_counts(cluster: FakeCluster) -> None:
+def test_inventory_without_the_accelerator_rule_has_all_workloads(cluster: FakeCluster) -> None:
     spec = {"template": {"spec": {"containers": [{"image": IMAGE}]}}}
     put(cluster, "apps/v1", "deployments", spec)
 
@@ -229,7 +227,7 @@ def run(cluster: FakeCluster, *pods: Body) -> dict[str, dict[str, list[str]]]:
     return running  # type: ignore[no-any-return]
 
 
-def test_the_digests_that_run_are_told_with_their_workloads(cluster: FakeCluster) -> None:
+def test_running_digests_come_with_their_workloads(cluster: FakeCluster) -> None:
     pods = [make_pod(f"p-{number}", IMAGE, f"team/trainer@{DIGEST}") for number in range(3)]
     other = make_pod("q", IMAGE, f"team/trainer@{OTHER_DIGEST}", of="older")
 
@@ -241,7 +239,7 @@ def test_the_digests_that_run_are_told_with_their_workloads(cluster: FakeCluster
     }
 
 
-def test_no_more_workloads_are_told_than_a_person_reads(cluster: FakeCluster) -> None:
+def test_list_of_workloads_is_cut(cluster: FakeCluster) -> None:
     pods = [
         make_pod(f"p-{number}", IMAGE, f"team/trainer@{DIGEST}", of=f"app-{number}")
         for number in range(100)
@@ -259,13 +257,11 @@ def test_no_more_workloads_are_told_than_a_person_reads(cluster: FakeCluster) ->
         pytest.param("team/trainer@sha256:abc", id="no-digest"),
     ],
 )
-def test_an_image_id_without_a_digest_of_the_registry_tells_nothing(
-    cluster: FakeCluster, image_id: str
-) -> None:
+def test_image_id_without_a_digest_is_ignored(cluster: FakeCluster, image_id: str) -> None:
     assert run(cluster, make_pod("p", IMAGE, image_id)) == {}
 
 
-def test_the_scheme_that_older_runtimes_put_before_it_does_not_matter(
+def test_scheme_that_older_runtimes_put_before_it_does_not_matter(
     cluster: FakeCluster,
 ) -> None:
     pod = make_pod("p", IMAGE, f"docker-pullable://team/trainer@{DIGEST}")
@@ -282,7 +278,7 @@ def test_the_scheme_that_older_runtimes_put_before_it_does_not_matter(
         pytest.param({"spec": {"containers": [{"name": "other"}]}}, id="of-no-container"),
     ],
 )
-def test_a_pod_runs_nothing_that_counts(
+def test_pod_runs_nothing_that_counts(
     cluster: FakeCluster, change: dict[str, dict[str, Any]]
 ) -> None:
     pod = make_pod("p", IMAGE, f"team/trainer@{DIGEST}")
@@ -292,14 +288,14 @@ def test_a_pod_runs_nothing_that_counts(
     assert run(cluster, pod) == {}
 
 
-def test_a_container_that_waits_does_not_run_what_it_ran_before(cluster: FakeCluster) -> None:
+def test_container_that_waits_does_not_run_what_it_ran_before(cluster: FakeCluster) -> None:
     pod = make_pod("p", IMAGE, f"team/trainer@{DIGEST}")
     pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
 
     assert run(cluster, pod) == {}
 
 
-def test_a_sidecar_runs_as_well(cluster: FakeCluster) -> None:
+def test_sidecar_runs_as_well(cluster: FakeCluster) -> None:
     pod = make_pod("p", "team/other:1", f"team/other@{OTHER_DIGEST}")
     pod["spec"]["initContainers"] = [{"name": "side", "image": IMAGE, "restartPolicy": "Always"}]
     state = {"name": "side", "imageID": f"team/trainer@{DIGEST}", "state": {"running": {}}}
@@ -348,7 +344,7 @@ def test_pod_outside_the_selection_is_not_reported(cluster: FakeCluster) -> None
         pytest.param({"name": 5}, "core/v1/namespaces/ml/pods/p", id="odd"),
     ],
 )
-def test_a_pod_is_called_by_its_workload(owner: Body, workload: str) -> None:
+def test_pod_is_called_by_its_workload(owner: Body, workload: str) -> None:
     pod = make_pod("p", IMAGE, "", of=None)
     pod["metadata"]["ownerReferences"] = [{"name": "first"}, {**owner, "controller": True}]
 

@@ -59,7 +59,7 @@ class TestDurations:
             parse_go_duration(text)
 
     @given(st.lists(st.tuples(st.integers(0, 10_000), st.sampled_from(sorted(UNITS))), min_size=1))
-    def test_a_duration_is_the_sum_of_its_parts(self, parts: list[tuple[int, str]]) -> None:
+    def test_duration_is_the_sum_of_its_parts(self, parts: list[tuple[int, str]]) -> None:
         text = "".join(f"{number}{unit}" for number, unit in parts)
         nanoseconds = sum(number * UNITS[unit] for number, unit in parts)
 
@@ -135,7 +135,7 @@ class TestPulledMessages:
 
 
 class TestFailedImages:
-    def test_the_image_of_a_failed_pull_is_read(self) -> None:
+    def test_image_of_a_failed_pull_is_read(self) -> None:
         assert parse_failed_image(unresolved("not found")) == IMAGE
 
     @pytest.mark.parametrize("message", ["Error: ErrImagePull", f'Pulling image "{IMAGE}"'])
@@ -269,7 +269,7 @@ FAILURES = [
 
 class TestFailures:
     @pytest.mark.parametrize(("message", "kind"), FAILURES)
-    def test_every_reason_is_told_apart(self, message: str, kind: str) -> None:
+    def test_every_reason_has_its_kind(self, message: str, kind: str) -> None:
         failure = classify_pull_failure(message)
 
         assert failure.kind == kind
@@ -283,7 +283,7 @@ class TestFailures:
         assert (failure.outcome == "postponed") == (kind == "rate_limited")
 
     @pytest.mark.parametrize(("message", "kind"), FAILURES)
-    def test_the_kubelet_cannot_mend_what_a_person_must(self, message: str, kind: str) -> None:
+    def test_permanent_failures_are_not_retried(self, message: str, kind: str) -> None:
         failure = classify_pull_failure(message)
 
         person = {"denied", "not_found", "platform", "schema_1", "invalid_reference"}
@@ -308,7 +308,7 @@ class TestFailures:
         assert failure.kind == "other"
 
     @pytest.mark.parametrize("name", ["not", "found", "o", "denied"])
-    def test_an_image_of_one_word_does_not_hide_the_reason(self, name: str) -> None:
+    def test_image_of_one_word_does_not_hide_the_reason(self, name: str) -> None:
         message = (
             f'Failed to pull image "{name}": failed to resolve reference'
             f' "docker.io/library/{name}:latest": docker.io/library/{name}:latest: not found'
@@ -316,7 +316,7 @@ class TestFailures:
 
         assert classify_pull_failure(message).kind == "not_found"
 
-    def test_the_grant_that_is_missing_is_named(self) -> None:
+    def test_grant_that_is_missing_is_named(self) -> None:
         repository = "projects/demo/locations/us-central1/repositories/dockerhub-mirror"
         message = unresolved(
             'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on'
@@ -329,7 +329,7 @@ class TestFailures:
         assert f"roles/artifactregistry.reader on {repository}" in failure.hint
         assert "artifactregistry.repositories.downloadArtifacts" in failure.reason
 
-    def test_artifact_registry_asks_for_a_grant_even_where_it_names_none(self) -> None:
+    def test_refusal_of_artifact_registry_has_the_hint_on_grants(self) -> None:
         failure = classify_pull_failure(unresolved("unexpected status: 403 Forbidden"))
 
         assert "roles/artifactregistry.reader" in failure.hint

@@ -42,7 +42,7 @@ class TestPods:
         assert report.pulled.image_bytes == image_bytes
         assert report.pulled.already_present is already_present
 
-    def test_a_report_says_where_it_comes_from(self) -> None:
+    def test_event_has_its_origin(self) -> None:
         report = parse("pulled-v1.30")
 
         entry = load_entry("pulled-v1.30")
@@ -62,32 +62,32 @@ class TestPods:
             insert_id=entry["insertId"],
         )
 
-    def test_an_init_container_is_told_from_others(self) -> None:
+    def test_init_container_is_recognized(self) -> None:
         init, ordinary = origin_of(parse("present")), origin_of(parse("pulled-v1.30"))
 
         assert (init.container, init.is_init) == ("helper", True)
         assert (ordinary.container, ordinary.is_init) == ("trainer", False)
 
-    def test_a_report_on_a_pod_as_a_whole_names_no_container(self) -> None:
+    def test_report_on_a_pod_as_a_whole_names_no_container(self) -> None:
         origin = origin_of(parse("failed-scheduling"))
 
         assert origin.container is None
         assert not origin.is_init
 
-    def test_the_beginning_of_a_pull_is_read(self) -> None:
+    def test_beginning_of_a_pull_is_read(self) -> None:
         report = parse("pulling")
 
         assert isinstance(report, ImagePulling)
         assert report.image == f"{MIRROR}:2.7.0"
 
-    def test_a_failed_pull_is_classified(self) -> None:
+    def test_failed_pull_is_classified(self) -> None:
         report = parse("pull-failed-not-found")
 
         assert isinstance(report, ImagePullFailed)
         assert report.image == f"{MIRROR}:9.9.9"
         assert report.failure.kind == "not_found"
 
-    def test_a_combined_event_is_read_like_a_single_one(self) -> None:
+    def test_combined_event_is_read_like_a_single_one(self) -> None:
         report = parse("pull-failed-combined")
 
         assert isinstance(report, ImagePullFailed)
@@ -103,9 +103,7 @@ class TestPods:
             pytest.param("failed-config", "other", id="missing-secret"),
         ],
     )
-    def test_a_container_that_did_not_start_says_how_far_it_came(
-        self, name: str, step: str
-    ) -> None:
+    def test_failed_container_has_its_step(self, name: str, step: str) -> None:
         report = parse(name)
 
         assert isinstance(report, ContainerFailed)
@@ -120,7 +118,7 @@ class TestPods:
             "Error: failed to reserve container name 'helper_warm-x_prestream'",
         ],
     )
-    def test_what_the_runtime_answers_comes_after_the_pull(self, text: str) -> None:
+    def test_error_of_the_runtime_follows_the_pull(self, text: str) -> None:
         report = parse("failed-start", lambda entry: entry["jsonPayload"].update(message=text))
 
         assert isinstance(report, ContainerFailed)
@@ -137,7 +135,7 @@ class TestPods:
         assert isinstance(report, ContainerFailed)
         assert report.step == "pull"
 
-    def test_waiting_for_a_pull_is_told_from_waiting_for_a_restart(self) -> None:
+    def test_back_off_of_a_pull_differs_from_back_off_of_a_restart(self) -> None:
         pull, restart = parse("back-off-pulling"), parse("back-off-restarting")
 
         assert isinstance(pull, ImagePullDelayed)
@@ -151,7 +149,7 @@ class TestPods:
 
         assert isinstance(report, ImagePullDelayed)
 
-    def test_a_pod_that_no_node_takes_is_reported_at_its_last_time(self) -> None:
+    def test_pod_that_no_node_takes_is_reported_at_its_last_time(self) -> None:
         report = parse("failed-scheduling")
 
         assert isinstance(report, PodUnschedulable)
@@ -159,7 +157,7 @@ class TestPods:
         assert report.origin.node is None
 
     @pytest.mark.parametrize("reason", ["Pulled", "Pulling", "Failed", "BackOff"])
-    def test_only_the_kubelet_is_believed_about_pulls(self, reason: str) -> None:
+    def test_pull_events_of_other_components_are_ignored(self, reason: str) -> None:
         def forge(entry: dict[str, Any]) -> None:
             entry["jsonPayload"] |= {"reason": reason, "source": {"component": "someone"}}
 
@@ -168,7 +166,7 @@ class TestPods:
         assert report == Irrelevant(f"an event {reason} that is not the kubelet's: 'someone'")
 
     @pytest.mark.parametrize("name", ["pulled-v1.30", "pulling"])
-    def test_an_unknown_wording_is_no_pull(self, name: str) -> None:
+    def test_unknown_wording_is_no_pull(self, name: str) -> None:
         report = parse(name, lambda entry: entry["jsonPayload"].update(message="Image is there"))
 
         assert report == Irrelevant("a text of a Pod that says nothing of pulls")
@@ -190,7 +188,7 @@ class TestJobs:
             ("job-failed-create", "FailedCreate", False),
         ],
     )
-    def test_what_ends_a_job_is_told_from_what_does_not(
+    def test_job_event_has_its_reason_and_end(
         self, *, name: str, reason: str, has_ended: bool
     ) -> None:
         report = parse(name)
@@ -203,16 +201,16 @@ class TestJobs:
             "warm-anyscale-ray-ml-3f9c1d20",
         )
 
-    def test_a_job_reported_as_failed_has_ended(self) -> None:
+    def test_job_reported_as_failed_has_ended(self) -> None:
         report = parse("job-completed", lambda entry: entry["jsonPayload"].update(reason="Failed"))
 
         assert isinstance(report, JobReported)
         assert report.has_ended
 
-    def test_its_pods_are_nothing_to_report(self) -> None:
+    def test_creation_of_a_pod_is_ignored(self) -> None:
         assert isinstance(parse("job-created-pod"), Irrelevant)
 
-    def test_a_job_of_another_api_is_none(self) -> None:
+    def test_job_of_another_api_is_ignored(self) -> None:
         def volcano(entry: dict[str, Any]) -> None:
             entry["jsonPayload"]["involvedObject"]["apiVersion"] = "batch.volcano.sh/v1alpha1"
 
@@ -237,9 +235,7 @@ class TestTimes:
             pytest.param({"lastTimestamp": None}, "2026-05-04T10:00:00+00:00", id="entry"),
         ],
     )
-    def test_the_last_time_that_is_known_counts(
-        self, fields: dict[str, Any], expected: str
-    ) -> None:
+    def test_last_time_that_is_known_counts(self, fields: dict[str, Any], expected: str) -> None:
         def change(entry: dict[str, Any]) -> None:
             entry["jsonPayload"] |= fields
             entry["timestamp"] = "2026-05-04T10:00:00Z"
@@ -250,7 +246,7 @@ class TestTimes:
 
 
 class TestKubernetesApi:
-    def test_an_event_of_the_api_reads_like_the_entry_of_it(self) -> None:
+    def test_event_of_the_api_reads_like_the_entry_of_it(self) -> None:
         event = load_entry("pulled-v1.30")["jsonPayload"] | {
             "count": 2,
             "firstTimestamp": "2026-05-04T09:00:00Z",
@@ -264,12 +260,12 @@ class TestKubernetesApi:
         assert report.origin.timestamp == logged.origin.timestamp
         assert (report.origin.log, report.origin.insert_id) == (None, None)
 
-    def test_an_event_of_a_node_names_it(self) -> None:
+    def test_event_of_a_node_names_it(self) -> None:
         report = parse_event(load_entry("streaming-plain")["jsonPayload"], cluster=CLUSTER)
 
         assert origin_of(report).node == NODE
 
-    def test_a_newer_client_names_the_reporter_instead_of_the_source(self) -> None:
+    def test_newer_client_names_the_reporter_instead_of_the_source(self) -> None:
         event = load_entry("pulled-v1.30")["jsonPayload"] | {"source": {}}
 
         report = parse_event(event, cluster=CLUSTER)
@@ -277,7 +273,7 @@ class TestKubernetesApi:
         assert isinstance(report, ImagePulled)
         assert report.origin.node == NODE
 
-    def test_an_event_without_any_time_has_that_of_its_creation(self) -> None:
+    def test_event_without_any_time_has_that_of_its_creation(self) -> None:
         event = load_entry("pulled-v1.30")["jsonPayload"] | {"lastTimestamp": None}
 
         report = parse_event(event, cluster=CLUSTER)
@@ -285,6 +281,6 @@ class TestKubernetesApi:
         assert origin_of(report).timestamp == datetime(2026, 5, 4, 9, 30, 11, tzinfo=UTC)
 
     @pytest.mark.parametrize("event", [{}, {"reason": "Pulled"}, {"metadata": []}])
-    def test_what_is_no_event_is_refused(self, event: dict[str, Any]) -> None:
+    def test_invalid_event_is_refused(self, event: dict[str, Any]) -> None:
         with pytest.raises(InvalidEventError):
             parse_event(event, cluster=CLUSTER)

@@ -50,7 +50,7 @@ def serve(rung: Rung, *bodies: Mapping[str, Any], platform: str | None = "linux/
 # gpu-node.
 
 
-def test_a_gpu_node_is_of_the_targets_kind_and_platform() -> None:
+def test_gpu_node_is_of_the_targets_kind_and_platform() -> None:
     strategy = serve(plan("gpu-node"), make_node())
 
     assert strategy.rung == "gpu-node"
@@ -81,12 +81,12 @@ def test_a_gpu_node_is_of_the_targets_kind_and_platform() -> None:
         ),
     ],
 )
-def test_a_node_that_a_pod_cannot_have_does_not_count(body: dict[str, Any]) -> None:
+def test_node_that_a_pod_cannot_have_does_not_count(body: dict[str, Any]) -> None:
     with pytest.raises(RungUnavailableError, match=f"no ready node has {ACCELERATOR}=nvidia-l4"):
         serve(plan("gpu-node"), body)
 
 
-def test_a_node_that_is_being_deleted_does_not_count() -> None:
+def test_node_that_is_being_deleted_does_not_count() -> None:
     body = make_node()
     body["metadata"]["deletionTimestamp"] = "2026-11-24T07:00:00Z"
 
@@ -94,22 +94,22 @@ def test_a_node_that_is_being_deleted_does_not_count() -> None:
         serve(plan("gpu-node"), body)
 
 
-def test_a_node_without_a_word_on_its_condition_does_not_count() -> None:
+def test_node_without_a_word_on_its_condition_does_not_count() -> None:
     with pytest.raises(RungUnavailableError):
         serve(plan("gpu-node"), {"metadata": make_node()["metadata"]})
 
 
-def test_a_taint_that_only_prefers_other_pods_keeps_nobody_away() -> None:
+def test_prefer_no_schedule_taint_is_ignored() -> None:
     taint = {"key": "team", "value": "a", "effect": "PreferNoSchedule"}
 
     assert serve(plan("gpu-node"), make_node(taints=[taint])).rung == "gpu-node"
 
 
-def test_the_gpu_taint_is_tolerated_though_the_workload_does_not_say_so() -> None:
+def test_gpu_taint_is_always_tolerated() -> None:
     assert serve(plan("gpu-node"), make_node()).tolerations == (GPU_TOLERATION,)
 
 
-def test_the_targets_own_tolerations_are_kept() -> None:
+def test_targets_own_tolerations_are_kept() -> None:
     spot = Toleration(SPOT, "Equal", "true", "NoSchedule")
     target = Placement.of({ACCELERATOR: "nvidia-l4", SPOT: "true"}, [spot])
     taint = {"key": SPOT, "value": "true", "effect": "NoSchedule"}
@@ -127,7 +127,7 @@ def test_no_toleration_is_for_everything() -> None:
         assert all(each.key for each in plan(name).tolerations)
 
 
-def test_the_taint_of_a_compute_class_is_tolerated_as_gke_lets_in_who_selects_it() -> None:
+def test_taint_of_a_compute_class_is_tolerated_as_gke_lets_in_who_selects_it() -> None:
     target = Placement.of({COMPUTE_CLASS: "gpu-class"})
     taint = {"key": COMPUTE_CLASS, "value": "gpu-class", "effect": "NoSchedule"}
     body = make_node(labels={COMPUTE_CLASS: "gpu-class"}, taints=[GPU_TAINT, taint])
@@ -138,7 +138,7 @@ def test_the_taint_of_a_compute_class_is_tolerated_as_gke_lets_in_who_selects_it
     assert set(strategy.tolerations) == {GPU_TOLERATION, class_toleration}
 
 
-def test_the_taint_of_tpus_is_tolerated_where_the_target_is_one() -> None:
+def test_taint_of_tpus_is_tolerated_where_the_target_is_one() -> None:
     target = Placement.of({TPU: "tpu-v5-lite-podslice"})
     taint = {"key": "google.com/tpu", "value": "present", "effect": "NoSchedule"}
     body = make_node(accelerator=None, labels={TPU: "tpu-v5-lite-podslice"}, taints=[taint])
@@ -147,7 +147,7 @@ def test_the_taint_of_tpus_is_tolerated_where_the_target_is_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["gpu-node", "new-gpu-node"])
-def test_a_target_that_names_no_kind_of_node_has_no_gpu_node(name: str) -> None:
+def test_target_that_names_no_kind_of_node_has_no_gpu_node(name: str) -> None:
     with pytest.raises(RungUnavailableError, match="names no kind of node"):
         plan(name, Placement.of({}, [GPU_TOLERATION]))
 
@@ -188,7 +188,7 @@ def test_any_node_may_be_one_with_an_accelerator_or_of_the_warm_pool(key: str) -
     assert serve(plan("any-node"), make_node(taints=[taint])).rung == "any-node"
 
 
-def test_any_node_is_of_the_usual_platform_unless_one_is_asked_for() -> None:
+def test_any_node_has_the_default_platform() -> None:
     rung = plan("any-node", platform=None)
 
     strategy = serve(rung, make_node(accelerator=None), platform=None)
@@ -204,7 +204,7 @@ def test_any_node_needs_no_kind_of_node() -> None:
 # new-gpu-node, prewarm-api.
 
 
-def test_a_new_node_may_be_added_only_by_the_class_that_the_autoscaler_heeds() -> None:
+def test_new_node_may_be_added_only_by_the_class_that_the_autoscaler_heeds() -> None:
     strategy = serve(plan("new-gpu-node"))
 
     assert strategy.rung == "new-gpu-node"
@@ -217,13 +217,13 @@ def test_no_node_is_added_where_one_is_ready() -> None:
     assert serve(plan("new-gpu-node"), make_node()).priority_class == "prestream-warmup"
 
 
-def test_a_node_is_added_where_the_only_one_is_not_ready() -> None:
+def test_node_is_added_where_the_only_one_is_not_ready() -> None:
     strategy = serve(plan("new-gpu-node"), make_node(cordoned=True))
 
     assert strategy.priority_class == "prestream-warmup-scaling"
 
 
-def test_the_prewarm_api_uses_no_node() -> None:
+def test_prewarm_api_uses_no_node() -> None:
     with pytest.raises(RungUnavailableError, match="no node"):
         plan("prewarm-api")
 
@@ -259,14 +259,14 @@ def test_on_autopilot_a_gpu_node_would_need_a_gpu(name: str) -> None:
 # The platform.
 
 
-def test_a_platform_that_nobody_names_is_that_of_the_nodes() -> None:
+def test_platform_defaults_to_that_of_the_nodes() -> None:
     strategy = serve(plan("gpu-node", platform=None), make_node(arch="arm64"), platform=None)
 
     assert strategy.platform == "linux/arm64"
     assert strategy.node_selector == {ACCELERATOR: "nvidia-l4", **ARM64}
 
 
-def test_of_several_platforms_the_usual_one_comes_first() -> None:
+def test_default_platform_comes_first() -> None:
     mixed = [make_node("a", arch="arm64"), make_node("b"), make_node("c", arch="arm64")]
     strategy = serve(plan("gpu-node", platform=None), *mixed, platform=None)
 
@@ -274,14 +274,14 @@ def test_of_several_platforms_the_usual_one_comes_first() -> None:
     assert strategy.lacking_nodes == ("b",)
 
 
-def test_a_node_that_does_not_tell_its_platform_is_taken_for_the_usual_one() -> None:
+def test_node_without_a_platform_has_the_default_one() -> None:
     body = make_node()
     del body["metadata"]["labels"]["kubernetes.io/arch"]
 
     assert serve(plan("gpu-node", platform=None), body, platform=None).platform == "linux/amd64"
 
 
-def test_a_variant_is_no_part_of_what_nodes_say() -> None:
+def test_platform_of_nodes_has_no_variant() -> None:
     rung = plan("gpu-node", platform="linux/arm64/v8")
 
     assert serve(rung, make_node(arch="arm64"), platform="linux/arm64/v8").node_selector == {
@@ -299,13 +299,13 @@ def test_a_variant_is_no_part_of_what_nodes_say() -> None:
         pytest.param({"kubernetes.io/os": "linux"}, None, id="system-alone"),
     ],
 )
-def test_a_target_may_ask_for_a_platform_itself(
+def test_target_may_ask_for_a_platform_itself(
     selector: dict[str, str], expected: str | None
 ) -> None:
     assert platform_of(Placement.of(selector)) == expected
 
 
-def test_a_target_of_another_platform_is_another_target() -> None:
+def test_target_of_another_platform_is_another_target() -> None:
     assert with_platform(L4, None) == L4
     assert with_platform(L4, "linux/amd64") == L4
     assert with_platform(L4, "linux/arm64") == Placement.of({ACCELERATOR: "nvidia-l4", **ARM64})
@@ -327,7 +327,7 @@ def test_nodes_that_hold_the_image_and_nodes_that_lack_it_are_named() -> None:
     assert strategy.lacking_nodes == ("gpu-3",)
 
 
-def test_of_a_node_that_lists_only_some_of_its_images_nothing_is_known() -> None:
+def test_node_with_a_cut_image_list_is_unknown() -> None:
     many = [f"registry.example/image-{number}:1" for number in range(50)]
 
     strategy = serve(plan("gpu-node"), make_node("gpu-1", images=many))
@@ -360,6 +360,6 @@ def test_each_kind_of_accelerator_is_a_target() -> None:
     )
 
 
-def test_without_any_accelerator_any_node_is_the_target() -> None:
+def test_cluster_without_accelerators_has_any_node_as_target() -> None:
     assert find_targets(nodes(make_node(accelerator=None))) == [Placement()]
     assert find_targets([]) == [Placement()]

@@ -43,7 +43,7 @@ def read(text: str | bytes) -> list[tuple[int, Any]]:
 
 @pytest.mark.parametrize("indent", [None, 0, 1, 2, "\t"], ids=repr)
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=repr)
-def test_a_list_a_stream_and_lines_hold_the_same(indent: Any, ends: str) -> None:
+def test_list_a_stream_and_lines_hold_the_same(indent: Any, ends: str) -> None:
     listed = json.dumps(ENTRIES, indent=indent).replace("\n", ends)
     streamed = ends.join(json.dumps(each, indent=indent).replace("\n", ends) for each in ENTRIES)
 
@@ -67,11 +67,11 @@ def test_each_entry_is_known_by_the_line_on_which_it_begins() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "[]", "[]\n", "\ufeff[ ]"], ids=repr)
-def test_an_export_without_entries_has_none(text: str) -> None:
+def test_export_without_entries_has_none(text: str) -> None:
     assert read(text) == []
 
 
-def test_a_byte_order_mark_is_passed_over() -> None:
+def test_byte_order_mark_is_passed_over() -> None:
     assert read(b'\xef\xbb\xbf{"a": 1}') == [(1, {"a": 1})]
 
 
@@ -140,20 +140,20 @@ def test_broken_entry_is_named_and_affects_no_other(
     assert read(text) == expected
 
 
-def test_a_text_may_go_over_the_end_of_a_piece_wherever_that_is() -> None:
+def test_text_may_go_over_the_end_of_a_piece_wherever_that_is() -> None:
     tricky = '\\"}{' * 8
     for size in range(65_500, 65_560):
         entry = {"a": "x" * size, "b": tricky}
         assert read(json.dumps([entry, {"c": 3}])) == [(1, entry), (1, {"c": 3})]
 
 
-def test_an_entry_that_is_too_large_is_named_and_passed_over() -> None:
+def test_entry_that_is_too_large_is_named_and_passed_over() -> None:
     text = json.dumps({"a": "x" * MAX_ENTRY_BYTES}) + '\n{"b": 2}'
 
     assert read(text) == [(1, f"it has more than {MAX_ENTRY_BYTES} bytes"), (2, {"b": 2})]
 
 
-def test_the_encoding_of_another_shell_is_named() -> None:
+def test_encoding_of_another_shell_is_named() -> None:
     with pytest.raises(UnreadableError, match="UTF-16"):
         read('[{"a": 1}]'.encode("utf-16"))
 

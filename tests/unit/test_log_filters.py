@@ -79,7 +79,7 @@ def matches(text: str, entry: dict[str, Any] = ENTRY) -> bool:
         pytest.param('NOT "nowhere"', id="not-global"),
     ],
 )
-def test_what_a_comparison_lets_through(text: str) -> None:
+def test_comparison_passes_matching_entries(text: str) -> None:
     assert matches(text)
 
 
@@ -102,7 +102,7 @@ def test_what_a_comparison_lets_through(text: str) -> None:
         pytest.param("nowhere", id="global-word"),
     ],
 )
-def test_what_a_comparison_holds_back(text: str) -> None:
+def test_comparison_drops_other_entries(text: str) -> None:
     assert not matches(text)
 
 
@@ -120,7 +120,7 @@ def test_every_comparison_with_a_missing_field_is_false_and_its_negation_true(
     "text",
     ['trace=""', "severity=DEFAULT", "operation.first=false", "split.index=0", "severity<DEBUG"],
 )
-def test_a_field_of_the_entry_itself_that_is_absent_has_its_default(text: str) -> None:
+def test_field_of_the_entry_itself_that_is_absent_has_its_default(text: str) -> None:
     assert matches(text, {})
     assert not matches("trace:*", {})
 
@@ -154,7 +154,7 @@ def test_two_dashes_within_quotes_are_no_comment() -> None:
     assert matches('insertId="abc-1" AND NOT protoPayload.status.message:"a--b"')
 
 
-def test_of_a_repeated_field_any_element_may_differ() -> None:
+def test_any_element_of_a_repeated_field_can_differ() -> None:
     assert matches('protoPayload.authorizationInfo.permission!="pods.list"')
     assert not matches('NOT protoPayload.authorizationInfo.permission="pods.list"')
 
@@ -166,7 +166,7 @@ def test_escapes_are_read_in_strings() -> None:
     assert matches(r'textPayload=~"\"h.\"\snow$"', entry)
 
 
-def test_a_dollar_sign_is_the_end_of_the_text_and_may_be_doubled() -> None:
+def test_dollar_sign_is_the_end_of_the_text_and_may_be_doubled() -> None:
     for anchor in ("$", "$$", r"\z"):
         assert matches(f'textPayload=~"end{anchor}"', {"textPayload": "the end"})
         assert not matches(f'textPayload=~"end{anchor}"', {"textPayload": "the end\n"})
@@ -174,7 +174,7 @@ def test_a_dollar_sign_is_the_end_of_the_text_and_may_be_doubled() -> None:
 
 
 @pytest.mark.parametrize("time", ["yesterday", "", 5, None])
-def test_an_entry_whose_time_is_none_is_held_back(time: object) -> None:
+def test_entry_without_a_time_is_dropped(time: object) -> None:
     assert not matches('timestamp>"2020-01-01T00:00:00Z"', {"timestamp": time})
 
 
@@ -201,7 +201,7 @@ def test_an_entry_whose_time_is_none_is_held_back(time: object) -> None:
         pytest.param("NOT", "line 1, column 4", "value", id="nothing-after-not"),
     ],
 )
-def test_what_is_no_filter_is_refused_with_its_place_and_text(
+def test_invalid_filter_is_refused_with_its_place_and_text(
     text: str, place: str, problem: str
 ) -> None:
     with pytest.raises(ValueError, match=f"{place}.*{problem}") as refused:
@@ -212,7 +212,7 @@ def test_what_is_no_filter_is_refused_with_its_place_and_text(
 
 
 @pytest.mark.parametrize("pattern", ["[*+]", r"\*+", r"a\\+", "[]+]", "[^]]*", "(?i)ABC"])
-def test_what_only_looks_like_python_is_accepted(pattern: str) -> None:
+def test_text_like_python_is_accepted(pattern: str) -> None:
     assert parse_filter(f'textPayload=~"{pattern}"').matches({"textPayload": r"a\*abc]"})
 
 

@@ -48,7 +48,7 @@ def sha256(content: Any) -> str:
 
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
-def test_an_image_weighs_what_its_layers_and_its_configuration_do(media_type: str) -> None:
+def test_image_weighs_what_its_layers_and_its_configuration_do(media_type: str) -> None:
     manifest = parse(image(100, 20, config={"size": 3}), media_type)
 
     assert manifest.layers == (100, 20)
@@ -56,7 +56,7 @@ def test_an_image_weighs_what_its_layers_and_its_configuration_do(media_type: st
     assert not manifest.is_index
 
 
-def test_an_image_may_have_no_layers_and_no_configuration() -> None:
+def test_image_may_have_no_layers_and_no_configuration() -> None:
     manifest = parse(image())
 
     assert manifest.image_bytes == 0
@@ -64,7 +64,7 @@ def test_an_image_may_have_no_layers_and_no_configuration() -> None:
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST, "application/json"])
-def test_an_index_lists_its_platforms(media_type: str) -> None:
+def test_index_lists_its_platforms(media_type: str) -> None:
     manifest = parse(index(("linux/amd64", FIRST), ("linux/arm64/v8", SECOND)), media_type)
 
     assert manifest.is_index
@@ -76,7 +76,7 @@ def test_an_index_lists_its_platforms(media_type: str) -> None:
     assert manifest.digest_for("linux/arm") is None
 
 
-def test_the_body_s_own_type_counts_before_the_header() -> None:
+def test_body_s_own_type_counts_before_the_header() -> None:
     body = index(("linux/amd64", FIRST), mediaType=OCI_INDEX)
 
     assert parse(body, OCI_MANIFEST).is_index
@@ -89,7 +89,7 @@ def test_attestations_are_no_platforms() -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_the_platform_that_is_named_exactly_comes_before_its_variants(order: int) -> None:
+def test_platform_that_is_named_exactly_comes_before_its_variants(order: int) -> None:
     entries = [("linux/amd64/v3", FIRST), ("linux/amd64", SECOND)]
     manifest = parse(index(*(entries[::-1] if order else entries)))
 
@@ -97,7 +97,7 @@ def test_the_platform_that_is_named_exactly_comes_before_its_variants(order: int
     assert manifest.digest_for("linux/amd64/v3") == FIRST
 
 
-def test_a_single_manifest_without_a_platform_serves_all_that_no_other_does() -> None:
+def test_single_manifest_without_a_platform_serves_all_that_no_other_does() -> None:
     body = index(("linux/arm64", FIRST))
     body["manifests"].append({"digest": SECOND})
 
@@ -107,7 +107,7 @@ def test_a_single_manifest_without_a_platform_serves_all_that_no_other_does() ->
     assert manifest.digest_for("linux/arm64") == FIRST
 
 
-def test_of_two_manifests_without_a_platform_none_is_guessed() -> None:
+def test_two_manifests_without_a_platform_are_ambiguous() -> None:
     body = {"manifests": [{"digest": FIRST}, {"digest": SECOND, "platform": None}]}
 
     assert parse(body).digest_for("linux/amd64") is None
@@ -128,14 +128,14 @@ def test_whole_images_are_read_as_they_were_made(flavour: Any) -> None:
         assert parsed[digest].image_bytes == made.manifest_for(platform).image_bytes
 
 
-def test_a_digest_is_computed_where_none_is_said() -> None:
+def test_missing_digest_is_computed() -> None:
     body = image(1)
 
     assert parse(body).digest == sha256(body)
     assert parse(body, digest="").digest == sha256(body)
 
 
-def test_a_digest_that_is_true_is_kept() -> None:
+def test_digest_that_is_true_is_kept() -> None:
     body = image(1)
     sha512 = f"sha512:{hashlib.sha512(json.dumps(body).encode()).hexdigest()}"
 
@@ -149,7 +149,7 @@ def test_bytes_of_another_digest_came_damaged() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"schemaVersion": 2, "layers": [{"si'])
-def test_what_is_no_json_came_damaged(body: bytes) -> None:
+def test_invalid_json_is_transient(body: bytes) -> None:
     with pytest.raises(DamagedManifestError, match="no JSON"):
         parse_manifest(body, OCI_MANIFEST, None)
 
@@ -164,7 +164,7 @@ def test_what_is_no_json_came_damaged(body: bytes) -> None:
         pytest.param(f"sha256:{'1' * 64}\n", id="line-feed"),
     ],
 )
-def test_a_digest_that_is_not_true_is_refused(digest: str) -> None:
+def test_digest_that_is_not_true_is_refused(digest: str) -> None:
     with pytest.raises(InvalidManifestError, match="digest"):
         parse(image(1), digest=digest)
 
@@ -177,7 +177,7 @@ def test_schema_1_cannot_be_streamed(media_type: str) -> None:
         parse({"schemaVersion": 1, "fsLayers": []}, "")
 
 
-def test_what_two_readers_could_read_as_two_images_is_refused() -> None:
+def test_ambiguous_manifest_is_refused() -> None:
     body = image(1) | index(("linux/amd64", FIRST))
 
     with pytest.raises(InvalidManifestError, match="both"):
@@ -189,7 +189,7 @@ def test_what_two_readers_could_read_as_two_images_is_refused() -> None:
     [-1, 1.5, True, "12", None, [], INT64 + 1, 10**400],
     ids=lambda value: repr(value)[:12],
 )
-def test_a_size_that_is_none_is_refused(size: object) -> None:
+def test_invalid_size_is_refused(size: object) -> None:
     with pytest.raises(InvalidManifestError, match="size"):
         parse(image(size))
     with pytest.raises(InvalidManifestError, match="size"):
@@ -233,30 +233,30 @@ def test_sizes_that_are_possible_alone_may_be_impossible_together() -> None:
         pytest.param(b'{"manifests": [{"digest": "sha256:1"}]}', id="digest-short"),
     ],
 )
-def test_what_is_no_manifest_is_refused(body: bytes) -> None:
+def test_invalid_manifest_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidManifestError):
         parse_manifest(body, OCI_MANIFEST, None)
 
 
-def test_an_index_without_entries_is_refused_by_its_type() -> None:
+def test_index_without_entries_is_refused_by_its_type() -> None:
     with pytest.raises(InvalidManifestError):
         parse({"layers": []}, OCI_INDEX)
 
 
-def test_a_platform_s_name_may_not_fill_a_log() -> None:
+def test_platform_s_name_may_not_fill_a_log() -> None:
     body = index(("linux/" + "x" * 1_000_000, FIRST), ("linux/amd64", SECOND))
 
     assert [entry.digest for entry in parse(body).platforms] == [SECOND]
 
 
-def test_a_type_may_not_fill_a_log() -> None:
+def test_type_may_not_fill_a_log() -> None:
     with pytest.raises(InvalidManifestError) as caught:
         parse({"mediaType": "x" * 1_000_000})
 
     assert len(str(caught.value)) < 300
 
 
-def test_a_refusal_says_status_code_and_message() -> None:
+def test_refusal_has_status_code_and_message() -> None:
     refusal = RegistryRefusalError(404, "NAME_UNKNOWN", "no such repository")
 
     assert str(refusal) == "404 NAME_UNKNOWN: no such repository"

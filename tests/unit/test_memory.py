@@ -37,7 +37,7 @@ def warm_through(scene: Scene) -> Outcome:
     return first
 
 
-def test_what_is_warm_costs_no_call(scene: Scene) -> None:
+def test_warm_image_makes_no_call(scene: Scene) -> None:
     first = warm_through(scene)
     asked, called = scene.requests, len(scene.cluster.calls)
 
@@ -59,7 +59,7 @@ def test_what_is_warm_costs_no_call(scene: Scene) -> None:
         pytest.param({"publish_time": PUBLISHED + timedelta(hours=96)}, id="in another period"),
     ],
 )
-def test_who_asks_otherwise_is_answered_by_a_look(scene: Scene, fields: dict[str, Any]) -> None:
+def test_different_request_reads_the_cluster(scene: Scene, fields: dict[str, Any]) -> None:
     warm_through(scene)
     called = len(scene.cluster.calls)
 
@@ -69,7 +69,7 @@ def test_who_asks_otherwise_is_answered_by_a_look(scene: Scene, fields: dict[str
     assert "remembered" not in outcome.details
 
 
-def test_who_asks_by_hand_sees_a_tag_that_was_moved(scene: Scene) -> None:
+def test_manual_request_resolves_the_tag_again(scene: Scene) -> None:
     before = scene.warm().details["digest"]
     scene.registry.add("docker.io/anyscale/ray-ml", "2.7.0", MOVED)
 
@@ -78,7 +78,7 @@ def test_who_asks_by_hand_sees_a_tag_that_was_moved(scene: Scene) -> None:
     assert outcome.details["digest"] == MOVED.digest != before
 
 
-def test_a_tag_of_a_repository_that_people_push_to_is_asked_for_each_time(scene: Scene) -> None:
+def test_tag_of_a_standard_repository_is_resolved_each_time(scene: Scene) -> None:
     image = "us-central1-docker.pkg.dev/demo/apps/model"
     scene.repositories.states[APPS] = RepositoryState(is_docker_remote=False)
     scene.registry.add(image, "1", Image((2_000_000_000,), build="one"))
@@ -91,7 +91,7 @@ def test_a_tag_of_a_repository_that_people_push_to_is_asked_for_each_time(scene:
     assert len(scene.cluster.jobs) == 2
 
 
-def test_a_warmup_that_may_still_fail_costs_one_call_and_no_manifest(scene: Scene) -> None:
+def test_warmup_that_may_still_fail_costs_one_call_and_no_manifest(scene: Scene) -> None:
     scene.warm()
     scene.forget_calls()
 
@@ -102,7 +102,7 @@ def test_a_warmup_that_may_still_fail_costs_one_call_and_no_manifest(scene: Scen
     assert scene.cluster.calls == ["fetch_job"]
 
 
-def test_a_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) -> None:
+def test_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) -> None:
     scene.cluster.fail("patch_job", TransientError("unavailable"))
     with pytest.raises(TransientError):
         scene.warm()
@@ -114,7 +114,7 @@ def test_a_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) ->
     assert outcome.details["resumed"] == list(scene.cluster.jobs)
 
 
-def test_a_dry_run_remembers_no_job() -> None:
+def test_dry_run_remembers_no_job() -> None:
     scene = Scene(dry_run=True)
     scene.cluster.place(make_node("gpu-1"))
 
@@ -123,7 +123,7 @@ def test_a_dry_run_remembers_no_job() -> None:
     assert all(outcome.details["would_create"] for outcome in outcomes)
 
 
-def test_a_cache_forgets_after_its_time() -> None:
+def test_cache_forgets_after_its_time() -> None:
     now = [0.0]
     cache = TtlCache[str](60.0, now=lambda: now[0])
     cache.put("key", "value")
@@ -134,7 +134,7 @@ def test_a_cache_forgets_after_its_time() -> None:
     assert cache.get("key") is None
 
 
-def test_a_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "_MAX_ENTRIES", 3)
     cache = TtlCache[int](60.0)
 
@@ -164,7 +164,7 @@ def test_deliveries_about_one_image_find_out_once() -> None:
     assert answers == set(looks)
 
 
-def test_who_hangs_holds_up_others_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_request_delays_others_for_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remembering, "_WAIT_S", 0.01)
     lock = KeyedLock()
 

@@ -45,7 +45,7 @@ def sink(found: Response, policy: Response) -> dict[str, Check]:
     return {each.name: each for each in check_sink(readings)}
 
 
-def test_a_sink_that_sends_is_ok() -> None:
+def test_sink_that_sends_is_ok() -> None:
     found = sink(SINK, publishers(WRITER))
 
     assert {name: each.verdict for name, each in found.items()} == {
@@ -54,7 +54,7 @@ def test_a_sink_that_sends_is_ok() -> None:
     }
 
 
-def test_a_sink_whose_writer_may_not_publish_fails() -> None:
+def test_sink_without_the_right_to_publish_fails() -> None:
     found = sink(SINK, publishers("serviceAccount:another"))["sink-writer"]
 
     assert (found.verdict, found.fix) == (
@@ -66,7 +66,7 @@ def test_a_sink_whose_writer_may_not_publish_fails() -> None:
     )
 
 
-def test_a_sink_without_its_topic_fails() -> None:
+def test_sink_without_its_topic_fails() -> None:
     assert sink(SINK, NotFound("x"))["sink-writer"].verdict == "failed"
 
 
@@ -86,13 +86,13 @@ def test_a_sink_without_its_topic_fails() -> None:
         ),
     ],
 )
-def test_a_sink_that_sends_nothing_here_fails(more: dict[str, Any], fix: str) -> None:
+def test_sink_that_sends_nothing_here_fails(more: dict[str, Any], fix: str) -> None:
     found = sink(SINK | more, publishers(WRITER))["sink"]
 
     assert (found.verdict, found.fix) == ("failed", fix)
 
 
-def test_a_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
+def test_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
     folder = "serviceAccount:service-folder-7@gcp-sa-logging.iam.gserviceaccount.com"
 
     assert sink(NotFound("x"), publishers(WRITER))["sink"].verdict == "failed"
@@ -100,7 +100,7 @@ def test_a_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
     assert sink(NotFound("x"), Unavailable("y", "403"))["sink"].verdict == "unknown"
 
 
-def test_a_sink_that_cannot_be_seen_is_unknown() -> None:
+def test_sink_that_cannot_be_seen_is_unknown() -> None:
     assert sink(Unavailable("x", "403"), {})["sink"].verdict == "unknown"
     assert sink(SINK, Unavailable("y", "403"))["sink-writer"].verdict == "unknown"
     assert sink(SINK | {"writerIdentity": None}, {})["sink-writer"].verdict == "unknown"
@@ -111,7 +111,7 @@ def subscription(reading: Response) -> dict[str, str]:
     return {each.name: each.verdict for each in found}
 
 
-def test_a_subscription_that_pushes_and_keeps_dead_letters_is_ok() -> None:
+def test_subscription_that_pushes_and_keeps_dead_letters_is_ok() -> None:
     assert subscription(SUBSCRIPTION) == {"subscription": "ok", "dead-letter-policy": "ok"}
 
 
@@ -126,7 +126,7 @@ def test_a_subscription_that_pushes_and_keeps_dead_letters_is_ok() -> None:
         pytest.param({"state": "RESOURCE_ERROR"}, id="unusable"),
     ],
 )
-def test_a_subscription_that_wakes_no_function_fails(more: dict[str, Any]) -> None:
+def test_subscription_that_wakes_no_function_fails(more: dict[str, Any]) -> None:
     assert subscription(SUBSCRIPTION | more)["subscription"] == "failed"
 
 
@@ -137,7 +137,7 @@ def test_dead_letters_need_a_topic(topic: str | None) -> None:
     assert subscription(SUBSCRIPTION | more)["dead-letter-policy"] == "failed"
 
 
-def test_a_subscription_that_is_missing_or_not_seen() -> None:
+def test_subscription_that_is_missing_or_not_seen() -> None:
     assert subscription(NotFound("x")) == {"subscription": "failed"}
     assert subscription(Unavailable("x", "403")) == {"subscription": "unknown"}
 
@@ -166,7 +166,7 @@ def test_dead_letters_are_a_warning_with_the_command_that_shows_them() -> None:
     )
 
 
-def test_dead_letters_that_nobody_keeps_fail() -> None:
+def test_dead_letters_without_a_subscription_fail() -> None:
     assert dead(NotFound("x"), {})["dead-letters-kept"].verdict == "failed"
 
 
@@ -177,7 +177,7 @@ def test_missing_measurement_is_unknown(backlog: Response) -> None:
     assert {each.verdict for each in found.values()} == {"unknown"}
 
 
-def test_the_names_are_those_that_are_deployed() -> None:
+def test_names_are_those_that_are_deployed() -> None:
     functions = (INFRA / "functions.tf").read_text("utf-8")
     sinks = (INFRA / "sinks.tf").read_text("utf-8")
 
@@ -188,7 +188,7 @@ def test_the_names_are_those_that_are_deployed() -> None:
     assert all(f"    {name} = {{" in sinks for name in SINKS)
 
 
-def test_the_backlog_is_asked_for_by_its_metric() -> None:
+def test_backlog_is_read_from_its_metric() -> None:
     look = google_requests.backlog("home", "dead", NOW, NOW)
 
     assert look.path.startswith("v3/projects/home/timeSeries?filter=metric.type")

@@ -26,12 +26,12 @@ def refusal(
     return RegistryRefusalError(status, code, message, **fields)
 
 
-def test_an_absent_image_is_the_image_s_fault(deployment: Deployment) -> None:
+def test_absent_image_is_the_image_s_fault(deployment: Deployment) -> None:
     with fails("pull_failed", "there is no image docker.io/team/tool:9"):
         deployment.resolve("team/tool:9")
 
 
-def test_an_absent_path_in_a_mirror_that_is_there_is_the_image_s_fault(
+def test_absent_path_in_a_mirror_that_is_there_is_the_image_s_fault(
     deployment: Deployment,
 ) -> None:
     error = refusal(404, "NAME_UNKNOWN", 'Package "team/tool" not found')
@@ -40,20 +40,20 @@ def test_an_absent_path_in_a_mirror_that_is_there_is_the_image_s_fault(
         deployment.answer(error)()
 
 
-def test_a_mirror_that_our_identity_may_not_read_is_the_deployment_s_fault(
+def test_mirror_that_our_identity_may_not_read_is_the_deployment_s_fault(
     deployment: Deployment,
 ) -> None:
     with pytest.raises(ConfigurationError, match=r"artifactregistry\.reader"):
         deployment.answer(OUR_403)()
 
 
-def test_an_identity_that_is_none_is_the_deployment_s_fault(deployment: Deployment) -> None:
+def test_missing_identity_is_misconfigured(deployment: Deployment) -> None:
     with pytest.raises(ConfigurationError, match="identity"):
         deployment.answer(refusal(401, "UNAUTHORIZED"))()
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_upstream_that_refuses_is_the_image_s_fault_whatever_it_says(
+def test_refusal_of_an_upstream_is_the_fault_of_the_image(
     deployment: Deployment, status: int
 ) -> None:
     error = refusal(status, message=OUR_403.message, by_upstream=True)
@@ -65,7 +65,7 @@ def test_an_upstream_that_refuses_is_the_image_s_fault_whatever_it_says(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_an_upstream_that_refuses_through_a_new_mirror_is_the_image_s_fault(
+def test_upstream_that_refuses_through_a_new_mirror_is_the_image_s_fault(
     deployment: Deployment, status: int
 ) -> None:
     deployment.registry.refusals["docker.io"] = refusal(status, by_upstream=True)
@@ -84,7 +84,7 @@ def test_any_other_refusal_is_the_image_s_fault(deployment: Deployment, status: 
         deployment.answer(refusal(status))()
 
 
-def test_an_upstream_s_limit_lasts_until_the_time_that_it_names(deployment: Deployment) -> None:
+def test_upstream_s_limit_lasts_until_the_time_that_it_names(deployment: Deployment) -> None:
     until = datetime(2026, 5, 17, 12, tzinfo=UTC)
 
     with fails("postponed", "docker.io limits pulls") as caught:
@@ -93,7 +93,7 @@ def test_an_upstream_s_limit_lasts_until_the_time_that_it_names(deployment: Depl
     assert caught.value.not_before == until
 
 
-def test_an_upstream_s_limit_lasts_an_hour_where_it_names_no_time(
+def test_upstream_s_limit_lasts_an_hour_where_it_names_no_time(
     deployment: Deployment,
 ) -> None:
     message = "Resource has been exhausted (e.g. check quota)."
@@ -115,7 +115,7 @@ def test_our_own_quota_is_the_world_s_fault(deployment: Deployment) -> None:
         deployment.answer(refusal(429, message=QUOTA))()
 
 
-def test_an_upstream_that_speaks_of_a_quota_limits_us_as_well(deployment: Deployment) -> None:
+def test_upstream_that_speaks_of_a_quota_limits_us_as_well(deployment: Deployment) -> None:
     with fails("postponed"):
         deployment.answer(refusal(429, message=QUOTA, by_upstream=True))()
 
@@ -134,7 +134,7 @@ def test_at_google_a_limit_or_a_missing_identity_is_not_the_image_s_fault(
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, OUR_403], ids=["unknown", "hidden"])
-def test_a_repository_at_google_that_we_may_not_read_is_never_made(
+def test_repository_at_google_that_we_may_not_read_is_never_made(
     deployment: Deployment, error: RegistryRefusalError
 ) -> None:
     deployment.registry.refusals["gcr.io"] = error
@@ -145,17 +145,17 @@ def test_a_repository_at_google_that_we_may_not_read_is_never_made(
     assert deployment.repositories.created == []
 
 
-def test_a_registry_that_is_not_there_is_the_world_s_fault(deployment: Deployment) -> None:
+def test_registry_that_is_not_there_is_the_world_s_fault(deployment: Deployment) -> None:
     with pytest.raises(TransientError, match="502"):
         deployment.answer(TransientError("502"))()
 
 
-def test_an_answer_that_is_no_manifest_is_the_image_s_fault(deployment: Deployment) -> None:
+def test_answer_that_is_no_manifest_is_the_image_s_fault(deployment: Deployment) -> None:
     with fails("pull_failed", "schema version 1"):
         deployment.answer(InvalidManifestError("the manifest has schema version 1"))()
 
 
-def test_an_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -> None:
+def test_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -> None:
     with pytest.raises(TransientError, match="came damaged"):
         deployment.answer(DamagedManifestError("the manifest is no JSON"))()
 
@@ -164,7 +164,7 @@ def test_an_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment
 
 
 @pytest.mark.parametrize("platform", PAIR.platforms)
-def test_the_size_is_that_of_the_platform_s_manifest(deployment: Deployment, platform: str) -> None:
+def test_size_is_that_of_the_platform_s_manifest(deployment: Deployment, platform: str) -> None:
     source = deployment.locate("team/pair:1.0")
     index = deployment.mirrors.resolve(source)
 
@@ -175,7 +175,7 @@ def test_the_size_is_that_of_the_platform_s_manifest(deployment: Deployment, pla
     assert manifest.image_bytes == PAIR.manifest_for(platform).image_bytes
 
 
-def test_a_single_manifest_serves_any_platform(deployment: Deployment) -> None:
+def test_single_manifest_serves_any_platform(deployment: Deployment) -> None:
     source = deployment.locate("team/tool:1.0")
     manifest = deployment.mirrors.resolve(source)
     deployment.registry.asked.clear()
@@ -184,7 +184,7 @@ def test_a_single_manifest_serves_any_platform(deployment: Deployment) -> None:
     assert deployment.registry.asked == []
 
 
-def test_a_platform_that_an_index_lacks_is_named_with_those_that_it_has(
+def test_platform_that_an_index_lacks_is_named_with_those_that_it_has(
     deployment: Deployment,
 ) -> None:
     source = deployment.locate("team/pair:1.0")
@@ -206,7 +206,7 @@ def test_long_list_of_platforms_is_shortened(deployment: Deployment) -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_an_index_in_an_index_has_no_size(deployment: Deployment) -> None:
+def test_index_in_an_index_has_no_size(deployment: Deployment) -> None:
     source = deployment.locate("team/pair:1.0")
     index = deployment.mirrors.resolve(source)
     entry = replace(index.platforms[0], digest=index.digest)
@@ -215,7 +215,7 @@ def test_an_index_in_an_index_has_no_size(deployment: Deployment) -> None:
         deployment.mirrors.fetch_platform(source, replace(index, platforms=(entry,)), "linux/amd64")
 
 
-def test_a_manifest_that_an_index_names_in_vain_is_the_image_s_fault(
+def test_manifest_that_an_index_names_in_vain_is_the_image_s_fault(
     deployment: Deployment,
 ) -> None:
     source = deployment.locate("team/pair:1.0")

@@ -50,7 +50,7 @@ mirrors = st.builds(
         pytest.param("index.docker.io/a/b:1", "a/b:1", id="alias"),
     ],
 )
-def test_a_mirror_serves_an_image_under_its_full_path(text: str, expected: str) -> None:
+def test_mirror_serves_an_image_under_its_full_path(text: str, expected: str) -> None:
     rewritten = rewrite_reference(parse_reference(text), HUB)
 
     assert str(rewritten) == f"us-central1-docker.pkg.dev/demo/dockerhub-mirror/{expected}"
@@ -80,7 +80,7 @@ def test_image_at_google_is_unchanged(text: str) -> None:
         ),
     ],
 )
-def test_a_name_in_our_mirror_is_traced_to_its_upstream(text: str, expected: str) -> None:
+def test_name_in_our_mirror_is_traced_to_its_upstream(text: str, expected: str) -> None:
     assert str(trace_upstream(parse_reference(text), "demo", UPSTREAMS)) == expected
 
 
@@ -112,7 +112,7 @@ def test_rewriting_twice_is_rewriting_once(
 
 
 @given(upstream_references, mirrors)
-def test_a_rewritten_reference_is_traced_back_to_itself(
+def test_rewritten_reference_is_traced_back_to_itself(
     reference: ImageReference, mirror: RepositoryName
 ) -> None:
     rewritten = rewrite_reference(reference, mirror)
@@ -122,7 +122,7 @@ def test_a_rewritten_reference_is_traced_back_to_itself(
 
 
 @given(upstream_references, mirrors)
-def test_a_rewritten_reference_keeps_its_version_and_can_be_written(
+def test_rewritten_reference_keeps_its_version_and_can_be_written(
     reference: ImageReference, mirror: RepositoryName
 ) -> None:
     rewritten = rewrite_reference(reference, mirror)
@@ -133,9 +133,7 @@ def test_a_rewritten_reference_keeps_its_version_and_can_be_written(
 
 
 @given(upstream_references, st.sampled_from(["us", "us-central1"]))
-def test_the_mirror_of_an_upstream_leads_back_to_it(
-    reference: ImageReference, location: str
-) -> None:
+def test_mirror_of_an_upstream_leads_back_to_it(reference: ImageReference, location: str) -> None:
     repository_id = make_repository_id(reference.registry)
 
     rewritten = rewrite_reference(reference, RepositoryName("demo", location, repository_id))

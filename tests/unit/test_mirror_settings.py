@@ -41,7 +41,7 @@ def test_mirrors_must_lie_where_nodes_stream_from(setting: str, verdict: str) ->
     assert check_region(NAME, setting).verdict == verdict
 
 
-def test_a_mirror_is_ok_also_before_it_is_made() -> None:
+def test_mirror_is_ok_also_before_it_is_made() -> None:
     assert [each.verdict for each in check(REMOTE)] == ["ok"]
     assert [each.verdict for each in check(NotFound("x"))] == ["ok"]
 
@@ -69,7 +69,7 @@ def test_another_repository_of_that_name_fails(body: dict[str, Any]) -> None:
     )
 
 
-def test_a_login_that_differs_is_a_warning() -> None:
+def test_login_that_differs_is_a_warning() -> None:
     version = "projects/demo/secrets/hub/versions/1"
     wanted = RemoteRepository(HUB.name, "docker.io", None, UpstreamCredentials("me", version))
     login = {"usernamePasswordCredentials": {"username": "me", "passwordSecretVersion": version}}
@@ -81,11 +81,11 @@ def test_a_login_that_differs_is_a_warning() -> None:
     ]
 
 
-def test_a_key_of_ones_own_may_keep_images_from_being_streamed() -> None:
+def test_key_of_ones_own_may_keep_images_from_being_streamed() -> None:
     assert [each.verdict for each in check({**REMOTE, "kmsKeyName": "k"})] == ["ok", "warning"]
 
 
-def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
+def test_mirror_that_cannot_be_seen_is_unknown() -> None:
     assert [each.verdict for each in check(Unavailable("x", "403"))] == ["unknown"]
 
 
@@ -108,9 +108,7 @@ def test_a_mirror_that_cannot_be_seen_is_unknown() -> None:
         pytest.param(Unavailable("x", "403"), "unknown", None, id="unseen"),
     ],
 )
-def test_the_version_of_a_secret_must_be_on(
-    reading: Response, verdict: str, fix: str | None
-) -> None:
+def test_version_of_a_secret_must_be_on(reading: Response, verdict: str, fix: str | None) -> None:
     found = check_secret_version("secret ngc", VERSION, reading)
 
     assert (found.verdict, found.fix) == (verdict, fix)

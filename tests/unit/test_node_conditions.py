@@ -33,7 +33,7 @@ def test_nodes_with_the_label_stream() -> None:
     assert (found.verdict, found.fix) == ("ok", None)
 
 
-def test_a_node_that_is_older_than_the_setting_has_to_be_made_anew() -> None:
+def test_node_that_is_older_than_the_setting_has_to_be_made_anew() -> None:
     (found,) = check_nodes(NAME, [node("a"), node("b", streams=False)])
 
     assert found.verdict == "failed"
@@ -45,7 +45,7 @@ def test_a_node_that_is_older_than_the_setting_has_to_be_made_anew() -> None:
     )
 
 
-def test_a_pool_whose_streaming_is_off_is_not_told_of_twice() -> None:
+def test_pool_without_streaming_is_reported_once() -> None:
     nodes = [node("a"), node("b", "cpu", streams=False)]
 
     assert [each.subject for each in check_nodes(NAME, nodes, ["cpu"])] == [
@@ -53,14 +53,14 @@ def test_a_pool_whose_streaming_is_off_is_not_told_of_twice() -> None:
     ]
 
 
-def test_a_node_that_says_that_streaming_is_in_trouble_fails() -> None:
+def test_node_with_a_streaming_problem_fails() -> None:
     _, found = check_nodes(NAME, [node("a", condition="FrequentGcfsdRestart")])
 
     assert (found.name, found.verdict) == ("node-condition", "failed")
     assert "restarted 5 times" in found.finding
 
 
-def test_other_conditions_are_none_of_ours() -> None:
+def test_other_conditions_are_ignored() -> None:
     assert len(list(check_nodes(NAME, [node("a", condition="DiskPressure")]))) == 1
 
 
@@ -71,5 +71,5 @@ def test_nodes_that_are_not_there_or_not_seen_are_unknown() -> None:
     assert (absent.verdict, unseen.verdict) == ("unknown", "unknown")
 
 
-def test_the_platforms_are_those_of_the_nodes() -> None:
+def test_platforms_are_those_of_the_nodes() -> None:
     assert platforms_of([node("a"), {"status": {}}]) == {"linux/arm64"}

@@ -28,7 +28,7 @@ from tests.fakes.recorded_events import find_events
 
 
 class TestStreaming:
-    def test_the_short_statement_is_read(self) -> None:
+    def test_short_statement_is_read(self) -> None:
         report = parse("streaming-plain")
 
         assert isinstance(report, ImageStreamed)
@@ -45,7 +45,7 @@ class TestStreaming:
             pytest.param("line-figures", f"{MIRROR}:2.7.0", id="line"),
         ],
     )
-    def test_the_statement_with_figures_is_read(self, name: str, image: str) -> None:
+    def test_statement_with_figures_is_read(self, name: str, image: str) -> None:
         report = parse(name)
 
         assert isinstance(report, ImageStreamed)
@@ -55,7 +55,7 @@ class TestStreaming:
         assert report.statement.text == report.origin.message
         assert report.statement.insert_id == load_entry(name)["insertId"]
 
-    def test_a_line_says_where_it_comes_from(self) -> None:
+    def test_line_has_its_origin(self) -> None:
         report = parse("line-figures")
 
         origin = origin_of(report)
@@ -69,12 +69,12 @@ class TestStreaming:
         assert origin.timestamp == datetime(2026, 5, 4, 9, 30, 10, 622354, tzinfo=UTC)
         assert (origin.event_uid, origin.namespace) == (None, None)
 
-    def test_an_event_and_a_line_say_the_same_in_the_same_words(self) -> None:
+    def test_event_and_line_have_the_same_message(self) -> None:
         event, line = parse("streaming-plain"), parse("line-bare")
 
         assert origin_of(event).message == origin_of(line).message
 
-    def test_an_image_on_the_boot_disk_is_not_streamed(self) -> None:
+    def test_image_on_the_boot_disk_is_not_streamed(self) -> None:
         report = parse("line-boot-disk")
 
         assert isinstance(report, ImageStreamed)
@@ -89,7 +89,7 @@ class TestStreaming:
         assert isinstance(report, ImageStreamed)
         assert report.statement.text == 'snapshot "x": Image r.io/a:1 is backed by image streaming.'
 
-    def test_a_layer_that_could_not_be_downloaded_is_read(self) -> None:
+    def test_layer_that_could_not_be_downloaded_is_read(self) -> None:
         report = parse("layer-failed")
 
         assert isinstance(report, LayerDownloadFailed)
@@ -98,7 +98,7 @@ class TestStreaming:
         assert report.failure.log == "projects/demo/logs/events"
 
     @pytest.mark.parametrize("name", ["layer-collected", "line-other", "node-ready"])
-    def test_what_says_nothing_of_an_image_is_ignored(self, name: str) -> None:
+    def test_entry_without_an_image_is_ignored(self, name: str) -> None:
         assert isinstance(parse(name), Irrelevant)
 
     @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ class TestStreaming:
             pytest.param("streaming-plain", "someone", id="statement-of-someone"),
         ],
     )
-    def test_the_component_must_fit_the_text(self, name: str, component: str) -> None:
+    def test_component_must_fit_the_text(self, name: str, component: str) -> None:
         report = parse(
             name, lambda entry: entry["jsonPayload"]["source"].update(component=component)
         )
@@ -117,7 +117,7 @@ class TestStreaming:
         assert isinstance(report, Irrelevant)
 
     @pytest.mark.parametrize("form", ["message", "textPayload"])
-    def test_a_line_is_read_from_whichever_field_the_nodes_agent_used(self, form: str) -> None:
+    def test_line_is_read_from_whichever_field_the_nodes_agent_used(self, form: str) -> None:
         def change(entry: dict[str, Any]) -> None:
             text = entry.pop("jsonPayload")["MESSAGE"]
             entry |= {form: text} if form == "textPayload" else {"jsonPayload": {form: text}}
@@ -128,19 +128,19 @@ class TestStreaming:
         assert report == parse("line-bare")
 
     @pytest.mark.parametrize("text", [None, 5, ["I", "m"]])
-    def test_a_line_without_a_text_is_ignored(self, text: object) -> None:
+    def test_line_without_a_text_is_ignored(self, text: object) -> None:
         report = parse("line-bare", lambda entry: entry["jsonPayload"].update(MESSAGE=text))
 
         assert isinstance(report, Irrelevant)
 
-    def test_a_line_of_no_known_node_is_ignored(self) -> None:
+    def test_line_of_no_known_node_is_ignored(self) -> None:
         report = parse("line-bare", lambda entry: entry["resource"]["labels"].pop("node_name"))
 
         assert isinstance(report, Irrelevant)
 
 
 class TestOtherEntries:
-    def test_a_restart_of_the_exporter_is_ignored_and_quoted(self) -> None:
+    def test_restart_of_the_exporter_is_ignored_and_quoted(self) -> None:
         report = parse("exporter-restarted")
 
         assert isinstance(report, Irrelevant)
@@ -149,7 +149,7 @@ class TestOtherEntries:
     def test_another_log_is_ignored(self) -> None:
         assert parse("other-log") == Irrelevant("the entry is of another log: gcfsd")
 
-    def test_an_event_of_another_kind_is_ignored(self) -> None:
+    def test_event_of_another_kind_is_ignored(self) -> None:
         def scale(entry: dict[str, Any]) -> None:
             entry["jsonPayload"]["involvedObject"]["kind"] = "Deployment"
 
@@ -187,12 +187,12 @@ class TestOtherEntries:
             pytest.param(lambda e: e["resource"]["labels"].pop("cluster_name"), id="no-cluster"),
         ],
     )
-    def test_an_entry_without_a_whole_event_is_refused(self, change: Change) -> None:
+    def test_entry_without_a_whole_event_is_refused(self, change: Change) -> None:
         with pytest.raises(InvalidEventError):
             parse("pulled-v1.30", change)
 
     @pytest.mark.parametrize("time", [None, "noon"])
-    def test_a_line_without_a_time_is_refused(self, time: str | None) -> None:
+    def test_line_without_a_time_is_refused(self, time: str | None) -> None:
         with pytest.raises(InvalidEventError):
             parse("line-bare", lambda entry: entry.update(timestamp=time))
 

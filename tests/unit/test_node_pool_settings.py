@@ -31,7 +31,7 @@ def check(config: dict[str, Any], cluster: dict[str, Any] | None = None) -> dict
     return {each.name: each for each in check_pool(NAME, pool, cluster or {})}
 
 
-def test_a_pool_that_can_stream_is_ok() -> None:
+def test_pool_that_can_stream_is_ok() -> None:
     found = check(GPU)
 
     assert {name: each.verdict for name, each in found.items()} == {
@@ -42,7 +42,7 @@ def test_a_pool_that_can_stream_is_ok() -> None:
     assert all(each.fix is None for each in found.values())
 
 
-def test_a_pool_with_accelerators_must_stream() -> None:
+def test_pool_with_accelerators_must_stream() -> None:
     found = check(GPU | {"gcfsConfig": {"enabled": False}})["streaming-on"]
 
     assert (found.verdict, found.fix) == (
@@ -51,13 +51,13 @@ def test_a_pool_with_accelerators_must_stream() -> None:
     )
 
 
-def test_a_pool_without_accelerators_should_stream() -> None:
+def test_pool_without_accelerators_should_stream() -> None:
     config = GPU | {"gcfsConfig": {}, "accelerators": []}
 
     assert check(config)["streaming-on"].verdict == "warning"
 
 
-def test_a_pool_that_says_nothing_does_as_the_cluster_says() -> None:
+def test_pool_inherits_the_settings_of_the_cluster() -> None:
     config = {key: value for key, value in GPU.items() if key != "gcfsConfig"}
     on = {"nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}}
 
@@ -75,18 +75,18 @@ def test_a_pool_that_says_nothing_does_as_the_cluster_says() -> None:
         pytest.param("", "unknown", id="not-said"),
     ],
 )
-def test_only_one_image_of_nodes_streams(image: str, verdict: str) -> None:
+def test_only_the_container_optimized_image_streams(image: str, verdict: str) -> None:
     assert check(GPU | {"imageType": image})["node-image"].verdict == verdict
 
 
-def test_the_command_changes_the_image_of_the_nodes() -> None:
+def test_command_changes_the_image_of_the_nodes() -> None:
     assert check(GPU | {"imageType": "UBUNTU_CONTAINERD"})["node-image"].fix == (
         "gcloud container clusters upgrade gpu --node-pool=l4 --location=us-central1-a"
         " --project=demo --image-type=COS_CONTAINERD"
     )
 
 
-def test_the_default_scopes_of_gke_do() -> None:
+def test_default_scopes_of_gke_do() -> None:
     scopes = [f"{SCOPE}devstorage.read_only", f"{SCOPE}logging.write"]
 
     assert check(GPU | {"oauthScopes": scopes})["node-scopes"].verdict == "ok"
@@ -104,14 +104,14 @@ def test_scopes_that_read_no_images_need_another_pool() -> None:
     ) in found.fix
 
 
-def test_pools_are_told_by_their_machines() -> None:
+def test_pools_are_recognized_by_their_machine_types() -> None:
     assert has_accelerators({"config": {"machineType": "ct5lp-hightpu-4t"}})
     assert not has_accelerators({"config": {"machineType": "e2-standard-4"}})
     assert platform_of({"config": {"machineType": "t2a-standard-4"}}) == "linux/arm64"
     assert platform_of({"config": {"machineType": "a3-highgpu-8g"}}) == "linux/amd64"
 
 
-def test_the_default_account_goes_by_two_names() -> None:
+def test_default_account_goes_by_two_names() -> None:
     assert is_default_account("default")
     assert is_default_account("1234-compute@developer.gserviceaccount.com")
     assert not is_default_account("nodes@demo.iam.gserviceaccount.com")

@@ -10,7 +10,7 @@ L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
-def test_a_placement_is_read_as_kubernetes_writes_it() -> None:
+def test_placement_is_read_as_kubernetes_writes_it() -> None:
     placement = Placement.from_json(
         {
             "nodeSelector": L4,
@@ -31,11 +31,11 @@ def test_a_placement_is_read_as_kubernetes_writes_it() -> None:
 
 
 @pytest.mark.parametrize("value", [{}, {"nodeSelector": None, "tolerations": None}])
-def test_what_is_not_said_is_empty(value: dict[str, Any]) -> None:
+def test_missing_fields_are_empty(value: dict[str, Any]) -> None:
     assert Placement.from_json(value) == Placement()
 
 
-def test_a_placement_that_is_written_is_read_as_itself() -> None:
+def test_placement_that_is_written_is_read_as_itself() -> None:
     placement = Placement.of(L4, [Toleration("a", "Exists"), Toleration("b", value="c")])
 
     assert Placement.from_json(placement.as_json()) == placement
@@ -66,7 +66,7 @@ def test_a_placement_that_is_written_is_read_as_itself() -> None:
         ),
     ],
 )
-def test_what_is_no_placement_is_refused(value: Any, words: str) -> None:
+def test_invalid_placement_is_refused(value: Any, words: str) -> None:
     with pytest.raises(InvalidPlacementError, match=words):
         Placement.from_json(value)
 
@@ -113,7 +113,7 @@ def test_placements_that_differ_have_other_names(other: Placement) -> None:
         pytest.param({"cloud.google.com/compute-class": "***"}, "any-", id="no-letters"),
     ],
 )
-def test_a_name_says_what_is_asked_for(selector: dict[str, str], start: str) -> None:
+def test_name_describes_the_placement(selector: dict[str, str], start: str) -> None:
     name = Placement.of(selector).name
 
     assert name.startswith(start)
@@ -121,7 +121,7 @@ def test_a_name_says_what_is_asked_for(selector: dict[str, str], start: str) -> 
 
 
 @pytest.mark.parametrize("value", ["x" * 200, "-" * 50 + "a", "a" * 39 + "--b", "é/ü", "A_B.C"])
-def test_a_name_is_a_valid_label_value(value: str) -> None:
+def test_name_is_a_valid_label_value(value: str) -> None:
     name = Placement.of({"cloud.google.com/compute-class": value}).name
 
     assert len(name) <= 63
@@ -142,7 +142,7 @@ def test_only_listed_keys_are_followed() -> None:
 
 
 @pytest.mark.parametrize("keys", [set(), {"nvidia.com/gpu"}, {""}])
-def test_a_toleration_for_everything_is_never_followed(keys: set[str]) -> None:
+def test_toleration_for_everything_is_never_followed(keys: set[str]) -> None:
     everything = Placement.of({}, [Toleration("", "Exists")])
 
     assert everything.reduced_to(keys) == Placement()
@@ -159,7 +159,7 @@ def test_a_toleration_for_everything_is_never_followed(keys: set[str]) -> None:
         pytest.param("é", id="not-ascii"),
     ],
 )
-def test_what_no_label_can_have_is_not_followed(value: str) -> None:
+def test_value_that_is_not_a_label_is_not_followed(value: str) -> None:
     (key,) = L4
     keys = {key, "nvidia.com/gpu"}
     placement = Placement.of({key: value}, [Toleration("nvidia.com/gpu", value=value)])
@@ -174,7 +174,7 @@ def test_what_no_label_can_have_is_not_followed(value: str) -> None:
         pytest.param(Toleration("nvidia.com/gpu", "Exists", effect="Always"), id="no-effect"),
     ],
 )
-def test_a_toleration_that_the_api_server_would_refuse_is_not_followed(
+def test_toleration_that_the_api_server_would_refuse_is_not_followed(
     toleration: Toleration,
 ) -> None:
     assert Placement.of({}, [toleration]).reduced_to({"nvidia.com/gpu"}) == Placement()
@@ -197,11 +197,11 @@ def test_a_toleration_that_the_api_server_would_refuse_is_not_followed(
         ),
     ],
 )
-def test_a_taint_is_tolerated_as_kubernetes_says(*, toleration: Toleration, expected: bool) -> None:
+def test_taint_is_tolerated_as_in_kubernetes(*, toleration: Toleration, expected: bool) -> None:
     assert toleration.tolerates(GPU_TAINT) is expected
 
 
-def test_a_taint_without_value_is_tolerated_by_its_key() -> None:
+def test_taint_without_value_is_tolerated_by_its_key() -> None:
     taint = {"key": "spot", "effect": "NoSchedule"}
 
     assert Toleration("spot").tolerates(taint)

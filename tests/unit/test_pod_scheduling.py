@@ -41,7 +41,7 @@ def test_resources_of_a_wrong_type_ask_for_nothing(make: Any, odd: Any) -> None:
         ),
     ],
 )
-def test_an_affinity_of_a_wrong_type_asks_for_no_accelerator(make: Any, odd: Any) -> None:
+def test_affinity_of_a_wrong_type_asks_for_no_accelerator(make: Any, odd: Any) -> None:
     (found,) = find_pod_specs(pod(named("nginx"), affinity=make(odd)))
 
     assert not found.asks_for_accelerator
@@ -137,7 +137,7 @@ def test_an_affinity_of_a_wrong_type_asks_for_no_accelerator(make: Any, odd: Any
         ),
     ],
 )
-def test_accelerators_are_asked_for(
+def test_accelerator_request_is_recognized(
     fields: dict[str, Any],
     resources: dict[str, Any],
     expected: bool,  # noqa: FBT001
@@ -222,7 +222,7 @@ def test_selector_and_required_affinity_make_one_placement() -> None:
     ],
 )
 @pytest.mark.parametrize("where", ["selector", "affinity"])
-def test_the_platform_is_read_from_the_node_labels(
+def test_platform_is_read_from_the_node_labels(
     labels: dict[str, str], expected: str | None, where: str
 ) -> None:
     terms = [expression(key, "In", value) for key, value in labels.items()]
@@ -233,7 +233,7 @@ def test_the_platform_is_read_from_the_node_labels(
     assert found.platform == expected
 
 
-def test_a_part_inherits_the_scheduling_that_it_does_not_set() -> None:
+def test_part_inherits_the_scheduling_that_it_does_not_set() -> None:
     own = {"disk": "ssd"}
 
     inherited, overriding = find_pod_specs(

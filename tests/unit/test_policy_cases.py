@@ -26,7 +26,7 @@ MIRRORS = ProvenMirrors.from_data(PROVEN)
 
 
 @pytest.mark.parametrize("case", IMAGES, ids=lambda case: case.id)
-def test_an_image_becomes_what_the_table_says(case: ImageCase) -> None:
+def test_image_is_rewritten_as_in_the_table(case: ImageCase) -> None:
     rewrite = rewrite_image(case.image, MIRRORS.proofs)
 
     assert rewrite.mirror == case.mirror
@@ -34,7 +34,7 @@ def test_an_image_becomes_what_the_table_says(case: ImageCase) -> None:
 
 
 @pytest.mark.parametrize("case", PODS, ids=lambda case: case.id)
-def test_the_images_of_a_pod_become_what_the_table_says(case: PodCase) -> None:
+def test_images_of_a_pod_are_rewritten_as_in_the_table(case: PodCase) -> None:
     mirrors = ProvenMirrors.from_data(case.data or {})
 
     rewrites = {
@@ -59,7 +59,7 @@ def test_rewritten_reference_is_stable(text: str) -> None:
     assert rewrite_image(rewrite.mirror, MIRRORS.proofs).mirror is None
 
 
-def test_a_text_that_is_no_reference_is_told_with_its_fault() -> None:
+def test_invalid_reference_is_reported_with_its_fault() -> None:
     with pytest.raises(InvalidReferenceError) as refusal:
         parse_reference("nginx:")
 
@@ -76,7 +76,7 @@ def test_a_text_that_is_no_reference_is_told_with_its_fault() -> None:
         "off",
     ],
 )
-def test_an_entry_is_written_as_it_was_read(text: str) -> None:
+def test_entry_is_written_as_it_was_read(text: str) -> None:
     assert str(Proof.parse(text)) == text
 
 
@@ -91,14 +91,14 @@ def test_an_entry_is_written_as_it_was_read(text: str) -> None:
         pytest.param(f"{NVCR}, acme/*", f"'{NVCR},'", id="comma"),
     ],
 )
-def test_an_entry_that_makes_no_sense_is_refused(text: str, fault: str) -> None:
+def test_entry_that_makes_no_sense_is_refused(text: str, fault: str) -> None:
     with pytest.raises(InvalidProofError) as refusal:
         Proof.parse(text)
 
     assert fault in str(refusal.value)
 
 
-def test_a_broken_entry_does_not_spoil_the_others() -> None:
+def test_broken_entry_does_not_spoil_the_others() -> None:
     mirrors = ProvenMirrors.from_data({"docker.io": HUB, "ghcr.io": "{", "pullSecrets": "ignore"})
 
     assert mirrors.proofs == {"docker.io": Proof(HUB)}
@@ -106,7 +106,7 @@ def test_a_broken_entry_does_not_spoil_the_others() -> None:
     assert mirrors.pull_secrets == "ignore"
 
 
-def test_the_parameter_is_written_as_it_was_read() -> None:
+def test_parameter_is_written_as_it_was_read() -> None:
     data = {
         "pullSecrets": "skip",
         "docker.io": HUB,
@@ -129,14 +129,14 @@ def test_the_parameter_is_written_as_it_was_read() -> None:
         pytest.param(f"{HUB}/library/nginx:1", 5, id="no-text"),
     ],
 )
-def test_an_original_that_cannot_be_one_is_not_believed(mirrored: str, original: Any) -> None:
+def test_original_that_cannot_be_one_is_not_believed(mirrored: str, original: Any) -> None:
     annotations = {ORIGINALS_ANNOTATION: json.dumps({mirrored: original})}
 
     assert read_originals({"metadata": {"annotations": annotations}}) == {}
 
 
 @pytest.mark.parametrize("text", ["", "nginx", "[]", "5", '{"', '{"a":{"b":1}}', "[" * 100_000])
-def test_an_annotation_that_is_not_ours_tells_no_original(text: str) -> None:
+def test_foreign_annotation_names_no_original(text: str) -> None:
     assert read_originals({"metadata": {"annotations": {ORIGINALS_ANNOTATION: text}}}) == {}
 
 

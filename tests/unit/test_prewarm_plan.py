@@ -39,11 +39,11 @@ def plan(
     return plan_prewarming(wanted, held, now=NOW, retention=RETENTION, limit_bytes=limit)
 
 
-def test_what_fits_is_added() -> None:
+def test_artifact_that_fits_is_added() -> None:
     assert plan([want("a"), want("b")]) == PrewarmPlan(added=(want("a"), want("b")))
 
 
-def test_a_project_has_a_hundred_gigabytes() -> None:
+def test_project_has_a_hundred_gigabytes() -> None:
     fits, too_large = want("a", 100 * GB), want("b", 100 * GB + 1)
 
     made = plan_prewarming([too_large, fits], [], now=NOW, retention=RETENTION)
@@ -67,17 +67,17 @@ def test_a_project_has_a_hundred_gigabytes() -> None:
         pytest.param(want("b", 50 * GB), want("a", 60 * GB), id="smaller"),
     ],
 )
-def test_of_two_that_do_not_both_fit_one_comes_first(first: Wanted, second: Wanted) -> None:
+def test_order_decides_between_two_artifacts(first: Wanted, second: Wanted) -> None:
     assert plan([second, first]) == PrewarmPlan(added=(first,), left_out=(second,))
 
 
-def test_what_does_not_fit_leaves_its_room_to_what_does() -> None:
+def test_artifact_that_does_not_fit_leaves_its_room() -> None:
     large, small = want("a", 200 * GB, 9), want("b")
 
     assert plan([large, small]) == PrewarmPlan(added=(small,), left_out=(large,))
 
 
-def test_what_is_held_takes_room_though_nobody_here_uses_it() -> None:
+def test_unused_artifact_takes_room() -> None:
     assert plan([want("a", 50 * GB)], [hold("z", 60 * GB)]).left_out == (want("a", 50 * GB),)
 
 
@@ -89,13 +89,13 @@ def test_what_is_held_takes_room_though_nobody_here_uses_it() -> None:
         pytest.param(timedelta(days=3), (), id="all-of-it"),
     ],
 )
-def test_what_is_held_is_renewed_when_less_than_a_third_of_its_time_is_left(
+def test_artifact_is_renewed_in_the_last_third_of_its_time(
     left: timedelta, renewed: tuple[Wanted, ...]
 ) -> None:
     assert plan([want("a")], [hold("a", left=left)]).renewed == renewed
 
 
-def test_what_is_in_use_and_held_stays_whatever_else_is_wanted() -> None:
+def test_artifact_in_use_is_kept() -> None:
     held = hold("a", 60 * GB, left=timedelta(hours=1))
 
     made = plan([want("a", 60 * GB, 1), want("b", 60 * GB, 50)], [held])
@@ -103,14 +103,14 @@ def test_what_is_in_use_and_held_stays_whatever_else_is_wanted() -> None:
     assert (made.renewed, made.left_out) == ((want("a", 60 * GB, 1),), (want("b", 60 * GB, 50),))
 
 
-def test_what_is_no_longer_used_is_not_renewed() -> None:
+def test_unused_artifact_is_not_renewed() -> None:
     assert plan([], [hold("a", left=timedelta(minutes=1))]) == PrewarmPlan()
 
 
 @pytest.mark.parametrize(
     ("state", "failed"), [("CACHING", ()), ("FAILED", (want("a"),))], ids=["caching", "failed"]
 )
-def test_what_is_under_way_or_failed_is_not_asked_for_again(
+def test_pending_or_failed_artifact_is_not_requested_again(
     state: PrewarmState, failed: tuple[Wanted, ...]
 ) -> None:
     held = hold("a", left=timedelta(hours=1), state=state)
@@ -150,7 +150,7 @@ HELD = st.builds(
     held=st.lists(HELD, max_size=8, unique_by=lambda each: each.digest),
     data=st.data(),
 )
-def test_a_plan_is_never_above_the_limit_drops_nothing_for_less_and_is_always_the_same(
+def test_plan_is_never_above_the_limit_drops_nothing_for_less_and_is_always_the_same(
     wanted: list[Wanted], held: list[PrewarmedArtifact], data: st.DataObject
 ) -> None:
     limit = 100
@@ -201,18 +201,18 @@ def test_a_plan_is_never_above_the_limit_drops_nothing_for_less_and_is_always_th
         pytest.param("", None, id="empty"),
     ],
 )
-def test_a_schedule_tells_its_next_start(text: str, expected: str | None) -> None:
+def test_schedule_has_its_next_start(text: str, expected: str | None) -> None:
     start = Schedule(text).next_start(NOW, timedelta(days=14))
 
     assert (start and start.isoformat()) == expected
 
 
-def test_a_schedule_is_meant_in_its_time_zone() -> None:
+def test_schedule_is_meant_in_its_time_zone() -> None:
     start = Schedule("0 9 * * *", "Europe/Berlin").next_start(NOW, timedelta(days=1))
 
     assert start == datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/City", "../../etc/passwd", "/etc/passwd"])
-def test_a_time_zone_that_there_is_not_tells_nothing(zone: str) -> None:
+def test_unknown_time_zone_has_no_next_start(zone: str) -> None:
     assert Schedule("0 9 * * *", zone).next_start(NOW, timedelta(days=1)) is None

@@ -33,7 +33,7 @@ def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_a_message_is_read() -> None:
+def test_message_is_read() -> None:
     message = parse(
         {
             "messageId": "42",
@@ -51,13 +51,13 @@ def test_a_message_is_read() -> None:
     )
 
 
-def test_the_older_spelling_is_read_as_well() -> None:
+def test_older_spelling_is_read_as_well() -> None:
     message = parse({"message_id": "42", "publish_time": "2026-01-02T03:04:05Z", "data": ""})
 
     assert message == PubsubMessage("42", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b"")
 
 
-def test_with_both_spellings_a_message_is_read_once() -> None:
+def test_message_with_both_spellings_is_read_once() -> None:
     message = parse(
         {
             "messageId": "42",
@@ -70,7 +70,7 @@ def test_with_both_spellings_a_message_is_read_once() -> None:
     assert (message.message_id, message.data) == ("42", b"")
 
 
-def test_the_event_stands_in_for_what_the_message_lacks() -> None:
+def test_event_supplies_missing_fields_of_the_message() -> None:
     message = parse({"data": encode(b"x")}, time="2026-01-02T03:04:05+01:00")
 
     assert message.message_id == "event-1"
@@ -78,7 +78,7 @@ def test_the_event_stands_in_for_what_the_message_lacks() -> None:
 
 
 @pytest.mark.parametrize("kind", [str, bytes])
-def test_a_body_that_the_framework_left_as_text_is_read(kind: type) -> None:
+def test_body_that_the_framework_left_as_text_is_read(kind: type) -> None:
     text = json.dumps({"message": {"publishTime": "2026-01-02T03:04:05Z", "data": encode(b"x")}})
     body = text if kind is str else text.encode()
 
@@ -106,7 +106,7 @@ def test_attributes_are_texts() -> None:
         pytest.param({"message": "text"}, "no Pub/Sub message", id="text-message"),
     ],
 )
-def test_an_event_without_a_message_is_poison(body: Any, words: str) -> None:
+def test_event_without_a_message_is_poison(body: Any, words: str) -> None:
     with pytest.raises(InvalidEventError, match=words):
         PubsubMessage.from_cloud_event(make_event(body))
 
@@ -125,14 +125,14 @@ def test_an_event_without_a_message_is_poison(body: Any, words: str) -> None:
         pytest.param({"publishTime": ["a"]}, "publish time", id="list-as-time"),
     ],
 )
-def test_a_message_that_cannot_be_read_is_poison(message: dict[str, Any], words: str) -> None:
+def test_message_that_cannot_be_read_is_poison(message: dict[str, Any], words: str) -> None:
     sound = {"messageId": "42", "publishTime": "2026-01-02T03:04:05Z", "data": ""}
 
     with pytest.raises(InvalidEventError, match=words):
         parse(sound | message)
 
 
-def test_a_message_without_any_time_is_poison() -> None:
+def test_message_without_any_time_is_poison() -> None:
     # The library gives an event that has no time the present one; this one says it has none.
     with pytest.raises(InvalidEventError, match="no publish time"):
         parse({"messageId": "42"}, time="")
@@ -158,7 +158,7 @@ def test_a_message_without_any_time_is_poison() -> None:
         ),
     ],
 )
-def test_a_time_is_read_with_its_zone(text: str, expected: datetime) -> None:
+def test_time_is_read_with_its_zone(text: str, expected: datetime) -> None:
     time = parse_time(text)
 
     assert time == expected
@@ -166,6 +166,6 @@ def test_a_time_is_read_with_its_zone(text: str, expected: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "now", "2026-13-01T00:00:00Z", "2026-01-02T25:00:00Z"])
-def test_a_text_that_is_no_time_is_refused(text: str) -> None:
+def test_text_that_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_time(text)

@@ -30,5 +30,5 @@ def test_both_headers_make_an_allowance(
     ("share", "remaining", "permitted"),
     [(0, 100, False), (1, 1, True), (1, 0, False), (0.25, 76, True), (0.25, 75, False)],
 )
-def test_the_other_share_is_left(share: float, remaining: int, permitted: bool) -> None:  # noqa: FBT001
+def test_other_share_is_left(share: float, remaining: int, permitted: bool) -> None:  # noqa: FBT001
     assert Allowance(100, remaining).permits(share) is permitted

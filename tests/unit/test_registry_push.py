@@ -18,7 +18,7 @@ def push(**fields: object) -> RegistryPush:
     return RegistryPush.from_message(PubsubMessage("42", datetime(2026, 1, 1, tzinfo=UTC), data))
 
 
-def test_a_tagged_push_asks_for_the_tag_at_its_digest() -> None:
+def test_tagged_push_asks_for_the_tag_at_its_digest() -> None:
     request = push(action="INSERT", digest=f"{IMAGE}@{DIGEST}", tag=f"{IMAGE}:v1").request
 
     assert request is not None
@@ -26,7 +26,7 @@ def test_a_tagged_push_asks_for_the_tag_at_its_digest() -> None:
     assert request.cause.as_json() == {"kind": "push", "id": "42", "resource": request.image}
 
 
-def test_a_tag_without_a_digest_is_asked_for_by_its_tag() -> None:
+def test_tag_without_a_digest_is_requested_by_tag() -> None:
     request = push(action="INSERT", tag=f"{IMAGE}:v1").request
 
     assert request is not None
@@ -40,7 +40,7 @@ def test_a_tag_without_a_digest_is_asked_for_by_its_tag() -> None:
         pytest.param({"action": "DELETE", "tag": f"{IMAGE}:v1"}, id="deleted"),
     ],
 )
-def test_nothing_is_asked_for_by(fields: dict[str, object]) -> None:
+def test_message_is_ignored(fields: dict[str, object]) -> None:
     assert push(**fields).request is None
 
 

@@ -27,20 +27,20 @@ def wanted(uri: str | None = None, login: UpstreamCredentials | None = None) -> 
     return RemoteRepository(NAME, "docker.io" if uri is None else "ghcr.io", uri, login)
 
 
-def test_a_repository_has_a_name_a_host_and_a_path() -> None:
+def test_repository_has_a_name_a_host_and_a_path() -> None:
     assert str(NAME) == "projects/demo/locations/us-central1/repositories/dockerhub-mirror"
     assert NAME.registry == "us-central1-docker.pkg.dev"
     assert NAME.path == "demo/dockerhub-mirror"
 
 
-def test_a_project_of_a_domain_has_a_slash_in_the_path() -> None:
+def test_project_of_a_domain_has_a_slash_in_the_path() -> None:
     name = RepositoryName("example.com:ml", "us", "apps")
 
     assert name.path == "example.com/ml/apps"
     assert name.parent == "projects/example.com:ml/locations/us"
 
 
-def test_a_description_says_what_is_mirrored_and_by_whom() -> None:
+def test_description_names_the_upstream_and_the_owner() -> None:
     assert "ghcr.io" in wanted("https://ghcr.io").description
     assert "Prestream" in wanted("https://ghcr.io").description
 
@@ -57,7 +57,7 @@ def test_a_description_says_what_is_mirrored_and_by_whom() -> None:
         ("xn--80ak6aa92e.com", "xn-80ak6aa92e-com-mirror"),
     ],
 )
-def test_a_mirror_is_named_after_its_upstream(upstream: str, expected: str) -> None:
+def test_mirror_is_named_after_its_upstream(upstream: str, expected: str) -> None:
     assert make_repository_id(upstream) == expected
 
 
@@ -81,7 +81,7 @@ def test_every_host_makes_an_id_that_artifact_registry_accepts(host: str) -> Non
         ("us", "us"),
     ],
 )
-def test_a_zone_lies_in_its_region(location: str, region: str) -> None:
+def test_zone_lies_in_its_region(location: str, region: str) -> None:
     assert region_of(location) == region
 
 
@@ -98,7 +98,7 @@ def test_a_zone_lies_in_its_region(location: str, region: str) -> None:
         ("us-east1", "us-central1", "us-east1"),
     ],
 )
-def test_a_mirror_lies_where_the_cluster_can_stream_from(
+def test_mirror_lies_where_the_cluster_can_stream_from(
     setting: str, cluster: str, expected: str
 ) -> None:
     assert mirror_location(setting, cluster) == expected
@@ -151,7 +151,7 @@ def test_only_google_s_own_hosts_are_google_s(registry: str, *, expected: bool) 
         ),
     ],
 )
-def test_an_image_of_artifact_registry_is_split(
+def test_image_of_artifact_registry_is_split(
     registry: str, repository: str, name: RepositoryName, path: str
 ) -> None:
     artifact = ArtifactPath.split(registry, repository)
@@ -186,7 +186,7 @@ def test_image_outside_artifact_registry_is_not_split(registry: str, repository:
         ({}, False),
     ],
 )
-def test_the_label_tells_what_is_ours(labels: dict[str, str], *, is_ours: bool) -> None:
+def test_label_marks_our_mirrors(labels: dict[str, str], *, is_ours: bool) -> None:
     assert RepositoryState(is_docker_remote=True, labels=labels).is_ours == is_ours
 
 
@@ -220,7 +220,7 @@ def test_one_upstream_has_several_addresses(want: str | None, have: str | None) 
         ("https://ghcr.io", RepositoryState(is_docker_remote=True, uri="https://ghcr.io.evil.com")),
     ],
 )
-def test_another_repository_is_told_from_a_mirror(want: str | None, state: RepositoryState) -> None:
+def test_other_repository_differs_from_a_mirror(want: str | None, state: RepositoryState) -> None:
     assert compare_repository(wanted(want, LOGIN), state) == "another repository"
 
 

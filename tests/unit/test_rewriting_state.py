@@ -25,7 +25,7 @@ def check(**more: Any) -> dict[str, Check]:
     return {each.name: each for each in check_rewriting(replace(ALL, **more))}
 
 
-def test_a_policy_with_all_that_it_needs_is_ok() -> None:
+def test_policy_with_all_that_it_needs_is_ok() -> None:
     assert {name: each.verdict for name, each in check().items()} == {
         "policy": "ok",
         "policy-binding": "ok",
@@ -33,7 +33,7 @@ def test_a_policy_with_all_that_it_needs_is_ok() -> None:
     }
 
 
-def test_without_a_policy_nothing_is_missed_unless_a_namespace_opted_in() -> None:
+def test_missing_policy_fails_only_with_opted_in_namespaces() -> None:
     assert check(policy=GONE, namespaces=[])["policy"].verdict == "ok"
 
     found = check(policy=GONE)["policy"]
@@ -43,17 +43,17 @@ def test_without_a_policy_nothing_is_missed_unless_a_namespace_opted_in() -> Non
     )
 
 
-def test_a_policy_that_no_namespace_opted_into_is_a_warning() -> None:
+def test_policy_that_no_namespace_opted_into_is_a_warning() -> None:
     assert check(namespaces=[])["policy"].verdict == "warning"
 
 
 @pytest.mark.parametrize(("reading", "verdict"), [(GONE, "failed"), (HIDDEN, "unknown")])
-def test_the_binding_and_the_parameter_must_be_there(reading: Response, verdict: str) -> None:
+def test_binding_and_the_parameter_must_be_there(reading: Response, verdict: str) -> None:
     assert check(binding=reading)["policy-binding"].verdict == verdict
     assert check(parameter=reading)["policy-parameter"].verdict == verdict
 
 
-def test_a_broken_entry_fails_and_is_named() -> None:
+def test_broken_entry_fails_and_is_named() -> None:
     found = check(parameter={"data": {"docker.io": MIRROR, "quay.io": "no mirror"}})
 
     assert found["policy-parameter"].verdict == "failed"
@@ -61,7 +61,7 @@ def test_a_broken_entry_fails_and_is_named() -> None:
 
 
 @pytest.mark.parametrize("data", [{}, {"pullSecrets": "skip"}, {"docker.io": "off"}])
-def test_where_nothing_is_proven_nothing_is_rewritten(data: dict[str, str]) -> None:
+def test_unproven_mirrors_rewrite_nothing(data: dict[str, str]) -> None:
     assert check(parameter={"data": data})["policy-parameter"].verdict == "warning"
 
 

@@ -63,7 +63,7 @@ data:
 """
 
 
-def test_nothing_but_the_text_of_images_is_changed() -> None:
+def test_only_the_text_of_images_changes() -> None:
     images = ["nginx", "redis:7", f"ghcr.io/a/b@{DIGEST}", "acme/app", "a/b:1", "c", "d:1", "e/f"]
     before = after = FORMATTED
     for index, image in enumerate(images, start=1):
@@ -83,7 +83,7 @@ def test_nothing_but_the_text_of_images_is_changed() -> None:
         pytest.param(lambda text: text.rstrip("\n"), id="no-line-feed-at-the-end"),
     ],
 )
-def test_the_bytes_around_are_kept(change: Any) -> None:
+def test_bytes_around_are_kept(change: Any) -> None:
     text = "# é\nkind: Pod\nspec:\n  containers:\n  - image: nginx\n"
 
     after = rewritten(change(text))
@@ -171,7 +171,7 @@ def list_texts(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[A
 
 @settings(max_examples=300, deadline=None)
 @given(files())
-def test_nothing_changes_but_the_images_that_the_rule_rewrites(text: str) -> None:
+def test_only_images_that_the_rule_rewrites_change(text: str) -> None:
     after = rewritten(text)
 
     bodies_before, bodies_after = (list(yaml.safe_load_all(each)) for each in (text, after))
@@ -193,7 +193,7 @@ def test_rewriting_twice_changes_nothing_more(text: str) -> None:
     assert rewritten(once) == once
 
 
-def test_an_anchor_whose_uses_are_all_images_is_rewritten_once() -> None:
+def test_anchor_whose_uses_are_all_images_is_rewritten_once() -> None:
     text = "containers:\n- image: &nginx nginx\n- image: *nginx\n- &b {image: redis}\n- *b\n"
 
     assert rewritten(text) == (
@@ -202,7 +202,7 @@ def test_an_anchor_whose_uses_are_all_images_is_rewritten_once() -> None:
     )
 
 
-def test_an_anchor_that_is_also_something_else_is_left_alone_and_told() -> None:
+def test_anchor_with_other_uses_is_left_alone_and_reported() -> None:
     text = "containers:\n- image: &app nginx\n  args: [*app]\n"
 
     file = rewrite_text(text, "app.yaml", MIRRORS.proofs)
@@ -243,7 +243,7 @@ def test_merged_value_counts_as_written() -> None:
     ],
 )
 @pytest.mark.parametrize("field", ["labels", "annotations"])
-def test_a_template_that_opts_out_is_left_alone(text: str, field: str) -> None:
+def test_template_that_opts_out_is_left_alone(text: str, field: str) -> None:
     opted_out = text.replace("MARK", f"{field}: {{prestream.dev/rewrite: disabled}}")
     another = text.replace("MARK", f"{field}: {{prestream.dev/rewrite: enabled}}")
 
@@ -251,7 +251,7 @@ def test_a_template_that_opts_out_is_left_alone(text: str, field: str) -> None:
     assert rewritten(another) == another.replace("nginx", f"{HUB}/library/nginx")
 
 
-def test_a_deployment_that_is_marked_does_not_mark_its_pods() -> None:
+def test_deployment_that_is_marked_does_not_mark_its_pods() -> None:
     text = (
         "kind: Deployment\nmetadata: {labels: {prestream.dev/rewrite: disabled}}\n"
         "spec: {template: {spec: {containers: [{image: nginx}]}}}\n"

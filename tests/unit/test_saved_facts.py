@@ -182,7 +182,7 @@ def test_valid_entry_without_a_fact_is_counted_apart() -> None:
     assert "read 3 entries; not counted: 2 entries that are not facts" in ended.stderr
 
 
-def test_a_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
+def test_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
     facts = [pull("streamed", 1.0, after_s=number, pod=str(number)) for number in range(2_000)]
     text = json.dumps([*map(as_entry, facts)])
     assert len(text) > MAX_LINE_BYTES
@@ -190,7 +190,7 @@ def test_a_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
     assert read_report(text)["total"]["pulls"] == 2_000
 
 
-def test_an_entry_without_an_insert_id_counts_once() -> None:
+def test_entry_without_an_insert_id_counts_once() -> None:
     bare = json.dumps({**STREAMED.payload, "timestamp": "2026-05-04T12:10:00Z"})
 
     assert read_report(f"{bare}\n{bare}\n")["total"]["pulls"] == 1

@@ -19,13 +19,13 @@ SECRET = "projects/demo/secrets/ngc/versions/1"  # noqa: S105  # the name of a s
 
 
 @pytest.mark.parametrize("text", ["", "# a comment\n", "---\n", "---\n# a comment\n...\n", "{}"])
-def test_a_file_without_keys_means_all_defaults(load: Load, text: str) -> None:
+def test_file_without_keys_means_all_defaults(load: Load, text: str) -> None:
     settings = load(text)
 
     assert settings == Settings(project="demo", deployment_project="demo")
 
 
-def test_the_defaults_are_those_of_the_design(load: Load) -> None:
+def test_defaults_are_those_of_the_design(load: Load) -> None:
     settings = load("")
 
     assert settings.location == "region"
@@ -174,7 +174,7 @@ def test_mirrors_may_lie_in_another_project(
     assert (settings.project, settings.deployment_project) == (project, deployment_project)
 
 
-def test_without_any_project_the_error_says_what_to_set(tmp_path: Path) -> None:
+def test_missing_project_is_reported_with_its_variable(tmp_path: Path) -> None:
     path = tmp_path / "prestream.yaml"
     path.touch()
 
@@ -189,7 +189,7 @@ def test_without_any_project_the_error_says_what_to_set(tmp_path: Path) -> None:
         pytest.param(None, "5", id="no-file"),
     ],
 )
-def test_the_default_file_lies_beside_the_entry_point(
+def test_default_file_lies_beside_the_entry_point(
     tmp_path: Path, text: str | None, expected: str
 ) -> None:
     shutil.copytree(Path(__file__).parents[2] / "shared", tmp_path / "shared")
@@ -207,20 +207,20 @@ def test_the_default_file_lies_beside_the_entry_point(
     assert done.stdout.strip() == expected
 
 
-def test_the_shipped_file_means_all_defaults() -> None:
+def test_shipped_file_means_all_defaults() -> None:
     assert load_settings({"GOOGLE_CLOUD_PROJECT": "demo"}) == Settings(
         project="demo", deployment_project="demo"
     )
 
 
-def test_a_missing_file_that_is_named_is_an_error(tmp_path: Path) -> None:
+def test_missing_file_that_is_named_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "missing.yaml"
 
     with pytest.raises(ConfigurationError, match=r"cannot read .*missing\.yaml"):
         load_settings({"PRESTREAM_CONFIG": str(path), "GOOGLE_CLOUD_PROJECT": "demo"})
 
 
-def test_the_project_of_the_environment_is_checked_as_well(tmp_path: Path) -> None:
+def test_project_of_the_environment_is_checked_as_well(tmp_path: Path) -> None:
     path = tmp_path / "prestream.yaml"
     path.write_text("project: mirrors")
 

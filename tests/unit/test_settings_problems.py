@@ -167,7 +167,7 @@ def test_every_problem_is_named_at_once(refuse: Refuse) -> None:
         pytest.param("5: 6", "5", "unknown key, only accelerators_only", id="nothing-near"),
     ],
 )
-def test_a_problem_names_the_key_and_what_is_allowed(
+def test_problem_names_the_key_and_what_is_allowed(
     refuse: Refuse, text: str, key: str, words: str
 ) -> None:
     (problem,) = refuse(text)
@@ -176,7 +176,7 @@ def test_a_problem_names_the_key_and_what_is_allowed(
     assert words in problem
 
 
-def test_a_value_that_grows_without_end_is_cut_in_the_message(refuse: Refuse) -> None:
+def test_value_that_grows_without_end_is_cut_in_the_message(refuse: Refuse) -> None:
     levels = [
         f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]" for name in "bcdefgh"
     ]
@@ -187,14 +187,12 @@ def test_a_value_that_grows_without_end_is_cut_in_the_message(refuse: Refuse) ->
     assert max(map(len, problems)) < 1000
 
 
-def test_a_line_feed_at_the_end_of_a_value_is_refused(refuse: Refuse) -> None:
+def test_line_feed_at_the_end_of_a_value_is_refused(refuse: Refuse) -> None:
     assert refuse('namespace: "prestream\\n"')[0].startswith("namespace: ")
 
 
 @pytest.mark.parametrize("value", ["hunter2", "[hunter2]", "{hunter2: hunter2}"])
-def test_a_password_where_the_name_of_its_secret_belongs_is_not_repeated(
-    refuse: Refuse, value: str
-) -> None:
+def test_password_in_place_of_its_secret_is_not_repeated(refuse: Refuse, value: str) -> None:
     text = f"upstreams: {{quay.io: {{username: me, password_secret_version: {value}}}}}"
 
     (problem,) = (each for each in refuse(text) if "password_secret_version: " in each)

@@ -30,7 +30,7 @@ OTHER = "sha256:" + "0bad" * 16
         pytest.param("A b", "r.io/a:1", None, False, id="no-reference"),
     ],
 )
-def test_an_image_is_matched_by_name_and_version(
+def test_image_is_matched_by_name_and_version(
     *, stated: str, pulled: str, digest: str | None, expected: bool
 ) -> None:
     assert is_same_image(stated, pulled, digest) is expected

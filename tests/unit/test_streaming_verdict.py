@@ -58,7 +58,7 @@ def layer_failure(image: str = f"{MIRROR}:2.7.0") -> LayerFailure:
 class TestOrderOfEvidence:
     @pytest.mark.parametrize("pull", [SLOW, FAST, replace(SLOW, already_present=True)])
     @pytest.mark.parametrize("streamed", [None, 1, 9])
-    def test_the_snapshotters_word_comes_first(
+    def test_statement_of_the_snapshotter_comes_first(
         self, pull: PullObservation, streamed: int | None
     ) -> None:
         word = statement(streamed=streamed)
@@ -68,7 +68,7 @@ class TestOrderOfEvidence:
         assert verdict.streamed == "streamed"
         assert verdict.evidence[0] == Evidence("snapshotter", word.text, "log", "st1")
 
-    def test_a_pull_too_fast_for_its_size_was_likely_streamed(self) -> None:
+    def test_pull_too_fast_for_its_size_was_likely_streamed(self) -> None:
         verdict = judge_pull(FAST)
 
         assert verdict.streamed == "likely_streamed"
@@ -91,17 +91,17 @@ class TestOrderOfEvidence:
     def test_speed_alone_proves_nothing(self, changed: PullObservation) -> None:
         assert judge_pull(changed).streamed == "unknown"
 
-    def test_a_present_image_was_cached_on_the_node(self) -> None:
+    def test_present_image_was_cached_on_the_node(self) -> None:
         verdict = judge_pull(PullObservation(image="r.io/a:1", already_present=True, pull=EVENT))
 
         assert verdict.streamed == "cached_on_node"
         assert verdict.evidence == (EVENT,)
 
-    def test_a_present_image_was_not_streamed_however_fast_it_was_there(self) -> None:
+    def test_present_image_was_not_streamed_however_fast_it_was_there(self) -> None:
         assert judge_pull(replace(FAST, already_present=True)).streamed == "cached_on_node"
 
     @pytest.mark.parametrize("seconds", [0.4, 2.0])
-    def test_a_quick_pull_of_what_the_node_held_was_cached(self, seconds: float) -> None:
+    def test_quick_pull_of_what_the_node_held_was_cached(self, seconds: float) -> None:
         pull = replace(FAST, node_held_digest=True, seconds=seconds, image_bytes=3_000_000)
 
         verdict = judge_pull(pull)
@@ -109,7 +109,7 @@ class TestOrderOfEvidence:
         assert verdict.streamed == "cached_on_node"
         assert Evidence("node", "the node held the digest before") in verdict.evidence
 
-    def test_an_image_on_the_boot_disk_was_held_by_the_node(self) -> None:
+    def test_image_on_the_boot_disk_was_held_by_the_node(self) -> None:
         on_disk = statement(streamed=0, disk=9)
 
         verdict = judge_pull(replace(FAST, statements=(on_disk,)))
@@ -117,7 +117,7 @@ class TestOrderOfEvidence:
         assert verdict.streamed == "cached_on_node"
         assert verdict.evidence[0].text == on_disk.text
 
-    def test_a_failed_layer_means_that_it_was_not_streamed(self) -> None:
+    def test_failed_layer_means_that_it_was_not_streamed(self) -> None:
         pull = replace(FAST, seconds=5.0, layer_failures=(layer_failure(),))
 
         verdict = judge_pull(pull)
@@ -126,16 +126,16 @@ class TestOrderOfEvidence:
         assert verdict.evidence[0].kind == "layer_failure"
         assert verdict.evidence[0].insert_id == "lf1"
 
-    def test_a_slow_pull_was_not_streamed(self) -> None:
+    def test_slow_pull_was_not_streamed(self) -> None:
         verdict = judge_pull(SLOW)
 
         assert verdict.streamed == "not_streamed"
         assert verdict.evidence == (EVENT,)
 
-    def test_a_slow_pull_of_what_the_node_held_was_not_cached(self) -> None:
+    def test_slow_pull_of_what_the_node_held_was_not_cached(self) -> None:
         assert judge_pull(replace(SLOW, node_held_digest=True)).streamed == "not_streamed"
 
-    def test_what_nothing_decides_is_unknown(self) -> None:
+    def test_pull_without_evidence_is_unknown(self) -> None:
         verdict = judge_pull(PullObservation(image="r.io/a:1"))
 
         assert verdict.streamed == "unknown"
@@ -172,7 +172,7 @@ class TestThresholds:
 
 class TestStatementsOfOtherImages:
     @pytest.mark.parametrize("image", [f"{MIRROR}:2.8.0", f"{MIRROR}@{OTHER}", f"{MIRROR}-x:2.7.0"])
-    def test_they_count_neither_for_nor_against(self, image: str) -> None:
+    def test_statements_of_other_images_are_ignored(self, image: str) -> None:
         pull = replace(
             SLOW,
             seconds=5.0,
@@ -203,7 +203,7 @@ class TestFigures:
 
         assert judge_pull(pull).streamed == "not_streamed"
 
-    def test_the_short_statement_with_matching_figures_is_a_success(self) -> None:
+    def test_short_statement_with_matching_figures_is_a_success(self) -> None:
         pull = replace(SLOW, statements=(statement(), statement(streamed=9)))
 
         verdict = judge_pull(pull)
@@ -267,7 +267,7 @@ class TestHints:
             ),
         ],
     )
-    def test_a_person_is_told_what_to_do(self, pull: PullObservation, words: str) -> None:
+    def test_verdict_has_a_hint(self, pull: PullObservation, words: str) -> None:
         hint = judge_pull(pull).hint
 
         assert hint is not None
@@ -284,7 +284,7 @@ class TestHints:
             pytest.param(replace(SLOW, seconds=5.0), id="nothing-known"),
         ],
     )
-    def test_where_nothing_is_to_do_nothing_is_said(self, pull: PullObservation) -> None:
+    def test_verdict_without_a_remedy_has_no_hint(self, pull: PullObservation) -> None:
         assert judge_pull(pull).hint is None
 
 
@@ -300,12 +300,10 @@ class TestEvidence:
             ),
         ],
     )
-    def test_figures_stand_in_for_a_message_that_is_not_at_hand(
-        self, pull: PullObservation, text: str
-    ) -> None:
+    def test_figures_replace_a_missing_message(self, pull: PullObservation, text: str) -> None:
         assert judge_pull(pull).evidence[0] == Evidence("pull", text)
 
-    def test_it_is_written_with_exactly_four_fields(self) -> None:
+    def test_evidence_has_four_fields(self) -> None:
         assert EVENT.as_json() == {
             "kind": "pull",
             "text": "Successfully pulled image",
@@ -340,9 +338,7 @@ observations = st.builds(
 
 class TestLaws:
     @given(observations)
-    def test_nothing_is_streamed_without_a_word_of_the_snapshotter(
-        self, pull: PullObservation
-    ) -> None:
+    def test_streamed_needs_a_statement_of_the_snapshotter(self, pull: PullObservation) -> None:
         silent = replace(pull, statements=())
 
         assert judge_pull(silent).streamed != "streamed"
@@ -363,7 +359,7 @@ class TestLaws:
         assert verdict.evidence or verdict.streamed == "unknown"
 
     @given(observations)
-    def test_the_order_of_the_reports_does_not_matter(self, pull: PullObservation) -> None:
+    def test_order_of_the_reports_does_not_matter(self, pull: PullObservation) -> None:
         turned = replace(pull, statements=pull.statements[::-1])
 
         assert judge_pull(turned).streamed == judge_pull(pull).streamed

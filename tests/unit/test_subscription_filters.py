@@ -30,7 +30,7 @@ ATTRIBUTES = {"status": "SUCCESS", "iana.org/language_tag": "en", "empty": ""}
         r'attributes.status != "a \"quoted\" one"',
     ],
 )
-def test_what_is_delivered(text: str) -> None:
+def test_filter_passes_matching_messages(text: str) -> None:
     assert parse_subscription_filter(text)(ATTRIBUTES)
 
 
@@ -48,7 +48,7 @@ def test_what_is_delivered(text: str) -> None:
         "attributes:absent OR attributes:missing",
     ],
 )
-def test_what_is_dropped(text: str) -> None:
+def test_filter_drops_other_messages(text: str) -> None:
     assert not parse_subscription_filter(text)(ATTRIBUTES)
 
 
@@ -75,6 +75,6 @@ def test_what_is_dropped(text: str) -> None:
         f'attributes.a = "{"x" * 256}"',
     ],
 )
-def test_what_is_no_filter(text: str) -> None:
+def test_invalid_filter_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="filter"):
         parse_subscription_filter(text)

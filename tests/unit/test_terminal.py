@@ -33,7 +33,7 @@ def shown(request: pytest.FixtureRequest) -> io.StringIO:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_no_markup(shown: io.StringIO, name: str) -> None:
+def test_name_is_no_markup(shown: io.StringIO, name: str) -> None:
     assert shown.getvalue().count(name) == 2
 
 
@@ -50,11 +50,11 @@ def test_a_name_is_no_markup(shown: io.StringIO, name: str) -> None:
         pytest.param("\ud800", id="half-a-character"),
     ],
 )
-def test_nothing_in_a_text_does_anything(text: str) -> None:
+def test_text_has_no_control_sequences(text: str) -> None:
     assert harmless(text).isprintable()
 
 
-def test_an_error_says_what_a_stranger_wrote_without_obeying_it(
+def test_error_quotes_text_without_control_sequences(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     say("error: two things:\n- \x1b[2J[red]\n- b")

@@ -27,16 +27,16 @@ def parse(data: bytes) -> Tick:
         pytest.param(b' {"note": "by hand", "cluster": null}', id="other-fields"),
     ],
 )
-def test_what_names_no_cluster_means_all_of_them(data: bytes) -> None:
+def test_tick_without_a_cluster_means_all(data: bytes) -> None:
     assert parse(data) == Tick()
 
 
-def test_a_tick_names_its_cluster() -> None:
+def test_tick_names_its_cluster() -> None:
     assert parse(json.dumps({"cluster": CLUSTER}).encode()) == Tick(CLUSTER)
 
 
 @pytest.mark.parametrize("tick", [Tick(), Tick(CLUSTER)])
-def test_a_tick_that_is_sent_on_is_read_as_it_was(tick: Tick) -> None:
+def test_tick_that_is_sent_on_is_read_as_it_was(tick: Tick) -> None:
     assert parse(json.dumps(tick.as_json()).encode()) == tick
 
 

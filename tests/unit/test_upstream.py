@@ -33,7 +33,7 @@ def with_login(*paths: str) -> Upstream:
         pytest.param(with_login("acme/*"), "other/app", False, id="credentials-not-listed"),
     ],
 )
-def test_a_repository_is_covered(*, upstream: Upstream, repository: str, expected: bool) -> None:
+def test_repository_is_covered(*, upstream: Upstream, repository: str, expected: bool) -> None:
     assert upstream.covers(repository) is expected
 
 

@@ -63,13 +63,13 @@ def judge(
     )
 
 
-def test_an_image_that_was_pulled_is_warm() -> None:
+def test_image_that_was_pulled_is_warm() -> None:
     answer = judge(saw("good"))
 
     assert (answer.verdict, answer.state) == ("warm", "warm")
 
 
-def test_nothing_seen_is_not_warm() -> None:
+def test_unseen_image_is_not_warm() -> None:
     answer = judge()
 
     assert (answer.verdict, answer.state) == ("pending", None)
@@ -90,7 +90,7 @@ def test_image_pulled_a_period_ago_is_not_warm() -> None:
     assert "a period ago" in (answer.reason or "")
 
 
-def test_every_target_on_which_it_was_asked_for_of_late_counts() -> None:
+def test_every_recently_requested_target_counts() -> None:
     warm, running = saw("good"), saw("warming", target="a100")
     stale = saw("good", target="h100", at=NOW - PERIOD)
 
@@ -99,7 +99,7 @@ def test_every_target_on_which_it_was_asked_for_of_late_counts() -> None:
     assert judge(warm, stale).verdict == "warm"
 
 
-def test_a_target_that_is_named_has_to_be_warm_and_others_do_not_matter() -> None:
+def test_target_that_is_named_has_to_be_warm_and_others_do_not_matter() -> None:
     warm, failed = saw("good"), saw("bad", target="a100")
 
     assert judge(warm, failed, targets=["l4"]).verdict == "warm"
@@ -107,7 +107,7 @@ def test_a_target_that_is_named_has_to_be_warm_and_others_do_not_matter() -> Non
     assert judge(warm, targets=["l4", "h100"]).verdict == "pending"
 
 
-def test_a_target_is_known_by_its_configured_name_too() -> None:
+def test_target_is_known_by_its_configured_name_too() -> None:
     derived = saw("good", target="nvidia-l4-6af5d1")
 
     answer = judge(derived, targets=["l4"], aliases={"nvidia-l4-6af5d1": "l4"})
@@ -119,14 +119,14 @@ def test_prewarmed_image_is_warm_for_every_target_of_the_region() -> None:
     assert judge(saw("good", target=None), targets=["l4", "a100"]).verdict == "warm"
 
 
-def test_a_failure_has_its_reason_and_its_hint() -> None:
+def test_failure_has_its_reason_and_its_hint() -> None:
     answer = judge(saw("bad", outcome="pull_failed"))
 
     assert (answer.verdict, answer.outcome) == ("failed", "pull_failed")
     assert (answer.reason, answer.hint) == ("the reason", "The hint.")
 
 
-def test_a_failure_that_came_to_no_digest_is_known_by_the_name_that_was_asked_for() -> None:
+def test_failure_without_a_digest_is_matched_by_name() -> None:
     unknown = saw(
         "bad", digest=None, mirror=None, target=None, image="docker.io/anyscale/ray-ml:2.7.0"
     )
@@ -135,7 +135,7 @@ def test_a_failure_that_came_to_no_digest_is_known_by_the_name_that_was_asked_fo
     assert judge(saw("bad", digest=None, mirror=None, target=None, image="x")).verdict == "pending"
 
 
-def test_a_failure_is_not_the_end_while_another_warmup_is_under_way() -> None:
+def test_failure_is_not_the_end_while_another_warmup_is_under_way() -> None:
     failed, again = saw("bad"), saw("waiting", at=START + timedelta(minutes=1))
 
     answer = judge(failed, again)
@@ -151,7 +151,7 @@ def test_one_cluster_of_a_region_is_enough() -> None:
     assert judge(saw("bad"), saw("good", cluster=str(TWIN)), clusters=pair).verdict == "warm"
 
 
-def test_a_cluster_that_cannot_be_read_may_still_turn_out_well() -> None:
+def test_cluster_that_cannot_be_read_may_still_turn_out_well() -> None:
     problem = Problem("no Jobs", TransientError("503"), str(TWIN))
 
     answer = judge(saw("bad"), clusters=(GPU_CLUSTER, TWIN), problems=(problem,))
@@ -159,7 +159,7 @@ def test_a_cluster_that_cannot_be_read_may_still_turn_out_well() -> None:
     assert answer.verdict == "pending"
 
 
-def test_an_earlier_failure_answers_for_nothing_that_is_asked_now() -> None:
+def test_earlier_failure_does_not_count() -> None:
     before = saw("bad")
     earlier = Baseline.of(Observations((before,)), force=False)
 

@@ -12,7 +12,7 @@ def scene_with_pool() -> Scene:
     return Scene(warm_pool=True)
 
 
-def test_a_node_of_the_warm_pool_is_added_where_no_ready_one_streams() -> None:
+def test_node_of_the_warm_pool_is_added_where_no_ready_one_streams() -> None:
     scene = scene_with_pool()
 
     scene.warm()
@@ -24,7 +24,7 @@ def test_a_node_of_the_warm_pool_is_added_where_no_ready_one_streams() -> None:
     assert scene.job["metadata"]["annotations"]["prestream.dev/strategy"] == "any-node"
 
 
-def test_a_ready_node_that_streams_is_used_before() -> None:
+def test_ready_node_that_streams_is_used_before() -> None:
     scene = scene_with_pool()
     scene.cluster.place(make_node("gpu-1"))
 
@@ -36,7 +36,7 @@ def test_a_ready_node_that_streams_is_used_before() -> None:
 
 
 @pytest.mark.parametrize("platform", ["linux/arm64"])
-def test_the_warm_pool_serves_its_own_platform_only(platform: str) -> None:
+def test_warm_pool_serves_its_own_platform_only(platform: str) -> None:
     scene = scene_with_pool()
 
     outcome = scene.warm(platform=platform)

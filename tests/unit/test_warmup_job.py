@@ -30,7 +30,7 @@ AT = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
 # The name.
 
 
-def test_a_name_is_recognisable_and_the_same_each_time() -> None:
+def test_name_is_recognisable_and_the_same_each_time() -> None:
     name = KEY.job_name(RAY)
 
     assert re.fullmatch(r"warm-ray-ml-[0-9a-f]{16}", name)
@@ -55,7 +55,7 @@ def test_two_tags_of_a_digest_are_one_warmup() -> None:
     assert KEY.job_name(parse_reference("anyscale/ray-ml:latest")) == KEY.job_name(RAY)
 
 
-def test_each_message_that_forces_makes_a_warmup_of_its_own() -> None:
+def test_each_forcing_message_has_its_own_warmup() -> None:
     first, second = (replace(KEY, forced_by=f"message-{number}") for number in (1, 2))
 
     assert first.job_name(RAY) != second.job_name(RAY)
@@ -81,7 +81,7 @@ def test_placements_that_mean_the_same_make_the_same_name() -> None:
         pytest.param("x/1:2", "1", id="digits"),
     ],
 )
-def test_a_name_is_valid_whatever_the_image_is_called(image: str, slug: str) -> None:
+def test_name_is_valid_for_every_image(image: str, slug: str) -> None:
     name = KEY.job_name(parse_reference(image))
 
     assert name.startswith(f"warm-{slug}-")
@@ -105,7 +105,7 @@ def test_every_name_fits_a_label_and_leaves_room_for_a_pods(
 # The period.
 
 
-def test_a_period_lasts_as_long_as_it_is_configured() -> None:
+def test_period_lasts_as_long_as_it_is_configured() -> None:
     periods = [
         period_of(AT + timedelta(hours=hours), DIGEST, PERIOD_S) for hours in range(2 * 48 + 1)
     ]
@@ -115,13 +115,13 @@ def test_a_period_lasts_as_long_as_it_is_configured() -> None:
     assert max(periods.count(number) for number in periods) == 48
 
 
-def test_the_same_moment_lies_in_the_same_period_in_every_time_zone() -> None:
+def test_same_moment_lies_in_the_same_period_in_every_time_zone() -> None:
     elsewhere = AT.astimezone(datetime.strptime("+0530", "%z").tzinfo)
 
     assert period_of(elsewhere, DIGEST, PERIOD_S) == period_of(AT, DIGEST, PERIOD_S)
 
 
-def test_the_periods_of_digests_begin_at_different_times() -> None:
+def test_periods_of_digests_begin_at_different_times() -> None:
     def beginning(number: int) -> int:
         digest = Digest(f"sha256:{number:064x}")
         first = period_of(AT, digest, PERIOD_S)
@@ -154,7 +154,7 @@ def test_any_length_of_a_period_will_do(period_s: float) -> None:
         pytest.param(8760 * HOUR, 744 * HOUR, 9504 * HOUR, id="longest"),
     ],
 )
-def test_a_job_outlives_whatever_can_still_ask_for_it(
+def test_job_outlives_all_messages_that_can_request_it(
     period_s: float, max_age_s: float, limit_s: int
 ) -> None:
     lives = time_to_live_s(period_s, max_age_s)
@@ -200,27 +200,27 @@ RUNS = {"suspend": False}
         pytest.param(stand(RUNS, "-Failed"), "running", id="not-failed"),
     ],
 )
-def test_a_job_waits_runs_or_is_finished(state: JobState, expected: str) -> None:
+def test_job_waits_runs_or_is_finished(state: JobState, expected: str) -> None:
     assert state.is_waiting is (expected == "waiting")
     assert state.is_running is (expected == "running")
     assert state.is_finished is (expected == "finished")
 
 
-def test_a_job_is_failed_or_complete() -> None:
+def test_job_is_failed_or_complete() -> None:
     failed, complete = stand(RUNS, "Failed"), stand(RUNS, "Complete")
 
     assert (failed.is_failed, failed.is_complete) == (True, False)
     assert (complete.is_failed, complete.is_complete) == (False, True)
 
 
-def test_a_job_whose_fact_is_written_is_marked() -> None:
+def test_job_whose_fact_is_written_is_marked() -> None:
     body = {"metadata": {"name": "a", "annotations": {"prestream.dev/reported": "fact"}}}
 
     assert JobState.from_body(body).is_reported
     assert not JobState.from_body({"metadata": {"name": "a"}}).is_reported
 
 
-def test_the_job_of_a_warmup_is_read_as_waiting() -> None:
+def test_job_of_a_warmup_is_read_as_waiting() -> None:
     state = JobState.from_body(make_warmup().body())
 
     assert state.name == "warm-ray-ml-2-7-0-0123456789"

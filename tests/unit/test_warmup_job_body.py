@@ -23,7 +23,7 @@ def containers_of(body: dict[str, Any]) -> list[dict[str, Any]]:
 BODY = make_warmup().body()
 
 
-def test_a_job_waits_for_its_turn_and_runs_once() -> None:
+def test_job_waits_for_its_turn_and_runs_once() -> None:
     spec = BODY["spec"]
 
     assert spec["suspend"] is True
@@ -33,7 +33,7 @@ def test_a_job_waits_for_its_turn_and_runs_once() -> None:
     assert spec["ttlSecondsAfterFinished"] == 262_800
 
 
-def test_a_disruption_is_no_failure() -> None:
+def test_disruption_is_no_failure() -> None:
     (rule,) = BODY["spec"]["podFailurePolicy"]["rules"]
 
     assert rule == {
@@ -42,7 +42,7 @@ def test_a_disruption_is_no_failure() -> None:
     }
 
 
-def test_a_job_and_its_pods_bear_the_labels_they_are_found_by() -> None:
+def test_job_and_its_pods_bear_the_labels_they_are_found_by() -> None:
     labels = {
         "app.kubernetes.io/name": "prestream",
         "app.kubernetes.io/component": "warmup",
@@ -53,7 +53,7 @@ def test_a_job_and_its_pods_bear_the_labels_they_are_found_by() -> None:
     assert BODY["spec"]["template"]["metadata"]["labels"] == labels
 
 
-def test_the_annotations_say_what_is_warmed_and_why() -> None:
+def test_annotations_name_the_image_and_the_cause() -> None:
     strategy = make_strategy(avoided_nodes=("n1", "n2"), lacking_nodes=("n3",))
     annotations = make_warmup(strategy=strategy).body()["metadata"]["annotations"]
 
@@ -72,14 +72,14 @@ def test_the_annotations_say_what_is_warmed_and_why() -> None:
     assert all(isinstance(text, str) for text in annotations.values())
 
 
-def test_a_cause_of_which_little_is_known_is_written_as_well() -> None:
+def test_incomplete_cause_is_written() -> None:
     annotations = make_warmup(cause=Cause()).body()["metadata"]["annotations"]
 
     expected = {"kind": "manual", "id": None, "resource": None}
     assert json.loads(annotations["prestream.dev/cause"]) == expected
 
 
-def test_none_of_the_images_own_code_runs() -> None:
+def test_warmup_runs_no_code_of_the_image() -> None:
     helper, image = containers_of(BODY)
 
     assert helper["image"] == f"{MIRRORS}/library/busybox@{HELPER_DIGEST}"
@@ -110,7 +110,7 @@ def test_each_container_has_what_it_needs_and_no_more(container: dict[str, Any])
     assert container["resources"]["requests"] == {"cpu": "1m", "memory": "16Mi"}
 
 
-def test_a_pod_is_nobody_and_may_nothing() -> None:
+def test_pod_has_no_user_and_no_rights() -> None:
     pod = pod_of(BODY)
 
     assert pod["securityContext"] == {
@@ -125,7 +125,7 @@ def test_a_pod_is_nobody_and_may_nothing() -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC", "imagePullSecrets"} & set(pod)
 
 
-def test_a_pod_goes_where_the_strategy_says() -> None:
+def test_pod_follows_the_strategy() -> None:
     tolerations = (Toleration("a", "Exists"), Toleration("b", "Equal", "c", "NoExecute"))
     strategy = make_strategy(
         node_selector={"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"},
@@ -142,7 +142,7 @@ def test_a_pod_goes_where_the_strategy_says() -> None:
     assert pod["priorityClassName"] == "prestream-warmup-scaling"
 
 
-def test_the_autoscaler_may_take_a_node_away() -> None:
+def test_autoscaler_may_take_a_node_away() -> None:
     annotations = BODY["spec"]["template"]["metadata"]["annotations"]
 
     assert annotations == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}
@@ -177,7 +177,7 @@ def preferences_of(body: dict[str, Any]) -> dict[str, tuple[int, dict[str, Any]]
     return found
 
 
-def test_a_node_that_lacks_the_image_is_preferred_above_all() -> None:
+def test_node_that_lacks_the_image_is_preferred_above_all() -> None:
     strategy = make_strategy(avoided_nodes=("n1", "n2"))
     preferences = preferences_of(make_warmup(strategy=strategy).body())
 
@@ -186,7 +186,7 @@ def test_a_node_that_lacks_the_image_is_preferred_above_all() -> None:
     assert weight > sum(other for other, _ in preferences.values())
 
 
-def test_a_node_that_streams_and_is_cheap_is_preferred() -> None:
+def test_node_that_streams_and_is_cheap_is_preferred() -> None:
     preferences = preferences_of(make_warmup().body())
 
     assert preferences == {
@@ -195,7 +195,7 @@ def test_a_node_that_streams_and_is_cheap_is_preferred() -> None:
     }
 
 
-def test_nothing_is_preferred_on_autopilot_which_refuses_such_preferences() -> None:
+def test_autopilot_gets_no_preferences() -> None:
     strategy = make_strategy(is_autopilot=True, avoided_nodes=("n1",))
 
     affinity = pod_of(make_warmup(strategy=strategy).body())["affinity"]

@@ -194,7 +194,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("job", "pod", "reports", "outcome"), CASES)
-def test_the_outcome_is_what_was_seen(
+def test_outcome_follows_the_events(
     job: FinishedJob, pod: dict[str, Any] | None, reports: list[NodeEvent], outcome: str
 ) -> None:
     told = {tell_ending(job, pod, order).outcome for order in itertools.permutations(reports)}
@@ -202,7 +202,7 @@ def test_the_outcome_is_what_was_seen(
     assert told == {outcome}
 
 
-def test_a_failure_says_why_and_what_to_do_with_the_nodes_own_words() -> None:
+def test_failure_has_reason_hint_and_evidence() -> None:
     ending = tell_ending(DEADLINE, None, [pulling(1), failed(2)])
 
     assert ending.reason == "the registry has no such image"
@@ -242,7 +242,7 @@ def test_helper_failure_has_its_own_hint(message: str, hint: str) -> None:
     assert hint in str(ending.hint)
 
 
-def test_a_rate_limit_says_until_when_and_no_other_failure_does() -> None:
+def test_only_a_rate_limit_has_a_retry_time() -> None:
     limited = tell_ending(DEADLINE, None, [failed(1, LIMITED)])
     absent = tell_ending(DEADLINE, None, [failed(1, NOT_FOUND)])
 
@@ -250,7 +250,7 @@ def test_a_rate_limit_says_until_when_and_no_other_failure_does() -> None:
     assert absent.not_before is None
 
 
-def test_nothing_is_said_of_the_image_where_nothing_is_left() -> None:
+def test_outcome_without_evidence_has_no_node() -> None:
     ending = tell_ending(BACKOFF, None, [])
 
     assert ending.reason is not None
@@ -261,7 +261,7 @@ def test_nothing_is_said_of_the_image_where_nothing_is_left() -> None:
 class TestSeveralPods:
     """A disruption may have made several pods, on several nodes."""
 
-    def test_a_pull_is_told_with_the_node_that_made_it(self) -> None:
+    def test_pull_names_its_node(self) -> None:
         reports: list[NodeEvent] = [
             pulled(5, pod=1, node="spot-1"),
             pulling(60, pod=2, node="spot-2"),
@@ -271,7 +271,7 @@ class TestSeveralPods:
 
         assert (ending.outcome, ending.node) == ("pulled", "spot-1")
 
-    def test_the_last_pull_counts(self) -> None:
+    def test_last_pull_counts(self) -> None:
         reports = [pulled(5, pod=1, node="spot-1"), pulled(90, pod=2, node="spot-2")]
 
         ending = tell_ending(COMPLETE, pod_body(2, node="spot-2"), reports)
@@ -279,7 +279,7 @@ class TestSeveralPods:
         assert ending.node == "spot-2"
         assert ending.pulled == reports[1]
 
-    def test_a_pull_outweighs_that_a_later_pod_found_the_image(self) -> None:
+    def test_pull_outweighs_that_a_later_pod_found_the_image(self) -> None:
         reports = [pulled(5, pod=1), present(90, pod=2)]
 
         ending = tell_ending(COMPLETE, pod_body(2), reports)
@@ -287,7 +287,7 @@ class TestSeveralPods:
         assert (ending.outcome, ending.pulled) == ("pulled", reports[0])
 
     @pytest.mark.parametrize("gone", [False, True])
-    def test_a_failure_is_the_last_pods(self, *, gone: bool) -> None:
+    def test_failure_is_the_last_pods(self, *, gone: bool) -> None:
         reports: list[NodeEvent] = [
             pulling(5, pod=1, node="spot-1"),
             unschedulable(60, pod=2),
@@ -298,7 +298,7 @@ class TestSeveralPods:
         assert (ending.outcome, ending.node) == ("no_node", None)
 
 
-def test_a_container_that_did_not_start_is_told_beside_the_pull() -> None:
+def test_failed_start_is_reported_beside_the_pull() -> None:
     ending = tell_ending(BACKOFF, None, [pulled(5), not_started(6)])
 
     assert ending.reason is not None
@@ -306,7 +306,7 @@ def test_a_container_that_did_not_start_is_told_beside_the_pull() -> None:
     assert ending.was_pulled
 
 
-def test_a_start_that_succeeded_in_the_end_is_no_failure() -> None:
+def test_start_that_succeeded_in_the_end_is_no_failure() -> None:
     ending = tell_ending(COMPLETE, None, [not_started(5, pod=1), pulled(9, pod=2)])
 
     assert ending.reason is None
@@ -326,7 +326,7 @@ def job_body(*conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
 TIME = "2026-05-04T10:00:00Z"
 
 
-def test_a_complete_job_ended_when_it_says_so() -> None:
+def test_complete_job_has_its_completion_time() -> None:
     condition = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-05-04T10:09:09Z"}
 
     finished = FinishedJob.from_body(job_body(condition, completionTime=TIME))
@@ -335,7 +335,7 @@ def test_a_complete_job_ended_when_it_says_so() -> None:
     assert (finished.is_complete, finished.at) == (True, END)
 
 
-def test_a_failed_job_ended_at_its_condition() -> None:
+def test_failed_job_ended_at_its_condition() -> None:
     target = {"type": "FailureTarget", "status": "True", "lastTransitionTime": "2026-05-04T09:59Z"}
     condition = {
         "type": "Failed",
@@ -368,11 +368,11 @@ def test_a_failed_job_ended_at_its_condition() -> None:
         ),
     ],
 )
-def test_a_job_that_goes_on_has_not_ended(body: dict[str, Any]) -> None:
+def test_job_that_goes_on_has_not_ended(body: dict[str, Any]) -> None:
     assert FinishedJob.from_body(body) is None
 
 
-def test_an_ending_without_a_pull_was_not_pulled() -> None:
+def test_ending_without_a_pull_was_not_pulled() -> None:
     outcomes = ["pull_failed", "misconfigured", "postponed", "no_node", "timed_out"]
 
     assert not any(Ending(outcome).was_pulled for outcome in outcomes)  # type: ignore[arg-type]

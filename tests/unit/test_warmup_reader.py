@@ -41,9 +41,7 @@ def look(cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW) 
     return WarmupReader(settings_of(), facts=facts).look([cluster], now)
 
 
-def test_without_the_facts_the_jobs_are_told_and_what_is_missing_is_said(
-    cluster: FakeCluster, facts: Facts
-) -> None:
+def test_unreadable_facts_are_reported_beside_the_jobs(cluster: FakeCluster, facts: Facts) -> None:
     end(place_warmup(cluster))
     facts.error = ConfigurationError("403 logging.logEntries.list")
 
@@ -55,7 +53,7 @@ def test_without_the_facts_the_jobs_are_told_and_what_is_missing_is_said(
     ]
 
 
-def test_a_cluster_whose_jobs_cannot_be_read_is_named(cluster: FakeCluster) -> None:
+def test_cluster_whose_jobs_cannot_be_read_is_named(cluster: FakeCluster) -> None:
     cluster.fail("list_jobs", TransientError("503"))
 
     seen = look(cluster)
@@ -64,7 +62,7 @@ def test_a_cluster_whose_jobs_cannot_be_read_is_named(cluster: FakeCluster) -> N
     assert [each.cluster for each in seen.problems] == [str(GPU_CLUSTER)]
 
 
-def test_a_failed_job_whose_pods_cannot_be_read_is_told_without_the_reason(
+def test_failed_job_with_unreadable_pods_has_no_reason(
     cluster: FakeCluster,
 ) -> None:
     end(place_warmup(cluster), "BackoffLimitExceeded")
@@ -95,7 +93,7 @@ def test_artifacts_are_not_read_without_the_prewarm_rung(
     ) == Observations(())
 
 
-def test_a_refusal_to_tell_what_is_prewarmed_is_said(cluster: FakeCluster) -> None:
+def test_unreadable_artifacts_are_reported(cluster: FakeCluster) -> None:
     prewarmed = Prewarmed()
     prewarmed.error = PrewarmRefusedError("permission", "403 prewarmedArtifacts")
     watching = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
@@ -118,20 +116,20 @@ def mean(deployment: Deployment, text: str = "team/tool:1.0") -> ResolvedImage:
     return resolve_images(deployment.mirrors, WrittenImage.parse(text), GPU_CLUSTER)
 
 
-def test_a_tag_means_what_its_mirror_answers(deployment: Deployment) -> None:
+def test_tag_is_resolved_by_its_mirror(deployment: Deployment) -> None:
     resolved = mean(deployment)
 
     assert resolved.digest == TOOL.digest
     assert resolved.mirror == "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/tool"
 
 
-def test_without_its_mirror_nobody_knows_what_a_tag_means() -> None:
+def test_tag_without_its_mirror_has_no_digest() -> None:
     resolved = mean(Deployment({"dry_run": True}))
 
     assert (resolved.digest, resolved.problem) == (None, "its mirror is not made yet")
 
 
-def test_an_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
+def test_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
     resolved = mean(deployment, "strange.example/tool:1")
 
     assert resolved.digest is None
@@ -148,7 +146,7 @@ def test_unreadable_mirror_does_not_reveal_the_last_digest(
         mean(deployment)
 
 
-def test_a_digest_says_by_itself_what_is_meant(deployment: Deployment) -> None:
+def test_digest_needs_no_resolution(deployment: Deployment) -> None:
     deployment.answer(OUR_403)
 
     resolved = mean(deployment, f"team/tool@{DIGEST}")

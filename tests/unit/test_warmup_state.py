@@ -57,7 +57,7 @@ def stand(
     return combine(look(cluster, facts, now).observations, now, PERIOD)
 
 
-def test_a_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: FakeCluster) -> None:
+def test_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: FakeCluster) -> None:
     end(place_warmup(cluster))
 
     (warmup,) = stand(cluster)
@@ -70,7 +70,7 @@ def test_a_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: Fak
     assert later.state == "due"
 
 
-def test_it_falls_due_when_a_warmup_would_get_another_name(cluster: FakeCluster) -> None:
+def test_image_is_due_when_its_job_name_changes(cluster: FakeCluster) -> None:
     end(place_warmup(cluster))
 
     (warmup,) = stand(cluster)
@@ -83,7 +83,7 @@ def test_it_falls_due_when_a_warmup_would_get_another_name(cluster: FakeCluster)
     assert period_of(before, DIGEST, seconds) == period_of(CREATED, DIGEST, seconds)
 
 
-def test_a_job_whose_turn_has_not_come_waits_and_one_that_has_its_turn_warms(
+def test_suspended_job_waits_and_resumed_job_warms(
     cluster: FakeCluster,
 ) -> None:
     job = place_warmup(cluster)
@@ -97,7 +97,7 @@ def test_a_job_whose_turn_has_not_come_waits_and_one_that_has_its_turn_warms(
     assert (waiting.last, waiting.due) == (None, None)
 
 
-def test_a_renewal_takes_nothing_from_what_was_seen_before(cluster: FakeCluster) -> None:
+def test_renewal_takes_nothing_from_what_was_seen_before(cluster: FakeCluster) -> None:
     end(place_warmup(cluster, "warm-ray-ml-first"))
     place_warmup(cluster, "warm-ray-ml-second")
 
@@ -110,7 +110,7 @@ def test_a_renewal_takes_nothing_from_what_was_seen_before(cluster: FakeCluster)
     assert cold.state == "warming"
 
 
-def test_a_warmup_that_failed_after_one_that_ended_well_is_what_counts(
+def test_warmup_that_failed_after_one_that_ended_well_is_what_counts(
     cluster: FakeCluster,
 ) -> None:
     end(place_warmup(cluster, "warm-ray-ml-first"), seconds=20)
@@ -121,7 +121,7 @@ def test_a_warmup_that_failed_after_one_that_ended_well_is_what_counts(
     assert warmup.state == "failed"
 
 
-def test_why_a_job_failed_is_read_from_the_cluster_until_its_fact_is_there(
+def test_reason_comes_from_the_cluster_until_the_fact_exists(
     cluster: FakeCluster,
 ) -> None:
     end(place_warmup(cluster), "PodFailurePolicy")
@@ -136,7 +136,7 @@ def test_why_a_job_failed_is_read_from_the_cluster_until_its_fact_is_there(
     assert warmup.last.hint
 
 
-def test_a_container_that_could_not_start_after_its_pull_has_warmed_its_image(
+def test_container_that_could_not_start_after_its_pull_has_warmed_its_image(
     cluster: FakeCluster,
 ) -> None:
     end(place_warmup(cluster), "BackoffLimitExceeded")
@@ -148,9 +148,7 @@ def test_a_container_that_could_not_start_after_its_pull_has_warmed_its_image(
     assert warmup.state == "warm"
 
 
-def test_the_fact_of_a_job_says_how_it_ended_and_is_no_second_warmup(
-    cluster: FakeCluster, facts: Facts
-) -> None:
+def test_fact_of_a_job_is_not_a_second_warmup(cluster: FakeCluster, facts: Facts) -> None:
     job = end(place_warmup(cluster), "BackoffLimitExceeded")
     ended = read_ended_warmup(cluster, job)
     assert ended is not None
@@ -165,7 +163,7 @@ def test_the_fact_of_a_job_says_how_it_ended_and_is_no_second_warmup(
     assert len(warmup.observations) == 1
 
 
-def test_a_failure_of_which_nothing_is_left_but_the_job_is_a_failure_all_the_same(
+def test_failed_job_without_pods_and_fact_is_failed(
     cluster: FakeCluster,
 ) -> None:
     end(place_warmup(cluster), "BackoffLimitExceeded")
@@ -180,7 +178,7 @@ def test_a_failure_of_which_nothing_is_left_but_the_job_is_a_failure_all_the_sam
 @pytest.mark.parametrize(
     ("outcome", "state"), [("prewarmed", "warm"), ("not_allowed", "failed"), ("no_node", "failed")]
 )
-def test_a_warmup_without_a_job_is_known_by_its_fact(
+def test_warmup_without_a_job_is_known_by_its_fact(
     cluster: FakeCluster, facts: Facts, outcome: str, state: str
 ) -> None:
     facts.add(outcome, target=None)
@@ -190,9 +188,7 @@ def test_a_warmup_without_a_job_is_known_by_its_fact(
     assert (warmup.state, warmup.target, warmup.as_json()["job"]) == (state, None, None)
 
 
-def test_facts_of_other_clusters_and_of_other_kinds_say_nothing(
-    cluster: FakeCluster, facts: Facts
-) -> None:
+def test_facts_of_other_clusters_and_kinds_are_ignored(cluster: FakeCluster, facts: Facts) -> None:
     facts.add("pulled", cluster="projects/demo/locations/us-central1/clusters/other")
     facts.add("pulled", event="pull.observed")
     facts.add("pulled", image=7)

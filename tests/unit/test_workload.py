@@ -207,7 +207,7 @@ def test_every_place_of_a_pod_that_holds_an_image_counts() -> None:
     assert found.invalid_images == 0
 
 
-def test_an_image_is_named_once_for_a_pod_and_keeps_its_text() -> None:
+def test_image_is_named_once_for_a_pod_and_keeps_its_text() -> None:
     (found,) = find_pod_specs(pod(named("nginx"), named("nginx")))
 
     assert [(image.text, str(image.reference)) for image in found.images] == [
@@ -230,14 +230,14 @@ def test_an_image_is_named_once_for_a_pod_and_keeps_its_text() -> None:
         pytest.param(None, False, id="null"),
     ],
 )
-def test_an_invalid_image_is_counted_and_the_others_are_kept(image: Any, is_invalid: bool) -> None:  # noqa: FBT001
+def test_invalid_image_is_counted_and_the_others_are_kept(image: Any, is_invalid: bool) -> None:  # noqa: FBT001
     (found,) = find_pod_specs(pod(named("nginx"), named(image)))
 
     assert images_of((found,)) == ["nginx"]
     assert found.invalid_images == int(is_invalid)
 
 
-def test_a_pod_of_which_no_image_is_valid_is_still_found() -> None:
+def test_pod_without_valid_images_is_found() -> None:
     (found,) = find_pod_specs(pod(named("No Image"), named("No Other")))
 
     assert (found.images, found.invalid_images) == ((), 2)
@@ -258,7 +258,7 @@ def test_a_pod_of_which_no_image_is_valid_is_still_found() -> None:
         "model",
     ],
 )
-def test_a_field_of_a_wrong_type_costs_nothing_else(field: str, odd: Any) -> None:
+def test_field_of_a_wrong_type_costs_nothing_else(field: str, odd: Any) -> None:
     (found,) = find_pod_specs(pod(named("nginx", resources=GPU), **{field: odd}))
 
     assert images_of((found,)) == ["nginx"]
@@ -266,11 +266,11 @@ def test_a_field_of_a_wrong_type_costs_nothing_else(field: str, odd: Any) -> Non
 
 
 @pytest.mark.parametrize("odd", ODD_VALUES, ids=repr)
-def test_what_is_no_object_holds_no_pod(odd: Any) -> None:
+def test_invalid_object_has_no_pods(odd: Any) -> None:
     assert find_pod_specs(odd) == ()
 
 
-def test_an_object_nested_without_end_is_searched_to_a_limit() -> None:
+def test_object_nested_without_end_is_searched_to_a_limit() -> None:
     body: Any = pod(named("too/deep"))
     for _ in range(100_000):
         body = {"template": body}

@@ -13,7 +13,7 @@ Load = Callable[[str], Settings]
 Refuse = Callable[[str], list[str]]
 
 
-def test_a_key_that_is_given_twice_is_refused_with_both_lines(refuse: Refuse) -> None:
+def test_key_that_is_given_twice_is_refused_with_both_lines(refuse: Refuse) -> None:
     problems = refuse("max_running: 1\nupstreams:\n  quay.io:\n  quay.io:\nmax_running: 2\n")
 
     assert problems == [
@@ -39,15 +39,13 @@ def test_a_key_that_is_given_twice_is_refused_with_both_lines(refuse: Refuse) ->
         pytest.param("max_running: 1" + "0" * 5000, "not valid YAML", id="huge-number"),
     ],
 )
-def test_what_is_no_yaml_of_keys_is_refused_with_its_place(
-    refuse: Refuse, text: str, words: str
-) -> None:
+def test_invalid_yaml_is_refused_with_its_place(refuse: Refuse, text: str, words: str) -> None:
     (problem,) = refuse(text)
 
     assert words in problem
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "prestream.yaml"
     path.write_bytes(b"\xff\xfe\x00")
 
@@ -61,7 +59,7 @@ def test_numbers_are_those_of_yaml_1_2(load: Load) -> None:
     assert (settings.cleanup_days, settings.min_image_bytes, settings.max_running) == (100, 16, 15)
 
 
-def test_the_parser_in_python_reads_the_same(
+def test_parser_in_python_reads_the_same(
     load: Load, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # PyYAML is without its parser in C where libyaml was missing when it was built.
