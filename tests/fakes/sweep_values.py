@@ -9,6 +9,7 @@ from shared.domain.manifest import Manifest, PlatformManifest
 from shared.domain.placement import Placement
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.warmup_job import JobName
+from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, Source
 from shared.pipeline.sweep.due import (
     ImageInUse,
@@ -67,7 +68,10 @@ def make_sweep(
 def locate(sweep: Sweep) -> Any:
     registry = FakeRegistry()
     return Mirrors(
-        sweep.settings, registry=registry, repositories=lambda: registry.repositories
+        sweep.settings,
+        registry=registry,
+        repositories=lambda: registry.repositories,
+        execute=Executor(dry_run=True),
     ).locate
 
 
