@@ -12,8 +12,8 @@ PACKAGES = ("shared/domain", "shared/messages", "shared/pipeline", "shared/clien
 TESTS = ("tests/unit", "tests/contract", "shared")
 """The tests that decide, doctests included, except those that `fast_tests` skips."""
 CODE_READING_TESTS = (
-    "test_every_call_of_the_client_is_known",
-    "test_every_call_of_every_client_is_tried",
+    "test_calls_of_the_client_are_listed",
+    "test_calls_of_all_clients_are_tried",
     "test_every_library_that_is_imported_is_named_in_a_contract",
 )
 """Tests that read code instead of running it: they would find the mutated copies."""
