@@ -67,12 +67,13 @@ def make_sweep(
 
 def locate(sweep: Sweep) -> Any:
     registry = FakeRegistry()
-    return Mirrors(
+    mirrors = Mirrors(
         sweep.settings,
         registry=registry,
         repositories=lambda: registry.repositories,
         execute=Executor(dry_run=True),
-    ).locate
+    )
+    return mirrors.locate
 
 
 def make_image(sweep: Sweep) -> ImageInUse:

@@ -10,7 +10,7 @@ from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.errors import TransientError
-from shared.pipeline.sweep import sweep_cluster as sweeping
+from shared.pipeline.sweep import sweep_cluster
 from tests.fakes.clusters import START
 from tests.fakes.sweeps import BIG, NOW, SERVER, TRAINER, SweptWorld, big
 from tests.fakes.warmups import make_warmup
@@ -182,7 +182,7 @@ def test_each_kind_is_listed_once_and_no_job_is_fetched(
 def test_references_are_published_in_batches(
     world: SweptWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 2)
+    monkeypatch.setattr(sweep_cluster, "_BATCH", 2)
     world.add_apps(5)
 
     outcome = world.sweep()
@@ -246,7 +246,7 @@ def test_two_sweeps_have_the_effect_of_one() -> None:
 def test_interrupted_and_repeated_sweep_has_the_effect_of_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 2)
+    monkeypatch.setattr(sweep_cluster, "_BATCH", 2)
     once, twice = SweptWorld(), SweptWorld()
     for world in (once, twice):
         world.add_apps(7)

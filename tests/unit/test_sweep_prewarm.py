@@ -1,71 +1,16 @@
-"""What a sweep keeps prewarmed, what it lets lapse, and what it has no room for."""
+"""Images that a sweep keeps prewarmed, and images that there is no room for."""
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from sandbox.catalogue.image import Image
-from shared.domain.disposition import Outcome
 from shared.domain.image_reference import Digest
-from shared.domain.mirror import RepositoryName, RepositoryState
-from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError, PrewarmState
+from shared.domain.prewarm import (
+    PrewarmRefusedError,
+)
 from shared.errors import ConfigurationError, TransientError
-from tests.fakes.sweeps import NOW, TRAINER, SweptWorld, big, make_deployment
-
-APPS = RepositoryName("demo", "us-central1", "apps")
-HUB = RepositoryName("demo", "us-central1", "dockerhub-mirror")
-HOST = "us-central1-docker.pkg.dev/demo/apps"
-GB = 1_000_000_000
-DAY = timedelta(days=1)
-
-
-class World(SweptWorld):
-    """A cluster whose ladder begins with the prewarm API, and a standard repository."""
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__({"ladder": ["prewarm-api", "gpu-node"], **values})
-        self.registry.repositories.states[APPS] = RepositoryState(is_docker_remote=False)
-
-    def push(self, name: str, size: int = GB, *platforms: str) -> str:
-        """Push an image, let a Deployment use it, and return its reference."""
-        image = Image((size,), platforms or ("linux/amd64",), build=name)
-        self.registry.add(f"{HOST}/{name}", "1", image)
-        for manifest in image.manifests:
-            self.api.sizes[Digest(manifest.digest)] = manifest.image_bytes
-        self.use(f"{HOST}/{name}:1")
-        return image.digest
-
-    def forget(self) -> None:
-        """Let no workload use anything any more."""
-        self.cluster.objects.clear()
-
-    def at(self, after: timedelta) -> Outcome:
-        """Sweep at a time after the first."""
-        self.api.now = NOW + after
-        return self.sweep(NOW + after)
-
-    def expires(self, digest: str) -> timedelta:
-        """Return how long after the first sweep an image is prewarmed."""
-        return self.api.held[APPS, Digest(digest), "us-central1"].expires - NOW
-
-    def hold(self, digest: str, size: int, state: PrewarmState = "ACTIVE") -> None:
-        """Let something be prewarmed, for three days."""
-        artifact = PrewarmedArtifact(
-            Digest(digest), "us-central1", state, expires=NOW + 3 * DAY, image_bytes=size
-        )
-        self.api.put(APPS, artifact)
-
-    @property
-    def due(self) -> list[str]:
-        """The images of what was published, and not taken before."""
-        return [request.image for request in self.take()]
-
-    @property
-    def prewarmed(self) -> list[Mapping[str, Any]]:
-        """The facts of what was prewarmed."""
-        return [each for each in self.events("warmup.finished") if each["outcome"] == "prewarmed"]
+from tests.fakes.prewarmed_worlds import APPS, DAY, GB, HOST, World
+from tests.fakes.sweeps import NOW, TRAINER, big, make_deployment
 
 
 @pytest.fixture
@@ -73,7 +18,7 @@ def world() -> World:
     return World()
 
 
-def test_what_is_in_use_is_prewarmed_and_needs_no_reference(world: World) -> None:
+def test_image_in_use_is_prewarmed_without_a_reference(world: World) -> None:
     digest = world.push("app")
 
     outcome = world.at(timedelta())
@@ -83,7 +28,7 @@ def test_what_is_in_use_is_prewarmed_and_needs_no_reference(world: World) -> Non
     assert world.expires(digest) == 3 * DAY
 
 
-def test_the_next_sweep_writes_the_fact_and_asks_for_nothing(world: World) -> None:
+def test_next_sweep_writes_the_fact(world: World) -> None:
     world.push("app")
     world.at(timedelta())
     world.api.calls.clear()
@@ -97,7 +42,7 @@ def test_the_next_sweep_writes_the_fact_and_asks_for_nothing(world: World) -> No
     assert fact["cause"]["kind"] == "schedule"
 
 
-def test_a_sweep_while_it_is_caching_says_nothing(world: World) -> None:
+def test_sweep_during_caching_changes_nothing(world: World) -> None:
     world.push("app")
     world.at(timedelta())
 
@@ -106,7 +51,7 @@ def test_a_sweep_while_it_is_caching_says_nothing(world: World) -> None:
     assert (world.due, world.prewarmed) == ([], [])
 
 
-def test_what_is_still_in_use_is_renewed_before_a_third_of_its_time_is_left(world: World) -> None:
+def test_image_in_use_is_renewed_in_its_last_third(world: World) -> None:
     digest = world.push("app")
     world.at(timedelta())
     world.at(timedelta(hours=1))
@@ -121,7 +66,7 @@ def test_what_is_still_in_use_is_renewed_before_a_third_of_its_time_is_left(worl
     assert len(world.prewarmed) == 2
 
 
-def test_what_is_no_longer_used_lapses(world: World) -> None:
+def test_unused_image_expires(world: World) -> None:
     world.push("app")
     world.at(timedelta())
     world.forget()
@@ -135,7 +80,7 @@ def test_what_is_no_longer_used_lapses(world: World) -> None:
     assert list(world.api.list_artifacts(APPS)) == []
 
 
-def test_two_sweeps_at_once_are_as_one(world: World) -> None:
+def test_two_sweeps_have_the_effect_of_one(world: World) -> None:
     digest = world.push("app")
 
     world.at(timedelta())
@@ -146,7 +91,7 @@ def test_two_sweeps_at_once_are_as_one(world: World) -> None:
     assert world.due == []
 
 
-def test_two_tags_and_two_targets_of_one_image_are_asked_for_once(world: World) -> None:
+def test_tags_and_targets_of_one_image_are_one_request(world: World) -> None:
     world.push("app")
     world.use(f"{HOST}/app@{world.registry.images[f'{HOST}/app']['1'].digest}")
     other = make_deployment("other", f"{HOST}/app:1")
@@ -161,7 +106,7 @@ def test_two_tags_and_two_targets_of_one_image_are_asked_for_once(world: World) 
     assert world.due == []
 
 
-def test_an_index_that_is_pinned_is_prewarmed_by_its_platform(world: World) -> None:
+def test_index_by_digest_is_prewarmed_by_its_platform(world: World) -> None:
     digest = world.push("app", GB, "linux/amd64", "linux/arm64")
     world.forget()
     world.use(f"{HOST}/app@{digest}")
@@ -176,19 +121,7 @@ def test_an_index_that_is_pinned_is_prewarmed_by_its_platform(world: World) -> N
     assert world.due == []
 
 
-def test_a_small_image_is_left_alone(world: World) -> None:
-    world.push("app", 1000)
-
-    outcome = world.at(timedelta())
-
-    assert outcome.details["skipped"] == {"too_small": 1}
-    assert world.api.held == {}
-
-
-# Mirrored images.
-
-
-def test_a_mirrored_image_gets_a_job_first_and_is_renewed_by_the_api(world: World) -> None:
+def test_mirrored_image_has_a_job_first_and_is_renewed_afterwards(world: World) -> None:
     image = big("trainer")
     world.api.sizes[Digest(image.digest)] = image.manifests[0].image_bytes
     world.use(TRAINER)
@@ -209,7 +142,7 @@ def test_a_mirrored_image_gets_a_job_first_and_is_renewed_by_the_api(world: Worl
     assert world.due == []
 
 
-def test_a_mirrored_image_whose_version_is_unknown_gets_a_job_again(world: World) -> None:
+def test_mirrored_image_with_an_unknown_version_is_requested(world: World) -> None:
     world.use(TRAINER)
     world.at(timedelta())
     world.deliver(NOW)
@@ -220,22 +153,7 @@ def test_a_mirrored_image_whose_version_is_unknown_gets_a_job_again(world: World
     assert world.due == [TRAINER]
 
 
-# Where the rung has another place, or none.
-
-
-def test_where_another_rung_comes_first_a_sweep_begins_nothing_and_renews_what_there_is() -> None:
-    world = World(ladder=["gpu-node", "prewarm-api"])
-    digest = world.push("app")
-    world.push("other")
-    world.hold(digest, GB)
-
-    outcome = world.at(timedelta(hours=50))
-
-    assert outcome.details["renewed"] == [f"app@{digest} in us-central1"]
-    assert world.due == [f"{HOST}/other:1"]
-
-
-def test_without_the_rung_the_api_is_not_asked() -> None:
+def test_ladder_without_the_rung_does_not_use_the_api() -> None:
     world = World(ladder=["gpu-node"])
     world.push("app")
 
@@ -246,7 +164,7 @@ def test_without_the_rung_the_api_is_not_asked() -> None:
     assert world.due == [f"{HOST}/app:1"]
 
 
-def test_a_dry_run_asks_for_nothing() -> None:
+def test_dry_run_prewarms_nothing() -> None:
     world = World(dry_run=True)
     world.push("app")
 
@@ -256,10 +174,7 @@ def test_a_dry_run_asks_for_nothing() -> None:
     assert world.due == [f"{HOST}/app:1"]
 
 
-# Not enough room.
-
-
-def test_what_there_is_no_room_for_is_said_and_gets_a_reference(world: World) -> None:
+def test_image_without_room_is_requested(world: World) -> None:
     world.push("small", 40 * GB)
     large = world.push("large", 70 * GB)
 
@@ -273,18 +188,7 @@ def test_what_there_is_no_room_for_is_said_and_gets_a_reference(world: World) ->
     assert world.due == [f"{HOST}/large:1"]
 
 
-def test_what_more_workloads_use_comes_first(world: World) -> None:
-    small = world.push("small", 40 * GB)
-    large = world.push("large", 70 * GB)
-    world.use(f"{HOST}/large:1")
-
-    outcome = world.at(timedelta())
-
-    assert outcome.details["prewarming"] == [f"large@{large} in us-central1"]
-    assert outcome.details["left_out"] == [f"small@{small} in us-central1"]
-
-
-def test_what_starts_sooner_comes_first(world: World) -> None:
+def test_image_that_starts_sooner_comes_first(world: World) -> None:
     nightly = world.push("nightly", 70 * GB)
     weekly = world.push("weekly", 60 * GB)
     world.forget()
@@ -304,20 +208,7 @@ def test_what_starts_sooner_comes_first(world: World) -> None:
     assert outcome.details["left_out"] == [f"weekly@{weekly} in us-central1"]
 
 
-def test_what_is_in_use_is_not_forced_out_by_what_is_used_more(world: World) -> None:
-    held = world.push("held", 60 * GB)
-    world.at(timedelta())
-    wanted = world.push("wanted", 60 * GB)
-    for _ in range(3):
-        world.use(f"{HOST}/wanted:1")
-
-    outcome = world.at(timedelta(hours=50))
-
-    assert outcome.details["renewed"] == [f"held@{held} in us-central1"]
-    assert outcome.details["left_out"] == [f"wanted@{wanted} in us-central1"]
-
-
-def test_what_others_have_prewarmed_takes_room(world: World) -> None:
+def test_artifacts_of_others_take_room(world: World) -> None:
     world.hold(f"sha256:{1:064}", 90 * GB)
     app = world.push("app", 20 * GB)
 
@@ -327,7 +218,7 @@ def test_what_others_have_prewarmed_takes_room(world: World) -> None:
     assert "remove" not in world.api.calls
 
 
-def test_what_failed_is_left_to_the_next_rung_and_forgotten_where_room_is_short(
+def test_failed_artifact_is_removed_if_room_is_short(
     world: World,
 ) -> None:
     failed = world.push("failed", 60 * GB)
@@ -347,7 +238,7 @@ def test_what_failed_is_left_to_the_next_rung_and_forgotten_where_room_is_short(
     assert len(world.api.held) == 1
 
 
-def test_many_that_are_left_out_are_counted(world: World) -> None:
+def test_long_list_is_shortened(world: World) -> None:
     for number in range(25):
         world.push(f"app-{number}", 90 * GB)
 
@@ -358,11 +249,8 @@ def test_many_that_are_left_out_are_counted(world: World) -> None:
     assert outcome.details["due"] == 24
 
 
-# Refusals.
-
-
 @pytest.mark.parametrize("method", ["list_artifacts", "prewarm"])
-def test_what_is_refused_gets_references_and_is_said_once(world: World, method: str) -> None:
+def test_refused_images_are_requested(world: World, method: str) -> None:
     world.push("app")
     world.push("other")
     refusal = PrewarmRefusedError("permission", "403 denied")
@@ -375,7 +263,7 @@ def test_what_is_refused_gets_references_and_is_said_once(world: World, method: 
     assert world.api.calls.count("prewarm") <= 1
 
 
-def test_an_image_that_cannot_be_prewarmed_hinders_no_other(world: World) -> None:
+def test_refusal_of_one_image_does_not_affect_another(world: World) -> None:
     world.push("app")
     odd = world.push("odd")
     del world.api.sizes[Digest(odd)]
@@ -388,9 +276,7 @@ def test_an_image_that_cannot_be_prewarmed_hinders_no_other(world: World) -> Non
 
 @pytest.mark.parametrize("error", [TransientError, ConfigurationError])
 @pytest.mark.parametrize("method", ["list_artifacts", "prewarm"])
-def test_a_failure_of_the_api_is_the_sweep_s(
-    world: World, method: str, error: type[Exception]
-) -> None:
+def test_failure_of_the_api_is_raised(world: World, method: str, error: type[Exception]) -> None:
     world.push("app")
     world.api.refusals[method] = error("503")
 
