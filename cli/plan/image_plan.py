@@ -11,18 +11,16 @@ from typing import Literal
 
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.image_selection import Selection
-from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
-from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.mirror import RemoteRepository, RepositoryName, Source
 from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError, ImageError
-from shared.pipeline.mirror_lookup import MissingMirrorError, Source
-from shared.pipeline.order import Order, Target, given_targets, wanted_platform
-from shared.pipeline.plan_warmup import plan_warmup
-from shared.pipeline.ports import WarmedCluster as Cluster
-from shared.pipeline.warm import describe_plan
-from shared.pipeline.warmup_lookup import WarmupLookup, choose_targets
+from shared.pipeline.mirror_lookup import MissingMirrorError
+from shared.pipeline.order import Order, Target, given_targets
+from shared.pipeline.plan_warmup import PlanResult, WarmupSnapshot, plan_warmup
+from shared.pipeline.ports import ClusterApi
+from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings
 
 Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
@@ -40,13 +38,15 @@ MirrorState = Literal["exists", "missing", "taken", "unknown"]
 EVERY_POOL = "every accelerator pool"
 """Name of the target that only the nodes of a cluster can tell."""
 
-_RESULTS: Mapping[str, Result] = {
-    "would_create": "warm",
+_RESULTS: Mapping[PlanResult, Result] = {
+    "warm": "warm",
+    "warm_unless_small": "warm_unless_small",
     "waiting": "waiting",
     "known": "known",
+    "too_small": "too_small",
+    "would_create": "warm",
     "prewarming": "known",
     "prewarmed": "known",
-    "too_small": "too_small",
 }
 
 
@@ -159,7 +159,7 @@ class Planner:
         return tuple(sorted(self._states.values(), key=lambda each: each.name))
 
     def plan(
-        self, requests: Sequence[PlanRequest], cluster: Cluster | None, location: str | None
+        self, requests: Sequence[PlanRequest], cluster: ClusterApi | None, location: str | None
     ) -> PlannedImage:
         """
         Tell what would be done for an image.
@@ -248,7 +248,7 @@ class Planner:
     def _plan_targets(
         self,
         requests: Iterable[PlanRequest],
-        cluster: Cluster | None,
+        cluster: ClusterApi | None,
         source: Source,
         answer: _Answer,
     ) -> tuple[PlanStep, ...]:
@@ -264,54 +264,52 @@ class Planner:
                 steps.setdefault(PlanStep("unknown", reason=str(exc)))
         return tuple(steps)
 
-    def _find_targets(self, request: ReferenceRequest, cluster: Cluster | None) -> list[Target]:
+    def _find_targets(
+        self, request: ReferenceRequest, cluster: ClusterApi | None
+    ) -> Sequence[Target]:
         if cluster is not None:
-            return choose_targets(self._settings, request, cluster)
+            return self._lookup.find_targets(cluster, request)
         return given_targets(self._settings, request) or [Target(EVERY_POOL, Placement())]
 
     def _plan_target(
         self,
         request: ReferenceRequest,
-        cluster: Cluster | None,
+        cluster: ClusterApi | None,
         source: Source,
         answer: _Answer,
         target: Target,
     ) -> PlanStep:
         try:
-            if answer.manifest is None:
-                return self._plan_unmeasured(request, cluster, answer, target)
-            order = Order(request, "", self._now, source, answer.manifest)
-            if cluster is None:
-                return self._plan_unplaced(order, target)
-            snapshot = self._lookup.look_up(cluster, order, target)
-            warmed = describe_plan(snapshot, plan_warmup(snapshot))
+            snapshot = self._read(request, cluster, source, answer.manifest, target)
         except ImageError as exc:
             return _refuse(exc)
+        plan = plan_warmup(snapshot, self._settings)
         return PlanStep(
-            _RESULTS[warmed.result],
-            rung=warmed.rung,
-            job=None if warmed.artifact else warmed.job,
-            artifact=warmed.artifact,
-            image_bytes=warmed.image_bytes,
+            _RESULTS[plan.result],
+            rung=plan.rung,
+            job=None if plan.artifact else plan.job,
+            artifact=plan.artifact,
+            image_bytes=plan.image_bytes,
+            reason=answer.doubt,
         )
 
-    def _plan_unmeasured(
-        self, request: ReferenceRequest, cluster: Cluster | None, answer: _Answer, target: Target
-    ) -> PlanStep:
-        """Plan what no mirror has told the size of."""
-        rung = None
-        # Whether Artifact Registry can prewarm an image depends on its size.
-        if cluster is not None and PREWARM_RUNG not in self._settings.ladder:
-            platform = wanted_platform(request, target)
-            rung = self._lookup.choose_strategy(cluster, target.placement, platform, None).rung
-        return PlanStep("warm_unless_small", rung=rung, reason=answer.doubt)
-
-    def _plan_unplaced(self, order: Order, target: Target) -> PlanStep:
-        """Plan what no cluster was looked at for."""
-        size = self._lookup.measure(order, target)
-        if size is not None and self._lookup.is_too_small(order.request, size):
-            return PlanStep("too_small", image_bytes=size)
-        return PlanStep("warm" if size is not None else "warm_unless_small", image_bytes=size)
+    def _read(
+        self,
+        request: ReferenceRequest,
+        cluster: ClusterApi | None,
+        source: Source,
+        manifest: Manifest | None,
+        target: Target,
+    ) -> WarmupSnapshot:
+        """Read what is known of an image on a target, which may be next to nothing."""
+        if manifest is None:
+            choice = self._lookup.read_choice(cluster, request, target) if cluster else None
+            return WarmupSnapshot(target=target, choice=choice)
+        order = Order(request, "", self._now, source, manifest)
+        if cluster is None:
+            size = self._lookup.read_size(order, target)
+            return WarmupSnapshot(target=target, order=order, image_bytes=size)
+        return self._lookup.look_up(cluster, order, target)
 
 
 _EXCLUDED = PlanStep(

@@ -148,7 +148,7 @@ def _plan(
     prewarm = PrewarmRung(prewarm_api, execute, settings.prewarm_days)
     planning = Planner(
         settings,
-        lookup=WarmupLookup(settings, mirrors, prewarm),
+        lookup=WarmupLookup(settings, mirrors, prewarm, reads_for_creation=False),
         offline=offline,
         now=datetime.now(UTC),
     )

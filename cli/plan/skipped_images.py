@@ -18,7 +18,7 @@ from shared.domain.owner import resource_name
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors
 from shared.domain.workload import find_pod_specs
 from shared.errors import ConfigurationError
-from shared.pipeline.ports import UsedCluster
+from shared.pipeline.ports import ClusterApi
 from shared.pipeline.sweep.inventory import (
     Inventory,
     hidden_namespaces,
@@ -150,7 +150,7 @@ class SurveyedCluster:
     """
 
     def __init__(
-        self, cluster: UsedCluster, surveyor: Surveyor, hidden: Collection[str], watch: Watch
+        self, cluster: ClusterApi, surveyor: Surveyor, hidden: Collection[str], watch: Watch
     ) -> None:
         self.refusals: list[str] = []
         self._cluster = cluster
@@ -189,7 +189,7 @@ class ClusterSurvey:
     """What could not be listed, and why."""
 
 
-def read_proven(cluster: UsedCluster) -> ProvenMirrors:
+def read_proven(cluster: ClusterApi) -> ProvenMirrors:
     """
     Read what is proven in a cluster.
 
@@ -201,7 +201,7 @@ def read_proven(cluster: UsedCluster) -> ProvenMirrors:
     return ProvenMirrors.from_data(parameter.get("data") or {})
 
 
-def read_opted_in(cluster: UsedCluster) -> dict[str, bool]:
+def read_opted_in(cluster: ClusterApi) -> dict[str, bool]:
     """
     Read of each namespace whether its pods are rewritten.
 
@@ -213,7 +213,7 @@ def read_opted_in(cluster: UsedCluster) -> dict[str, bool]:
     return {str(field_at(each, ("metadata", "name"))): is_opted_in(each) for each in namespaces}
 
 
-def survey_cluster(cluster: UsedCluster, settings: Settings, watch: Watch) -> ClusterSurvey:
+def survey_cluster(cluster: ClusterApi, settings: Settings, watch: Watch) -> ClusterSurvey:
     """
     Read what a cluster uses, and why the rest is left alone.
 

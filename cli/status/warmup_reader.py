@@ -27,7 +27,7 @@ from shared.domain.prewarm import (
 from shared.domain.warmup_job import SELECTOR, JobState
 from shared.errors import ConfigurationError, EventError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
-from shared.pipeline.ports import ReportedCluster
+from shared.pipeline.ports import ClusterApi, PrewarmReader
 from shared.pipeline.read_warmup import is_warmup, read_ended_warmup
 from shared.pipeline.report_warmup import make_fact
 from shared.settings.keys import Settings
@@ -41,23 +41,10 @@ _PERIODS_BACK = 2
 Payload = Mapping[str, Any]
 
 
-class Cluster(ReportedCluster, Protocol):
-    """A cluster's API, as far as looking needs it."""
-
-    def list_jobs(self, label_selector: str) -> Iterable[dict[str, Any]]: ...  # noqa: D102
-
-
 class FactSource(Protocol):
     """The log of facts, to read."""
 
     def read(self, since: datetime, more: str = "") -> Iterable[Payload]: ...  # noqa: D102
-
-
-class PrewarmApi(Protocol):
-    """Artifact Registry's API of prewarmed artifacts, to read."""
-
-    def check(self, version: ArtifactVersion, *, location: str) -> PrewarmedArtifact | None: ...  # noqa: D102
-    def list_artifacts(self, repository: RepositoryName) -> Iterable[PrewarmedArtifact]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +138,7 @@ class WarmupReader:
         settings: Settings,
         *,
         facts: FactSource | None,
-        prewarming: PrewarmApi | None = None,
+        prewarming: PrewarmReader | None = None,
     ) -> None:
         """
         Wire the parts.
@@ -169,7 +156,7 @@ class WarmupReader:
 
     def look(
         self,
-        clusters: Sequence[Cluster],
+        clusters: Sequence[ClusterApi],
         now: datetime,
         resolved: Sequence[ResolvedImage] | None = None,
     ) -> Observations:
@@ -214,7 +201,7 @@ class WarmupReader:
 
     def _read_jobs(
         self,
-        cluster: Cluster,
+        cluster: ClusterApi,
         facts: Mapping[str, Observation],
         now: datetime,
         problems: list[Problem],
@@ -235,7 +222,7 @@ class WarmupReader:
                     seen = read_job(body, said.payload, cluster=name, period=self.period)
             yield seen
 
-    def _describe(self, cluster: Cluster, body: Payload, problems: list[Problem]) -> Fact | None:
+    def _describe(self, cluster: ClusterApi, body: Payload, problems: list[Problem]) -> Fact | None:
         """Return the fact of a failed Job whose own fact is not written yet, or cannot be read."""
         try:
             ended = read_ended_warmup(cluster, body)
@@ -244,7 +231,9 @@ class WarmupReader:
             problems.append(Problem("why a warmup failed cannot be read", exc))
             return None
 
-    def _list(self, clusters: Sequence[Cluster], problems: list[Problem]) -> Iterator[Observation]:
+    def _list(
+        self, clusters: Sequence[ClusterApi], problems: list[Problem]
+    ) -> Iterator[Observation]:
         """List what is prewarmed of our mirrors, in the regions of clusters."""
         for cluster in clusters if self._prewarming else ():
             for repository in self._mirrors_of(cluster.name):
@@ -316,7 +305,7 @@ def _version_of(resolved: ResolvedImage) -> ArtifactVersion | None:
 
 
 def _checking(
-    api: PrewarmApi, version: ArtifactVersion, region: str
+    api: PrewarmReader, version: ArtifactVersion, region: str
 ) -> Callable[[], list[PrewarmedArtifact]]:
     def check() -> list[PrewarmedArtifact]:
         found = api.check(version, location=region)

@@ -34,23 +34,25 @@ class WriteFact:
 
 @dataclass(frozen=True, slots=True)
 class CreateMirror:
-    """Create the remote repository of an upstream."""
+    """Create the repository of a mirror."""
 
     repository: "RemoteRepository"
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateMirror:
-    """Give a mirror the configured credentials of its upstream."""
+    """Give a mirror the configured credentials, or remove its credentials."""
 
     repository: "RemoteRepository"
 
 
 @dataclass(frozen=True, slots=True)
 class CreateJob:
-    """Create a warmup Job, suspended."""
+    """Create a warmup Job; an existing one of the same name is success."""
 
     warmup: "Warmup"
+    replaces: str | None = None
+    """The UID of the deleted Job of the same name, which may not be gone yet."""
 
 
 @dataclass(frozen=True, slots=True)

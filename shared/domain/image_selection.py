@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from shared.domain.image_reference import ImageReference
-from shared.domain.workload import PodSpec
+
+if TYPE_CHECKING:
+    from shared.domain.workload import PodSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Selection:
         """
         return _matches(reference.name, self.include) and not _matches(reference.name, self.exclude)
 
-    def wants(self, pod: PodSpec) -> bool:
+    def wants(self, pod: "PodSpec") -> bool:
         """Whether the images of a pod are candidates."""
         return pod.asks_for_accelerator or not self.accelerators_only
 

@@ -138,6 +138,21 @@ class RungUnavailableError(Exception):
     """A rung cannot serve; the message is the reason."""
 
 
+class PrewarmUnavailableError(RungUnavailableError):
+    """
+    The API does not serve an image; the next rung of the ladder may.
+
+    Attributes:
+        hint: What a person can do about it; None if nothing is wrong.
+        is_news: Whether the log line of the delivery has to include it.
+    """
+
+    def __init__(self, reason: str, *, hint: str | None = None, is_news: bool = False) -> None:
+        super().__init__(reason)
+        self.hint = hint
+        self.is_news = is_news
+
+
 def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilot: bool) -> Rung:
     """
     Return the rung with the nodes that it can use.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NewType, Self
 
-from shared.domain.image_reference import DOCKER_HUB
+from shared.domain.image_reference import DOCKER_HUB, ImageReference
 
 RepositoryId = NewType("RepositoryId", str)
 """An ID that Artifact Registry accepts: 63 characters of a-z, 0-9 and hyphens."""
@@ -83,6 +83,18 @@ class RemoteRepository:
     def description(self) -> str:
         """The description for people who find the repository."""
         return DESCRIPTION.format(upstream=self.upstream)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image at its upstream, and the reference that nodes pull instead."""
+
+    image: ImageReference
+    """The reference at the upstream; an image at Google is its own upstream."""
+    mirror: ImageReference
+    """The reference that nodes pull."""
+    repository: RemoteRepository | None = None
+    """The repository of the mirror; None for an image that needs no mirror."""
 
 
 @dataclass(frozen=True, slots=True)

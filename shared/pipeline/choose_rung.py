@@ -1,14 +1,15 @@
-"""Climb the ladder: the first rung that can serve is taken."""
+"""Choose the first rung of the ladder that can serve; each rung needs other nodes to be read."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 from shared.domain.image_reference import Digest
 from shared.domain.ladder import (
     PREWARM_RUNG,
     Node,
+    PrewarmUnavailableError,
     Rung,
     RungUnavailableError,
     Strategy,
@@ -18,82 +19,95 @@ from shared.domain.ladder import (
 )
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.errors import ImageError
-from shared.pipeline.plan_prewarm import PrewarmUnavailableError
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import WarmedCluster
-
-_T = TypeVar("_T")
+    from shared.pipeline.ports import ClusterApi
+    from shared.pipeline.prewarm_artifact import PrewarmStep
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """The ladder of a deployment, in one cluster."""
+class RungChoice:
+    """The way to warm an image: a Job, or Artifact Registry without one."""
 
-    settings: Settings
-    cluster: "WarmedCluster"
-
-    def climb(
-        self,
-        target: Placement,
-        platform: str | None,
-        digest: Digest | None,
-        prewarm: Callable[[], _T],
-    ) -> tuple[Strategy | _T, str | None]:
-        """
-        Return how the first rung serves that can; and why not prewarming, if that is news.
-
-        Args:
-            target: Where the image shall be warm.
-            platform: ``os/architecture`` that is asked for; None where that is left open.
-            digest: The image's; None where it is not known, and no node is said to hold it.
-            prewarm: Serves the rung that needs no node, or raises a ``RungUnavailableError``.
-
-        Raises:
-            ImageError: None can serve (``no_node``).
-            TransientError: The cluster is unavailable, or what ``prewarm`` asks.
-            ConfigurationError: One of them refuses our identity.
-        """
-        reasons: list[str] = []
-        passed: PrewarmUnavailableError | None = None
-        for name, plan in self._plans(target, platform):
-            try:
-                if name == PREWARM_RUNG:
-                    return prewarm(), None
-                strategy = self._serve(plan(), digest, platform)
-            except RungUnavailableError as exc:
-                reasons.append(f"{name}: {exc}")
-                passed = exc if isinstance(exc, PrewarmUnavailableError) else passed
-            else:
-                return strategy, str(passed) if passed and passed.is_news else None
-        hint = passed.hint if passed and passed.hint else _no_node_hint(target)
-        raise ImageError("no_node", "; ".join(reasons), hint=hint)
-
-    def _plans(
-        self, target: Placement, platform: str | None
-    ) -> Iterator[tuple[str, Callable[[], Rung]]]:
-        """Yield the rungs in order; a warm pool serves where any-node finds no ready node."""
-        is_autopilot = self.cluster.is_autopilot
-        for name in self.settings.ladder:
-            yield name, partial(plan_rung, name, target, platform, is_autopilot=is_autopilot)
-            if name == "any-node" and self.settings.warm_pool and not is_autopilot:
-                yield "the warm pool", partial(plan_warm_pool, platform)
-
-    def _serve(self, rung: Rung, digest: Digest | None, platform: str | None) -> Strategy:
-        selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
-        nodes = [Node.from_body(body) for body in self.cluster.list_nodes(selector)]
-        return serve_rung(rung, nodes, digest, platform=platform)
+    strategy: Strategy | None = None
+    prewarm: "PrewarmStep | None" = None
+    passed: str | None = None
+    """Why Artifact Registry does not prewarm the image, if the log line has to include it."""
 
 
-def refuse_to_prewarm() -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class RungRequest:
+    """An image that is wanted on a target."""
+
+    target: Placement
+    platform: str | None
+    """``os/architecture``; None if the node decides."""
+    digest: Digest | None
+    """None if it is unknown; then no node is known to hold the image."""
+
+
+def choose_rung(
+    settings: Settings,
+    cluster: "ClusterApi",
+    request: RungRequest,
+    prewarm: "Callable[[], PrewarmStep] | None",
+) -> RungChoice:
     """
-    Stand in for prewarming where nothing may be asked for.
+    Return the first rung that can serve.
+
+    Args:
+        settings: The ladder, and whether there is a warm pool.
+        cluster: Lists the nodes of each rung until one can serve.
+        request: The image and the target.
+        prewarm: Serves the rung ``prewarm-api``, or raises a ``RungUnavailableError``; None to
+            leave that rung out.
 
     Raises:
-        RungUnavailableError: Always.
+        ImageError: No rung can serve (``no_node``).
+        TransientError: The cluster is unavailable, or Artifact Registry.
+        ConfigurationError: One of them refuses our identity.
     """
-    raise RungUnavailableError("Artifact Registry is not asked here")
+    reasons: list[str] = []
+    unavailable: PrewarmUnavailableError | None = None
+    for name, plan in _list_rungs(settings, request, is_autopilot=cluster.is_autopilot):
+        try:
+            if name == PREWARM_RUNG:
+                return RungChoice(prewarm=_given(prewarm)())
+            strategy = _serve(cluster, plan(), request)
+        except PrewarmUnavailableError as exc:
+            reasons.append(f"{name}: {exc}")
+            unavailable = exc
+        except RungUnavailableError as exc:
+            reasons.append(f"{name}: {exc}")
+        else:
+            is_news = unavailable is not None and unavailable.is_news
+            return RungChoice(strategy, passed=str(unavailable) if is_news else None)
+    hint = unavailable.hint if unavailable and unavailable.hint else _no_node_hint(request.target)
+    raise ImageError("no_node", "; ".join(reasons), hint=hint)
+
+
+def _list_rungs(
+    settings: Settings, request: RungRequest, *, is_autopilot: bool
+) -> Iterator[tuple[str, Callable[[], Rung]]]:
+    """Yield the rungs in order; a warm pool serves if ``any-node`` finds no ready node."""
+    target, platform = request.target, request.platform
+    for name in settings.ladder:
+        yield name, partial(plan_rung, name, target, platform, is_autopilot=is_autopilot)
+        if name == "any-node" and settings.warm_pool and not is_autopilot:
+            yield "the warm pool", partial(plan_warm_pool, platform)
+
+
+def _serve(cluster: "ClusterApi", rung: Rung, request: RungRequest) -> Strategy:
+    selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
+    nodes = [Node.from_body(body) for body in cluster.list_nodes(selector)]
+    return serve_rung(rung, nodes, request.digest, platform=request.platform)
+
+
+def _given(prewarm: "Callable[[], PrewarmStep] | None") -> "Callable[[], PrewarmStep]":
+    if prewarm is None:
+        raise RungUnavailableError("Artifact Registry is not asked here")
+    return prewarm
 
 
 def _no_node_hint(placement: Placement) -> str:

@@ -12,27 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from shared.domain.image_selection import Scope, Selection
     from shared.domain.request import ReferenceRequest
     from shared.messages.audit_entry import AuditEntry
     from shared.messages.build import BuildNotification
     from shared.messages.registry_push import RegistryPush
+    from shared.pipeline.ports import Publisher
     from shared.settings.keys import Settings
-
-
-class Publisher(Protocol):
-    """The topic of references."""
-
-    def publish(self, requests: "Sequence[ReferenceRequest]") -> None:
-        """
-        Publish a message for each request, and return once they are safe.
-
-        Raises:
-            EventError: The requests could not be published.
-        """
-        ...
 
 
 class DetectorServices(Protocol):
@@ -44,7 +30,7 @@ class DetectorServices(Protocol):
         ...
 
     @property
-    def publisher(self) -> Publisher:
+    def publisher(self) -> "Publisher":
         """The topic to publish to."""
         ...
 

@@ -7,7 +7,7 @@ published, and facts of what was observed are written.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared.domain.action import (
     Action,
@@ -32,14 +32,9 @@ from shared.errors import TransientError
 if TYPE_CHECKING:
     from shared.domain.prewarm import PrewarmedArtifact
     from shared.domain.warmup_job import JobName
-    from shared.pipeline.ports import (
-        ChangedCluster,
-        FactLog,
-        PrewarmApi,
-        Publisher,
-        Repositories,
-        WarmedCluster,
-    )
+    from shared.pipeline.ports import ClusterApi, FactLog, PrewarmApi, Publisher, Repositories
+
+_T = TypeVar("_T")
 
 
 class ConflictError(TransientError):
@@ -54,12 +49,14 @@ class Executor:
     Args:
         facts: The log of facts.
         publisher: Makes the publisher of references when it is first needed.
+        repositories: Makes the client of Artifact Registry when it is first needed.
         prewarm_api: Artifact Registry's prewarm API, for a ladder that includes it.
         dry_run: Whether changes of Kubernetes and Artifact Registry are suppressed.
     """
 
     facts: "FactLog | None" = None
     publisher: "Callable[[], Publisher] | None" = None
+    repositories: "Callable[[], Repositories] | None" = None
     prewarm_api: "PrewarmApi | None" = None
     dry_run: bool = False
 
@@ -68,30 +65,27 @@ class Executor:
         """The fields of the log line that mark a dry run."""
         return {"dry_run": True} if self.dry_run else {}
 
-    def perform(self, actions: Sequence[Action], cluster: "ChangedCluster | None" = None) -> bool:
+    def perform(
+        self, actions: Sequence[Action], cluster: "ClusterApi | None" = None
+    ) -> tuple[Action, ...]:
         """
-        Perform actions in order, and return whether none was suppressed.
+        Perform actions in order, and return those that had an effect.
+
+        A suppressed action has none, nor has the creation of a Job that exists.
 
         Raises:
             ConflictError: An object changed after it was read.
             PrewarmRefusedError: Artifact Registry refuses to remove an artifact.
+            UpstreamRefusedError: Artifact Registry refuses the upstream of a mirror.
             TransientError: A service is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        performed = [each for each in actions if not self._suppresses(each)]
-        for action in performed:
-            if isinstance(action, Publish):
-                self._publish(action)
-            elif isinstance(action, WriteFact):
-                self._log.write(action.fact)
-            elif isinstance(action, RemovePrewarmed):
-                self._api.remove(action.version, location=action.location)
-            else:
-                _change(_given(cluster), action)
-        return len(performed) == len(actions)
+        return tuple(
+            each for each in actions if not self._suppresses(each) and self._perform(each, cluster)
+        )
 
     def change(
-        self, cluster: "ChangedCluster", plan: Callable[[], Sequence[Action]]
+        self, cluster: "ClusterApi", plan: Callable[[], Sequence[Action]]
     ) -> Sequence[Action]:
         """
         Perform the actions of a plan, and return them.
@@ -107,7 +101,7 @@ class Executor:
         self.perform(actions, cluster)
         return actions
 
-    def resume(self, cluster: "ChangedCluster", plan: Callable[[], ResumeJobs]) -> "list[JobName]":
+    def resume(self, cluster: "ClusterApi", plan: Callable[[], ResumeJobs]) -> "list[JobName]":
         """
         Resume Jobs, and return which; as in ``change``, a dry run does not make the plan.
 
@@ -131,46 +125,6 @@ class Executor:
                 resumed.append(name)
         return resumed
 
-    def create(self, cluster: "WarmedCluster", plan: Callable[[], Sequence[Action]]) -> bool | None:
-        """
-        Perform the actions of a plan that creates a Job, and return whether it was created.
-
-        Returns ``False`` if a Job of that name exists, and ``None`` in a dry run, which does not
-        make the plan.
-
-        Raises:
-            TransientError: A service is unavailable.
-            ConfigurationError: It refuses our identity, or the cluster lacks our manifests.
-        """
-        if self.dry_run:
-            return None
-        is_created = False
-        for action in plan():
-            if isinstance(action, CreateJob):
-                is_created = cluster.create_job(action.warmup.body())
-            else:
-                self.perform((action,), cluster)
-        return is_created
-
-    def change_mirror(
-        self, repositories: "Repositories", action: CreateMirror | UpdateMirror
-    ) -> bool:
-        """
-        Create or update a mirror, and return whether it was done; a dry run does nothing.
-
-        Raises:
-            UpstreamRefusedError: Artifact Registry refuses the upstream or its credentials.
-            TransientError: Artifact Registry is unavailable.
-            ConfigurationError: It refuses our identity.
-        """
-        if self.dry_run:
-            return False
-        if isinstance(action, CreateMirror):
-            repositories.create_repository(action.repository)
-        else:
-            repositories.update_credentials(action.repository)
-        return True
-
     def prewarm(self, action: Prewarm) -> "tuple[bool, PrewarmedArtifact | None]":
         """
         Ask for an image to be prewarmed.
@@ -184,41 +138,51 @@ class Executor:
         """
         if self.dry_run:
             return False, None
-        artifact = self._api.prewarm(
+        artifact = _given(self.prewarm_api).prewarm(
             action.version, location=action.location, retention_days=action.retention_days
         )
         return True, artifact
+
+    def _perform(self, action: Action, cluster: "ClusterApi | None") -> bool:
+        if isinstance(action, Publish):
+            _given(self.publisher)().publish(action.requests)
+        elif isinstance(action, WriteFact):
+            _given(self.facts).write(action.fact)
+        elif isinstance(action, CreateMirror):
+            _given(self.repositories)().create_repository(action.repository)
+        elif isinstance(action, UpdateMirror):
+            _given(self.repositories)().update_credentials(action.repository)
+        elif isinstance(action, RemovePrewarmed):
+            _given(self.prewarm_api).remove(action.version, location=action.location)
+        elif isinstance(action, CreateJob):
+            return _create_job(_given(cluster), action)
+        else:
+            _change(_given(cluster), action)
+        return True
 
     def _suppresses(self, action: Action) -> bool:
         if isinstance(action, WriteFact):
             return self.dry_run and action.of_change
         return self.dry_run and not isinstance(action, Publish)
 
-    def _publish(self, action: Publish) -> None:
-        if self.publisher is None:
-            raise TypeError("no publisher is configured")
-        self.publisher().publish(action.requests)
 
-    @property
-    def _log(self) -> "FactLog":
-        if self.facts is None:
-            raise TypeError("no log of facts is configured")
-        return self.facts
-
-    @property
-    def _api(self) -> "PrewarmApi":
-        if self.prewarm_api is None:
-            raise TypeError("no prewarm API is configured")
-        return self.prewarm_api
+def _given(service: _T | None) -> _T:
+    if service is None:
+        raise TypeError("the action needs a service that is not configured")
+    return service
 
 
-def _given(cluster: "ChangedCluster | None") -> "ChangedCluster":
-    if cluster is None:
-        raise TypeError("the action needs a cluster")
-    return cluster
+def _create_job(cluster: "ClusterApi", action: CreateJob) -> bool:
+    name = action.warmup.name
+    if cluster.create_job(action.warmup.body()):
+        return True
+    existing = cluster.fetch_job(name) if action.replaces else None
+    if action.replaces and (existing is None or existing["metadata"]["uid"] == action.replaces):
+        raise ConflictError(f"failed Job {name} is still being deleted")
+    return False
 
 
-def _change(cluster: "ChangedCluster", action: Action) -> None:
+def _change(cluster: "ClusterApi", action: Action) -> None:
     if isinstance(action, DeleteJob):
         cluster.delete_job(action.name, action.uid, action.version)
     elif isinstance(action, EndJob):
@@ -236,7 +200,7 @@ def _change(cluster: "ChangedCluster", action: Action) -> None:
 
 
 def _patch_job(
-    cluster: "ChangedCluster",
+    cluster: "ClusterApi",
     name: str,
     patch: Mapping[str, Any],
     what: str,

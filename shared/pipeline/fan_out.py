@@ -2,32 +2,24 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from shared.domain.cluster import Cluster, ClusterName, is_watched
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.request import ReferenceRequest
 from shared.settings.keys import Settings
 
-
-class Directory(Protocol):
-    """Knows the clusters of a project."""
-
-    def list_clusters(self, project: str) -> Iterable[Cluster]: ...  # noqa: D102
-
-
-class Publisher(Protocol):
-    """Publishes references."""
-
-    def publish(self, requests: Sequence[ReferenceRequest]) -> None: ...  # noqa: D102
+if TYPE_CHECKING:
+    from shared.pipeline.ports import Directory, Publisher
 
 
 class Spreading:
     """Publishes a reference again, once for each region or cluster."""
 
-    def __init__(self, settings: Settings, *, directory: Directory, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, *, directory: "Directory", publisher: "Publisher"
+    ) -> None:
         self._settings = settings
         self._directory = directory
         self._publisher = publisher
@@ -72,7 +64,7 @@ def _that_stream(clusters: list[Cluster]) -> list[Cluster]:
     return [each for each in clusters if each.streams] or clusters
 
 
-def find_watched(settings: Settings, directory: Directory) -> list[Cluster]:
+def find_watched(settings: Settings, directory: "Directory") -> list[Cluster]:
     """
     Return the clusters that the configuration watches; the Container API finds what it must.
 

@@ -1,8 +1,6 @@
-"""Find the mirror that an image is pulled through, make it if it is missing, and ask it."""
+"""Look up an image in the mirror that nodes pull it from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from shared.domain.action import CreateMirror, UpdateMirror
@@ -17,6 +15,8 @@ from shared.domain.manifest import (
 from shared.domain.mirror import (
     RemoteRepository,
     RepositoryName,
+    RepositoryState,
+    Source,
     UpstreamCredentials,
     UpstreamRefusedError,
     compare_repository,
@@ -25,71 +25,65 @@ from shared.domain.mirror import (
     serves_images,
 )
 from shared.domain.mirror_reference import rewrite_reference, trace_upstream
-from shared.domain.upstream import DEFAULT_PAUSE, Upstream
-from shared.errors import ConfigurationError, ImageError, TransientError
-from shared.pipeline.execute import Executor
-from shared.settings.keys import Settings
+from shared.domain.placement import DEFAULT_PLATFORM
+from shared.domain.upstream import Upstream
+from shared.errors import ImageError, TransientError
 
 if TYPE_CHECKING:
+    from shared.pipeline.execute import Executor
     from shared.pipeline.ports import Registry, Repositories
+    from shared.settings.keys import Settings
 
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY = 401, 403, 404, 429
+_FORBIDDEN, _NOT_FOUND = 403, 404
 _MAX_PLATFORMS = 8
 _MAX_HOST = 253
-"""Characters that a host's name may have."""
-
-_OUR_PERMISSION = "artifactregistry."
-_OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
+"""The longest name of a host, in characters."""
 
 
 class MissingMirrorError(Exception):
-    """A dry run came to a mirror that would have to be made first."""
+    """The mirror does not exist, and nothing creates it: a dry run, or a step that only reads."""
 
     def __init__(self, repository: RemoteRepository) -> None:
         super().__init__(str(repository.name))
         self.repository = repository
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where an image comes from, and what nodes pull in its stead."""
-
-    image: ImageReference
-    """The upstream's reference, or the image's own where it lies at Google."""
-    mirror: ImageReference
-    """The reference that nodes pull."""
-    repository: RemoteRepository | None = None
-    """The mirror's repository; None for an image that needs none."""
-
-
 class Mirrors:
-    """The mirrors of one deployment."""
+    """
+    The mirrors of a deployment.
+
+    Args:
+        settings: The configuration.
+        registry: Answers for the images in the mirrors.
+        repositories: Makes the client of Artifact Registry when it is first needed.
+        execute: Creates and updates mirrors; in a dry run, mirrors are only read.
+    """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: "Settings",
         *,
         registry: "Registry",
         repositories: "Callable[[], Repositories]",
-        execute: Executor,
+        execute: "Executor",
     ) -> None:
         self._settings = settings
-        self._execute = execute
         self._registry = registry
         self._repositories = repositories
+        self._execute = execute
         self._checked: set[RepositoryName] = set()
         self._hosts = settings.mirror_hosts
 
     def locate(self, reference: ImageReference, cluster_location: str) -> Source:
         """
-        Find the mirror of an image for a cluster.
+        Return the mirror of an image for a cluster; no service is asked.
 
         A reference into one of our mirrors is traced back to its upstream, so that both names of
-        one image mean the same.
+        an image have the same meaning.
 
         Raises:
-            ImageError: The registry, or the path in it, is not on the list (``not_allowed``); or
-                there is no such registry (``pull_failed``).
+            ImageError: The registry or the path is not on the allow-list (``not_allowed``), or
+                Google has no such registry (``pull_failed``).
         """
         image = trace_upstream(reference, self._settings.project, self._hosts) or reference
         if is_google_registry(image.registry):
@@ -115,18 +109,18 @@ class Mirrors:
 
     def resolve(self, source: Source) -> Manifest:
         """
-        Ask the mirror for an image's manifest; make or mend the mirror if that is what it lacks.
+        Return the manifest of an image; create or update its mirror if that is needed first.
 
         Raises:
-            ImageError: The image is at fault, or its mirror, or its upstream.
-            MissingMirrorError: The mirror is missing, and this is a dry run.
-            TransientError: A service is unavailable, or the mirror is still being made.
-            ConfigurationError: Our own identity is refused.
+            ImageError: The image, its mirror or its upstream is at fault.
+            MissingMirrorError: The mirror does not exist, and is not created.
+            TransientError: A service is unavailable, or the mirror is being created.
+            ConfigurationError: Our identity is refused.
         """
         repository = source.repository
         if repository is None:
             return self._fetch_known(source)
-        # The registry does not miss credentials that came into the configuration later.
+        # The registry also answers with outdated credentials.
         was_changed = repository.credentials is not None and self._ensure_once(repository)
         try:
             return self._fetch(source.mirror)
@@ -134,19 +128,20 @@ class Mirrors:
             if not _may_lack_repository(refusal):
                 self.confirm(source)
                 raise _judge(source, refusal) from refusal
-        # Another delivery may have made the mirror meanwhile: the refusal is out of date then.
+        # If another delivery has created the mirror, the refusal is out of date.
         was_changed |= self._ensure(repository)
         return self._fetch_again(source, repository, was_changed=was_changed)
 
     def confirm(self, source: Source) -> None:
         """
-        Make sure that what answers for a mirror is one; asked once in an instance's life.
+        Check that the repository of a mirror is a mirror; an instance checks each one once.
 
-        A repository of that name that pulls from elsewhere answers as well, with another image.
-        So nothing is made of an answer before, but what is known costs no look.
+        A repository of that name with another upstream also answers, with another image. So no
+        warmup is created from an answer before this check; an existing warmup needs no check.
 
         Raises:
             ImageError: It is another repository (``misconfigured``).
+            MissingMirrorError: The mirror does not exist, and is not created.
             TransientError: Artifact Registry is unavailable.
             ConfigurationError: It refuses our identity.
         """
@@ -155,7 +150,7 @@ class Mirrors:
 
     def fetch_platform(self, source: Source, index: Manifest, platform: str) -> Manifest:
         """
-        Fetch the manifest of a platform out of an index; a single manifest is its own.
+        Return the manifest of a platform in an index; a single manifest is its own.
 
         Raises:
             ImageError: The index has none for the platform, or the registry refuses it.
@@ -178,6 +173,21 @@ class Mirrors:
                 hint="Push the image again with one index over its manifests.",
             )
         return manifest
+
+    def measure(self, source: Source, index: Manifest, platform: str | None) -> int | None:
+        """
+        Return the compressed size of an image before its node is known.
+
+        None if no platform is requested and the image lacks the default one.
+
+        Raises:
+            ImageError: The image has no manifest for the requested platform.
+            TransientError: The registry is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        if platform is None and index.is_index and not index.digest_for(DEFAULT_PLATFORM):
+            return None
+        return self.fetch_platform(source, index, platform or DEFAULT_PLATFORM).image_bytes
 
     def _describe(self, host: str, upstream: Upstream, cluster_location: str) -> RemoteRepository:
         credentials = None
@@ -209,7 +219,7 @@ class Mirrors:
             ) from exc
 
     def _fetch_known(self, source: Source, digest: Digest | None = None) -> Manifest:
-        """Ask for an image whose repository is there, or is not ours to make."""
+        """Return a manifest from a repository that exists, or that we do not create."""
         try:
             return self._fetch(source.mirror.at(digest) if digest else source.mirror)
         except RegistryRefusalError as refusal:
@@ -218,7 +228,7 @@ class Mirrors:
     def _fetch_again(
         self, source: Source, repository: RemoteRepository, *, was_changed: bool
     ) -> Manifest:
-        """Ask a mirror that is there; one that was just made may need a moment to be known."""
+        """Return a manifest from a mirror that exists; a new one may not answer at once."""
         try:
             return self._fetch(source.mirror)
         except RegistryRefusalError as refusal:
@@ -230,7 +240,7 @@ class Mirrors:
             raise _judge(source, refusal) from refusal
 
     def _ensure_once(self, repository: RemoteRepository) -> bool:
-        """Do as ``_ensure`` does, but look at each mirror only once in an instance's life."""
+        """As ``_ensure``, but an instance checks each mirror once."""
         if repository.name in self._checked:
             return False
         is_changed = self._ensure(repository)
@@ -238,37 +248,59 @@ class Mirrors:
         return is_changed
 
     def _ensure(self, repository: RemoteRepository) -> bool:
-        """Make a mirror, or give it its credentials; return whether anything was changed."""
+        """Create or update a mirror if needed; return whether anything changed."""
         repositories = self._repositories()
         state = repositories.fetch_repository(repository.name)
-        if state is None:
-            self._create(repositories, repository)
-            return True
-        comparison = compare_repository(repository, state)
-        if comparison == "another repository":
-            raise _another(repository)
-        if comparison == "same" or not state.is_ours:
-            return False
-        try:
-            return self._execute.change_mirror(repositories, UpdateMirror(repository))
-        except UpstreamRefusedError as exc:
-            raise _refused(repository, exc) from exc
-
-    def _create(self, repositories: "Repositories", repository: RemoteRepository) -> None:
-        try:
-            is_created = self._execute.change_mirror(repositories, CreateMirror(repository))
-        except UpstreamRefusedError as exc:
-            raise _refused(repository, exc) from exc
-        if not is_created:
+        changed = self._perform(repository, plan_mirror(repository, state))
+        if state is not None:
+            return changed
+        if not changed:
             raise MissingMirrorError(repository)
-        state = repositories.fetch_repository(repository.name)
-        if state is None:
+        created = repositories.fetch_repository(repository.name)
+        if created is None:
             raise TransientError(f"mirror {repository.name} is being made")
-        if compare_repository(repository, state) == "another repository":
-            raise _another(repository)
+        if compare_repository(repository, created) == "another repository":
+            raise _another_repository(repository)
+        return True
+
+    def _perform(
+        self, repository: RemoteRepository, actions: tuple[CreateMirror | UpdateMirror, ...]
+    ) -> bool:
+        try:
+            return bool(self._execute.perform(actions))
+        except UpstreamRefusedError as exc:
+            raise _refused_upstream(repository, exc) from exc
+
+
+def plan_mirror(
+    repository: RemoteRepository, state: RepositoryState | None
+) -> tuple[CreateMirror | UpdateMirror, ...]:
+    """
+    Return the action that a mirror needs before images are pulled from it; else none.
+
+    A repository that Prestream did not create keeps its credentials.
+
+    Raises:
+        ImageError: A repository of that name is not this mirror (``misconfigured``).
+    """
+    if state is None:
+        return (CreateMirror(repository),)
+    comparison = compare_repository(repository, state)
+    if comparison == "another repository":
+        raise _another_repository(repository)
+    return (UpdateMirror(repository),) if comparison != "same" and state.is_ours else ()
+
+
+def _list_platforms(index: Manifest) -> str:
+    """Return the platforms of an index, shortened for a person."""
+    names = [entry.platform for entry in index.platforms if entry.platform]
+    more = len(names) - _MAX_PLATFORMS
+    shown = ", ".join(names[:_MAX_PLATFORMS]) or "none that is named"
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _no_registry(image: ImageReference) -> ImageError:
+    """Return the error for a host of Google's that serves no images."""
     return ImageError(
         "pull_failed",
         f"Google has no registry {image.registry[:_MAX_HOST]!r}",
@@ -276,16 +308,8 @@ def _no_registry(image: ImageReference) -> ImageError:
     )
 
 
-def _list_platforms(index: Manifest) -> str:
-    """Name the platforms of an index, as many as a person reads."""
-    names = [entry.platform for entry in index.platforms if entry.platform]
-    more = len(names) - _MAX_PLATFORMS
-    shown = ", ".join(names[:_MAX_PLATFORMS]) or "none that is named"
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
 def _may_lack_repository(refusal: RegistryRefusalError) -> bool:
-    """Whether a refusal may mean that there is no such repository; 403 hides what is absent."""
+    """Whether the repository may not exist: the registry also answers 403 for a missing one."""
     if refusal.by_upstream:
         return False
     if refusal.status == _FORBIDDEN:
@@ -293,60 +317,8 @@ def _may_lack_repository(refusal: RegistryRefusalError) -> bool:
     return refusal.status == _NOT_FOUND and refusal.code == "NAME_UNKNOWN"
 
 
-def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
-    """Tell by whose fault a registry refuses an image whose repository is there."""
-    image = source.image
-    if refusal.status == _TOO_MANY:
-        return _limited(source, refusal)
-    if refusal.status == _NOT_FOUND:
-        return ImageError(
-            "pull_failed",
-            f"there is no image {image}: {refusal}",
-            hint="Check the name and the tag; if the image is private upstream, give its upstream"
-            " credentials in prestream.yaml.",
-        )
-    if _is_ours(source, refusal):
-        return ConfigurationError(
-            f"the function's identity may not read {source.mirror.name}: {refusal}; grant it"
-            " roles/artifactregistry.reader there"
-        )
-    hint = (
-        f"Grant roles/artifactregistry.reader on {image.name} to the nodes' and to Prestream's"
-        " service accounts, if it exists."
-        if source.repository is None
-        else f"Check the name; if the image is private, give credentials for {image.registry} in"
-        " prestream.yaml."
-    )
-    return ImageError("pull_failed", f"image {image} is refused: {refusal}", hint=hint)
-
-
-def _is_ours(source: Source, refusal: RegistryRefusalError) -> bool:
-    """Whether it is our own identity that is refused, at a repository that is ours to read."""
-    if refusal.by_upstream:
-        return False
-    return refusal.status == _UNAUTHORIZED or (
-        refusal.status == _FORBIDDEN
-        and source.repository is not None
-        and _OUR_PERMISSION in refusal.message
-    )
-
-
-def _limited(source: Source, refusal: RegistryRefusalError) -> Exception:
-    """Tell our own quota of Artifact Registry from an upstream's limit."""
-    text = refusal.message.lower()
-    ours = not refusal.by_upstream and any(word in text for word in _OUR_QUOTA)
-    if source.repository is None or ours:
-        return TransientError(f"Artifact Registry's quota is spent: {refusal}")
-    upstream = source.repository.upstream
-    return ImageError(
-        "postponed",
-        f"{upstream} limits pulls: {refusal}",
-        hint=f"Give credentials for {upstream} in prestream.yaml to raise its limit.",
-        not_before=refusal.retry_at or datetime.now(UTC) + DEFAULT_PAUSE,
-    )
-
-
-def _another(repository: RemoteRepository) -> ImageError:
+def _another_repository(repository: RemoteRepository) -> ImageError:
+    """Return the error for a repository that has the name of a mirror but another upstream."""
     return ImageError(
         "misconfigured",
         f"repository {repository.name} is no mirror of {repository.upstream}",
@@ -355,10 +327,18 @@ def _another(repository: RemoteRepository) -> ImageError:
     )
 
 
-def _refused(repository: RemoteRepository, error: UpstreamRefusedError) -> ImageError:
+def _refused_upstream(repository: RemoteRepository, error: UpstreamRefusedError) -> ImageError:
+    """Return the error for an upstream that Artifact Registry does not accept for a mirror."""
     return ImageError(
         "misconfigured",
         f"Artifact Registry refuses {repository.upstream} as an upstream: {error}",
         hint=f"Check `upstreams.{repository.upstream}` in prestream.yaml: its uri, and its"
         " credentials if it needs them.",
     )
+
+
+def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
+    # Only a refusal needs the module.
+    from shared.pipeline.registry_refusal import judge_refusal
+
+    return judge_refusal(source, refusal)

@@ -31,7 +31,7 @@ from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
-    from shared.pipeline.ports import ObservedCluster
+    from shared.pipeline.ports import ClusterApi
 
 PodEvent = ImagePulling | ImagePulled | ImagePullDelayed | ContainerFailed | PodUnschedulable
 
@@ -52,7 +52,7 @@ class Observer:
     """Observes the reports of the watched clusters."""
 
     settings: Settings
-    connect: "Callable[[ClusterName], ObservedCluster]"
+    connect: "Callable[[ClusterName], ClusterApi]"
     execute: "Executor"
 
     def observe(self, event: NodeEvent) -> Outcome:
@@ -85,7 +85,7 @@ class Observer:
         # Most reports are pulls of workloads, which need none of this.
         from shared.pipeline.observe_warmup import observe_failure, observe_job
 
-        def connect() -> "ObservedCluster":
+        def connect() -> "ClusterApi":
             return self._connect_to(event.origin)
 
         if isinstance(event, JobReported):
@@ -104,7 +104,7 @@ class Observer:
         node = read_node(self._connect_to(origin), origin.node, event.pulled, origin.timestamp)
         return plan_pull(event, node, self.settings)
 
-    def _connect_to(self, origin: Origin) -> "ObservedCluster":
+    def _connect_to(self, origin: Origin) -> "ClusterApi":
         try:
             name = ClusterName.parse(origin.cluster)
         except ValueError as exc:

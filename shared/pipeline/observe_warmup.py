@@ -11,7 +11,7 @@ from shared.domain.warmup_job import MIRROR_ANNOTATION, JobState
 from shared.domain.warmup_pod import Pod, holds_image, uid_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError
-from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.pipeline.read_warmup import find_pods, is_warmup
 from shared.pipeline.report_warmup import report_job
 from shared.pipeline.track_proven import (
@@ -24,9 +24,9 @@ from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
-    from shared.pipeline.ports import ObservedCluster
+    from shared.pipeline.ports import ClusterApi
 
-Connect = Callable[[], "ObservedCluster"]
+Connect = Callable[[], "ClusterApi"]
 
 
 def observe_job(
@@ -85,13 +85,13 @@ def plan_end(event: ImagePullFailed, state: JobState, pods: Sequence[Pod]) -> tu
 
 
 def _finish(
-    cluster: "ObservedCluster", body: Mapping[str, Any], settings: Settings, execute: "Executor"
+    cluster: "ClusterApi", body: Mapping[str, Any], settings: Settings, execute: "Executor"
 ) -> dict[str, Any]:
     details: dict[str, Any] = {"job": JobState.from_body(body).name}
     if proven := _prove(cluster, body, settings, execute):
         details["proven"] = proven
     # Before the fact, so that no warmup waits until Cloud Logging takes it.
-    details["resumed"] = execute.resume(cluster, lambda: plan_next(read_queue(cluster), settings))
+    details["resumed"] = execute.resume(cluster, lambda: plan_resume(read_queue(cluster), settings))
     fact = report_job(cluster, body, execute)
     if fact is None:
         return details | {"reason": "its fact was written before"}
@@ -100,7 +100,7 @@ def _finish(
 
 
 def _prove(
-    cluster: "ObservedCluster", body: Mapping[str, Any], settings: Settings, execute: "Executor"
+    cluster: "ClusterApi", body: Mapping[str, Any], settings: Settings, execute: "Executor"
 ) -> str | None:
     """Return the upstream of a mirror that a complete warmup proves: its image was pulled."""
     mirror = body["metadata"]["annotations"].get(MIRROR_ANNOTATION) or ""

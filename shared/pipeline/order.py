@@ -1,27 +1,25 @@
-"""The request for a warmup once the digest is known: the image, its targets and its Job's name."""
+"""An image with a known digest, the targets where it is wanted, and the names of its warmups."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference
 from shared.domain.ladder import platform_of, with_platform
 from shared.domain.manifest import Manifest
+from shared.domain.mirror import Source
 from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName, WarmupKey, period_of
-from shared.pipeline.mirror_lookup import Source
-
-if TYPE_CHECKING:
-    from shared.domain.cluster import ClusterName
-    from shared.settings.keys import Settings
+from shared.settings.keys import Settings
 
 SECONDS_PER_HOUR = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An image whose digest is known, and the message that requests it."""
+    """A request for an image whose digest is known."""
 
     request: ReferenceRequest
     message_id: str
@@ -37,21 +35,21 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A placement where an image is wanted, and the name in its label."""
+    """A placement where an image is wanted, with the name of its label."""
 
     name: str
     placement: Placement
 
 
 def wanted_platform(request: ReferenceRequest, target: Target) -> str | None:
-    """Return the requested platform; ``None`` if the node decides."""
+    """Return the requested platform; None if the node decides."""
     return request.platform or platform_of(target.placement)
 
 
-def given_targets(settings: "Settings", request: ReferenceRequest) -> list[Target] | None:
-    """Return the targets of a request or of the configuration; ``None`` if the nodes decide."""
+def given_targets(settings: Settings, request: ReferenceRequest) -> Sequence[Target] | None:
+    """Return the targets of the message or the configuration; None if the nodes decide."""
     if request.placement is not None:
-        # Anybody may publish a message, so its placement is reduced here once more.
+        # Anybody may publish a message, so its placement is reduced here as well.
         placement = request.placement.reduced_to(settings.placement_keys)
         return [Target(placement.name, placement)]
     if settings.targets != "auto":
@@ -59,7 +57,7 @@ def given_targets(settings: "Settings", request: ReferenceRequest) -> list[Targe
     return None
 
 
-def job_name(settings: "Settings", cluster: "ClusterName", order: Order, target: Target) -> JobName:
+def job_name(settings: Settings, cluster: ClusterName, order: Order, target: Target) -> JobName:
     """Return the name of the warmup of this period, whether its Job exists or not."""
     key = _key(settings, cluster, order, target)
     if order.request.force:
@@ -68,7 +66,7 @@ def job_name(settings: "Settings", cluster: "ClusterName", order: Order, target:
 
 
 def earlier_names(
-    settings: "Settings", cluster: "ClusterName", order: Order, target: Target
+    settings: Settings, cluster: ClusterName, order: Order, target: Target
 ) -> list[JobName]:
     """Return the names of the latest earlier warmups, whether their Jobs exist or not."""
     key = _key(settings, cluster, order, target)
@@ -78,7 +76,7 @@ def earlier_names(
     return [each.job_name(order.source.image) for each in keys]
 
 
-def _key(settings: "Settings", cluster: "ClusterName", order: Order, target: Target) -> WarmupKey:
+def _key(settings: Settings, cluster: ClusterName, order: Order, target: Target) -> WarmupKey:
     digest = order.manifest.digest
     return WarmupKey(
         digest=digest,

@@ -7,7 +7,7 @@ from shared.domain.action import Action, Prewarm, RemovePrewarmed, WriteFact
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import PREWARMED, Subject, WarmupFinished
 from shared.domain.image_reference import Digest
-from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError
+from shared.domain.ladder import PREWARM_RUNG, PrewarmUnavailableError
 from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact, PrewarmRefusedError
 from shared.domain.prewarm_plan import LIMIT_BYTES
 from shared.domain.streaming_verdict import Evidence
@@ -21,21 +21,6 @@ How long after the request the fact of a prewarmed image is written.
 Every delivery within that time may be the first to see the image cached, so each writes the same
 fact.
 """
-
-
-class PrewarmUnavailableError(RungUnavailableError):
-    """
-    The API does not serve an image; the next rung of the ladder may.
-
-    Attributes:
-        hint: What a person can do about it; None if nothing is wrong.
-        is_news: Whether the log line of the delivery has to include it.
-    """
-
-    def __init__(self, reason: str, *, hint: str | None = None, is_news: bool = False) -> None:
-        super().__init__(reason)
-        self.hint = hint
-        self.is_news = is_news
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

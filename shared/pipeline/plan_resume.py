@@ -1,52 +1,60 @@
 """
-Decide which warmups run next: suspended Jobs are the warmup queue.
+Decide which waiting warmups run: suspended Jobs are the warmup queue.
 
 https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shared.domain.action import ResumeJobs
 from shared.domain.warmup_job import SELECTOR, JobName, JobState
-from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import JobsCluster
+    from shared.pipeline.ports import ClusterApi
+    from shared.settings.keys import Settings
 
 NOT_PULLED = "status.successful=0"
 """
-A field selector for Jobs without a successful pod.
+The field selector of Jobs without a pod that succeeded.
 
-Successful warmups exist for a whole period and are nearly all of the Jobs; the API server leaves
-them out. https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/batch/job/strategy.go
+A Job that pulled its image exists for as long as its period, and most Jobs have; the API server
+leaves these out. https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/batch/job/strategy.go
 """
 
 
-def read_queue(cluster: "JobsCluster") -> list[JobState]:
+def read_queue(cluster: "ClusterApi") -> list[JobState]:
     """
-    Return the warmups that have not ended: running ones first, then in queue order.
+    Return the warmups that have not ended: the running ones, then the waiting ones, oldest first.
 
     Raises:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
     states = [JobState.from_body(body) for body in cluster.list_jobs(SELECTOR, NOT_PULLED)]
-    unfinished = (state for state in states if not state.is_finished)
-    return sorted(unfinished, key=lambda state: (not state.is_running, state.turn))
+    queue = (state for state in states if not state.is_finished)
+    return sorted(queue, key=lambda state: (not state.is_running, state.turn))
+
+
+def plan_resume(queue: Sequence[JobState], settings: "Settings") -> ResumeJobs:
+    """Return the waiting warmups to resume, oldest first, and how many may run."""
+    excess = find_excess(queue, settings.namespace_budget)
+    names = [each.name for each in queue if each.is_waiting and each.name not in excess]
+    room = settings.max_running - sum(each.is_running for each in queue)
+    return ResumeJobs(tuple(names), room)
 
 
 def find_excess(queue: Iterable[JobState], namespace_budget: int) -> frozenset[JobName]:
     """
-    Return the waiting warmups over the budget of the namespace that requested them.
+    Return the waiting warmups that exceed the budget of their namespace.
 
-    The budget is counted from existing Jobs, so it needs no store and no lock. Two instances that
-    create warmups at the same moment may exceed it together; the excess waits.
+    The budget counts the Jobs that exist, so it needs no store and no lock. Instances that create
+    warmups at the same moment may each see room for one; all but the first wait for room.
 
     Args:
-        queue: In queue order.
-        namespace_budget: How many warmups a namespace may have; 0 for no limit.
+        queue: In the order of ``read_queue``.
+        namespace_budget: The number of warmups of one namespace; 0 for no limit.
     """
     excess: set[JobName] = set()
     counts: Counter[str] = Counter()
@@ -59,9 +67,17 @@ def find_excess(queue: Iterable[JobState], namespace_budget: int) -> frozenset[J
     return frozenset(excess)
 
 
-def plan_next(queue: Sequence[JobState], settings: Settings) -> ResumeJobs:
-    """Return the waiting warmups to resume, oldest first, and how many may run."""
+def find_postponed(
+    queue: Sequence[JobState],
+    settings: "Settings",
+    jobs: Mapping[str, JobName],
+    namespace: str | None,
+) -> dict[str, JobState]:
+    """
+    Return the warmups of a delivery that exceed the budget of their namespace, by target.
+
+    A warmup that another namespace requested is left to the delivery of that namespace.
+    """
     excess = find_excess(queue, settings.namespace_budget)
-    names = [each.name for each in queue if each.is_waiting and each.name not in excess]
-    room = settings.max_running - sum(each.is_running for each in queue)
-    return ResumeJobs(tuple(names), room)
+    own = {each.name: each for each in queue if each.name in excess and each.asked_by == namespace}
+    return {target: own[name] for target, name in jobs.items() if name in own}

@@ -1,9 +1,4 @@
-"""
-Decide whether a warmup Job is created: a pure function from what was read to actions.
-
-Any field of a snapshot may be unknown. The step reads until the plan is certain; ``prestream plan``
-also shows plans that are not.
-"""
+"""Decide whether a warmup Job is created: a pure function from what was read to actions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,91 +6,159 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import Action, CreateJob, DeleteJob
-from shared.domain.ladder import Strategy
-from shared.domain.warmup_job import JobName, JobState, Warmup, time_to_live_s
+from shared.domain.image_reference import ImageReference
+from shared.domain.json_access import number_of
+from shared.domain.ladder import PREWARM_RUNG, Strategy
+from shared.domain.request import ReferenceRequest
+from shared.domain.warmup_job import (
+    SIZE_ANNOTATION,
+    STRATEGY_ANNOTATION,
+    JobName,
+    JobState,
+    Warmup,
+    time_to_live_s,
+)
 from shared.pipeline.order import SECONDS_PER_HOUR, Order, Target
+from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.prewarm_artifact import PrewarmStep
-    from shared.settings.keys import Settings
+    from shared.pipeline.choose_rung import RungChoice
 
-PlannedResult = Literal[
-    "create", "waiting", "known", "too_small", "prewarming", "prewarmed", "would_create", "unknown"
+PlanResult = Literal[
+    "warm",
+    "warm_unless_small",
+    "waiting",
+    "known",
+    "too_small",
+    "prewarming",
+    "prewarmed",
+    "would_create",
 ]
 """
-The decision about one image on one target.
-
-``waiting`` and ``known``: the Job of this period exists, and is suspended or not. The results of
-the rung ``prewarm-api`` are those of ``PrewarmStep``. ``unknown``: more has to be read.
+``warm``: a Job is created; ``warm_unless_small``: so it is, if the image is large enough, which is
+unknown. ``waiting`` and ``known``: the Job of this period exists, suspended or not. The others are
+of images that Artifact Registry prewarms; ``would_create`` is what a dry run does not ask it for.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupSnapshot:
-    """Everything that was read about the warmup of one image on one target."""
+    """What is known about an image on a target; None is unknown, or does not exist."""
 
-    name: JobName
-    body: Mapping[str, Any] | None = None
-    """The Job of that name, if it exists."""
+    target: Target
+    order: Order | None = None
+    """None if the digest is unknown, as for a mirror that does not exist yet."""
+    name: JobName | None = None
+    """The name of the Job; None if the digest or the cluster is unknown."""
+    job: Mapping[str, Any] | None = None
+    """The Job of that name."""
     image_bytes: int | None = None
-    """Compressed, on the platform of the node; ``None`` if unknown."""
-    min_image_bytes: int = 0
-    """Size below which the image is skipped; 0 if the request bypasses the rule."""
-    prewarm: "PrewarmStep | None" = None
-    """The progress of prewarming, if that rung serves."""
-    warmup: Warmup | None = None
-    """The Job to create; ``None`` if no node was chosen yet."""
-    passed: str | None = None
-    """Why the rung ``prewarm-api`` does not serve, if the log line has to include it."""
+    """Compressed, on the requested platform or that of the chosen node."""
+    choice: "RungChoice | None" = None
+    """None if no cluster was asked, or if no rung is needed."""
+    helper: ImageReference | None = None
+    """The helper image by digest."""
+    report: tuple[Action, ...] = ()
+    """The actions that report a failed Job of that name."""
+    read_at: datetime | None = None
 
     @property
-    def existing(self) -> JobState | None:
-        """The state of the existing Job."""
-        return None if self.body is None else JobState.from_body(self.body)
+    def state(self) -> JobState | None:
+        """The state of the Job."""
+        return None if self.job is None else JobState.from_body(self.job)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether the Job of this period exists and has not failed."""
+        state = self.state
+        return state is not None and not state.is_failed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupPlan:
-    """The decision, and the actions that carry it out."""
+    """The decision about an image on a target."""
 
-    result: PlannedResult
+    result: PlanResult
+    job: JobName | None = None
+    """The Job that exists or is created; None if its name is unknown."""
+    rung: str | None = None
+    image_bytes: int | None = None
+    artifact: str | None = None
+    """What Artifact Registry prewarms, instead of a Job."""
+    passed: str | None = None
+    """Why Artifact Registry does not, if the log line has to include it."""
+    is_complete: bool = False
+    """Whether the Job that exists has pulled the image."""
     actions: tuple[Action, ...] = ()
 
 
-def plan_warmup(snapshot: WarmupSnapshot) -> WarmupPlan:
-    """Return whether a Job is created, and the actions for it."""
-    existing = snapshot.existing
-    if existing is not None and not existing.is_failed:
-        return WarmupPlan("waiting" if existing.is_waiting else "known")
-    if snapshot.image_bytes is not None and snapshot.image_bytes < snapshot.min_image_bytes:
-        return WarmupPlan("too_small")
-    if snapshot.prewarm is not None:
-        return WarmupPlan(snapshot.prewarm.result)
-    if snapshot.warmup is None:
-        return WarmupPlan("unknown")
-    replaced = () if existing is None else (DeleteJob(existing.name, existing.uid),)
-    return WarmupPlan("create", (*replaced, CreateJob(snapshot.warmup)))
+def plan_warmup(snapshot: WarmupSnapshot, settings: Settings) -> WarmupPlan:
+    """
+    Return what is done for an image on a target.
+
+    A Job is created if none of this period exists or it has failed, the image is not too small,
+    and a rung that needs a Job serves. The failed Job is reported before it is deleted, so that
+    its fact is not lost.
+    """
+    plan = WarmupPlan(result="warm", job=snapshot.name, image_bytes=snapshot.image_bytes)
+    state, choice = snapshot.state, snapshot.choice
+    if snapshot.is_served and state is not None:
+        return _describe_existing(plan, state, snapshot.job or {})
+    if _is_small(snapshot, settings):
+        return replace(plan, result="too_small")
+    if choice is not None and choice.prewarm is not None:
+        step = choice.prewarm
+        return replace(plan, result=step.result, rung=PREWARM_RUNG, artifact=step.artifact)
+    strategy = choice.strategy if choice is not None else None
+    if snapshot.image_bytes is None:
+        plan = replace(plan, result="warm_unless_small")
+    if strategy is None or choice is None:
+        return plan
+    plan = replace(plan, rung=strategy.rung, passed=choice.passed)
+    warmup = _make_warmup(snapshot, strategy, settings)
+    if warmup is None:
+        return plan
+    deletion = () if state is None else (DeleteJob(state.name, state.uid),)
+    creation = CreateJob(warmup, replaces=None if state is None else state.uid)
+    return replace(plan, actions=(*snapshot.report, *deletion, creation))
 
 
-def make_warmup(  # noqa: PLR0913  # each value has another source
-    settings: "Settings",
-    name: JobName,
-    order: Order,
-    target: Target,
-    strategy: Strategy,
-    *,
-    image_bytes: int,
-    now: datetime,
-) -> Warmup:
-    """Return the warmup Job of one image on one target; its helper image is resolved later."""
+def is_too_small(settings: Settings, request: ReferenceRequest, image_bytes: int | None) -> bool:
+    """Whether an image starts fast anyway, and its request does not bypass the rule."""
+    is_small = image_bytes is not None and image_bytes < settings.min_image_bytes
+    return is_small and not request.overrides_rules
+
+
+def _is_small(snapshot: WarmupSnapshot, settings: Settings) -> bool:
+    order = snapshot.order
+    return order is not None and is_too_small(settings, order.request, snapshot.image_bytes)
+
+
+def _describe_existing(plan: WarmupPlan, state: JobState, job: Mapping[str, Any]) -> WarmupPlan:
+    annotations = (job.get("metadata") or {}).get("annotations") or {}
+    return replace(
+        plan,
+        result="waiting" if state.is_waiting else "known",
+        rung=annotations.get(STRATEGY_ANNOTATION),
+        image_bytes=number_of(annotations.get(SIZE_ANNOTATION)),
+        is_complete=state.is_complete,
+    )
+
+
+def _make_warmup(snapshot: WarmupSnapshot, strategy: Strategy, settings: Settings) -> Warmup | None:
+    """Return the warmup of a snapshot; None if the snapshot lacks what a Job needs."""
+    order, name, at = snapshot.order, snapshot.name, snapshot.read_at
+    if order is None or name is None or snapshot.image_bytes is None or at is None:
+        return None
     return Warmup(
         name=name,
         namespace=settings.namespace,
         image=order.request.image,
         mirror=order.pulled,
         digest=order.manifest.digest,
-        image_bytes=image_bytes,
-        target_name=target.name,
+        helper=snapshot.helper,
+        image_bytes=snapshot.image_bytes,
+        target_name=snapshot.target.name,
         strategy=strategy,
         cause=order.request.cause,
         deadline_s=round(settings.deadline_minutes * 60),
@@ -103,10 +166,5 @@ def make_warmup(  # noqa: PLR0913  # each value has another source
             settings.period_hours * SECONDS_PER_HOUR,
             settings.max_event_age_hours * SECONDS_PER_HOUR,
         ),
-        queued_at=now,
+        queued_at=at,
     )
-
-
-def with_strategy(snapshot: WarmupSnapshot, warmup: Warmup, passed: str | None) -> WarmupSnapshot:
-    """Return a snapshot in which the node is chosen."""
-    return replace(snapshot, warmup=warmup, image_bytes=warmup.image_bytes, passed=passed)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from shared.domain.cluster import ClusterName
+    from shared.domain.cluster import Cluster, ClusterName
     from shared.domain.fact import Fact
     from shared.domain.image_reference import ImageReference
     from shared.domain.manifest import Manifest
@@ -15,65 +15,41 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 
-class JobsCluster(Protocol):
-    """The Jobs of a cluster."""
-
-    def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
-    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
-    def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...  # noqa: D102
-
-
-class ChangedCluster(JobsCluster, Protocol):
-    """A cluster whose Jobs and ConfigMap change."""
-
-    def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
-
-
-class ReportedCluster(Protocol):
-    """A cluster whose warmups are reported."""
-
-    @property
-    def name(self) -> "ClusterName": ...  # noqa: D102
-    def fetch_node(self, name: str) -> Body | None: ...  # noqa: D102
-    def list_pods(self, label_selector: str) -> Iterable[Body]: ...  # noqa: D102
-    def list_events(self, field_selector: str, namespace: str | None = None) -> Iterable[Body]: ...  # noqa: D102
-
-
-class JobCluster(ReportedCluster, ChangedCluster, Protocol):
-    """A cluster whose warmup Jobs are reported and marked."""
-
-
-class ObservedCluster(JobCluster, Protocol):
-    """A cluster whose nodes and Jobs are observed."""
-
-    def fetch_job(self, name: str) -> Body | None: ...  # noqa: D102
-    def fetch_config_map(self, name: str) -> Body | None: ...  # noqa: D102
-
-
-class WarmedCluster(JobCluster, Protocol):
-    """A cluster whose images are warmed."""
-
-    @property
-    def is_autopilot(self) -> bool: ...  # noqa: D102
-    def fetch_job(self, name: str) -> Body | None: ...  # noqa: D102
-    def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102
-    def list_nodes(self, label_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
-
-
-class UsedCluster(Protocol):
-    """A cluster whose workloads are read."""
+class WorkloadApi(Protocol):
+    """The part of the Kubernetes API that lists what a cluster uses."""
 
     def list_objects(self, api_version: str, plural: str) -> Iterable[Body]: ...  # noqa: D102
     def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102
     def fetch_config_map(self, name: str) -> Body | None: ...  # noqa: D102
 
 
-class SweptCluster(ReportedCluster, ChangedCluster, UsedCluster, Protocol):
-    """A cluster that is swept."""
+class ClusterApi(WorkloadApi, Protocol):
+    """The Kubernetes API of a cluster."""
+
+    @property
+    def name(self) -> "ClusterName": ...  # noqa: D102
+    @property
+    def is_autopilot(self) -> bool: ...  # noqa: D102
+    def fetch_job(self, name: str) -> Body | None: ...  # noqa: D102
+    def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
+    def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102
+    def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+    def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...  # noqa: D102
+    def list_pods(self, label_selector: str) -> Iterable[Body]: ...  # noqa: D102
+    def list_events(self, field_selector: str, namespace: str | None = None) -> Iterable[Body]: ...  # noqa: D102
+    def fetch_node(self, name: str) -> Body | None: ...  # noqa: D102
+    def list_nodes(self, label_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
+    def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
+
+
+class Directory(Protocol):
+    """The Container API, which lists the clusters of a project."""
+
+    def list_clusters(self, project: str) -> "Iterable[Cluster]": ...  # noqa: D102
 
 
 class Registry(Protocol):
-    """The registry API of mirrors and of Artifact Registry."""
+    """The registry API."""
 
     def fetch_manifest(self, reference: "ImageReference") -> "Manifest": ...  # noqa: D102
 

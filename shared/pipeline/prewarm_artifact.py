@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from shared.domain.action import Prewarm, WriteFact
+from shared.domain.ladder import PrewarmUnavailableError
 from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError, RefusalKind
 from shared.pipeline.execute import Executor
 from shared.pipeline.plan_prewarm import (
     PrewarmLookup,
     PrewarmRequest,
-    PrewarmUnavailableError,
     plan_prewarm,
     plan_prewarmed,
 )

@@ -22,7 +22,7 @@ from shared.errors import InvalidEventError
 from shared.messages.node_event import parse_event
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import ReportedCluster
+    from shared.pipeline.ports import ClusterApi
 
 NODE_EVENTS_NAMESPACE = "default"
 """The namespace in which Kubernetes keeps the events of objects without a namespace."""
@@ -65,7 +65,7 @@ class EndedWarmup:
     node: NodeView
 
 
-def read_ended_warmup(cluster: "ReportedCluster", body: Mapping[str, Any]) -> EndedWarmup | None:
+def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWarmup | None:
     """
     Return how a warmup Job ended; None if it has not ended or is not a warmup.
 
@@ -88,7 +88,7 @@ def read_ended_warmup(cluster: "ReportedCluster", body: Mapping[str, Any]) -> En
 
 
 def read_node(
-    cluster: "ReportedCluster", name: str | None, pulled: Pulled | None, at: datetime
+    cluster: "ClusterApi", name: str | None, pulled: Pulled | None, at: datetime
 ) -> NodeView:
     """Return a node and its statements around a pull that ended at ``at``."""
     if name is None:
@@ -128,7 +128,7 @@ def evidence_of(report: Any) -> Evidence:
     return Evidence("pull", origin.message, origin.log, origin.insert_id)
 
 
-def find_pods(cluster: "ReportedCluster", state: jobs.JobState) -> list[Pod]:
+def find_pods(cluster: "ClusterApi", state: jobs.JobState) -> list[Pod]:
     """Return the pods of a Job, oldest first; a disruption can lead to more than one."""
     pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
     own = [pod for pod in pods if belongs_to(pod, state.uid)]
@@ -136,7 +136,7 @@ def find_pods(cluster: "ReportedCluster", state: jobs.JobState) -> list[Pod]:
 
 
 def _read_job_events(
-    cluster: "ReportedCluster", state: jobs.JobState, pods: Iterable[Pod]
+    cluster: "ClusterApi", state: jobs.JobState, pods: Iterable[Pod]
 ) -> list[NodeEvent]:
     """Return the events of a Job's pods, or those of the Job itself if there are none."""
     uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
@@ -149,9 +149,7 @@ def _read_job_events(
     return [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
 
 
-def _read_events(
-    cluster: "ReportedCluster", selector: str, namespace: str | None = None
-) -> list[Any]:
+def _read_events(cluster: "ClusterApi", selector: str, namespace: str | None = None) -> list[Any]:
     reports = []
     for event in cluster.list_events(selector, namespace):
         try:

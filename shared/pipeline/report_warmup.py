@@ -17,13 +17,13 @@ from shared.pipeline.read_warmup import EndedWarmup, evidence_of, read_ended_war
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
-    from shared.pipeline.ports import JobCluster, ReportedCluster
+    from shared.pipeline.ports import ClusterApi
 
 _LACKING_FOR = timedelta(minutes=2)
 """The time for which a node that lacked the image is assumed to lack it still."""
 
 
-def report_job(cluster: "JobCluster", body: Mapping[str, Any], execute: "Executor") -> Fact | None:
+def report_job(cluster: "ClusterApi", body: Mapping[str, Any], execute: "Executor") -> Fact | None:
     """
     Write the fact of a Job; None if it has not ended, is marked, or is not a warmup.
 
@@ -32,17 +32,28 @@ def report_job(cluster: "JobCluster", body: Mapping[str, Any], execute: "Executo
         TransientError: The cluster or Cloud Logging is unavailable.
         ConfigurationError: One of them refuses our identity.
     """
-    if jobs.JobState.from_body(body).is_reported:
-        return None
-    ended = read_ended_warmup(cluster, body)
-    if ended is None:
-        return None
-    actions = plan_report(ended)
+    actions = read_report(cluster, body)
     execute.perform(actions, cluster)
-    return actions[0].fact
+    return actions[0].fact if actions else None
 
 
-def describe_job(cluster: "ReportedCluster", body: Mapping[str, Any]) -> Fact | None:
+def read_report(
+    cluster: "ClusterApi", body: Mapping[str, Any]
+) -> tuple[WriteFact, MarkReported] | tuple[()]:
+    """
+    Return the actions that report a Job; none if it has not ended, is marked, or is not a warmup.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    if jobs.JobState.from_body(body).is_reported:
+        return ()
+    ended = read_ended_warmup(cluster, body)
+    return () if ended is None else plan_report(ended)
+
+
+def describe_job(cluster: "ClusterApi", body: Mapping[str, Any]) -> Fact | None:
     """
     Return the fact of a Job, marked or not; None if it has not ended or is not a warmup.
 

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.manifest import Manifest
+from shared.domain.mirror import Source
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.timestamp import format_time
 from shared.errors import ImageError, TransientError
-from shared.pipeline.mirror_lookup import Mirrors, Source
+from shared.pipeline.mirror_lookup import Mirrors
 
 _MAX_FAILURES = 3
 """The number of failures after which a registry is not asked again: each may be a timeout."""

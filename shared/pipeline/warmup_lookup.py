@@ -1,15 +1,18 @@
-"""Read what the decision about a warmup needs: the Job, the image's size and the nodes."""
+"""Read what decides about an image on a target, with as few requests as the decision needs."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.domain.ladder import Node, RungUnavailableError, Strategy, find_targets
-from shared.domain.manifest import Manifest
-from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM, Placement
+from shared.domain.cluster import ClusterName
+from shared.domain.image_reference import ImageReference, parse_reference
+from shared.domain.ladder import PREWARM_RUNG, Node, RungUnavailableError, find_targets
+from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobState
+from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.order import (
     Order,
@@ -19,71 +22,78 @@ from shared.pipeline.order import (
     job_name,
     wanted_platform,
 )
-from shared.pipeline.plan_warmup import WarmupSnapshot, make_warmup, plan_warmup, with_strategy
+from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.domain.image_reference import Digest
-    from shared.pipeline.ports import WarmedCluster
+    from shared.domain.action import Action
+    from shared.pipeline.choose_rung import RungChoice
+    from shared.pipeline.ports import ClusterApi
     from shared.pipeline.prewarm_artifact import PrewarmRung, PrewarmStep
-
-
-def choose_targets(
-    settings: Settings, request: ReferenceRequest, cluster: "WarmedCluster"
-) -> list[Target]:
-    """
-    Return the targets of a request, else of the configuration, else every accelerator pool.
-
-    Raises:
-        TransientError: The cluster is unavailable.
-        ConfigurationError: It refuses our identity.
-    """
-    given = given_targets(settings, request)
-    if given is not None:
-        return given
-    nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
-    return [Target(placement.name, placement) for placement in find_targets(nodes)]
 
 
 @dataclass(frozen=True, slots=True)
 class WarmupLookup:
     """
-    Reads snapshots of warmups.
+    Reads Jobs, sizes and nodes.
 
     Args:
         settings: The configuration.
         mirrors: The mirrors of the deployment.
-        prewarm: Serves the rung ``prewarm-api``; ``None`` leaves that rung out.
+        prewarm: The rung ``prewarm-api``; None leaves it out.
+        reads_for_creation: Whether to read what only the creation of a Job needs, such as the
+            helper image; a plan or a dry run does not.
     """
 
     settings: Settings
     mirrors: Mirrors
     prewarm: "PrewarmRung | None" = None
+    reads_for_creation: bool = True
+    _helpers: dict[str, ImageReference] = field(default_factory=dict)
+    """The helper image by the location of the cluster."""
 
-    def look_up(self, cluster: "WarmedCluster", order: Order, target: Target) -> WarmupSnapshot:
+    def find_targets(self, cluster: "ClusterApi", request: ReferenceRequest) -> Sequence[Target]:
         """
-        Read the warmup of an image on a target, as far as the decision needs it.
+        Return the targets of the message or the configuration, or those of the cluster's nodes.
+
+        Raises:
+            TransientError: The cluster is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        given = given_targets(self.settings, request)
+        if given is not None:
+            return given
+        nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
+        return [Target(placement.name, placement) for placement in find_targets(nodes)]
+
+    def look_up(self, cluster: "ClusterApi", order: Order, target: Target) -> WarmupSnapshot:
+        """
+        Return what decides about an image on a target.
+
+        It stops reading when the rest cannot change the decision.
 
         Raises:
             ImageError: The image has no manifest for the platform, or no rung can serve.
-            TransientError: A service is unavailable.
-            ConfigurationError: It refuses our identity, or the cluster lacks our manifests.
+            MissingMirrorError: The mirror does not exist, and is not created.
+            TransientError: A service that is needed is unavailable.
+            ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
         """
         name = job_name(self.settings, cluster.name, order, target)
-        snapshot = WarmupSnapshot(
-            name=name, body=cluster.fetch_job(name), min_image_bytes=self._min_bytes(order.request)
-        )
-        if plan_warmup(snapshot).result != "unknown":
+        job = cluster.fetch_job(name)
+        snapshot = WarmupSnapshot(order=order, target=target, name=name, job=job)
+        if snapshot.is_served:
             return snapshot
         self.mirrors.confirm(order.source)
-        snapshot = replace(snapshot, image_bytes=self.measure(order, target))
-        if plan_warmup(snapshot).result != "unknown":
+        snapshot = self._read_rung(cluster, order, self.read_size(order, target), snapshot)
+        is_small = is_too_small(self.settings, order.request, snapshot.image_bytes)
+        if is_small or snapshot.choice is None or snapshot.choice.strategy is None:
             return snapshot
-        return self._choose_node(cluster, order, target, snapshot)
+        snapshot = replace(snapshot, read_at=datetime.now(UTC))
+        return self._read_for_creation(cluster, snapshot) if self.reads_for_creation else snapshot
 
-    def measure(self, order: Order, target: Target) -> int | None:
+    def read_size(self, order: Order, target: Target) -> int | None:
         """
-        Return the compressed size of the image; ``None`` if it depends on the node's platform.
+        Return the compressed size of an image as far as no node decides its platform.
 
         Raises:
             ImageError: The image has no manifest for the requested platform.
@@ -91,99 +101,96 @@ class WarmupLookup:
             ConfigurationError: It refuses our identity.
         """
         platform = wanted_platform(order.request, target)
-        manifest = order.manifest
-        if platform is None and manifest.is_index and not manifest.digest_for(DEFAULT_PLATFORM):
-            return None
-        return self._fetch_platform(order, platform or DEFAULT_PLATFORM).image_bytes
+        return self.mirrors.measure(order.source, order.manifest, platform)
 
-    def is_too_small(self, request: ReferenceRequest, image_bytes: int) -> bool:
-        """Whether the image is below the configured size and the request follows the rules."""
-        return image_bytes < self._min_bytes(request)
-
-    def choose_strategy(
-        self,
-        cluster: "WarmedCluster",
-        target: Placement,
-        platform: str | None,
-        digest: "Digest | None",
-    ) -> Strategy:
+    def read_choice(
+        self, cluster: "ClusterApi", request: ReferenceRequest, target: Target
+    ) -> "RungChoice | None":
         """
-        Return the strategy of the first rung with a node.
-
-        Args:
-            cluster: A connection to the cluster.
-            target: The placement.
-            platform: The requested ``os/architecture``; ``None`` if the node decides.
-            digest: The digest of the image; ``None`` if unknown: then no node is known to hold it.
+        Return the rung for an image of unknown digest; None if its size decides.
 
         Raises:
             ImageError: No rung can serve (``no_node``).
             TransientError: The cluster is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        from shared.pipeline.choose_rung import Ladder, refuse_to_prewarm
+        from shared.pipeline.choose_rung import RungRequest, choose_rung
 
-        ladder = Ladder(self.settings, cluster)
-        strategy, _ = ladder.climb(target, platform, digest, refuse_to_prewarm)
-        return strategy
+        if PREWARM_RUNG in self.settings.ladder:
+            return None
+        platform = wanted_platform(request, target)
+        wanted = RungRequest(target.placement, platform, digest=None)
+        return choose_rung(self.settings, cluster, wanted, prewarm=None)
 
-    def _choose_node(
-        self, cluster: "WarmedCluster", order: Order, target: Target, snapshot: WarmupSnapshot
-    ) -> WarmupSnapshot:
-        from shared.pipeline.choose_rung import Ladder
-
-        platform, image_bytes = wanted_platform(order.request, target), snapshot.image_bytes
-        chosen, passed = Ladder(self.settings, cluster).climb(
-            target.placement,
-            platform,
-            order.manifest.digest,
-            partial(self._prewarm, cluster, order, target, image_bytes),
-        )
-        if not isinstance(chosen, Strategy):
-            return replace(snapshot, prewarm=chosen, image_bytes=image_bytes or 0)
-        if image_bytes is None or chosen.platform != (platform or DEFAULT_PLATFORM):
-            image_bytes = self._fetch_platform(order, chosen.platform).image_bytes
-        warmup = make_warmup(
-            self.settings,
-            snapshot.name,
-            order,
-            target,
-            chosen,
-            image_bytes=image_bytes,
-            now=datetime.now(UTC),
-        )
-        return with_strategy(snapshot, warmup, passed)
-
-    def _prewarm(
+    def _read_rung(
         self,
-        cluster: "WarmedCluster",
+        cluster: "ClusterApi",
         order: Order,
-        target: Target,
         image_bytes: int | None,
+        snapshot: WarmupSnapshot,
+    ) -> WarmupSnapshot:
+        """Read the rung that serves, and the size on the platform of its nodes."""
+        from shared.pipeline.choose_rung import RungRequest, choose_rung
+
+        target = snapshot.target
+        if is_too_small(self.settings, order.request, image_bytes):
+            return replace(snapshot, image_bytes=image_bytes)
+        platform = wanted_platform(order.request, target)
+        serve = partial(self._serve_prewarm, cluster, order, target, image_bytes)
+        wanted = RungRequest(target.placement, platform, order.manifest.digest)
+        choice = choose_rung(
+            self.settings, cluster, wanted, prewarm=None if self.prewarm is None else serve
+        )
+        chosen = choice.strategy.platform if choice.strategy else None
+        if chosen and (image_bytes is None or chosen != (platform or DEFAULT_PLATFORM)):
+            image_bytes = self.mirrors.measure(order.source, order.manifest, chosen)
+        return replace(snapshot, image_bytes=image_bytes, choice=choice)
+
+    def _serve_prewarm(
+        self, cluster: "ClusterApi", order: Order, target: Target, image_bytes: int | None
     ) -> "PrewarmStep":
-        """Ask Artifact Registry to prewarm an image, if it can."""
-        from shared.pipeline.choose_rung import refuse_to_prewarm
         from shared.pipeline.plan_prewarm import make_prewarm_request
 
-        if self.prewarm is None:
-            refuse_to_prewarm()
         platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
         digest = order.manifest.platform_digest(platform)
         if image_bytes is None or digest is None:
             raise RungUnavailableError(f"the image has no manifest for {platform}")
         request = make_prewarm_request(order, digest, platform, cluster.name, image_bytes)
-        if request is None:
+        if request is None or self.prewarm is None:
             raise RungUnavailableError("the image lies in no repository of Artifact Registry")
         return self.prewarm.serve(request, partial(self._was_pulled, cluster, order, target))
 
-    def _was_pulled(self, cluster: "WarmedCluster", order: Order, target: Target) -> bool:
-        """Whether a node pulled the image in the previous warmup, whose Job still exists."""
+    def _was_pulled(self, cluster: "ClusterApi", order: Order, target: Target) -> bool:
+        """Whether a node pulled the image in a recent warmup: its Job still exists."""
         names = earlier_names(self.settings, cluster.name, order, target)
-        bodies = map(cluster.fetch_job, names)
-        return any(body is not None and JobState.from_body(body).is_complete for body in bodies)
+        jobs = map(cluster.fetch_job, names)
+        return any(job is not None and JobState.from_body(job).is_complete for job in jobs)
 
-    def _fetch_platform(self, order: Order, platform: str) -> Manifest:
-        return self.mirrors.fetch_platform(order.source, order.manifest, platform)
+    def _read_for_creation(self, cluster: "ClusterApi", snapshot: WarmupSnapshot) -> WarmupSnapshot:
+        helper = self._read_helper(cluster.name)
+        report: tuple[Action, ...] = ()
+        if snapshot.job is not None:
+            from shared.pipeline.report_warmup import read_report
 
-    def _min_bytes(self, request: ReferenceRequest) -> int:
-        return 0 if request.overrides_rules else self.settings.min_image_bytes
+            report = read_report(cluster, snapshot.job)
+        return replace(snapshot, helper=helper, report=report)
+
+    def _read_helper(self, cluster: ClusterName) -> ImageReference:
+        """Return the helper image by digest, from its mirror; read once per location."""
+        if cluster.location not in self._helpers:
+            self._helpers[cluster.location] = self._resolve_helper(cluster)
+        return self._helpers[cluster.location]
+
+    def _resolve_helper(self, cluster: ClusterName) -> ImageReference:
+        text = self.settings.helper_image
+        try:
+            # Even if the digest is known, the mirror may have to be created.
+            source = self.mirrors.locate(parse_reference(text), cluster.location)
+            digest = self.mirrors.resolve(source).digest
+            self.mirrors.confirm(source)
+            return source.mirror.at(digest)
+        except ImageError as exc:
+            message = f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
+            if exc.outcome == "postponed":
+                raise TransientError(message) from exc
+            raise ConfigurationError(message) from exc

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from shared.pipeline.detect import Publisher
+    from shared.pipeline.ports import Publisher
     from shared.settings.keys import Settings
 
 

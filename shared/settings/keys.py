@@ -213,10 +213,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_event_age_hours: kinds.MaxEventAgeHours = 24.0
     """Hours after which a published event is ignored. `0`: no limit."""
 
-    def without_changes(self) -> "Settings":
-        """Return the same settings with ``dry_run``, for a step that only reads."""
-        return msgspec.structs.replace(self, dry_run=True)
-
     @property
     def mirror_hosts(self) -> Mapping[str, str]:
         """The upstream registry of each mirror, by the ID of its repository."""

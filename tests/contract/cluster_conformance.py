@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from shared.domain.warmup_job import SELECTOR
 from shared.pipeline.plan_resume import NOT_PULLED
-from shared.pipeline.ports import SweptCluster, WarmedCluster
+from shared.pipeline.ports import ClusterApi
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
 
@@ -17,7 +17,7 @@ Body = dict[str, Any]
 NAME = "warm-ray-ml-2-7-0-0123456789"
 
 
-class Cluster(WarmedCluster, SweptCluster, Protocol):
+class Cluster(ClusterApi, Protocol):
     """All that the workflows ask of a cluster."""
 
 

@@ -63,7 +63,7 @@ def recorded() -> Recorded:
 @pytest.fixture
 def function(config: Path, recorded: Recorded) -> Iterator[ServedFunction]:
     del config
-    wiring = {"_warmer": lambda: recorded, "_spreading": lambda: recorded}
+    wiring = {"warmer": lambda: recorded, "spreading": lambda: recorded}
     with served("image_reference", **wiring) as function:
         yield function
 

@@ -130,8 +130,8 @@ class World:
         """Return what takes the place of the functions' own wiring."""
         return {
             "publisher": lambda: self.references,
-            "_warmer": lambda: self.scene.warmer,
-            "_spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
+            "warmer": lambda: self.scene.warmer,
+            "spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
             "_observer": self._observer,
             "_directory": lambda: self,
             "_sweeper": self._sweeper,
@@ -191,7 +191,7 @@ def deployed(name: str) -> Iterator[DeployedFunction]:
         world: World = wired["world"]
         return world.wiring()[part]()
 
-    parts = ("publisher", "_warmer", "_spreading", "_observer", "_directory", "_sweeper")
+    parts = ("publisher", "warmer", "spreading", "_observer", "_directory", "_sweeper")
     wiring: Mapping[str, Any] = {part: lambda part=part: look(part) for part in parts}
     with served(name, **wiring) as function:
         before = pubsub.TickPublisher

@@ -10,10 +10,10 @@ import pytest
 from sandbox.catalogue.image import Image
 from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
-from shared.domain.mirror import RemoteRepository, RepositoryName
+from shared.domain.mirror import RemoteRepository, RepositoryName, Source
 from shared.errors import FailedOutcome, ImageError
 from shared.pipeline.execute import Executor
-from shared.pipeline.mirror_lookup import Mirrors, Source
+from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.registries import FakeRegistry, FakeRepositories, state_of
@@ -59,7 +59,7 @@ class Deployment:
             settings,
             registry=self.registry,
             repositories=lambda: self.repositories,
-            execute=Executor(dry_run=settings.dry_run),
+            execute=Executor(repositories=lambda: self.repositories, dry_run=settings.dry_run),
         )
 
     def locate(self, text: str, location: str = ZONE) -> Source:

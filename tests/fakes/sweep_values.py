@@ -6,11 +6,12 @@ from typing import Any
 
 from shared.domain.image_reference import Digest, WrittenImage
 from shared.domain.manifest import Manifest, PlatformManifest
+from shared.domain.mirror import Source
 from shared.domain.placement import Placement
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
-from shared.pipeline.mirror_lookup import Mirrors, Source
+from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.sweep.due import (
     ImageInUse,
     Sweep,

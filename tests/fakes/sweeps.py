@@ -12,16 +12,15 @@ from shared.domain.request import ReferenceRequest
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import PrewarmRung
-from shared.pipeline.report_warmup import report_job
 from shared.pipeline.sweep.sweep_cluster import Sweeper
-from shared.pipeline.warm import Delivery, Warmer
-from shared.pipeline.warmup_lookup import WarmupLookup
+from shared.pipeline.warm import Delivery
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.prewarming import FakePrewarmApi
 from tests.fakes.registries import FakeRegistry, state_of
+from tests.fakes.warmings import make_warmer
 from tests.fakes.warmups import make_node
 
 Body = dict[str, Any]
@@ -141,15 +140,8 @@ class SweptWorld:
 
     def deliver(self, now: datetime = NOW) -> None:
         """Do what image_reference does with each reference that was published, and not yet read."""
-        settings = self.settings
-        execute = Executor(self.facts, prewarm_api=self.api, dry_run=settings.dry_run)
-        prewarm = PrewarmRung(self.api, execute, settings.prewarm_days)
-        warmer = Warmer(
-            settings,
-            lookup=WarmupLookup(settings, self.make_mirrors(settings, execute), prewarm),
-            connect=lambda _: self.cluster,
-            execute=execute,
-            report=report_job,
+        warmer = make_warmer(
+            self.settings, self.registry, self.api, self.facts, connect=lambda _: self.cluster
         )
         for request in self.take():
             self.messages += 1

@@ -1,6 +1,6 @@
 """Everything that warms images in one cluster, in memory; what is warmed lies upstream."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.warm import Delivery, Warmer
 from shared.pipeline.warmup_lookup import WarmupLookup
-from shared.settings.keys import make_settings
+from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
@@ -52,10 +52,6 @@ class Scene:
         self.repositories.states[HUB_NAME] = state_of(HUB)
         self.cluster = FakeCluster(is_autopilot=is_autopilot)
         self.facts = FakeFactLog()
-        self.reported: list[str] = []
-        """Uids of the Jobs of which the fact was written."""
-        self.unreported: Exception | None = None
-        """Why no fact of a Job can be written."""
         self.unreachable: Exception | None = None
         """Why no cluster can be connected to."""
         self.restart()
@@ -69,21 +65,8 @@ class Scene:
         self.values = {**self.values, **values}
         document = Document(dict(self.values))
         settings = make_settings(document, {"GOOGLE_CLOUD_PROJECT": "demo"}, name="file")
-        execute = Executor(self.facts, prewarm_api=self.api, dry_run=settings.dry_run)
-        mirrors = Mirrors(
-            settings,
-            registry=self.registry,
-            repositories=lambda: self.repositories,
-            execute=execute,
-        )
-        prewarm = PrewarmRung(self.api, execute, settings.prewarm_days)
-        self.lookup = WarmupLookup(settings, mirrors, prewarm)
-        self.warmer = Warmer(
-            settings,
-            lookup=self.lookup,
-            connect=self._connect,
-            execute=execute,
-            report=self._report,
+        self.warmer = make_warmer(
+            settings, self.registry, self.api, self.facts, connect=self._connect
         )
 
     def warm(self, image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> Outcome:
@@ -128,10 +111,28 @@ class Scene:
         assert name == self.cluster.name
         return self.cluster
 
-    def _report(self, cluster: Any, body: Mapping[str, Any], _: Executor) -> None:
-        """Stand in for the workflow that reports; it must come before the Job is deleted."""
-        if self.unreported is not None:
-            raise self.unreported
-        name = body["metadata"]["name"]
-        assert cluster.fetch_job(name) == body
-        self.reported.append(body["metadata"]["uid"])
+
+def make_warmer(
+    settings: Settings,
+    registry: FakeRegistry,
+    api: FakePrewarmApi,
+    facts: FakeFactLog,
+    *,
+    connect: Callable[[ClusterName], FakeCluster],
+) -> Warmer:
+    """Return the step of image_reference, as the function wires it."""
+    execute = Executor(
+        facts,
+        repositories=lambda: registry.repositories,
+        prewarm_api=api,
+        dry_run=settings.dry_run,
+    )
+    mirrors = Mirrors(
+        settings,
+        registry=registry,
+        repositories=lambda: registry.repositories,
+        execute=execute,
+    )
+    prewarm = PrewarmRung(api, execute, settings.prewarm_days)
+    lookup = WarmupLookup(settings, mirrors, prewarm, reads_for_creation=not settings.dry_run)
+    return Warmer(lookup, connect=connect, execute=execute)

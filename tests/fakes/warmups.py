@@ -10,7 +10,7 @@ from shared.domain.placement import Placement, Toleration
 from shared.domain.request import Cause
 from shared.domain.warmup_job import JobName, Warmup
 from shared.pipeline.execute import Executor
-from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.settings.keys import Settings
 
 DIGEST = Digest("sha256:" + "a" * 64)
@@ -99,4 +99,4 @@ def resume_next(cluster: Any, max_running: int, *, namespace_budget: int = 0) ->
         max_running=max_running,
         namespace_budget=namespace_budget,
     )
-    return list(Executor().resume(cluster, lambda: plan_next(read_queue(cluster), settings)))
+    return list(Executor().resume(cluster, lambda: plan_resume(read_queue(cluster), settings)))

@@ -53,7 +53,7 @@ TICK = {"cluster": "projects/demo/locations/us-central1/clusters/gpu"}
 WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
     "audit_log": (("publisher",), load_event("audit-deployment-create")),
     "build_notification": (("publisher",), load_event("build-success")),
-    "image_reference": (("_warmer",), REFERENCE),
+    "image_reference": (("warmer",), REFERENCE),
     "pull_event": (("_observer",), STREAMED),
     "registry_push": (("publisher",), PUSHED),
     "scheduled_sweep": (("_sweeper", "_directory"), TICK),

@@ -10,7 +10,8 @@ from shared.domain.image_selection import Selection
 from shared.domain.placement import Placement
 from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
-from shared.pipeline.detect import Publisher, publish_admitted
+from shared.pipeline.detect import publish_admitted
+from shared.pipeline.ports import Publisher
 from shared.settings.keys import Settings
 
 L4 = Placement.of({"cloud.google.com/gke-accelerator": "nvidia-l4"})

@@ -9,6 +9,8 @@ import pytest
 from shared.domain.action import (
     Action,
     CountPullFailure,
+    CreateJob,
+    CreateMirror,
     DeleteJob,
     DistrustMirror,
     EndJob,
@@ -18,18 +20,21 @@ from shared.domain.action import (
     Publish,
     RemovePrewarmed,
     ResumeJobs,
+    UpdateMirror,
     WriteFact,
 )
 from shared.domain.fact import Fact
 from shared.domain.image_reference import Digest, parse_reference
-from shared.domain.mirror import RepositoryName
+from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.prewarm import ArtifactVersion
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import ConflictError, Executor
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
+from tests.fakes.mirrors import HUB
 from tests.fakes.prewarming import FakePrewarmApi
+from tests.fakes.registries import FakeRepositories, state_of
 from tests.fakes.sweeps import Publisher
 from tests.fakes.warmups import make_warmup
 
@@ -42,6 +47,9 @@ VERSION = ArtifactVersion(
     "trainer",
     Digest(f"sha256:{1:064}"),
     "linux/amd64",
+)
+QUAY = RemoteRepository(
+    RepositoryName("demo", "us-central1", "quay-io-mirror"), "quay.io", "https://quay.io"
 )
 PATCH: Mapping[str, Any] = {"data": {"docker.io": "a-mirror"}}
 CONFIG_MAP = {
@@ -57,6 +65,8 @@ class Scene:
     def __init__(self, *, dry_run: bool = False, cluster: FakeCluster | None = None) -> None:
         self.facts, self.publisher = FakeFactLog(), Publisher()
         self.api = FakePrewarmApi(NOW, sizes={VERSION.digest: 1})
+        self.repositories = FakeRepositories()
+        self.repositories.states[QUAY.name] = state_of(QUAY)
         self.cluster = cluster or FakeCluster()
         self.cluster.create_job(make_warmup(JOB).body())
         self.cluster.place(CONFIG_MAP)
@@ -64,6 +74,7 @@ class Scene:
         self.execute = Executor(
             self.facts,
             publisher=lambda: self.publisher,
+            repositories=lambda: self.repositories,
             prewarm_api=self.api,
             dry_run=dry_run,
         )
@@ -86,6 +97,8 @@ class Scene:
             *["write"] * len(self.facts.facts),
             *self.cluster.calls,
             *self.api.calls,
+            *["create_repository"] * len(self.repositories.created),
+            *["update_credentials"] * len(self.repositories.updated),
         ]
 
 
@@ -97,6 +110,9 @@ ACTIONS: list[Any] = [
     pytest.param(lambda _: Publish((REQUEST,)), "publish", False, id="publish"),
     pytest.param(lambda _: WriteFact(FACT), "write", False, id="fact"),
     pytest.param(lambda _: WriteFact(FACT, of_change=True), "write", True, id="fact-of-change"),
+    pytest.param(lambda _: CreateMirror(HUB), "create_repository", True, id="create-mirror"),
+    pytest.param(lambda _: UpdateMirror(QUAY), "update_credentials", True, id="update-mirror"),
+    pytest.param(lambda _: CreateJob(make_warmup("warm-b")), "create_job", True, id="create"),
     pytest.param(make_deletion, "delete_job", True, id="delete"),
     pytest.param(lambda s: EndJob(JOB, s.version, "why"), "patch_job", True, id="end"),
     pytest.param(lambda s: MarkReported(JOB, s.version, "id"), "patch_job", True, id="mark"),
@@ -118,11 +134,11 @@ def test_dry_run_suppresses_changes_and_their_facts(
 ) -> None:
     scene = Scene(dry_run=dry_run)
 
-    is_complete = scene.execute.perform((make(scene),), scene.cluster)
+    done = scene.execute.perform((make(scene),), scene.cluster)
 
     is_suppressed = dry_run and is_change
     assert scene.changes == ([] if is_suppressed else [call])
-    assert is_complete is not is_suppressed
+    assert len(done) == (0 if is_suppressed else 1)
 
 
 def test_actions_are_performed_in_order() -> None:
@@ -179,6 +195,39 @@ def test_mark_has_the_insert_id_and_the_time_of_a_retry(not_before: str | None) 
     annotations = scene.job["metadata"]["annotations"]
     assert annotations["prestream.dev/reported"] == "id-1"
     assert annotations.get("prestream.dev/not-before") == not_before
+
+
+class Contested(FakeCluster):
+    """A cluster in which another instance creates each Job a moment earlier."""
+
+    def create_job(self, body: Mapping[str, Any]) -> bool:
+        super().create_job(body)
+        return super().create_job(body)
+
+
+@pytest.mark.parametrize("replaces", [None, "u-0"])
+def test_job_of_another_instance_is_success(replaces: str | None) -> None:
+    scene = Scene(cluster=Contested())
+
+    done = scene.execute.perform((CreateJob(make_warmup("warm-b"), replaces),), scene.cluster)
+
+    assert done == ()
+    assert "warm-b" in scene.cluster.jobs
+
+
+def test_replaced_job_that_still_exists_is_a_conflict() -> None:
+    scene = Scene()
+    creation = CreateJob(make_warmup(JOB), replaces=scene.job["metadata"]["uid"])
+
+    with pytest.raises(ConflictError, match=f"failed Job {JOB} is still being deleted"):
+        scene.execute.perform((creation,), scene.cluster)
+
+
+def test_job_without_a_resolved_helper_is_refused() -> None:
+    scene = Scene()
+
+    with pytest.raises(TypeError, match="warm-b"):
+        scene.execute.perform((CreateJob(make_warmup("warm-b", helper=None)),), scene.cluster)
 
 
 def test_dry_run_makes_no_plan_of_a_change() -> None:

@@ -9,7 +9,7 @@ from cli.doctor.check import Check
 from cli.doctor.checks.fact_history import check_history, filter_of
 from cli.doctor.response import Unavailable
 from shared.domain.image_reference import parse_reference
-from shared.pipeline.mirror_lookup import Source
+from shared.domain.mirror import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

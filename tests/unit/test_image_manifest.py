@@ -17,8 +17,8 @@ from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_digest, parse_reference
 from shared.domain.manifest import Manifest
+from shared.domain.mirror import Source
 from shared.errors import ImageError
-from shared.pipeline.mirror_lookup import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/vllm/vllm-openai:v0.6.3"

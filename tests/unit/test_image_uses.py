@@ -8,7 +8,7 @@ from cli.doctor.checks.image_uses import check_uses, find_uses
 from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import parse_reference
-from shared.pipeline.mirror_lookup import Source
+from shared.domain.mirror import Source
 
 TEXT = "vllm/vllm-openai:v0.6.3"
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/vllm/vllm-openai:v0.6.3"

@@ -122,7 +122,7 @@ def test_a_job_that_succeeded_is_not_made_again(scene: Scene) -> None:
 
     assert scene.warm().details["known"] == [name]
     assert scene.job["metadata"]["uid"] == uid
-    assert scene.reported == []
+    assert scene.facts.facts == []
 
 
 def test_a_job_that_failed_is_reported_and_then_replaced(scene: Scene) -> None:
@@ -134,7 +134,8 @@ def test_a_job_that_failed_is_reported_and_then_replaced(scene: Scene) -> None:
     outcome = scene.warm(message_id="message-2")
 
     assert outcome.details["created"] == [name]
-    assert scene.reported == [failed]
+    assert [fact.payload["job"] for fact in scene.facts.facts] == [name]
+    assert scene.cluster.calls.index("patch_job") < scene.cluster.calls.index("delete_job")
     assert scene.job["metadata"]["uid"] != failed
     assert "status" not in scene.job
 
@@ -145,7 +146,7 @@ def test_a_job_that_failed_stays_while_its_fact_cannot_be_written(scene: Scene) 
     scene.cluster.end_job(name, "Failed")
     failed = scene.job["metadata"]["uid"]
     scene.cluster.calls.clear()
-    scene.unreported = TransientError("cannot write")
+    scene.facts.error = TransientError("cannot write")
 
     with pytest.raises(TransientError):
         scene.warm()

@@ -9,12 +9,12 @@ import pytest
 from shared.domain.action import Action, Prewarm, RemovePrewarmed
 from shared.domain.fact import Subject
 from shared.domain.image_reference import Digest
+from shared.domain.ladder import PrewarmUnavailableError
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact, PrewarmRefusedError
 from shared.pipeline.plan_prewarm import (
     PrewarmLookup,
     PrewarmRequest,
-    PrewarmUnavailableError,
     plan_prewarm,
     plan_prewarmed,
 )

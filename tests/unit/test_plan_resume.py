@@ -7,7 +7,7 @@ import pytest
 from shared.domain.action import ResumeJobs
 from shared.domain.request import Cause
 from shared.domain.warmup_job import JobName, JobState
-from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.settings.keys import Settings
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.warmups import make_warmup
@@ -70,7 +70,7 @@ def test_oldest_waiting_warmups_are_resumed_up_to_the_limit(
         namespace_budget=budget,
     )
 
-    assert plan_next(queue, settings) == ResumeJobs(tuple(map(JobName, names)), limit)
+    assert plan_resume(queue, settings) == ResumeJobs(tuple(map(JobName, names)), limit)
 
 
 def test_queue_is_in_the_order_of_the_requests() -> None:

@@ -373,7 +373,7 @@ def test_a_dry_run_leaves_alone_what_stands_there(condition: str | None) -> None
 
     assert written(scene) == set()
     assert repr(scene.cluster.jobs) == before
-    assert scene.reported == []
+    assert scene.facts.facts == []
 
 
 def test_a_dry_run_resolves_no_helper() -> None:

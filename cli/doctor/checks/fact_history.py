@@ -9,8 +9,8 @@ from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import Body, Unavailable
 from shared.domain.fact import GOOD_OUTCOMES
 from shared.domain.json_access import mapping_of, mappings_of, text_of
+from shared.domain.mirror import Source
 from shared.domain.timestamp import parse_time
-from shared.pipeline.mirror_lookup import Source
 
 SINCE: Final = timedelta(days=14)
 """How far back facts are looked for: by then any cache has gone cold."""

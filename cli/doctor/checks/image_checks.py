@@ -16,11 +16,11 @@ from cli.doctor.response import Body, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.manifest import InvalidManifestError, Manifest, RegistryRefusalError
-from shared.domain.mirror import ArtifactPath
+from shared.domain.mirror import ArtifactPath, Source
 from shared.domain.node_pool import has_accelerators, platform_of, pools_of
 from shared.errors import EventError, ImageError
 from shared.pipeline.execute import Executor
-from shared.pipeline.mirror_lookup import Mirrors, Source
+from shared.pipeline.mirror_lookup import Mirrors
 from shared.settings.keys import Settings
 
 _DEFAULT_PLATFORM: Final = "linux/amd64"

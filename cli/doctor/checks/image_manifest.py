@@ -14,9 +14,8 @@ from cli.doctor.checks.mirror_settings import is_near
 from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.manifest import Manifest
-from shared.domain.mirror import ArtifactPath
+from shared.domain.mirror import ArtifactPath, Source
 from shared.errors import ImageError
-from shared.pipeline.mirror_lookup import Source
 
 _EMPTY_BYTES: Final = 32
 """The gzip form of an archive without files."""

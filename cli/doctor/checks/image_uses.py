@@ -10,8 +10,8 @@ from shared.domain.cluster import ClusterName
 from shared.domain.image_fields import containers_of, image_volumes_of
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
 from shared.domain.json_access import field_at, mapping_of, text_of
+from shared.domain.mirror import Source
 from shared.domain.owner import find_workload
-from shared.pipeline.mirror_lookup import Source
 
 _MAX_NAMED: Final = 3
 

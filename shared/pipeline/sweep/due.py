@@ -18,13 +18,13 @@ from shared.domain.image_reference import ImageReference
 from shared.domain.image_selection import Selection
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
+from shared.domain.mirror import Source
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.prewarm_plan import Wanted
 from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.errors import ImageError
-from shared.pipeline.mirror_lookup import Source
 from shared.pipeline.order import Order, Target, earlier_names, job_name, wanted_platform
 from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm_request, plan_prewarmed
 from shared.pipeline.sweep.inventory import Inventory, Use

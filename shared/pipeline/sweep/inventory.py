@@ -27,7 +27,7 @@ from shared.domain.workload import find_pod_specs, read_originals
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import UsedCluster
+    from shared.pipeline.ports import WorkloadApi
 
 KINDS: Final = (
     ("apps/v1", "deployments"),
@@ -104,7 +104,7 @@ class Inventory:
     workloads: int = 0
 
 
-def read_inventory(cluster: "UsedCluster", settings: Settings) -> Inventory:
+def read_inventory(cluster: "WorkloadApi", settings: Settings) -> Inventory:
     """
     Read what a cluster uses, scaled-to-zero workloads among it.
 
@@ -124,7 +124,7 @@ def read_inventory(cluster: "UsedCluster", settings: Settings) -> Inventory:
     return reader.inventory
 
 
-def _served_kinds(cluster: "UsedCluster") -> Iterator[tuple[str, str]]:
+def _served_kinds(cluster: "WorkloadApi") -> Iterator[tuple[str, str]]:
     """Leave out kinds whose group nobody defined, and take the version that the cluster serves."""
     groups = cluster.fetch_group_versions()
     for api_version, plural in KINDS:

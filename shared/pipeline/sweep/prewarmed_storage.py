@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 from shared.domain.action import RemovePrewarmed
 from shared.domain.image_reference import Digest
+from shared.domain.ladder import PrewarmUnavailableError
 from shared.domain.mirror import RepositoryName
 from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError
-from shared.pipeline.plan_prewarm import PrewarmRequest, PrewarmUnavailableError, make_prewarm
+from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm
 from shared.pipeline.prewarm_artifact import PrewarmRung
 
 _Held = dict[tuple[Digest, str], PrewarmedArtifact]

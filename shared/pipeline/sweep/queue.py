@@ -29,7 +29,7 @@ from shared.pipeline.report_warmup import make_lapsed_fact, report_job
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import SweptCluster
+    from shared.pipeline.ports import ClusterApi
 
 _ANNOTATIONS = ("metadata", "annotations")
 
@@ -74,7 +74,7 @@ class WarmupQueue:
 
 
 def repair_queue(
-    cluster: "SweptCluster", settings: Settings, execute: Executor, now: datetime
+    cluster: "ClusterApi", settings: Settings, execute: Executor, now: datetime
 ) -> WarmupQueue:
     """
     Write missing facts, remove warmups that were not resumed in a period, and return the rest.
@@ -138,7 +138,7 @@ def read_warmup(
     )
 
 
-def _report(cluster: "SweptCluster", body: Mapping[str, Any], execute: Executor) -> Fact | None:
+def _report(cluster: "ClusterApi", body: Mapping[str, Any], execute: Executor) -> Fact | None:
     try:
         return report_job(cluster, body, execute)
     except ConflictError:

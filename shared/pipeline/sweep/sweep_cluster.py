@@ -16,7 +16,7 @@ from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
-from shared.pipeline.plan_resume import plan_next, read_queue
+from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.sweep.due import (
     Candidate,
@@ -39,7 +39,7 @@ from shared.pipeline.upstream_budget import UpstreamBudget
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import SweptCluster
+    from shared.pipeline.ports import ClusterApi
 
 _BATCH = 500
 """The number of references published at once, so that a sweep that dies has done a part of them."""
@@ -58,7 +58,7 @@ class Sweeper:
     execute: Executor
     prewarm: PrewarmRung | None
 
-    def sweep(self, cluster: "SweptCluster", message_id: str, now: datetime) -> Outcome:
+    def sweep(self, cluster: "ClusterApi", message_id: str, now: datetime) -> Outcome:
         """
         Sweep a cluster.
 
@@ -74,7 +74,7 @@ class Sweeper:
         queue = repair_queue(cluster, self.settings, self.execute, now)
         # Before everything that can fail, so that no warmup waits for it.
         resumed = self.execute.resume(
-            cluster, lambda: plan_next(read_queue(cluster), self.settings)
+            cluster, lambda: plan_resume(read_queue(cluster), self.settings)
         )
         inventory = read_inventory(cluster, self.settings)
         sweep = Sweep(self.settings, cluster.name, message_id, now, queue, inventory)

@@ -30,7 +30,7 @@ import pytest
 
 from sandbox.local_cloud import ROOT
 from shared.domain.fact import EventName
-from shared.pipeline.warm import WarmedTarget
+from shared.pipeline.warm import WarmupResult
 from tests.integration.crashes import of_events, of_references
 from tests.integration.crashes.rights import find_rights, right_of
 from tests.integration.crashes.runs import Runs
@@ -121,7 +121,7 @@ def test_every_kind_of_fact_is_written_in_a_scenario(run: Prepare) -> None:
 
 def test_every_end_of_a_launch_is_met_in_a_scenario(run: Prepare) -> None:
     launched = [each for each in SCENARIOS if each.function == "image_reference"]
-    ends = set(get_args(WarmedTarget.__annotations__["result"]))
+    ends = set(get_args(WarmupResult))
 
     met = {key for scenario in launched for key in run(scenario).recording.line} & ends
 

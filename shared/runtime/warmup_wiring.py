@@ -1,0 +1,93 @@
+"""The wiring of image_reference, the function that creates mirrors and warmup Jobs."""
+
+import functools
+from collections.abc import MutableMapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from shared.clients.endpoint import Endpoints
+from shared.settings.keys import Settings, load_settings
+
+if TYPE_CHECKING:
+    from shared.pipeline.execute import Executor
+    from shared.pipeline.fan_out import Spreading
+    from shared.pipeline.prewarm_artifact import PrewarmRung
+    from shared.pipeline.warm import Warmer
+
+
+class WarmupWiring:
+    """The services of image_reference, made once per instance when they are first read."""
+
+    def __init__(self, environ: MutableMapping[str, str]) -> None:
+        self._environ = environ
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """The configuration."""
+        return load_settings(self._environ)
+
+    @functools.cached_property
+    def warmer(self) -> "Warmer":
+        """The step that warms an image in a cluster; each client connects when it is first used."""
+        from shared.clients.artifact_registry import ArtifactRegistry
+        from shared.clients.container_api import ClusterDirectory
+        from shared.clients.fact_log import FactLog, leave_out_grpc
+        from shared.clients.registry import RegistryClient
+        from shared.pipeline.execute import Executor
+        from shared.pipeline.mirror_lookup import Mirrors
+        from shared.pipeline.warm import Warmer
+        from shared.pipeline.warmup_lookup import WarmupLookup
+
+        leave_out_grpc(self._environ)
+        settings, endpoints = self.settings, Endpoints.from_environ(self._environ)
+        repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
+        execute = Executor(
+            FactLog(settings.deployment_project, emulator_host=endpoints.logging),
+            repositories=lambda: repositories,
+            dry_run=settings.dry_run,
+        )
+        mirrors = Mirrors(
+            settings,
+            registry=RegistryClient(emulator_host=endpoints.artifact_registry),
+            repositories=lambda: repositories,
+            execute=execute,
+        )
+        return Warmer(
+            WarmupLookup(
+                settings,
+                mirrors,
+                self._make_prewarm_rung(execute, endpoints),
+                reads_for_creation=not settings.dry_run,
+            ),
+            connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
+            execute=execute,
+        )
+
+    @functools.cached_property
+    def spreading(self) -> "Spreading":
+        """The step that publishes a reference again for the watched clusters."""
+        from shared.clients.container_api import ClusterDirectory
+        from shared.clients.publisher import ReferencePublisher
+        from shared.pipeline.fan_out import Spreading
+
+        settings, endpoints = self.settings, Endpoints.from_environ(self._environ)
+        return Spreading(
+            settings,
+            directory=ClusterDirectory(endpoints, namespace=settings.namespace),
+            publisher=ReferencePublisher(
+                settings.deployment_project, emulator_host=endpoints.pubsub
+            ),
+        )
+
+    def _make_prewarm_rung(
+        self, execute: "Executor", endpoints: "Endpoints"
+    ) -> "PrewarmRung | None":
+        from shared.domain.ladder import PREWARM_RUNG
+
+        if PREWARM_RUNG not in self.settings.ladder:
+            return None
+        from shared.clients.prewarm_api import PrewarmingClient
+        from shared.pipeline.prewarm_artifact import PrewarmRung
+
+        api = PrewarmingClient(emulator_host=endpoints.artifact_registry)
+        return PrewarmRung(api, replace(execute, prewarm_api=api), self.settings.prewarm_days)
