@@ -1,4 +1,4 @@
-"""From a reference to its warmups, or to the fact that says why there is none."""
+"""A delivery of image_reference: its log line, its warmups, and the facts of failures."""
 
 from datetime import timedelta
 from typing import Any
@@ -37,10 +37,10 @@ def fact_of(scene: Scene) -> dict[str, Any]:
     return dict(fact.payload)
 
 
-# What the line says.
+# The log line.
 
 
-def test_the_line_says_what_was_warmed_and_where(scene: Scene) -> None:
+def test_log_line_names_image_and_job(scene: Scene) -> None:
     outcome = scene.warm()
 
     (name,) = scene.cluster.jobs
@@ -56,10 +56,10 @@ def test_the_line_says_what_was_warmed_and_where(scene: Scene) -> None:
     assert scene.facts.facts == []
 
 
-# Which images.
+# Selection of images.
 
 
-def test_an_image_that_is_excluded_is_ignored() -> None:
+def test_excluded_image_is_ignored() -> None:
     scene = Scene(exclude=["docker.io/anyscale/*"])
     scene.cluster.place(make_node())
 
@@ -70,13 +70,13 @@ def test_an_image_that_is_excluded_is_ignored() -> None:
     assert scene.requests == 0
 
 
-def test_an_image_is_excluded_by_its_upstreams_name_also_where_it_is_named_by_its_mirror() -> None:
+def test_image_named_by_its_mirror_is_excluded_by_its_upstream_name() -> None:
     scene = Scene(exclude=["docker.io/anyscale/*"])
 
     assert scene.warm(f"{MIRROR}/anyscale/ray-ml:2.7.0").disposition == "ignored"
 
 
-def test_an_image_that_starts_fast_anyway_is_ignored(scene: Scene) -> None:
+def test_small_image_is_ignored(scene: Scene) -> None:
     outcome = scene.warm("team/small:1")
 
     assert outcome.disposition == "ignored"
@@ -100,7 +100,7 @@ def test_an_image_that_starts_fast_anyway_is_ignored(scene: Scene) -> None:
         pytest.param({"include": ["ghcr.io/*"]}, "anyscale/ray-ml:2.7.0", id="not-included"),
     ],
 )
-def test_who_insists_passes_the_rules(
+def test_manual_and_forced_requests_bypass_the_rules(
     values: dict[str, Any], image: str, fields: dict[str, Any]
 ) -> None:
     scene = Scene(**values)
@@ -110,7 +110,7 @@ def test_who_insists_passes_the_rules(
 
 
 @pytest.mark.parametrize("fields", [{"cause": MANUAL}, {"force": True}, {}], ids=str)
-def test_nobody_passes_the_allow_list(scene: Scene, fields: dict[str, Any]) -> None:
+def test_allow_list_has_no_exception(scene: Scene, fields: dict[str, Any]) -> None:
     outcome = scene.warm("registry.example/team/app:1", **fields)
 
     assert outcome.disposition == "handled"
@@ -119,10 +119,10 @@ def test_nobody_passes_the_allow_list(scene: Scene, fields: dict[str, Any]) -> N
     assert scene.requests == 0
 
 
-# Where.
+# Targets.
 
 
-def test_each_configured_target_gets_a_warmup() -> None:
+def test_each_configured_target_has_a_warmup() -> None:
     scene = Scene(targets=TARGETS)
     scene.cluster.place(make_node("gpu-1"))
     scene.cluster.place(make_node("gpu-2", accelerator="nvidia-h100-80gb"))
@@ -135,7 +135,7 @@ def test_each_configured_target_gets_a_warmup() -> None:
     assert sorted(outcome.details["created"]) == sorted(scene.cluster.jobs)
 
 
-def test_one_target_that_fails_does_not_stop_the_others() -> None:
+def test_failure_of_one_target_does_not_stop_the_others() -> None:
     scene = Scene(targets=TARGETS, ladder=["gpu-node"])
     scene.cluster.place(make_node("gpu-1"))
 
@@ -148,7 +148,7 @@ def test_one_target_that_fails_does_not_stop_the_others() -> None:
     assert fact_of(scene)["target"] == "h100"
 
 
-def test_each_target_that_fails_has_a_fact_of_its_own() -> None:
+def test_each_failed_target_has_its_own_fact() -> None:
     scene = Scene(targets=TARGETS, ladder=["gpu-node"])
 
     outcome = scene.warm(placement=None)
@@ -158,7 +158,7 @@ def test_each_target_that_fails_has_a_fact_of_its_own() -> None:
     assert len({fact.insert_id for fact in scene.facts.facts}) == 2
 
 
-def test_a_target_that_cannot_be_served_for_now_does_not_hide_that_another_was() -> None:
+def test_new_and_known_targets_are_listed_separately() -> None:
     scene = Scene(targets=TARGETS, ladder=["gpu-node"])
     scene.cluster.place(make_node("gpu-1"))
     scene.warm(placement=None)
@@ -169,7 +169,7 @@ def test_a_target_that_cannot_be_served_for_now_does_not_hide_that_another_was()
     assert len(outcome.details["created"]) == len(outcome.details["known"]) == 1
 
 
-def test_without_configured_targets_each_accelerator_of_the_cluster_is_one(scene: Scene) -> None:
+def test_accelerators_of_the_cluster_are_the_default_targets(scene: Scene) -> None:
     scene.cluster.place(make_node("gpu-2", accelerator="nvidia-h100-80gb"))
     scene.cluster.place(make_node("cpu-1", accelerator=None))
 
@@ -181,7 +181,7 @@ def test_without_configured_targets_each_accelerator_of_the_cluster_is_one(scene
     assert sorted(each[ACCELERATOR] for each in selectors) == ["nvidia-h100-80gb", "nvidia-l4"]
 
 
-def test_a_cluster_without_accelerators_is_warmed_on_any_node_that_streams() -> None:
+def test_cluster_without_accelerators_is_warmed_on_a_streaming_node() -> None:
     scene = Scene()
     scene.cluster.place(make_node("cpu-1", accelerator=None))
 
@@ -190,10 +190,10 @@ def test_a_cluster_without_accelerators_is_warmed_on_any_node_that_streams() -> 
     assert scene.job["metadata"]["annotations"]["prestream.dev/strategy"] == "any-node"
 
 
-# No node.
+# Facts of failures.
 
 
-def test_a_target_without_a_node_is_a_fact_with_a_hint() -> None:
+def test_target_without_a_node_has_a_fact_with_a_hint() -> None:
     scene = Scene()
     scene.cluster.place(make_node("gpu-1", ready="False"))
 
@@ -218,7 +218,7 @@ def test_a_target_without_a_node_is_a_fact_with_a_hint() -> None:
     assert scene.cluster.jobs == {}
 
 
-def test_a_fact_is_the_same_when_its_message_is_delivered_again() -> None:
+def test_redelivery_writes_the_same_fact() -> None:
     scene = Scene()
 
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_a_fact_is_the_same_when_its_message_is_delivered_again() -> None:
     assert first.payload == second.payload
 
 
-def test_another_message_has_a_fact_of_its_own() -> None:
+def test_each_message_has_its_own_fact() -> None:
     scene = Scene()
 
     scene.warm()
@@ -240,7 +240,7 @@ def test_another_message_has_a_fact_of_its_own() -> None:
     assert len({fact.insert_id for fact in scene.facts.facts}) == 2
 
 
-def test_a_fact_that_cannot_be_written_is_the_deliverys_failure() -> None:
+def test_failed_write_of_a_fact_fails_the_delivery() -> None:
     scene = Scene()
     scene.facts.error = TransientError("no log")
 
@@ -248,7 +248,7 @@ def test_a_fact_that_cannot_be_written_is_the_deliverys_failure() -> None:
         scene.warm()
 
 
-# An image at fault.
+# Images that cannot be pulled.
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_fact_that_cannot_be_written_is_the_deliverys_failure() -> None:
         pytest.param(RegistryRefusalError(429, "TOOMANYREQUESTS", "slow"), "postponed", id="429"),
     ],
 )
-def test_an_image_at_fault_is_a_fact(
+def test_image_that_cannot_be_pulled_has_a_fact(
     scene: Scene, refusal: RegistryRefusalError, outcome: str
 ) -> None:
     scene.registry.refusals["docker.io"] = refusal
@@ -278,10 +278,10 @@ def test_an_image_at_fault_is_a_fact(
     assert scene.cluster.calls == []
 
 
-# The world, and the deployment.
+# Unavailable services.
 
 
-def test_a_cluster_that_does_not_exist_gets_no_mirror(scene: Scene) -> None:
+def test_unknown_cluster_has_no_mirror_created(scene: Scene) -> None:
     scene.repositories.states.clear()
     scene.unreachable = UnknownClusterError("there is no cluster")
 
@@ -292,9 +292,7 @@ def test_a_cluster_that_does_not_exist_gets_no_mirror(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("error", [TransientError("slow"), ConfigurationError("no context")])
-def test_a_cluster_that_cannot_be_reached_is_the_deliverys_failure(
-    scene: Scene, error: Exception
-) -> None:
+def test_unreachable_cluster_fails_the_delivery(scene: Scene, error: Exception) -> None:
     scene.unreachable = error
 
     with pytest.raises(type(error)):
@@ -304,7 +302,7 @@ def test_a_cluster_that_cannot_be_reached_is_the_deliverys_failure(
 
 
 @pytest.mark.parametrize("error", [TransientError("slow"), ConfigurationError("refused")])
-def test_a_registry_that_is_down_is_the_deliverys_failure(scene: Scene, error: Exception) -> None:
+def test_unavailable_registry_fails_the_delivery(scene: Scene, error: Exception) -> None:
     scene.registry.error = error
 
     with pytest.raises(type(error)):
@@ -313,82 +311,10 @@ def test_a_registry_that_is_down_is_the_deliverys_failure(scene: Scene, error: E
     assert scene.facts.facts == []
 
 
-# The dry run.
-
-
-def written(scene: Scene) -> set[str]:
-    """Return what was changed in the cluster: all calls but those that read."""
-    return {call for call in scene.cluster.calls if not call.startswith(("fetch", "list"))}
-
-
-def test_a_dry_run_says_what_it_would_create_and_changes_nothing() -> None:
-    scene = Scene(dry_run=True)
-    scene.cluster.place(make_node("gpu-1"))
-
-    outcome = scene.warm()
-
-    (name,) = outcome.details["would_create"]
-    assert name.startswith("warm-ray-ml-")
-    assert outcome.details["dry_run"] is True
-    assert written(scene) == set()
-    scene.restart(dry_run=False)
-    assert scene.warm().details["created"] == [name]
-
-
-def test_a_dry_run_makes_no_mirror() -> None:
-    scene = Scene(dry_run=True)
-    scene.repositories.states.clear()
-
-    outcome = scene.warm()
-
-    assert outcome.details["would_create"] == [f"repository {HUB_NAME}"]
-    assert scene.repositories.created == []
-    assert written(scene) == set()
-
-
-def test_a_dry_run_writes_no_fact_and_still_says_what_is_wrong() -> None:
-    scene = Scene(dry_run=True)
-
-    outcome = scene.warm()
-
-    assert outcome.details["outcome"] == "no_node"
-    assert scene.facts.facts == []
-
-
-@pytest.mark.parametrize("condition", ["Failed", "Complete", None])
-def test_a_dry_run_leaves_alone_what_stands_there(condition: str | None) -> None:
-    scene = Scene()
-    scene.cluster.place(make_node("gpu-1"))
-    scene.cluster.fail("list_jobs", TransientError("a crash before its turn"))
-    with pytest.raises(TransientError):
-        scene.warm()
-    scene.cluster.mend()
-    if condition is not None:
-        scene.cluster.end_job(scene.job["metadata"]["name"], condition)
-    before = repr(scene.cluster.jobs)
-    scene.cluster.calls.clear()
-
-    scene.restart(dry_run=True)
-    scene.warm()
-
-    assert written(scene) == set()
-    assert repr(scene.cluster.jobs) == before
-    assert scene.facts.facts == []
-
-
-def test_a_dry_run_resolves_no_helper() -> None:
-    scene = Scene(dry_run=True)
-    scene.cluster.place(make_node("gpu-1"))
-
-    scene.warm()
-
-    assert all("busybox" not in str(each) for each in scene.registry.asked)
-
-
 # Mirrors.
 
 
-def test_a_missing_mirror_is_made_before_anything_else(scene: Scene) -> None:
+def test_missing_mirror_is_created(scene: Scene) -> None:
     scene.repositories.states.clear()
 
     scene.warm()
@@ -397,7 +323,7 @@ def test_a_missing_mirror_is_made_before_anything_else(scene: Scene) -> None:
     assert len(scene.cluster.jobs) == 1
 
 
-def test_an_image_that_lies_at_google_is_warmed_as_it_is(scene: Scene) -> None:
+def test_image_at_google_needs_no_mirror(scene: Scene) -> None:
     name = "us-central1-docker.pkg.dev/team/apps/train"
     scene.registry.add(name, "1", RAY)
     apps = RepositoryName("team", "us-central1", "apps")
