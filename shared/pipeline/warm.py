@@ -64,7 +64,7 @@ class Warmer:
     Warms images in clusters.
 
     A burst of events about one image is answered from caches of this instance. A manual or
-    scheduled request never is: whoever sends it may know about a change.
+    scheduled request never is, because it may follow a change.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ def plan_failure(
 
 
 def _may_use_cache(request: ReferenceRequest) -> bool:
-    """Whether a burst of events may send the request, rather than somebody who knows a change."""
+    """Whether the request comes from an event, of which a burst is likely."""
     return request.cause.kind in {"audit_log", "build", "push"} and not request.force
 
 
