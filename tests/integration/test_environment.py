@@ -71,13 +71,14 @@ def trees() -> dict[Path, ast.Module]:
 
 
 def test_only_entry_points_read_the_environment() -> None:
-    # `DetectorWiring` takes the environment as a mapping and passes it on.
+    # The wiring takes the environment as a mapping and passes it on.
     readers = {
         "configure_logs",
         "load_settings",
         "from_environ",
         "leave_out_grpc",
         "DetectorWiring",
+        "WarmupWiring",
     }
     for path, tree in trees().items():
         touched = [node for node in ast.walk(tree) if _is_environ(node)]
