@@ -39,7 +39,8 @@ from cli.status.wait_condition import Baseline, WaitResult
 from cli.terminal import harmless, make_console
 from shared.clients.endpoint import Endpoints
 from shared.clients.publisher import ReferencePublisher
-from shared.domain.ladder import Node, find_targets
+from shared.domain.ladder import find_targets
+from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, NewType, Self
 
 from shared.domain.image_reference import Digest, ImageReference
-from shared.domain.ladder import STREAMING_KEY, Strategy
+from shared.domain.ladder import Strategy
+from shared.domain.node import STREAMING_KEY
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import Cause
 

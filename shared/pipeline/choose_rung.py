@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from shared.domain.image_reference import Digest
 from shared.domain.ladder import (
     PREWARM_RUNG,
-    Node,
     PrewarmUnavailableError,
     Rung,
     RungUnavailableError,
@@ -17,6 +16,7 @@ from shared.domain.ladder import (
     plan_warm_pool,
     serve_rung,
 )
+from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.errors import ImageError
 from shared.settings.keys import Settings

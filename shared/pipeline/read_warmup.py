@@ -11,7 +11,7 @@ from shared.domain.cluster_event import ImageStreamed, LayerDownloadFailed, Node
 from shared.domain.disposition import Irrelevant
 from shared.domain.fact import Place
 from shared.domain.kubelet_messages import Pulled
-from shared.domain.ladder import Node
+from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import parse_time

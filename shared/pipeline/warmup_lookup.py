@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
-from shared.domain.ladder import PREWARM_RUNG, Node, RungUnavailableError, find_targets
+from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError, find_targets
+from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobState

@@ -16,7 +16,8 @@ from sandbox.local_cloud import read_manifests, resource_name
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
-from shared.domain.ladder import SCALING_PRIORITY_CLASS, Node, Strategy, plan_rung, serve_rung
+from shared.domain.ladder import SCALING_PRIORITY_CLASS, Strategy, plan_rung, serve_rung
+from shared.domain.node import Node
 from shared.domain.placement import Placement, Toleration
 from shared.domain.request import Cause
 from tests.fakes.clusters import GPU_CLUSTER

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from shared.domain.ladder import (
-    Node,
     Rung,
     RungUnavailableError,
     Strategy,
@@ -16,6 +15,7 @@ from shared.domain.ladder import (
     serve_rung,
     with_platform,
 )
+from shared.domain.node import Node
 from shared.domain.placement import Placement, Toleration
 from tests.fakes.warmups import DIGEST, GPU_TAINT, GPU_TOLERATION, L4, make_node
 
