@@ -7,11 +7,14 @@ Each kind of report is a frozen value with its origin.
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from shared.domain.disposition import Irrelevant
-from shared.domain.kubelet_messages import Pulled, PullFailure
+from shared.domain.kubelet_messages import Pulled
 from shared.domain.snapshotter_messages import LayerFailure, StreamingStatement
+
+if TYPE_CHECKING:
+    from shared.domain.pull_failure import PullFailure
 
 JobReason = Literal[
     "Completed",
@@ -89,7 +92,7 @@ class ImagePullFailed:
 
     origin: Origin
     image: str
-    failure: PullFailure
+    failure: "PullFailure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from shared.domain.fact import (
     TIMED_OUT,
     WarmupOutcome,
 )
-from shared.domain.kubelet_messages import PullFailure, classify_pull_failure
+from shared.domain.pull_failure import PullFailure, classify_pull_failure
 from shared.domain.streaming_verdict import Evidence, EvidenceKind
 from shared.domain.timestamp import parse_time
 from shared.domain.upstream import DEFAULT_PAUSE

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.domain.cluster_event import ImagePullFailed, Origin
 from shared.domain.json_access import field_at, mapping_of
-from shared.domain.kubelet_messages import classify_pull_failure
+from shared.domain.pull_failure import classify_pull_failure
 from shared.domain.timestamp import format_time, parse_time
 
 REFUSAL_ANNOTATION = "prestream.dev/refusal"

@@ -24,7 +24,7 @@ from shared.domain.cluster_event import (
     PodUnschedulable,
 )
 from shared.domain.disposition import Irrelevant
-from shared.domain.kubelet_messages import classify_pull_failure, parse_failed_image, parse_pulled
+from shared.domain.kubelet_messages import parse_failed_image, parse_pulled
 from shared.domain.snapshotter_messages import parse_layer_failure, parse_statement, strip_combined
 from shared.domain.timestamp import parse_time
 from shared.errors import InvalidEventError
@@ -55,11 +55,11 @@ _PULL_ERROR = re.compile(
     r"Error: (?:ErrImagePull|ImagePullBackOff|ErrImageNeverPull|InvalidImageName"
     r"|ImageInspectError|RegistryUnavailable|SignatureValidationFailed)\b"
 )
-# Errors of the runtime, which the kubelet calls only after the pull.
+# Errors of the runtime and refusals of the kubelet, both of which follow the pull.
 _START_ERROR = re.compile(
-    r"Error: .*(?:containerd task|shim task|OCI runtime|runc create|failed to create container"
-    r"|failed to generate (?:container|spec)|failed to start container"
-    r"|failed to reserve container name|no command specified)",
+    r"Error: .*(?:container has runAsNonRoot|containerd task|shim task|OCI runtime"
+    r"|runc create|failed to create container|failed to generate (?:container|spec)"
+    r"|failed to start container|failed to reserve container name|no command specified)",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -121,6 +121,9 @@ def _read_pulling(origin: Origin) -> NodeEvent:
 def _read_failed(origin: Origin) -> NodeEvent:
     image = parse_failed_image(origin.message)
     if image is not None:
+        # Most events are of pulls that succeeded.
+        from shared.domain.pull_failure import classify_pull_failure
+
         return ImagePullFailed(origin, image, classify_pull_failure(origin.message))
     step: FailedStep = "other"
     if _PULL_ERROR.match(origin.message):

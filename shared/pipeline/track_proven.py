@@ -37,8 +37,8 @@ from shared.settings.keys import Settings
 FAILURES_ANNOTATION: Final = "prestream.dev/pull-failures"
 """Annotation of the ConfigMap: the pods whose recent pulls from a mirror failed, by upstream."""
 
-_MIRROR_FAULTS: Final = frozenset({"denied", "unavailable", "rate_limited", "other"})
-"""Kinds of failures that also affect other images of the mirror."""
+_MIRROR_FAULTS: Final = frozenset({"access", "registry"})
+"""Faults that also affect other images of the mirror."""
 
 _PODS_TO_DISTRUST: Final = 3
 _WINDOW: Final = timedelta(minutes=10)
@@ -94,7 +94,7 @@ def plan_proof(pull: MirrorPull, config_map: Mapping[str, Any] | None) -> tuple[
 
 def counts_against_mirror(event: ImagePullFailed) -> bool:
     """Whether the cause of a failed pull also affects other images of its mirror."""
-    return event.failure.kind in _MIRROR_FAULTS
+    return event.failure.at_fault in _MIRROR_FAULTS
 
 
 def plan_distrust(

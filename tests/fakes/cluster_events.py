@@ -13,7 +13,8 @@ from shared.domain.cluster_event import (
     Origin,
     PodUnschedulable,
 )
-from shared.domain.kubelet_messages import Pulled, classify_pull_failure
+from shared.domain.kubelet_messages import Pulled
+from shared.domain.pull_failure import classify_pull_failure
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 END = START + timedelta(hours=1)

@@ -1,4 +1,4 @@
-"""What the kubelet says about pulls: durations, sizes, and why a pull failed."""
+"""The kubelet's messages about pulls: images, durations and sizes."""
 
 import pytest
 from hypothesis import given
@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from shared.domain.kubelet_messages import (
     InvalidDurationError,
     Pulled,
-    classify_pull_failure,
     parse_failed_image,
     parse_go_duration,
     parse_pulled,
@@ -16,18 +15,6 @@ from shared.domain.kubelet_messages import (
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/anyscale/ray-ml"
 IMAGE = f"{MIRROR}:2.7.0"
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-
-
-def failed(reason: str, image: str = IMAGE) -> str:
-    """Return the kubelet's message, with containerd's frame around the reason."""
-    return (
-        f'Failed to pull image "{image}": rpc error: code = Unknown desc ='
-        f' failed to pull and unpack image "{image}": {reason}'
-    )
-
-
-def unresolved(reason: str, image: str = IMAGE) -> str:
-    return failed(f'failed to resolve reference "{image}": {reason}', image)
 
 
 class TestDurations:
@@ -136,206 +123,8 @@ class TestPulledMessages:
 
 class TestFailedImages:
     def test_image_of_a_failed_pull_is_read(self) -> None:
-        assert parse_failed_image(unresolved("not found")) == IMAGE
+        assert parse_failed_image(f'Failed to pull image "{IMAGE}": not found') == IMAGE
 
     @pytest.mark.parametrize("message", ["Error: ErrImagePull", f'Pulling image "{IMAGE}"'])
     def test_no_other_message_is_a_failed_pull(self, message: str) -> None:
         assert parse_failed_image(message) is None
-
-
-FAILURES = [
-    pytest.param(unresolved(f"{IMAGE}: not found"), "not_found", id="containerd-not-found"),
-    pytest.param(
-        unresolved("unexpected status from HEAD request: 404 Not Found"), "not_found", id="http-404"
-    ),
-    pytest.param("manifest unknown: Failed to fetch", "not_found", id="manifest-unknown"),
-    pytest.param("NAME_UNKNOWN: Repository does not exist", "not_found", id="name-unknown"),
-    pytest.param(
-        unresolved(
-            "pulling from host gcr.io failed with status code [manifests 1.0]: 403 Forbidden"
-        ),
-        "denied",
-        id="http-403",
-    ),
-    pytest.param(
-        unresolved(
-            "failed to authorize: failed to fetch anonymous token: unexpected status from GET"
-            " request to https://gcr.io/v2/token?scope=repository%3Ademo&service=gcr.io:"
-            " 403 Forbidden"
-        ),
-        "denied",
-        id="no-token",
-    ),
-    pytest.param(
-        unresolved(
-            "pull access denied, repository does not exist or may require authorization:"
-            " server message: insufficient_scope: authorization failed",
-            "docker.io/acme/secret:1",
-        ),
-        "denied",
-        id="docker-hub-private-or-absent",
-    ),
-    pytest.param("rpc error: code = PermissionDenied desc = no", "denied", id="grpc-denied"),
-    pytest.param("unexpected status: 401 Unauthorized", "denied", id="http-401"),
-    pytest.param(
-        failed(
-            "failed to copy: httpReadSeeker: failed open: unexpected status code"
-            " https://registry-1.docker.io/v2/a/b/manifests/sha256:00: 429 Too Many Requests -"
-            " Server message: toomanyrequests: You have reached your unauthenticated pull rate"
-            " limit. https://www.docker.com/increase-rate-limit"
-        ),
-        "rate_limited",
-        id="docker-hub-limit",
-    ),
-    pytest.param(
-        "rpc error: code = ResourceExhausted desc = Quota exceeded", "rate_limited", id="quota"
-    ),
-    pytest.param(
-        failed(
-            'failed to extract layer sha256:00: write "/var/lib/containerd/'
-            'io.containerd.snapshotter.v1.gcfs/snapshotter/snapshots/9/fs/x": no space left on'
-            " device: unknown"
-        ),
-        "disk_full",
-        id="disk-full",
-    ),
-    pytest.param(failed("no match for platform in manifest: not found"), "platform", id="platform"),
-    pytest.param(
-        failed("no match for current platform linux/arm64 in manifest sha256:00: not found"),
-        "platform",
-        id="older-platform",
-    ),
-    pytest.param(
-        "no matching manifest for linux/amd64 in the manifest list entries", "platform", id="docker"
-    ),
-    pytest.param(
-        failed(
-            'failed to prepare extraction snapshot "extract-763 sha256:d1": parent snapshot'
-            " sha256:38 does not exist: not found"
-        ),
-        "layer_lost",
-        id="snapshot-lost",
-    ),
-    pytest.param(
-        failed("failed to get reader from content store: content digest sha256:38: not found"),
-        "layer_lost",
-        id="content-lost",
-    ),
-    pytest.param(
-        failed(
-            'media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer'
-            " supported since containerd v2.1"
-        ),
-        "schema_1",
-        id="schema-1",
-    ),
-    pytest.param(
-        failed("support for pulling Schema 1 images is disabled"), "schema_1", id="schema-1-words"
-    ),
-    pytest.param(
-        unresolved(f'failed to do request: Head "https://{MIRROR}": dial tcp: i/o timeout'),
-        "unavailable",
-        id="dial-timeout",
-    ),
-    pytest.param(
-        unresolved("failed to do request: Head: dial tcp: lookup r.io: no such host"),
-        "unavailable",
-        id="dns",
-    ),
-    pytest.param(
-        unresolved(
-            "failed to authorize: failed to fetch oauth token: unexpected status: 503 Service"
-            " Unavailable"
-        ),
-        "unavailable",
-        id="token-service-down",
-    ),
-    pytest.param(failed("unexpected EOF"), "unavailable", id="eof"),
-    pytest.param(failed("net/http: TLS handshake timeout"), "unavailable", id="tls-timeout"),
-    pytest.param("rpc error: code = DeadlineExceeded desc = x", "unavailable", id="deadline"),
-    pytest.param("pull QPS exceeded", "unavailable", id="kubelet-throttle"),
-    pytest.param(
-        'Failed to pull image "A:1": couldn\'t parse image reference: invalid reference format',
-        "invalid_reference",
-        id="invalid-reference",
-    ),
-    pytest.param(
-        failed("mkdir /var/lib/containerd: permission denied"), "other", id="local-denied"
-    ),
-    pytest.param(failed("something new"), "other", id="unknown"),
-    pytest.param("", "other", id="empty"),
-]
-
-
-class TestFailures:
-    @pytest.mark.parametrize(("message", "kind"), FAILURES)
-    def test_every_reason_has_its_kind(self, message: str, kind: str) -> None:
-        failure = classify_pull_failure(message)
-
-        assert failure.kind == kind
-        assert failure.reason
-        assert failure.hint.endswith(".")
-
-    @pytest.mark.parametrize(("message", "kind"), FAILURES)
-    def test_only_a_rate_limit_postpones(self, message: str, kind: str) -> None:
-        failure = classify_pull_failure(message)
-
-        assert (failure.outcome == "postponed") == (kind == "rate_limited")
-
-    @pytest.mark.parametrize(("message", "kind"), FAILURES)
-    def test_permanent_failures_are_not_retried(self, message: str, kind: str) -> None:
-        failure = classify_pull_failure(message)
-
-        person = {"denied", "not_found", "platform", "schema_1", "invalid_reference"}
-        assert failure.permanent == (kind in person)
-
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "acme/timeout:1",
-            "acme/not-found:429",
-            "acme/no-space-left-on-device:forbidden",
-            "acme/denied:toomanyrequests",
-            "unauthorized/schema1:eof",
-        ],
-    )
-    def test_words_in_the_name_of_an_image_mean_nothing(self, name: str) -> None:
-        image = f"us-central1-docker.pkg.dev/demo/hub/{name}"
-        address = f'Head "https://us-central1-docker.pkg.dev/v2/demo/{name}"'
-
-        failure = classify_pull_failure(unresolved(f"{image}: {address}: something new", image))
-
-        assert failure.kind == "other"
-
-    @pytest.mark.parametrize("name", ["not", "found", "o", "denied"])
-    def test_image_of_one_word_does_not_hide_the_reason(self, name: str) -> None:
-        message = (
-            f'Failed to pull image "{name}": failed to resolve reference'
-            f' "docker.io/library/{name}:latest": docker.io/library/{name}:latest: not found'
-        )
-
-        assert classify_pull_failure(message).kind == "not_found"
-
-    def test_grant_that_is_missing_is_named(self) -> None:
-        repository = "projects/demo/locations/us-central1/repositories/dockerhub-mirror"
-        message = unresolved(
-            'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on'
-            f' resource "{repository}" (or it may not exist)'
-        )
-
-        failure = classify_pull_failure(message)
-
-        assert failure.kind == "denied"
-        assert f"roles/artifactregistry.reader on {repository}" in failure.hint
-        assert "artifactregistry.repositories.downloadArtifacts" in failure.reason
-
-    def test_refusal_of_artifact_registry_has_the_hint_on_grants(self) -> None:
-        failure = classify_pull_failure(unresolved("unexpected status: 403 Forbidden"))
-
-        assert "roles/artifactregistry.reader" in failure.hint
-
-    def test_another_registry_asks_for_no_grant_of_google(self) -> None:
-        failure = classify_pull_failure(unresolved("403 Forbidden", "ghcr.io/acme/app:1"))
-
-        assert failure.kind == "denied"
-        assert "artifactregistry" not in failure.hint

@@ -10,7 +10,7 @@ import pytest
 from shared.domain.action import CountPullFailure, DistrustMirror, ProveMirror, WriteFact
 from shared.domain.cluster_event import ImagePullFailed, Origin
 from shared.domain.image_reference import parse_reference
-from shared.domain.kubelet_messages import classify_pull_failure
+from shared.domain.pull_failure import classify_pull_failure
 from shared.domain.upstream import Upstream
 from shared.pipeline.track_proven import (
     FAILURES_ANNOTATION,
@@ -193,8 +193,21 @@ def test_count_of_another_upstream_is_kept() -> None:
     assert prove.patch["metadata"]["annotations"] == {FAILURES_ANNOTATION: other}
 
 
-@pytest.mark.parametrize(("message", "counts"), [(DENIED, True), (ABSENT, False)])
-def test_failure_of_one_image_does_not_count(message: str, *, counts: bool) -> None:
+@pytest.mark.parametrize(
+    ("message", "counts"),
+    [
+        pytest.param(DENIED, True, id="denied"),
+        pytest.param("503 Service Unavailable", True, id="unavailable"),
+        pytest.param("429 Too Many Requests", True, id="limited"),
+        pytest.param("x509: certificate signed by unknown authority", True, id="tls"),
+        pytest.param(ABSENT, False, id="absent"),
+        pytest.param("archive/tar: invalid tar header", False, id="damaged"),
+        pytest.param("could not fetch content descriptor x: not found", False, id="content-lost"),
+        pytest.param("no space left on device", False, id="disk-full"),
+        pytest.param("something new", False, id="unknown"),
+    ],
+)
+def test_only_a_fault_that_affects_other_images_counts(message: str, *, counts: bool) -> None:
     assert counts_against_mirror(make_failure(message=message)) is counts
 
 
