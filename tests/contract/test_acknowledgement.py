@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from shared.domain.cluster import UnknownClusterError
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.served_functions import FUNCTIONS, envelope
-from tests.fakes.wired_functions import WIRING, Lines, Serve, Wired
+from tests.fakes.wired_functions import REFERENCE, WIRING, Lines, Serve, Wired
 
 FORMS = ["push", "push_cloud_event"]
 
@@ -76,16 +77,50 @@ def test_handled_delivery_is_acknowledged(serve: Serve, lines: Lines, name: str,
 
 @every_function
 @both_forms
-def test_ignored_delivery_is_acknowledged_with_its_reason(
-    serve: Serve, lines: Lines, name: str, form: str
+@pytest.mark.parametrize(
+    ("hours", "settings", "disposition"),
+    [
+        pytest.param(23, "", "handled", id="young"),
+        pytest.param(25, "", "ignored", id="old"),
+        pytest.param(400, "max_event_age_hours: 0", "handled", id="no-limit"),
+        pytest.param(2, "max_event_age_hours: 1", "ignored", id="own-limit"),
+    ],
+)
+def test_delivery_that_is_too_old_is_acknowledged_with_its_reason(
+    serve: Serve,
+    wired: Wired,
+    config: Path,
+    lines: Lines,
+    name: str,
+    form: str,
+    hours: int,
+    settings: str,
+    disposition: str,
 ) -> None:
-    old = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+    config.write_text(settings)
+    if disposition == "ignored":
+        wired.error = RuntimeError("an old delivery went through")
+    published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
 
-    status = getattr(serve(name), form)(WIRING[name][1], publishTime=old)
+    status = getattr(serve(name), form)(WIRING[name][1], publishTime=published)
 
     (line,) = lines()
-    assert (status, line["disposition"], line["severity"]) == (200, "ignored", "INFO")
-    assert line["message"].startswith(f"event ignored: {line['reason']}")
+    assert (status, line["disposition"], line["severity"]) == (200, disposition, "INFO")
+    assert line["message"].startswith(f"event {disposition}: {line.get('reason', '')}")
+    if name == "image_reference":
+        assert REFERENCE["image"] in line["message"]
+
+
+@pytest.mark.parametrize("name", ["image_reference", "pull_event", "scheduled_sweep"])
+def test_delivery_about_a_cluster_that_is_gone_is_ignored(
+    serve: Serve, wired: Wired, lines: Lines, name: str
+) -> None:
+    wired.error = UnknownClusterError("there is no cluster gpu")
+
+    assert serve(name).push(WIRING[name][1]) == 200
+
+    (line,) = lines()
+    assert (line["disposition"], line["reason"]) == ("ignored", "there is no cluster gpu")
 
 
 POISON: dict[str, Any] = {

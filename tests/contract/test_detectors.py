@@ -1,12 +1,8 @@
-"""The detectors of audit entries and builds: what they publish, answer and log."""
+"""The detectors of audit entries, builds and pushes: the requests that they publish and log."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import pytest
 
 from tests.fakes.publishers import FakePublisher
 from tests.fakes.recorded_events import load_event
-from tests.fakes.served_functions import Line, envelope, served
+from tests.fakes.served_functions import Line, served
 from tests.fakes.wired_functions import Serve
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +18,11 @@ CLUSTER = "projects/starling-lab/locations/europe-west4/clusters/tern"
 TRAINER = "europe-west4-docker.pkg.dev/starling-lab/vision/trainer"
 DIGEST = "sha256:" + "3e7a" * 16
 BASE_DIGEST = "sha256:" + "91c0" * 16
+PUSHED_DIGEST = "sha256:" + "6ec1" * 16
 
 AUDIT_LOG = "audit_log"
 BUILD_NOTIFICATION = "build_notification"
+REGISTRY_PUSH = "registry_push"
 
 
 @pytest.fixture
@@ -150,7 +148,7 @@ def test_images_of_a_workload_are_published(
     ],
 )
 @pytest.mark.parametrize("form", ["push", "push_cloud_event"])
-def test_images_that_a_build_pushed_are_published(
+def test_images_of_a_build_are_published(
     detect: Serve,
     publisher: FakePublisher,
     line: Line,
@@ -169,6 +167,21 @@ def test_images_that_a_build_pushed_are_published(
     ]
     said = line()
     assert (said["disposition"], said["published"]) == ("handled", images)
+
+
+@pytest.mark.parametrize("form", ["push", "push_cloud_event"])
+def test_image_that_was_pushed_is_published_at_its_digest(
+    detect: Serve, publisher: FakePublisher, line: Line, form: str
+) -> None:
+    image = f"{TRAINER}:2026-11@{PUSHED_DIGEST}"
+
+    status = getattr(detect(REGISTRY_PUSH), form)(load_event("push-insert-tagged"))
+
+    cause = {"kind": "push", "id": "m-1", "resource": image}
+    assert status == 200
+    assert publisher.messages == [{"image": image, "cause": cause, "force": False}]
+    said = line()
+    assert (said["disposition"], said["published"]) == ("handled", [image])
 
 
 @pytest.mark.parametrize(
@@ -198,6 +211,15 @@ def test_images_that_a_build_pushed_are_published(
         (BUILD_NOTIFICATION, "build-failure", "the build has not succeeded"),
         (BUILD_NOTIFICATION, "build-success-pushed-in-a-step", "the build pushed no image"),
         (BUILD_NOTIFICATION, "build-working", "the build has not succeeded"),
+        (REGISTRY_PUSH, "push-delete-digest", "nothing was pushed"),
+        (REGISTRY_PUSH, "push-delete-tag", "nothing was pushed"),
+        (REGISTRY_PUSH, "push-insert-untagged", "what was pushed has no tag"),
+        (
+            REGISTRY_PUSH,
+            "push-into-mirror",
+            "our own mirror fetched it, because somebody pulls it",
+        ),
+        (REGISTRY_PUSH, "push-signature", "what was pushed is a signature or the like"),
     ],
 )
 def test_irrelevant_message_is_ignored_with_its_reason(
@@ -214,7 +236,8 @@ def test_irrelevant_message_is_ignored_with_its_reason(
     assert publisher.messages == []
     said = line()
     assert (said["disposition"], said["reason"]) == ("ignored", reason)
-    assert said["cause"]["id"] == body.get("insertId", body.get("id"))
+    if function != REGISTRY_PUSH:
+        assert said["cause"]["id"] == body.get("insertId", body.get("id"))
 
 
 def test_status_attribute_settles_a_build_before_its_data_is_read(
@@ -226,36 +249,6 @@ def test_status_attribute_settles_a_build_before_its_data_is_read(
     said = line()
     assert (said["disposition"], said["status"]) == ("ignored", "TIMEOUT")
     assert said["cause"]["id"] == "b-7"
-
-
-@pytest.mark.parametrize(
-    ("function", "name"),
-    [(AUDIT_LOG, "audit-deployment-create"), (BUILD_NOTIFICATION, "build-success")],
-)
-@pytest.mark.parametrize(
-    ("hours", "configuration", "disposition"),
-    [
-        pytest.param(23, "", "handled", id="young"),
-        pytest.param(25, "", "ignored", id="old"),
-        pytest.param(25, "max_event_age_hours: 0", "handled", id="no-limit"),
-        pytest.param(2, "max_event_age_hours: 1", "ignored", id="own-limit"),
-    ],
-)
-def test_message_that_is_too_old_is_ignored(
-    detect: Serve,
-    config: Path,
-    line: Line,
-    function: str,
-    name: str,
-    hours: int,
-    configuration: str,
-    disposition: str,
-) -> None:
-    config.write_text(configuration)
-    publish_time = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
-
-    assert detect(function).push(load_event(name), publishTime=publish_time) == 200
-    assert line()["disposition"] == disposition
 
 
 @pytest.mark.parametrize(
@@ -302,19 +295,33 @@ def test_configuration_decides_which_images_are_published(
     assert [request["image"] for request in publisher.messages] == images
 
 
-def test_build_needs_no_accelerator_but_follows_the_patterns(
+@pytest.mark.parametrize(
+    ("function", "name", "images", "excluded"),
+    [
+        (
+            BUILD_NOTIFICATION,
+            "build-success-tags-of-one-digest",
+            [f"gcr.io/starling-lab/trainer@{DIGEST}"],
+            2,
+        ),
+        (REGISTRY_PUSH, "push-insert-tagged", [], 1),
+    ],
+)
+def test_build_and_push_need_no_accelerator_but_follow_the_patterns(
     detect: Serve,
     config: Path,
     publisher: FakePublisher,
     line: Line,
+    function: str,
+    name: str,
+    images: list[str],
+    excluded: int,
 ) -> None:
     config.write_text("accelerators_only: true\nexclude: ['*/vision/*']\n")
 
-    assert detect(BUILD_NOTIFICATION).push(load_event("build-success-tags-of-one-digest")) == 200
-    assert [request["image"] for request in publisher.messages] == [
-        f"gcr.io/starling-lab/trainer@{DIGEST}"
-    ]
-    assert line()["excluded"] == 2
+    assert detect(function).push(load_event(name)) == 200
+    assert [request["image"] for request in publisher.messages] == images
+    assert line()["excluded"] == excluded
 
 
 def test_one_invalid_image_does_not_cost_the_others(
@@ -339,56 +346,3 @@ def test_principal_is_neither_published_nor_logged(
 
     assert person
     assert person not in json.dumps([publisher.messages, line()])
-
-
-_IMPORTS = """
-import json, sys
-import functions_framework
-
-VENDORS = {"google", "grpc", "kubernetes", "requests", "urllib3", "pydantic"}
-# The framework brings this one along; it is two small modules of its own.
-FRAMEWORK = {"google", "google.cloud"}
-
-def vendors():
-    return sorted(
-        name for name in sys.modules
-        if name.split(".")[0] in VENDORS and name not in FRAMEWORK
-        and not name.startswith("google.cloud.functions")
-    )
-
-name, source, body = sys.argv[1], sys.argv[2], sys.stdin.read()
-client = functions_framework.create_app(f"handle_{name}", source).test_client()
-status = client.post("/", data=body, content_type="application/json").status_code
-ignoring = vendors()
-sys.modules["main"].wiring.publisher._client
-sys.stderr.write(json.dumps({"status": status, "ignoring": ignoring, "publishing": vendors()}))
-"""
-
-
-@pytest.mark.parametrize(
-    ("function", "name"),
-    [
-        (AUDIT_LOG, "audit-pod-without-accelerator"),
-        (AUDIT_LOG, "audit-pod-create-by-replicaset"),
-        (BUILD_NOTIFICATION, "build-success-pushed-in-a-step"),
-        (BUILD_NOTIFICATION, "build-failure"),
-    ],
-)
-@pytest.mark.usefixtures("config")
-def test_detector_that_ignores_a_message_imports_no_vendor(function: str, name: str) -> None:
-    source = ROOT / "functions" / function / "main.py"
-
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", _IMPORTS, function, str(source)],
-        input=json.dumps(envelope(load_event(name))),
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PUBSUB_EMULATOR_HOST": "127.0.0.1:1"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-
-    assert json.loads(done.stdout)["disposition"] == "ignored"
-    seen = json.loads(done.stderr)
-    assert (seen["status"], seen["ignoring"]) == (200, [])
-    assert "grpc" in seen["publishing"], "the control: publishing does import a vendor"

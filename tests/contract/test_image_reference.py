@@ -1,16 +1,15 @@
 """The function image_reference through the real framework: what it takes from a message."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.fault import Faults
-from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.placement import Placement
 from shared.domain.request import Cause, ReferenceRequest
@@ -123,56 +122,6 @@ def test_cluster_that_is_not_watched_is_left_alone(
     assert function.push(DOCUMENTED) == 200
     assert bool(recorded.warmed) is is_watched
     assert (line()["disposition"] == "handled") is is_watched
-
-
-@pytest.mark.parametrize(
-    ("hours", "disposition"), [(23, "handled"), (25, "ignored")], ids=["young", "old"]
-)
-def test_message_that_is_too_old_is_ignored(
-    function: ServedFunction, recorded: Recorded, line: Line, hours: int, disposition: str
-) -> None:
-    published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
-
-    assert function.push(DOCUMENTED, publishTime=published) == 200
-    said = line()
-    assert said["disposition"] == disposition
-    assert DOCUMENTED["image"] in said["message"]
-    assert bool(recorded.warmed) is (disposition == "handled")
-
-
-def test_cluster_that_is_gone_is_no_reason_to_try_again(
-    function: ServedFunction, recorded: Recorded, line: Line
-) -> None:
-    recorded.error = UnknownClusterError(f"there is no cluster {CLUSTER}")
-
-    assert function.push(DOCUMENTED) == 200
-    said = line()
-    assert said["message"] == (
-        f"event ignored: there is no cluster {CLUSTER} (anyscale/ray-ml:2.7.0)"
-    )
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param({"image": None}, id="no-image"),
-        pytest.param({"image": ""}, id="empty-image"),
-        pytest.param({"image": "Not An Image"}, id="no-reference"),
-        pytest.param({"image": 5}, id="number"),
-        pytest.param({"cluster": "gpu"}, id="short-cluster"),
-        pytest.param({"cluster": "projects/a/locations/b/clusters/../c"}, id="path-for-a-cluster"),
-        pytest.param({"placement": "gpu"}, id="placement-is-text"),
-        pytest.param({"cause": {"kind": "rumour"}}, id="unknown-cause"),
-        pytest.param({"force": "yes"}, id="force-is-text"),
-        pytest.param({"platform": 5}, id="platform-is-a-number"),
-    ],
-)
-def test_message_that_cannot_be_read_is_poison(
-    function: ServedFunction, recorded: Recorded, line: Line, change: dict[str, Any]
-) -> None:
-    assert function.push(DOCUMENTED | change) == 200
-    assert line()["disposition"] == "rejected"
-    assert (recorded.warmed, recorded.spread_requests) == ([], [])
 
 
 def test_same_message_again_is_the_same_delivery(

@@ -1,7 +1,6 @@
 """The function pull_event through the real framework: from a delivery to a fact."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,74 +163,6 @@ def test_end_that_the_api_server_does_not_know_yet_is_delivered_again(
 
     assert function.push(log_entry(job_event("Completed"))) == 503
     assert line()["disposition"] == "deferred"
-
-
-@pytest.mark.parametrize(
-    ("hours", "limit", "disposition"),
-    [
-        pytest.param(23, "", "handled", id="young"),
-        pytest.param(25, "", "ignored", id="old"),
-        pytest.param(400, "max_event_age_hours: 0", "handled", id="no-limit"),
-    ],
-)
-def test_message_that_is_too_old_is_ignored(
-    function: ServedFunction,
-    deployment: Deployment,
-    config: Path,
-    line: Line,
-    hours: int,
-    limit: str,
-    disposition: str,
-) -> None:
-    config.write_text(limit)
-    published = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
-
-    assert function.push(log_entry(node_event(STATEMENT)), publishTime=published) == 200
-    assert line()["disposition"] == disposition
-    assert bool(deployment.log.facts) is (disposition == "handled")
-
-
-def test_cluster_that_is_gone_is_no_reason_to_try_again(
-    function: ServedFunction, deployment: Deployment, line: Line
-) -> None:
-    deployment.unknown = True
-
-    assert function.push(log_entry(job_event("Completed"))) == 200
-    said = line()
-    assert said["disposition"] == "ignored"
-    assert str(GPU_CLUSTER) in said["message"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param({"logName": None}, id="no-log"),
-        pytest.param({"jsonPayload": None}, id="no-payload"),
-        pytest.param({"jsonPayload": {"reason": "Pulled"}}, id="no-event"),
-        pytest.param({"resource": {"type": "k8s_pod", "labels": {}}}, id="no-cluster"),
-        pytest.param(
-            {
-                "resource": {
-                    "type": "k8s_pod",
-                    "labels": {
-                        "project_id": "demo",
-                        "location": "us-central1",
-                        "cluster_name": "../../secrets",
-                    },
-                }
-            },
-            id="no-clusters-name",
-        ),
-    ],
-)
-def test_entry_that_cannot_be_read_is_poison(
-    function: ServedFunction, deployment: Deployment, line: Line, change: dict[str, Any]
-) -> None:
-    entry = log_entry(job_event("Completed")) | change
-
-    assert function.push(entry) == 200
-    assert line()["disposition"] == "rejected"
-    assert deployment.log.facts == []
 
 
 @pytest.mark.parametrize(

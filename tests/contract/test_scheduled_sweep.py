@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from shared.clients import publisher as pubsub
-from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import TransientError
 from shared.messages.tick import Tick
 from tests.fakes.recorded_events import load_event
 from tests.fakes.served_functions import Line, ServedFunction, served
@@ -139,27 +139,6 @@ def test_cluster_that_does_not_answer_is_reported_and_blocks_no_other(
     assert "timed out" in lines[1]["reason"]
 
 
-def test_cluster_that_refuses_us_is_an_alarm(
-    function: ServedFunction, world: World, line: Line
-) -> None:
-    world.unreachable[GPU] = ConfigurationError("403 forbidden")
-
-    assert function.push({"cluster": str(GPU)}) == 503
-
-    assert line()["disposition"] == "blocked"
-
-
-def test_cluster_that_is_gone_is_ignored(
-    function: ServedFunction, world: World, line: Line
-) -> None:
-    world.unreachable[GPU] = UnknownClusterError(f"there is no cluster {GPU}")
-
-    assert function.push({"cluster": str(GPU)}) == 200
-
-    assert (said := line())["disposition"] == "ignored"
-    assert said["reason"] == f"there is no cluster {GPU}"
-
-
 def test_tick_without_watched_clusters_is_ignored(
     function: ServedFunction, world: World, line: Line
 ) -> None:
@@ -169,19 +148,3 @@ def test_tick_without_watched_clusters_is_ignored(
 
     assert world.published == []
     assert line()["reason"] == "no cluster is watched"
-
-
-def test_tick_of_yesterday_is_too_old(function: ServedFunction, world: World, line: Line) -> None:
-    old = (datetime.now(UTC) - timedelta(hours=25)).isoformat()
-
-    assert function.push({"cluster": str(GPU)}, publishTime=old) == 200
-
-    assert world.swept == []
-    assert line()["disposition"] == "ignored"
-
-
-def test_poison_is_acknowledged(function: ServedFunction, world: World, line: Line) -> None:
-    assert function.push({"cluster": "gpu"}) == 200
-
-    assert world.swept == []
-    assert line()["disposition"] == "rejected"

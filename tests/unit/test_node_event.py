@@ -169,7 +169,7 @@ class TestOtherEntries:
             pytest.param(b"[" * 100_000, id="too-deep"),
         ],
     )
-    def test_what_is_no_log_entry_is_refused(self, data: bytes) -> None:
+    def test_other_data_than_a_log_entry_is_refused(self, data: bytes) -> None:
         with pytest.raises(InvalidEventError):
             parse_log_entry(data)
 
@@ -185,6 +185,10 @@ class TestOtherEntries:
             pytest.param(lambda e: e["jsonPayload"].update(lastTimestamp="noon"), id="odd-time"),
             pytest.param(lambda e: e.pop("resource"), id="no-resource"),
             pytest.param(lambda e: e["resource"]["labels"].pop("cluster_name"), id="no-cluster"),
+            pytest.param(
+                lambda e: e["resource"]["labels"].update(cluster_name="../../secrets"),
+                id="path-for-a-cluster",
+            ),
         ],
     )
     def test_entry_without_a_whole_event_is_refused(self, change: Change) -> None:
