@@ -1,9 +1,9 @@
-"""What the two log sinks let through, as Terraform and as the sandbox render their filters."""
+"""The entries that pass the two log sinks, as Terraform and as the sandbox render their filters."""
 
 import copy
 import re
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,33 +96,38 @@ def test_filter_is_short_enough_for_a_sink_and_uses_the_two_variables_only(name:
     assert len(render_as_terraform(text)) < 20_000
 
 
-@pytest.mark.parametrize(
-    ("method", "resource"),
-    [
-        pytest.param(f"io.k8s.{group}.{verb}", f"{path}/x", id=f"{path.split('/')[-1]}-{verb}")
-        for group, path in {
-            "core.v1.pods": "core/v1/namespaces/ml/pods",
-            "core.v1.podtemplates": "core/v1/namespaces/ml/podtemplates",
-            "core.v1.replicationcontrollers": "core/v1/namespaces/ml/replicationcontrollers",
-            "apps.v1.deployments": "apps/v1/namespaces/ml/deployments",
-            "apps.v1.statefulsets": "apps/v1/namespaces/ml/statefulsets",
-            "apps.v1.daemonsets": "apps/v1/namespaces/ml/daemonsets",
-            "apps.v1.replicasets": "apps/v1/namespaces/ml/replicasets",
-            "batch.v1.jobs": "batch/v1/namespaces/ml/jobs",
-            "batch.v1.cronjobs": "batch/v1/namespaces/ml/cronjobs",
-        }.items()
-        for verb in ("create", "update", "patch")
-    ],
+BUILT_IN = (
+    *("core/v1/pods", "core/v1/podtemplates", "core/v1/replicationcontrollers"),
+    *("apps/v1/deployments", "apps/v1/statefulsets", "apps/v1/daemonsets", "apps/v1/replicasets"),
+    *("batch/v1/jobs", "batch/v1/cronjobs"),
 )
-def test_writes_of_built_in_workloads_pass(
-    audit_passes: Passes, method: str, resource: str
-) -> None:
-    assert audit_passes(written(method, resource))
+VERBS = ("create", "update", "patch")
 
 
 @pytest.mark.parametrize(
     ("method", "resource"),
     [
+        (f"io.k8s.{group}.v1.{kind}.{verb}", f"{group}/v1/namespaces/ml/{kind}/x")
+        for group, _, kind in (each.split("/") for each in BUILT_IN)
+        for verb in VERBS
+    ]
+    + [
+        ("io.k8s.core.v1.pods.create", f"core/v1/namespaces/{namespace_and_name}")
+        for namespace_and_name in (
+            "gke-training/pods/x",
+            "gke-managed-system-of-ours/pods/x",
+            "my-kube-system/pods/x",
+            "prestream-demo/pods/x",
+            "not-prestream/pods/x",
+            "ml/pods/kube-system",
+            "ml/pods/prestream",
+        )
+    ]
+    + [
+        (
+            "io.k8s.core.v1.pods.ephemeralcontainers.patch",
+            "core/v1/namespaces/ml/pods/x/ephemeralcontainers",
+        ),
         ("io.ray.v1.rayclusters.create", "ray.io/v1/namespaces/ml/rayclusters/x"),
         ("io.ray.v1.rayjobs.create", "ray.io/v1/namespaces/ml/rayjobs/x"),
         ("io.ray.v1alpha1.rayservices.patch", "ray.io/v1alpha1/namespaces/ml/rayservices/x"),
@@ -140,30 +145,15 @@ def test_writes_of_built_in_workloads_pass(
         ),
         ("org.kubeflow.v1.pytorchjobs.create", "kubeflow.org/v1/namespaces/ml/pytorchjobs/x"),
         ("io.argoproj.v1alpha1.rollouts.create", "argoproj.io/v1alpha1/namespaces/ml/rollouts/x"),
-        (
-            "io.argoproj.v1alpha1.workflows.create",
-            "argoproj.io/v1alpha1/namespaces/ml/workflows/x",
-        ),
+        ("io.argoproj.v1alpha1.workflows.create", "argoproj.io/v1alpha1/namespaces/ml/workflows/x"),
         (
             "dev.knative.serving.v1.services.create",
             "serving.knative.dev/v1/namespaces/ml/services/x",
         ),
     ],
 )
-def test_writes_of_custom_workloads_pass(audit_passes: Passes, method: str, resource: str) -> None:
+def test_write_of_a_workload_passes(audit_passes: Passes, method: str, resource: str) -> None:
     assert audit_passes(written(method, resource))
-
-
-def test_pods_that_a_controller_of_kube_system_creates_for_a_user_pass(
-    audit_passes: Passes,
-) -> None:
-    assert audit_passes(load("audit-pod-by-replicaset"))
-
-
-def test_debugging_container_passes(audit_passes: Passes) -> None:
-    resource = "core/v1/namespaces/ml/pods/x/ephemeralcontainers"
-
-    assert audit_passes(written("io.k8s.core.v1.pods.ephemeralcontainers.patch", resource))
 
 
 @pytest.mark.parametrize(
@@ -190,9 +180,13 @@ def test_debugging_container_passes(audit_passes: Passes) -> None:
             "io.k8s.policy.v1.poddisruptionbudgets.create",
             "policy/v1/namespaces/ml/poddisruptionbudgets/x",
         ),
+    ]
+    + [
+        ("io.k8s.apps.v1.daemonsets.patch", f"apps/v1/namespaces/{namespace}/daemonsets/x")
+        for namespace in SYSTEM_NAMESPACES
     ],
 )
-def test_filter_drops_entries_without_images(
+def test_write_without_an_image_or_of_the_system_is_dropped(
     audit_passes: Passes, method: str, resource: str
 ) -> None:
     assert not audit_passes(written(method, resource))
@@ -221,139 +215,100 @@ def test_filter_drops_entries_without_images(
         "dev@example.com",
     ],
 )
-def test_filter_drops_entries_of_our_namespace(
+def test_write_in_our_namespace_is_dropped(
     audit_passes: Passes, method: str, resource: str, principal: str
 ) -> None:
     assert not audit_passes(written(method, resource, principal))
 
 
-@pytest.mark.parametrize("namespace", SYSTEM_NAMESPACES)
-def test_workloads_of_a_system_namespace_do_not_pass(audit_passes: Passes, namespace: str) -> None:
-    resource = f"apps/v1/namespaces/{namespace}/daemonsets/x"
-
-    assert not audit_passes(written("io.k8s.apps.v1.daemonsets.patch", resource))
-
-
 @pytest.mark.parametrize(
-    "resource",
+    ("path", "value", "passes"),
     [
-        "core/v1/namespaces/gke-training/pods/x",
-        "core/v1/namespaces/gke-managed-system-of-ours/pods/x",
-        "core/v1/namespaces/my-kube-system/pods/x",
-        "core/v1/namespaces/prestream-demo/pods/x",
-        "core/v1/namespaces/not-prestream/pods/x",
-        "core/v1/namespaces/ml/pods/kube-system",
-        "core/v1/namespaces/ml/pods/prestream",
+        ("protoPayload.status", {}, True),
+        ("protoPayload.status", {"code": 0}, True),
+        ("protoPayload.status", {"message": "OK"}, True),
+        ("protoPayload.status", {"code": 3}, False),
+        ("protoPayload.status", {"code": 7}, False),
+        ("protoPayload.status", {"code": 9}, False),
+        ("labels", {"command.gke.io/dryRun": "All"}, False),
+        ("logName", "projects/demo/logs/cloudaudit.googleapis.com%2Fdata_access", False),
+        ("logName", "projects/demo/logs/events", False),
+        ("resource.type", "gke_cluster", False),
+        ("protoPayload.methodName", "google.container.v1.ClusterManager.CreateNodePool", False),
     ],
 )
-def test_names_that_only_resemble_an_excluded_namespace_pass(
-    audit_passes: Passes, resource: str
+def test_field_of_an_audit_entry_decides(
+    audit_passes: Passes, path: str, value: object, *, passes: bool
 ) -> None:
-    assert audit_passes(written("io.k8s.core.v1.pods.create", resource))
+    # A controller of kube-system created this pod for a user.
+    assert audit_passes(changed(load("audit-pod-by-replicaset"), path, value)) is passes
 
 
-@pytest.mark.parametrize("status", [{}, {"code": 0}, {"message": "OK"}])
-def test_every_form_of_success_passes(audit_passes: Passes, status: Mapping[str, Any]) -> None:
-    assert audit_passes(changed(load("audit-pod-by-replicaset"), "protoPayload.status", status))
-
-
-def test_entry_without_status_and_labels_passes(audit_passes: Passes) -> None:
+def test_audit_entry_without_status_and_labels_passes(audit_passes: Passes) -> None:
     entry = load("audit-pod-by-replicaset")
+    assert audit_passes(entry)
     del entry["protoPayload"]["status"], entry["labels"]
 
     assert audit_passes(entry)
 
 
-def test_dry_runs_do_not_pass(audit_passes: Passes) -> None:
-    entry = load("audit-pod-by-replicaset")
-    entry["labels"]["command.gke.io/dryRun"] = "All"
-
-    assert not audit_passes(entry)
-
-
 @pytest.mark.parametrize(
-    ("path", "value"),
+    ("reason", "passes"),
     [
-        ("logName", "projects/demo/logs/cloudaudit.googleapis.com%2Fdata_access"),
-        ("logName", "projects/demo/logs/events"),
-        ("resource.type", "gke_cluster"),
-        ("protoPayload.methodName", "google.container.v1.ClusterManager.CreateNodePool"),
-        ("protoPayload.status", {"code": 3}),
-        ("protoPayload.status", {"code": 7}),
-        ("protoPayload.status", {"code": 9}),
+        *((reason, True) for reason in ("Pulled", "Failed", "BackOff", "FailedScheduling")),
+        *((reason, False) for reason in ("Pulling", "Created", "Started", "Killing")),
+        *((reason, False) for reason in ("Scheduled", "Unhealthy", "Preempted")),
     ],
 )
-def test_filter_drops_other_logs_and_refused_writes(
-    audit_passes: Passes, path: str, value: object
+def test_pull_event_of_a_pod_passes_outside_the_system(
+    event_passes: Passes, reason: str, *, passes: bool
 ) -> None:
-    assert not audit_passes(changed(load("audit-pod-by-replicaset"), path, value))
-
-
-@pytest.mark.parametrize("namespace", ["ml", "prestream", "gke-training", "default"])
-@pytest.mark.parametrize("reason", ["Pulled", "Failed", "BackOff", "FailedScheduling"])
-def test_filter_passes_pull_events_of_pods(
-    event_passes: Passes, reason: str, namespace: str
-) -> None:
-    assert event_passes(pod_event(reason, namespace))
-
-
-@pytest.mark.parametrize("namespace", SYSTEM_NAMESPACES)
-@pytest.mark.parametrize("reason", ["Pulled", "Failed", "BackOff", "FailedScheduling"])
-def test_pods_of_a_system_namespace_do_not_pass(
-    event_passes: Passes, reason: str, namespace: str
-) -> None:
-    assert not event_passes(pod_event(reason, namespace))
+    for namespace in ("ml", "prestream", "gke-training", "default"):
+        assert event_passes(pod_event(reason, namespace)) is passes
+    for namespace in SYSTEM_NAMESPACES:
+        assert not event_passes(pod_event(reason, namespace))
 
 
 @pytest.mark.parametrize(
-    "reason", ["Pulling", "Created", "Started", "Killing", "Scheduled", "Unhealthy", "Preempted"]
-)
-def test_filter_drops_other_events_of_pods(event_passes: Passes, reason: str) -> None:
-    assert not event_passes(pod_event(reason, "ml"))
-
-
-@pytest.mark.parametrize(
-    "reason",
+    ("reason", "passes"),
     [
-        "Completed",
-        "BackoffLimitExceeded",
-        "DeadlineExceeded",
-        "FailedCreate",
-        "Failed",
-        "PodFailurePolicy",
+        ("Completed", True),
+        ("BackoffLimitExceeded", True),
+        ("DeadlineExceeded", True),
+        ("FailedCreate", True),
+        ("Failed", True),
+        ("PodFailurePolicy", True),
+        ("SuccessfulCreate", False),
+        ("Suspended", False),
+        ("Resumed", False),
     ],
 )
-def test_filter_passes_ends_of_our_jobs_only(event_passes: Passes, reason: str) -> None:
-    assert event_passes(job_event(reason))
+def test_end_of_a_job_of_ours_passes(event_passes: Passes, reason: str, *, passes: bool) -> None:
+    ours = job_event(reason)
+
+    assert event_passes(ours) is passes
     assert not event_passes(job_event(reason, namespace="ml"))
+    assert not event_passes(changed(ours, "jsonPayload.involvedObject.kind", "ReplicaSet"))
 
 
-@pytest.mark.parametrize("reason", ["SuccessfulCreate", "Suspended", "Resumed"])
-def test_filter_drops_other_events_of_our_jobs(event_passes: Passes, reason: str) -> None:
-    assert not event_passes(job_event(reason))
+@pytest.mark.parametrize(
+    ("name", "path", "value", "passes"),
+    [
+        ("event-node-streaming", "jsonPayload.source.component", "gcfs-snapshotter", True),
+        ("event-node-streaming", "jsonPayload.source.component", "gcfsd", True),
+        ("event-node-streaming", "jsonPayload.reason", "NodeReady", False),
+        ("event-node-streaming", "jsonPayload.reason", "GcfsdUnhealthy", False),
+        ("event-node-streaming", "jsonPayload.reason", "NodeSysctlChange", False),
+        ("line-snapshotter", "logName", "projects/demo/logs/kubelet", False),
+    ],
+)
+def test_field_of_a_node_s_entry_decides(
+    event_passes: Passes, name: str, path: str, value: str, *, passes: bool
+) -> None:
+    assert event_passes(changed(load(name), path, value)) is passes
 
 
-def test_events_of_other_kinds_in_our_namespace_do_not_pass(event_passes: Passes) -> None:
-    entry = changed(job_event("FailedCreate"), "jsonPayload.involvedObject.kind", "ReplicaSet")
-
-    assert not event_passes(entry)
-
-
-@pytest.mark.parametrize("component", ["gcfs-snapshotter", "gcfsd"])
-def test_streamed_and_failed_layers_pass(event_passes: Passes, component: str) -> None:
-    entry = changed(load("event-node-streaming"), "jsonPayload.source.component", component)
-
-    assert event_passes(entry)
-
-
-@pytest.mark.parametrize("reason", ["NodeReady", "GcfsdUnhealthy", "NodeSysctlChange"])
-def test_filter_drops_other_events_of_nodes(event_passes: Passes, reason: str) -> None:
-    entry = changed(load("event-node-streaming"), "jsonPayload.reason", reason)
-
-    assert not event_passes(entry)
-
-
-def test_filter_passes_lines_of_the_snapshotter_in_any_field(event_passes: Passes) -> None:
+def test_line_of_the_snapshotter_passes_in_any_field(event_passes: Passes) -> None:
     entry = load("line-snapshotter")
     text = entry.pop("jsonPayload")["MESSAGE"]
 
@@ -363,13 +318,7 @@ def test_filter_passes_lines_of_the_snapshotter_in_any_field(event_passes: Passe
     assert not event_passes(entry | {"textPayload": "serving snapshots"})
 
 
-def test_same_text_in_another_log_does_not_pass(event_passes: Passes) -> None:
-    entry = changed(load("line-snapshotter"), "logName", "projects/demo/logs/kubelet")
-
-    assert not event_passes(entry)
-
-
-def test_exporters_own_line_does_not_pass(event_passes: Passes) -> None:
+def test_exporter_s_own_line_is_dropped(event_passes: Passes) -> None:
     entry = load("event-pod-pulled")
     del entry["jsonPayload"]
     entry["textPayload"] = "Event exporter started watching. Some events may have been lost."
