@@ -42,7 +42,7 @@ from tests.contract.terraform_files import MODULE, find_block, read_local
 
 SMALL_S = 0.05
 PATIENCE_S = 20.0
-"""What a call may take here at the very most: far more than its bound, and no reader waits so."""
+"""The limit of a call in these tests, far above its bound."""
 
 CLIENTS: tuple[type, ...] = (
     ArtifactRegistry,
@@ -114,10 +114,13 @@ CALLS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def silent() -> Iterator[str]:
-    """Yield the address of a server that takes connections, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+@pytest.fixture(scope="module", params=["silent", "closed"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield an address that takes connections and never answers, or that takes none."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if request.param == "silent":
+            server.listen(128)
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
@@ -132,33 +135,33 @@ def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def made(silent: str, tmp_path: Path) -> Callable[[str], Any]:
-    """Make a client of a name whose service is the silent server."""
+def made(address: str, tmp_path: Path) -> Callable[[str], Any]:
+    """Make a client of a name whose service is at that address."""
 
     def make(name: str) -> Any:
         if name == "KubernetesCluster":
-            return connected(silent, tmp_path)
+            return connected(address, tmp_path)
         if name in {"FactLog", "FactReader"}:
             return {"FactLog": FactLog, "FactReader": FactReader}[name](
-                "demo", emulator_host=silent
+                "demo", emulator_host=address
             )
         if name == "ClusterDirectory":
-            return ClusterDirectory(Endpoints(gke=silent), namespace="prestream")
+            return ClusterDirectory(Endpoints(gke=address), namespace="prestream")
         if name == "GoogleReader":
-            return GoogleReader(Endpoints(gke=silent))
+            return GoogleReader(Endpoints(gke=address))
         if name == "TopicPublisher":
-            return TopicPublisher("demo", "topic", emulator_host=silent)
+            return TopicPublisher("demo", "topic", emulator_host=address)
         clients: dict[str, Any] = {each.__name__: each for each in CLIENTS}
-        return clients[name](emulator_host=silent)
+        return clients[name](emulator_host=address)
 
     return make
 
 
-def connected(silent: str, folder: Path) -> KubernetesCluster:
+def connected(address: str, folder: Path) -> KubernetesCluster:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://{silent}"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"http://{address}"}}],
         "users": [{"name": "c", "user": {"token": "t"}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
     }
@@ -186,12 +189,12 @@ def ended(call: Callable[[], object]) -> object:
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_call_without_an_answer_times_out(name: str, made: Callable[[str], Any]) -> None:
+def test_call_without_an_answer_is_transient(name: str, made: Callable[[str], Any]) -> None:
     client = made(name.partition(".")[0])
 
     result = ended(lambda: CALLS[name](client))
 
-    # Who only looks tells that nothing could be seen.
+    # The doctor reports that it could not see the service.
     assert isinstance(result, Unavailable if name == "GoogleReader.read" else TransientError)
 
 
@@ -232,13 +235,13 @@ def test_all_clients_are_tried() -> None:
     assert names == {each.__name__ for each in CLIENTS}
 
 
-def test_request_for_a_token_times_out(silent: str) -> None:
+def test_request_for_a_token_without_an_answer_is_transient(address: str) -> None:
     class Expired:
         valid = False
         token = None
 
         def refresh(self, request: Callable[..., Any]) -> None:
-            request(f"http://{silent}/token", method="GET")
+            request(f"http://{address}/token", method="GET")
 
     tokens = AccessTokens(Expired)
 

@@ -1,4 +1,4 @@
-"""The archives, and one cloud in which all functions run from them."""
+"""The archives, one cloud in which all functions run from them, and single servers."""
 
 import shutil
 from collections.abc import Generator, Iterator
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.clock import Clock
+from sandbox.fault import Faults
+from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import LocalCloud
+from shared.clients.registry import RegistryClient
+from tests.fakes.registry_answers import Answers
 from tests.integration.pipelines import FUNCTIONS, Pipeline
 from tools import archives as assembly
 
@@ -75,6 +80,34 @@ def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
     yield started
     started.stop()
+
+
+@pytest.fixture
+def faults() -> Faults:
+    """Return the faults that a test puts in the way of its server."""
+    return Faults()
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    """Return a registry whose answers the test sets."""
+    answers = Answers()
+    yield answers
+    answers.server.stop()
+
+
+@pytest.fixture
+def registry(answers: Answers) -> RegistryClient:
+    """Return the client of that registry."""
+    return RegistryClient(emulator_host=answers.server.address)
+
+
+@pytest.fixture
+def kubernetes(faults: Faults) -> Iterator[KubernetesServer]:
+    """Return an API server with these faults."""
+    server = KubernetesServer(Clock(), faults).start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -22,11 +22,6 @@ OTHER = ClusterName("demo", "europe-west4-b", "batch")
 
 
 @pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
 def container(faults: Faults) -> Iterator[ContainerApi]:
     container = ContainerApi(Clock(), faults).start()
     yield container

@@ -175,27 +175,6 @@ def test_answer_that_is_lost_is_a_transient_error_and_costs_no_second_fact(
     assert len(server.logging.query()) == 1
 
 
-def test_server_that_is_not_there_is_a_transient_error(server: Server, fact: Fact) -> None:
-    server.logging.stop()
-
-    with pytest.raises(TransientError):
-        server.fact_log().write(fact)
-
-
-def test_silent_server_times_out(
-    server: Server, fact: Fact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "TIMEOUT", (0.2, 0.2))
-    server.faults.add(Fault("logging", "entries:write", stall_s=1.0, times=1))
-    log = server.fact_log()
-
-    with pytest.raises(TransientError, match="timed out"):
-        log.write(fact)
-    log.write(fact)
-
-    assert len(server.logging.query()) == 1
-
-
 def test_wait_ends_within_seconds() -> None:
     assert vars(module)["TIMEOUT"] is TIMEOUT
     assert sum(TIMEOUT) <= 15

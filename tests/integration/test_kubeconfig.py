@@ -1,14 +1,12 @@
 """Clusters that are reached through a kubeconfig."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.clock import Clock
-from sandbox.fault import Faults
 from sandbox.kubernetes.server import KubernetesServer
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
@@ -22,18 +20,6 @@ SOMEBODY = "a-token-of-nobody"
 pytestmark = pytest.mark.integration
 
 OTHER = ClusterName("demo", "europe-west4-b", "batch")
-
-
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
-def server(faults: Faults) -> Iterator[KubernetesServer]:
-    server = KubernetesServer(Clock(), faults).start()
-    yield server
-    server.stop()
 
 
 def merge(*configs: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,10 +42,10 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_context_is_the_one_that_gcloud_names_after_the_cluster(
-    server: KubernetesServer, path: Path
+    kubernetes: KubernetesServer, path: Path
 ) -> None:
-    right = server.kubeconfig("gke_demo_us-central1_gpu")
-    wrong = server.kubeconfig("gke_demo_europe-west4-b_batch", SOMEBODY)
+    right = kubernetes.kubeconfig("gke_demo_us-central1_gpu")
+    wrong = kubernetes.kubeconfig("gke_demo_europe-west4-b_batch", SOMEBODY)
     path.write_text(yaml.safe_dump(merge(wrong, right)))
 
     assert read_nodes(path, GPU_CLUSTER) == []
@@ -69,18 +55,18 @@ def test_context_is_the_one_that_gcloud_names_after_the_cluster(
 
 @pytest.mark.parametrize("name", ["kind-test", "gke_demo_europe-west4-b_batch"])
 def test_single_context_serves_under_any_name(
-    server: KubernetesServer, path: Path, name: str
+    kubernetes: KubernetesServer, path: Path, name: str
 ) -> None:
-    path.write_text(yaml.safe_dump(server.kubeconfig(name)))
+    path.write_text(yaml.safe_dump(kubernetes.kubeconfig(name)))
 
     assert read_nodes(path) == []
 
 
 @pytest.mark.parametrize("current", ["kind-a", "", None])
 def test_several_contexts_of_other_names_are_no_way_to_a_cluster(
-    server: KubernetesServer, path: Path, current: str | None
+    kubernetes: KubernetesServer, path: Path, current: str | None
 ) -> None:
-    config = merge(server.kubeconfig("kind-b"), server.kubeconfig("kind-a"))
+    config = merge(kubernetes.kubeconfig("kind-b"), kubernetes.kubeconfig("kind-a"))
     path.write_text(yaml.safe_dump({**config, "current-context": current}))
 
     with pytest.raises(ConfigurationError) as caught:
@@ -90,8 +76,8 @@ def test_several_contexts_of_other_names_are_no_way_to_a_cluster(
     assert "kind-a, kind-b" in str(caught.value)
 
 
-def test_no_current_context_is_needed(server: KubernetesServer, path: Path) -> None:
-    config = merge(server.kubeconfig(GPU_CLUSTER.context), server.kubeconfig("kind-a"))
+def test_no_current_context_is_needed(kubernetes: KubernetesServer, path: Path) -> None:
+    config = merge(kubernetes.kubeconfig(GPU_CLUSTER.context), kubernetes.kubeconfig("kind-a"))
     del config["current-context"]
     path.write_text(yaml.safe_dump(config))
 
@@ -99,11 +85,11 @@ def test_no_current_context_is_needed(server: KubernetesServer, path: Path) -> N
 
 
 def test_several_files_are_read_as_kubectl_reads_them(
-    server: KubernetesServer, tmp_path: Path
+    kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
-    first.write_text(yaml.safe_dump(server.kubeconfig("kind-a", SOMEBODY)))
-    second.write_text(yaml.safe_dump(server.kubeconfig(GPU_CLUSTER.context)))
+    first.write_text(yaml.safe_dump(kubernetes.kubeconfig("kind-a", SOMEBODY)))
+    second.write_text(yaml.safe_dump(kubernetes.kubeconfig(GPU_CLUSTER.context)))
 
     assert read_nodes(f"{first}:{second}") == []
 
@@ -144,8 +130,8 @@ def test_folder_is_no_kubeconfig(tmp_path: Path) -> None:
         read_nodes(tmp_path)
 
 
-def test_kubeconfig_replaces_the_container_api(server: KubernetesServer, path: Path) -> None:
-    path.write_text(yaml.safe_dump(server.kubeconfig("kind-a")))
+def test_kubeconfig_replaces_the_container_api(kubernetes: KubernetesServer, path: Path) -> None:
+    path.write_text(yaml.safe_dump(kubernetes.kubeconfig("kind-a")))
     endpoints = Endpoints(kubeconfig=str(path), gke="127.0.0.1:1")
 
     cluster = ClusterDirectory(endpoints, namespace="prestream").connect(GPU_CLUSTER)
@@ -153,8 +139,8 @@ def test_kubeconfig_replaces_the_container_api(server: KubernetesServer, path: P
     assert list(cluster.list_nodes()) == []
 
 
-def test_connection_of_a_context_is_kept(server: KubernetesServer, path: Path) -> None:
-    path.write_text(yaml.safe_dump(server.kubeconfig("kind-a")))
+def test_connection_of_a_context_is_kept(kubernetes: KubernetesServer, path: Path) -> None:
+    path.write_text(yaml.safe_dump(kubernetes.kubeconfig("kind-a")))
     directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
 
     assert directory.connect(GPU_CLUSTER) is directory.connect(ClusterName.parse(str(GPU_CLUSTER)))

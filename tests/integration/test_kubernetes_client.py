@@ -1,13 +1,11 @@
 """The client of a cluster's API, on an API server: its promises, and whose fault a failure is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.clock import Clock
 from sandbox.fault import Fault, Faults
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.local_cloud import read_manifests, resource_name
@@ -26,41 +24,31 @@ NAME = "warm-ray-ml-2-7-0-0123456789"
 EMAIL = "prestream-image-reference@demo.iam.gserviceaccount.com"
 
 
-@pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
-def server(faults: Faults) -> Iterator[KubernetesServer]:
-    server = KubernetesServer(Clock(), faults).start()
-    yield server
-    server.stop()
-
-
-def connect(server: KubernetesServer, folder: Path, token: str | None = None) -> KubernetesCluster:
+def connect(
+    kubernetes: KubernetesServer, folder: Path, token: str | None = None
+) -> KubernetesCluster:
     """Connect as a user by a token; as the administrator if none is given."""
     tokens = {} if token is None else {"token": token}
     path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(server.kubeconfig(GPU_CLUSTER.context, **tokens)))
+    path.write_text(yaml.safe_dump(kubernetes.kubeconfig(GPU_CLUSTER.context, **tokens)))
     directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
     return directory.connect(GPU_CLUSTER)
 
 
-def make_namespace(server: KubernetesServer) -> None:
+def make_namespace(kubernetes: KubernetesServer) -> None:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "prestream"}}
-    server.api.create("namespaces", body, user="admin")
+    kubernetes.api.create("namespaces", body, user="admin")
 
 
 @pytest.fixture
-def cluster(server: KubernetesServer, tmp_path: Path) -> KubernetesCluster:
-    make_namespace(server)
-    return connect(server, tmp_path)
+def cluster(kubernetes: KubernetesServer, tmp_path: Path) -> KubernetesCluster:
+    make_namespace(kubernetes)
+    return connect(kubernetes, tmp_path)
 
 
 class ServedWorld:
-    def __init__(self, server: KubernetesServer, cluster: KubernetesCluster) -> None:
-        self._server = server
+    def __init__(self, kubernetes: KubernetesServer, cluster: KubernetesCluster) -> None:
+        self._server = kubernetes
         self._cluster = cluster
 
     @property
@@ -78,8 +66,8 @@ class ServedWorld:
 
 class TestKubernetesCluster(ClusterConformance):
     @pytest.fixture
-    def world(self, server: KubernetesServer, cluster: KubernetesCluster) -> World:
-        return ServedWorld(server, cluster)
+    def world(self, kubernetes: KubernetesServer, cluster: KubernetesCluster) -> World:
+        return ServedWorld(kubernetes, cluster)
 
 
 CALLS = [
@@ -125,25 +113,6 @@ def test_failure_is_classified(
     assert status == 0 or str(status) in str(caught.value)
 
 
-def test_answer_that_does_not_come_is_a_transient_failure(
-    cluster: KubernetesCluster, faults: Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shared.clients.kubernetes_api.TIMEOUT", (1.0, 0.05))
-    faults.add(Fault("kubernetes", stall_s=0.5, status=503))
-
-    with pytest.raises(TransientError, match="timed out"):
-        cluster.create_job(make_warmup(NAME).body())
-
-
-def test_server_that_is_not_there_is_a_transient_failure(
-    server: KubernetesServer, cluster: KubernetesCluster
-) -> None:
-    server.stop()
-
-    with pytest.raises(TransientError, match="cannot GET"):
-        cluster.fetch_job(NAME)
-
-
 def test_answer_that_is_no_json_is_a_transient_failure(
     cluster: KubernetesCluster, faults: Faults
 ) -> None:
@@ -154,9 +123,9 @@ def test_answer_that_is_no_json_is_a_transient_failure(
 
 
 def test_read_whose_connection_breaks_off_is_sent_once_more(
-    cluster: KubernetesCluster, server: KubernetesServer, faults: Faults
+    cluster: KubernetesCluster, kubernetes: KubernetesServer, faults: Faults
 ) -> None:
-    server.api.create("nodes", make_node("gpu-1"), user="gke")
+    kubernetes.api.create("nodes", make_node("gpu-1"), user="gke")
     faults.add(Fault("kubernetes", "GET", status=0, times=1))
 
     assert cluster.fetch_node("gpu-1") is not None
@@ -182,25 +151,27 @@ def test_client_does_not_follow_retry_after(cluster: KubernetesCluster, faults: 
 
 
 def test_missing_namespace_is_named_with_what_is_to_be_done(
-    server: KubernetesServer, tmp_path: Path
+    kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:
-    cluster = connect(server, tmp_path)
+    cluster = connect(kubernetes, tmp_path)
 
     assert cluster.fetch_job(NAME) is None
     with pytest.raises(ConfigurationError, match=r"namespaces.*prestream.*manifests applied"):
         cluster.create_job(make_warmup(NAME).body())
 
 
-def test_unknown_user_is_refused(server: KubernetesServer, tmp_path: Path) -> None:
-    cluster = connect(server, tmp_path, token="of-nobody")  # noqa: S106
+def test_unknown_user_is_refused(kubernetes: KubernetesServer, tmp_path: Path) -> None:
+    cluster = connect(kubernetes, tmp_path, token="of-nobody")  # noqa: S106
 
     with pytest.raises(ConfigurationError, match="401 Unauthorized"):
         cluster.fetch_job(NAME)
 
 
-def test_user_without_rights_is_refused_by_name(server: KubernetesServer, tmp_path: Path) -> None:
-    server.add_user("known", EMAIL)
-    cluster = connect(server, tmp_path, token="known")  # noqa: S106
+def test_user_without_rights_is_refused_by_name(
+    kubernetes: KubernetesServer, tmp_path: Path
+) -> None:
+    kubernetes.add_user("known", EMAIL)
+    cluster = connect(kubernetes, tmp_path, token="known")  # noqa: S106
 
     with pytest.raises(ConfigurationError, match=EMAIL):
         cluster.fetch_job(NAME)
@@ -256,10 +227,10 @@ def test_error_that_is_no_status_is_quoted(cluster: KubernetesCluster, faults: F
 
 
 @pytest.fixture
-def crowded(cluster: KubernetesCluster, server: KubernetesServer) -> KubernetesCluster:
+def crowded(cluster: KubernetesCluster, kubernetes: KubernetesServer) -> KubernetesCluster:
     for number in range(501):
         body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"}}
-        server.api.create("nodes", body, user="gke")
+        kubernetes.api.create("nodes", body, user="gke")
     return cluster
 
 
@@ -268,25 +239,25 @@ def test_list_is_read_page_by_page(crowded: KubernetesCluster) -> None:
 
 
 def test_list_that_expires_between_two_pages_is_a_transient_failure(
-    crowded: KubernetesCluster, server: KubernetesServer
+    crowded: KubernetesCluster, kubernetes: KubernetesServer
 ) -> None:
     nodes = crowded.list_nodes()
     next(nodes)
-    server.api.create("nodes", make_node("late"), user="gke")
-    server.compact()
+    kubernetes.api.create("nodes", make_node("late"), user="gke")
+    kubernetes.compact()
 
     with pytest.raises(TransientError, match="410"):
         list(nodes)
 
 
 def test_every_call_is_within_the_rights_of_the_function_that_makes_warmups(
-    server: KubernetesServer, tmp_path: Path
+    kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:
     for body in read_manifests("demo"):
-        server.api.create(resource_name(body), body, user="admin")
-    server.api.create("nodes", make_node("gpu-1"), user="gke")
-    server.add_user("known", EMAIL)
-    cluster = connect(server, tmp_path, token="known")  # noqa: S106
+        kubernetes.api.create(resource_name(body), body, user="admin")
+    kubernetes.api.create("nodes", make_node("gpu-1"), user="gke")
+    kubernetes.add_user("known", EMAIL)
+    cluster = connect(kubernetes, tmp_path, token="known")  # noqa: S106
 
     assert cluster.create_job(make_warmup(NAME).body()) is True
     assert cluster.patch_job(NAME, {"spec": {"suspend": False}}) is True

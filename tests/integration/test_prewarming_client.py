@@ -1,7 +1,6 @@
 """The client of the prewarm API: what it sends, and what it makes of the answers."""
 
 import json
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -176,15 +175,6 @@ def test_a_conflict_is_with_somebody_who_asks_for_the_same(world: SandboxWorld) 
     world.answer(409, "already being prewarmed")
 
     assert world.api.prewarm(version, location=REGION, retention_days=3) is None
-
-
-def test_a_service_that_is_not_there_is_unavailable() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        api = PrewarmingClient(emulator_host=f"127.0.0.1:{taken.getsockname()[1]}")
-
-        with pytest.raises(TransientError, match="checkPrewarmedArtifact"):
-            api.check(version_of("team/tool", TOOL), location=REGION)
 
 
 class Scripted:

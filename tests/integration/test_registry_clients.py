@@ -1,17 +1,14 @@
 """The clients of Artifact Registry and its registries, against the sandbox's server."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from sandbox.fault import Fault
-from shared.clients import registry as registries
 from shared.clients.registry import RegistryClient
 from shared.errors import ConfigurationError, TransientError
 from tests.contract.registry_conformance import (
     HUB,
-    LOGIN,
     TOOL,
     RegistryConformance,
     RepositoriesConformance,
@@ -21,9 +18,6 @@ from tests.contract.registry_conformance import (
 from tests.integration.registry_world import SandboxWorld
 
 pytestmark = pytest.mark.integration
-
-STALL_S = 30.0
-SHORT_S = 0.2
 
 
 @pytest.fixture
@@ -35,45 +29,6 @@ def world() -> Iterator[SandboxWorld]:
 
 class TestRegistryClient(RegistryConformance):
     """The client of the registry API."""
-
-    @pytest.mark.parametrize("status", [403, 502])
-    def test_refusal_of_an_upstream_is_recognized_by_its_text(
-        self, world: SandboxWorld, status: int
-    ) -> None:
-        world.server.switches.refusal_status = status
-        world.repositories.create_repository(HUB)
-        world.publish("docker.io/team/secret", "1.0", TOOL)
-        world.lock("docker.io", LOGIN)
-
-        with refused() as refusal:
-            world.registry.fetch_manifest(mirrored("team/secret:1.0"))
-
-        assert refusal.status == 401
-        assert refusal.by_upstream
-
-    @pytest.mark.parametrize("status", [500, 503])
-    def test_broken_upstream_is_transient(self, world: SandboxWorld, status: int) -> None:
-        world.repositories.create_repository(HUB)
-        world.publish("docker.io/team/tool", "1.0", TOOL)
-        world.catalogue.break_("docker.io", status)
-
-        with pytest.raises(TransientError, match=str(status)):
-            world.registry.fetch_manifest(mirrored("team/tool:1.0"))
-
-    def test_stalled_upstream_is_waited_for_no_longer_than_the_time_out(
-        self, world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(registries, "TIMEOUT", (SHORT_S, SHORT_S))
-        world.repositories.create_repository(HUB)
-        world.publish("docker.io/team/tool", "1.0", TOOL)
-        world.catalogue.stall("docker.io", STALL_S)
-        started = time.monotonic()
-
-        with pytest.raises(TransientError, match="timed out"):
-            world.registry.fetch_manifest(mirrored("team/tool:1.0"))
-
-        assert time.monotonic() - started < STALL_S / 2
-        world.catalogue.restore("docker.io")
 
     def test_connection_that_closes_without_an_answer_may_be_opened_again(
         self, world: SandboxWorld
@@ -103,12 +58,6 @@ class TestRegistryClient(RegistryConformance):
 
         assert refusal.status == status
         assert not refusal.by_upstream
-
-    def test_closed_port_is_transient(self) -> None:
-        client = RegistryClient(emulator_host="127.0.0.1:1")
-
-        with pytest.raises(TransientError, match="team/tool"):
-            client.fetch_manifest(mirrored("team/tool:1.0"))
 
     def test_invalid_address_is_misconfigured(self) -> None:
         client = RegistryClient(emulator_host="[::1")

@@ -2,7 +2,6 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +21,12 @@ from tests.fakes.registry_answers import REFERENCE, Answers
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def answers() -> Iterator[Answers]:
-    answers = Answers()
-    yield answers
-    answers.server.stop()
-
-
-@pytest.fixture
-def client(answers: Answers) -> RegistryClient:
-    return RegistryClient(emulator_host=answers.server.address)
-
-
 def test_request_accepts_indexes_and_manifests_and_names_the_host(
-    answers: Answers, client: RegistryClient
+    answers: Answers, registry: RegistryClient
 ) -> None:
     answers.manifest()
 
-    client.fetch_manifest(REFERENCE)
+    registry.fetch_manifest(REFERENCE)
 
     ((path, headers),) = answers.requests
     assert path == "demo/apps/tool/manifests/1.0"
@@ -73,17 +60,18 @@ def test_host_that_does_not_exist_is_the_image_s_fault(
         RegistryClient(emulator_host="nowhere.invalid:80").fetch_manifest(REFERENCE)
 
 
-def test_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> None:
+def test_redirect_does_not_carry_our_token_to_another_host(
+    answers: Answers, registry: RegistryClient
+) -> None:
     other = Answers()
     session = requests.Session()
     session.headers["Authorization"] = "Bearer ours"
-    client = RegistryClient(emulator_host=answers.server.address)
-    vars(client)["_session"] = session
+    vars(registry)["_session"] = session
     answers.status = 302
     answers.headers = {"Location": f"http://{other.server.address}/v2/elsewhere"}
     other.manifest()
 
-    client.fetch_manifest(REFERENCE)
+    registry.fetch_manifest(REFERENCE)
     other.server.stop()
 
     ((_, asked),) = answers.requests
@@ -93,13 +81,13 @@ def test_redirect_does_not_carry_our_token_to_another_host(answers: Answers) -> 
 
 
 def test_redirects_without_end_are_not_followed_for_ever(
-    answers: Answers, client: RegistryClient
+    answers: Answers, registry: RegistryClient
 ) -> None:
     answers.status = 302
     answers.headers = {"Location": "/v2/again"}
 
     with pytest.raises(TransientError, match="redirects"):
-        client.fetch_manifest(REFERENCE)
+        registry.fetch_manifest(REFERENCE)
 
     assert len(answers.requests) <= 31
 

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def faults() -> Faults:
-    return Faults()
-
-
-@pytest.fixture
 def logging(faults: Faults) -> Iterator[CloudLogging]:
     server = CloudLogging(Clock(), faults).start()
     yield server
