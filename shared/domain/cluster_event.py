@@ -117,6 +117,14 @@ class ContainerFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PodEvicted:
+    """The kubelet evicted a pod, for example because the disk of its node is full."""
+
+    origin: Origin
+    failure: "PullFailure"
+
+
+@dataclass(frozen=True, slots=True)
 class PodUnschedulable:
     """A pod does not fit any node (yet)."""
 
@@ -158,6 +166,7 @@ NodeEvent = (
     | ImagePullFailed
     | ImagePullDelayed
     | ContainerFailed
+    | PodEvicted
     | PodUnschedulable
     | JobReported
     | ImageStreamed

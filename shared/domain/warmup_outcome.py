@@ -20,6 +20,7 @@ from shared.domain.cluster_event import (
     JobReported,
     NodeEvent,
     Origin,
+    PodEvicted,
     PodUnschedulable,
 )
 from shared.domain.disposition import Irrelevant
@@ -56,6 +57,7 @@ _Report = TypeVar(
     ImagePullFailed,
     ImagePulling,
     JobReported,
+    PodEvicted,
     PodUnschedulable,
 )
 
@@ -137,7 +139,25 @@ def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent])
             said = started.origin.message
             reason = f"the container did not start, after its image was pulled: {said}"
         return Ending(PULLED, reason, node=node, pulled=pulled)
-    return _tell_failure(job, pod, _of_last_pod(pod, reports))
+    last = _of_last_pod(pod, reports)
+    return _tell_eviction(job, pod, reports) or _tell_failure(job, pod, last)
+
+
+def _tell_eviction(
+    job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]
+) -> Ending | None:
+    """Return the outcome of a pod that was evicted because the disk of its node is full."""
+    evicted = _last(reports, PodEvicted, lambda each: each.failure.kind == "disk_full")
+    if evicted is not None:
+        node = evicted.origin.node
+        return _from_failure(job, evicted.failure, node, _quote("container", evicted))
+    text = failure_of(pod) if pod is not None else None
+    if pod is None or text is None:
+        return None
+    failure = classify_pull_failure(text)
+    evidence = (Evidence("container", text),)
+    is_full = failure.kind == "disk_full"
+    return _from_failure(job, failure, node_of(pod), evidence) if is_full else None
 
 
 def _tell_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:

@@ -1,5 +1,5 @@
 """
-The report of a permanently failed pull, kept on the Job that is ended because of it.
+The report of a permanently failed pull or an eviction, kept on the Job that it ends.
 
 Kubernetes deletes events, and the pod is deleted with the end of the Job. The reason must still be
 known when the fact is written.
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.cluster_event import ImagePullFailed, Origin
+from shared.domain.cluster_event import ImagePullFailed, Origin, PodEvicted
 from shared.domain.json_access import field_at, mapping_of
 from shared.domain.pull_failure import classify_pull_failure
 from shared.domain.timestamp import format_time, parse_time
@@ -19,7 +19,7 @@ REFUSAL_ANNOTATION = "prestream.dev/refusal"
 _MAX_MESSAGE = 2_000
 
 
-def write_refusal(report: ImagePullFailed) -> str:
+def write_refusal(report: ImagePullFailed | PodEvicted) -> str:
     """Return the annotation with a report."""
     origin = report.origin
     return json.dumps(
@@ -29,7 +29,7 @@ def write_refusal(report: ImagePullFailed) -> str:
             "fieldPath": origin.field_path,
             "node": origin.node,
             "time": format_time(origin.timestamp),
-            "image": report.image,
+            "image": report.image if isinstance(report, ImagePullFailed) else None,
             "message": origin.message[:_MAX_MESSAGE],
             "log": origin.log,
             "insertId": origin.insert_id,
@@ -37,7 +37,7 @@ def write_refusal(report: ImagePullFailed) -> str:
     )
 
 
-def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFailed]:
+def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFailed | PodEvicted]:
     """Return the report on a Job; empty if it is missing or unreadable."""
     text = field_at(job, ["metadata", "annotations", REFUSAL_ANNOTATION])
     try:
@@ -57,6 +57,7 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
         )
     except (KeyError, TypeError, ValueError, RecursionError):
         return []
-    if not all(isinstance(each, str) for each in (origin.name, origin.message, image)):
+    if not all(isinstance(each, str) for each in (origin.name, origin.message, image or "")):
         return []
-    return [ImagePullFailed(origin, image, classify_pull_failure(origin.message))]
+    failure = classify_pull_failure(origin.message)
+    return [ImagePullFailed(origin, image, failure) if image else PodEvicted(origin, failure)]

@@ -26,7 +26,7 @@ EVENTS_LOG: Final = "events"
 SNAPSHOTTER_LOG: Final = "gcfs-snapshotter"
 
 _RELEVANT_REASONS: Final[Mapping[str, frozenset[str]]] = {
-    "Pod": frozenset({"Pulled", "Pulling", "Failed", "BackOff", "FailedScheduling"}),
+    "Pod": frozenset({"Pulled", "Pulling", "Failed", "BackOff", "Evicted", "FailedScheduling"}),
     "Job": frozenset(
         {
             "Completed",

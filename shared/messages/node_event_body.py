@@ -21,6 +21,7 @@ from shared.domain.cluster_event import (
     LayerDownloadFailed,
     NodeEvent,
     Origin,
+    PodEvicted,
     PodUnschedulable,
 )
 from shared.domain.disposition import Irrelevant
@@ -133,6 +134,12 @@ def _read_failed(origin: Origin) -> NodeEvent:
     return ContainerFailed(origin, step)
 
 
+def _read_evicted(origin: Origin) -> NodeEvent:
+    from shared.domain.pull_failure import classify_pull_failure
+
+    return PodEvicted(origin, classify_pull_failure(origin.message))
+
+
 def _read_back_off(origin: Origin) -> NodeEvent:
     match = _BACK_OFF.match(origin.message)
     if match is None:
@@ -145,6 +152,7 @@ _KUBELET_REASONS: Final[Mapping[str, Callable[[Origin], NodeEvent]]] = {
     "Pulling": _read_pulling,
     "Failed": _read_failed,
     "BackOff": _read_back_off,
+    "Evicted": _read_evicted,
 }
 
 

@@ -17,6 +17,7 @@ from shared.domain.cluster_event import (
     LayerDownloadFailed,
     NodeEvent,
     Origin,
+    PodEvicted,
     PodUnschedulable,
 )
 from shared.domain.disposition import Irrelevant, Outcome, ignored
@@ -70,7 +71,7 @@ class Observer:
             return ignored(event.reason)
         if not is_watched(event.origin.cluster, self.settings.clusters):
             return ignored("the cluster is not watched", cluster=event.origin.cluster)
-        if isinstance(event, JobReported | ImagePullFailed):
+        if isinstance(event, JobReported | ImagePullFailed | PodEvicted):
             return self._observe_warmup(event)
         if isinstance(event, LayerDownloadFailed):
             return ignored("it is evidence for the pull of its image", node=event.origin.name)
@@ -81,15 +82,17 @@ class Observer:
         self.execute.perform(decision.actions)
         return decision.outcome
 
-    def _observe_warmup(self, event: JobReported | ImagePullFailed) -> Outcome:
+    def _observe_warmup(self, event: JobReported | ImagePullFailed | PodEvicted) -> Outcome:
         # Most reports are pulls of workloads, which need none of this.
-        from shared.pipeline.observe_warmup import observe_failure, observe_job
+        from shared.pipeline.observe_warmup import end_warmup, observe_failure, observe_job
 
         def connect() -> "ClusterApi":
             return self._connect_to(event.origin)
 
         if isinstance(event, JobReported):
             return observe_job(event, connect, self.settings, self.execute)
+        if isinstance(event, PodEvicted):
+            return end_warmup(event, connect, self.settings, self.execute)
         return observe_failure(event, connect, self.settings, self.execute)
 
     def _plan_pod(self, event: PodEvent) -> Decision:

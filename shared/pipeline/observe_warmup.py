@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import DistrustMirror, EndJob
-from shared.domain.cluster_event import ImagePullFailed, JobReported
+from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.domain.warmup_job import MIRROR_ANNOTATION, JobState
@@ -66,13 +66,46 @@ def observe_failure(
         ConfigurationError: A service refuses our identity.
     """
     distrusted = _distrust(event, connect, settings, execute)
-    outcome = _end_warmup(event, connect, settings, execute)
+    outcome = end_warmup(event, connect, settings, execute)
     if distrusted is None:
         return outcome
     return Outcome("handled", {**outcome.details, "distrusted": distrusted})
 
 
-def plan_end(event: ImagePullFailed, state: JobState, pods: Sequence[Pod]) -> tuple[EndJob, ...]:
+def end_warmup(
+    event: ImagePullFailed | PodEvicted, connect: Connect, settings: Settings, execute: "Executor"
+) -> Outcome:
+    """
+    End a running warmup after a permanent failure, so that no other node tries it.
+
+    Raises:
+        TransientError: The cluster is unavailable, or the Job changed after it was read.
+        ConfigurationError: The cluster refuses our identity.
+    """
+    origin = event.origin
+    if origin.namespace != settings.namespace:
+        return ignored("only pulls that ended well are written of", pod=origin.name)
+    if not event.failure.permanent:
+        return ignored("a warmup is told of when its Job ends", pod=origin.name)
+    cluster = connect()
+    job = cluster.fetch_job(origin.name.rpartition("-")[0])
+    if job is None or not is_warmup(job) or not JobState.from_body(job).is_running:
+        return ignored("the warmup has ended", pod=origin.name)
+    state = JobState.from_body(job)
+    actions = plan_end(event, state, find_pods(cluster, state))
+    if not actions:
+        return ignored("the pod is gone, or has its image by now", pod=origin.name)
+    if not execute.perform(actions, cluster):
+        return ignored("a dry run leaves the warmup to its deadline", job=state.name)
+    details = {"job": state.name, "reason": event.failure.reason}
+    if isinstance(event, ImagePullFailed):
+        details["image"] = event.image
+    return Outcome("handled", {"ended": state.name, **details})
+
+
+def plan_end(
+    event: ImagePullFailed | PodEvicted, state: JobState, pods: Sequence[Pod]
+) -> tuple[EndJob, ...]:
     """
     Return the action that ends a running warmup whose pull cannot succeed.
 
@@ -126,25 +159,3 @@ def _distrust(
         lambda: plan_distrust(event, pull, cluster.fetch_config_map(PARAMETER_NAME), cluster.name),
     )
     return next((each.upstream for each in done if isinstance(each, DistrustMirror)), None)
-
-
-def _end_warmup(
-    event: ImagePullFailed, connect: Connect, settings: Settings, execute: "Executor"
-) -> Outcome:
-    origin = event.origin
-    if origin.namespace != settings.namespace:
-        return ignored("only pulls that ended well are written of", pod=origin.name)
-    if not event.failure.permanent:
-        return ignored("a warmup is told of when its Job ends", pod=origin.name)
-    cluster = connect()
-    job = cluster.fetch_job(origin.name.rpartition("-")[0])
-    if job is None or not is_warmup(job) or not JobState.from_body(job).is_running:
-        return ignored("the warmup has ended", pod=origin.name)
-    state = JobState.from_body(job)
-    actions = plan_end(event, state, find_pods(cluster, state))
-    if not actions:
-        return ignored("the pod is gone, or has its image by now", pod=origin.name)
-    if not execute.perform(actions, cluster):
-        return ignored("a dry run leaves the warmup to its deadline", job=state.name)
-    details = {"job": state.name, "image": event.image, "reason": event.failure.reason}
-    return Outcome("handled", {"ended": state.name, **details})

@@ -269,6 +269,11 @@ def test_pull_event_of_a_pod_passes_outside_the_system(
         assert not event_passes(pod_event(reason, namespace))
 
 
+@pytest.mark.parametrize(("namespace", "passes"), [("prestream", True), ("ml", False)])
+def test_eviction_of_a_warmup_passes(event_passes: Passes, namespace: str, *, passes: bool) -> None:
+    assert event_passes(pod_event("Evicted", namespace)) is passes
+
+
 @pytest.mark.parametrize(
     ("reason", "passes"),
     [

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from shared.domain.cluster_event import ContainerFailed, ImagePullFailed, NodeEvent
-from shared.domain.pull_failure import PullFailure, classify_pull_failure
+from shared.domain.cluster_event import ContainerFailed, ImagePullFailed, NodeEvent, PodEvicted
+from shared.domain.pull_failure import PullFailure
 from shared.messages.node_event import parse_event
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.node_reports import JOB, end, job_event, make_event, pod_event
@@ -114,9 +114,9 @@ def names_of(text: str) -> Iterator[str]:
         yield from [name] if "/" in name else [f"{name}/{each[-3:]}" for each in RUNTIMES]
 
 
-def list_texts(reason: str, prefix: str) -> dict[str, list[NodeEvent | str]]:
+def list_reports(reason: str, prefix: str) -> dict[str, list[NodeEvent]]:
     """Return the reports of a reason by case and runtime, as the product parses them."""
-    found: dict[str, list[NodeEvent | str]] = {}
+    found: dict[str, list[NodeEvent]] = {}
     for name, case in CASES.items():
         for runtime in RUNTIMES:
             for recorded, path, text in case.get(runtime, []):
@@ -125,16 +125,16 @@ def list_texts(reason: str, prefix: str) -> dict[str, list[NodeEvent | str]]:
     return found
 
 
-def parse(reason: str, path: str, text: str) -> NodeEvent | str:
+def parse(reason: str, path: str, text: str) -> NodeEvent:
     event = make_event(
         "Pod", "pod-1", reason, text, component="kubelet", field_path=path, host="real-2"
     )
-    return text if reason == "Evicted" else parse_event(event, cluster=str(GPU_CLUSTER))
+    return parse_event(event, cluster=str(GPU_CLUSTER))
 
 
-PULLS = list_texts("Failed", "Failed to pull image")
-CONTAINERS = list_texts("Failed", "Error: ")
-EVICTIONS = list_texts("Evicted", "")
+PULLS = list_reports("Failed", "Failed to pull image")
+CONTAINERS = list_reports("Failed", "Error: ")
+EVICTIONS = list_reports("Evicted", "")
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_step_of_a_recorded_container_failure_is_known(name: str, step: str) -> 
 
 @pytest.mark.parametrize(("name", "expected"), rows(EVICTED))
 def test_recorded_eviction_is_classified(name: str, expected: Expected) -> None:
-    for text in EVICTIONS[name]:
-        assert isinstance(text, str)
-        check(classify_pull_failure(text), expected)
+    for event in EVICTIONS[name]:
+        assert isinstance(event, PodEvicted)
+        check(event.failure, expected)
 
 
 @pytest.mark.parametrize("name", [*names_of(FAILED_PULLS[REFUSED])])
