@@ -27,12 +27,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, Verdict
 from shared.domain.timestamp import format_time
+
+if TYPE_CHECKING:
+    from shared.domain.prewarm import PrewarmedArtifact
 
 EventName = Literal[
     "warmup.finished",
@@ -137,7 +139,7 @@ class WarmupFinished:
     job_uid: str | None = None
     message_id: str | None = None
     """The ID of the reference message, which identifies a warmup without a Job."""
-    artifact: PrewarmedArtifact | None = None
+    artifact: "PrewarmedArtifact | None" = None
     """The prewarmed artifact and its expiry: each renewal is a separate warmup."""
     strategy: str | None = None
     """The rung of the ladder."""

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from shared.domain.json_access import mapping_of
@@ -106,3 +107,12 @@ class ReferenceRequest:
     def attributes(self) -> Mapping[str, str]:
         """The message's attributes, by which a subscription can filter."""
         return {"image": self.image, "cause": self.cause.kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A request, as its message arrived."""
+
+    request: ReferenceRequest
+    message_id: str
+    publish_time: datetime

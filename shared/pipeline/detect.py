@@ -7,7 +7,7 @@ event needs them: an instance that starts for such an event answers at once.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
 
@@ -17,26 +17,12 @@ if TYPE_CHECKING:
     from shared.messages.audit_entry import AuditEntry
     from shared.messages.build import BuildNotification
     from shared.messages.registry_push import RegistryPush
-    from shared.pipeline.ports import Publisher
+    from shared.pipeline.ports import DetectorServices
     from shared.settings.keys import Settings
 
 
-class DetectorServices(Protocol):
-    """The services of a detector; each is made when it is first read."""
-
-    @property
-    def settings(self) -> "Settings":
-        """The configuration."""
-        ...
-
-    @property
-    def publisher(self) -> "Publisher":
-        """The topic to publish to."""
-        ...
-
-
 def detect_write(
-    entry: "AuditEntry", publish_time: datetime, services: DetectorServices
+    entry: "AuditEntry", publish_time: datetime, services: "DetectorServices"
 ) -> Outcome:
     """
     Publish the images of a workload that was created or changed.
@@ -74,7 +60,7 @@ def detect_write(
 
 
 def detect_build(
-    build: "BuildNotification", publish_time: datetime, services: DetectorServices
+    build: "BuildNotification", publish_time: datetime, services: "DetectorServices"
 ) -> Outcome:
     """
     Publish the images of a successful build; ignore every other status.
@@ -100,7 +86,7 @@ def detect_build(
 
 
 def detect_push(
-    push: "RegistryPush", publish_time: datetime, services: DetectorServices
+    push: "RegistryPush", publish_time: datetime, services: "DetectorServices"
 ) -> Outcome:
     """
     Publish the image that was pushed under a tag; ignore every other change.
@@ -128,7 +114,7 @@ def detect_push(
 def publish_admitted(
     requests: "Iterable[ReferenceRequest]",
     selection: "Selection",
-    services: DetectorServices,
+    services: "DetectorServices",
     *,
     invalid_images: int = 0,
     **details: Any,

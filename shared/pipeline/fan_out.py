@@ -1,62 +1,125 @@
-"""Spread a reference that names no cluster over the watched ones: the cache is regional."""
+"""
+Take a message to its cluster; one that names no cluster is published again for those watched.
+
+A reference is published for one cluster of each region, because the streaming cache is regional.
+"""
 
 import hashlib
 from collections import defaultdict
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.cluster import Cluster, ClusterName, is_watched
-from shared.domain.disposition import Outcome, ignored
-from shared.domain.request import ReferenceRequest
-from shared.settings.keys import Settings
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError, is_watched
+from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
+from shared.domain.request import Delivery, ReferenceRequest
 
 if TYPE_CHECKING:
-    from shared.pipeline.ports import Directory, Publisher
+    from shared.messages.pubsub_message import PubsubMessage
+    from shared.messages.tick import Tick
+    from shared.pipeline.ports import Directory, SweepServices, WarmupServices
+    from shared.settings.keys import Settings
 
 
-class Spreading:
-    """Publishes a reference again, once for each region or cluster."""
+def route_request(
+    request: ReferenceRequest, message: "PubsubMessage", services: "WarmupServices"
+) -> Outcome:
+    """
+    Warm the image in the cluster that the request names, or publish it for each region.
 
-    def __init__(
-        self, settings: Settings, *, directory: "Directory", publisher: "Publisher"
-    ) -> None:
-        self._settings = settings
-        self._directory = directory
-        self._publisher = publisher
+    Raises:
+        EventError: A service that is needed is unavailable, or refuses our identity.
+    """
+    settings = services.settings
+    if _is_too_old(message, settings):
+        return ignored(TOO_OLD, image=request.image)
+    if request.cluster is None:
+        return fan_out_request(request, services)
+    if not is_watched(request.cluster, settings.clusters):
+        return ignored("the cluster is not watched", image=request.image, cluster=request.cluster)
+    delivery = Delivery(request, message.message_id, message.publish_time)
+    try:
+        return services.warmer.warm(delivery, ClusterName.parse(request.cluster))
+    except UnknownClusterError as exc:
+        return ignored(str(exc), image=request.image)
 
-    def spread(self, request: ReferenceRequest) -> Outcome:
-        """
-        Publish one message for one watched cluster of every region.
 
-        Raises:
-            TransientError: The Container API or Pub/Sub is unavailable.
-            ConfigurationError: One of them refuses our identity.
-        """
-        chosen = self._choose(request)
-        if not chosen:
-            return ignored("no cluster is watched", image=request.image)
-        if request.placement is not None:
-            # Warmups follow no more of it, so no more of it is sent on.
-            reduced = request.placement.reduced_to(self._settings.placement_keys)
-            request = replace(request, placement=reduced)
-        self._publisher.publish([replace(request, cluster=str(name)) for name in chosen])
-        return Outcome(
-            "handled", {"image": request.image, "published": [str(name) for name in chosen]}
-        )
+def route_tick(tick: "Tick", message: "PubsubMessage", services: "SweepServices") -> Outcome:
+    """
+    Sweep the cluster that the tick names, or publish a tick for each that is watched.
 
-    def _choose(self, request: ReferenceRequest) -> list[ClusterName]:
-        clusters = sorted(
-            find_watched(self._settings, self._directory), key=lambda each: str(each.name)
-        )
-        if self._settings.spread == "cluster":
-            return [each.name for each in clusters]
-        regions: dict[str, list[Cluster]] = defaultdict(list)
-        for each in clusters:
-            regions[each.name.region].append(each)
-        # By a hash of the reference, so that it is the same cluster each time.
-        number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
-        members = [_that_stream(each) for each in regions.values()]
-        return [each[number % len(each)].name for each in members]
+    Raises:
+        EventError: A service that is needed is unavailable, or refuses our identity.
+    """
+    if _is_too_old(message, services.settings):
+        return ignored(TOO_OLD)
+    if tick.cluster is None:
+        return fan_out_tick(services)
+    try:
+        cluster = services.directory.connect(ClusterName.parse(tick.cluster))
+        return services.sweeper.sweep(cluster, message.message_id, message.publish_time)
+    except UnknownClusterError as exc:
+        return ignored(str(exc), cluster=tick.cluster)
+
+
+def fan_out_request(request: ReferenceRequest, services: "WarmupServices") -> Outcome:
+    """
+    Publish a request for one watched cluster of every region.
+
+    Raises:
+        TransientError: The Container API or Pub/Sub is unavailable.
+        ConfigurationError: One of them refuses our identity.
+    """
+    settings = services.settings
+    chosen = [str(name) for name in _choose(request, settings, services.directory)]
+    if not chosen:
+        return ignored("no cluster is watched", image=request.image)
+    if request.placement is not None:
+        # Warmups use no other keys of the placement.
+        reduced = request.placement.reduced_to(settings.placement_keys)
+        request = replace(request, placement=reduced)
+    services.publisher.publish([replace(request, cluster=name) for name in chosen])
+    return Outcome("handled", {"image": request.image, "published": chosen})
+
+
+def fan_out_tick(services: "SweepServices") -> Outcome:
+    """
+    Publish one tick per watched cluster, so that a cluster that does not answer blocks no other.
+
+    Raises:
+        TransientError: The Container API or Pub/Sub is unavailable.
+        ConfigurationError: One of them refuses our identity.
+    """
+    from shared.messages.tick import Tick
+
+    clusters = find_watched(services.settings, services.directory)
+    names = [str(each.name) for each in clusters]
+    if not names:
+        return ignored("no cluster is watched")
+    services.tick_publisher.publish([Tick(name) for name in names])
+    # Nodes of these pools do not stream, which the log line shows.
+    cold = [f"{each.name}/nodePools/{pool}" for each in clusters for pool in each.cold_pools]
+    return Outcome("handled", {"published": names, "without_streaming": cold})
+
+
+def _is_too_old(message: "PubsubMessage", settings: "Settings") -> bool:
+    max_age = timedelta(hours=settings.max_event_age_hours)
+    return is_too_old(message.publish_time, datetime.now(UTC), max_age)
+
+
+def _choose(
+    request: ReferenceRequest, settings: "Settings", directory: "Directory"
+) -> list[ClusterName]:
+    clusters = sorted(find_watched(settings, directory), key=lambda each: str(each.name))
+    if settings.spread == "cluster":
+        return [each.name for each in clusters]
+    regions: dict[str, list[Cluster]] = defaultdict(list)
+    for each in clusters:
+        regions[each.name.region].append(each)
+    # By a hash of the reference, so that it is the same cluster each time.
+    number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
+    members = [_that_stream(each) for each in regions.values()]
+    return [each[number % len(each)].name for each in members]
 
 
 def _that_stream(clusters: list[Cluster]) -> list[Cluster]:
@@ -64,11 +127,11 @@ def _that_stream(clusters: list[Cluster]) -> list[Cluster]:
     return [each for each in clusters if each.streams] or clusters
 
 
-def find_watched(settings: Settings, directory: "Directory") -> list[Cluster]:
+def find_watched(settings: "Settings", directory: "Directory") -> list[Cluster]:
     """
     Return the clusters that the configuration watches; the Container API finds what it must.
 
-    Of a cluster that is listed by its full name no more is known than that.
+    For a cluster that is listed by its full name, only the name is known.
 
     Raises:
         TransientError: The Container API is unavailable.

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.action import Action, WriteFact
-from shared.domain.cluster import ClusterName, is_watched
+from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
 from shared.domain.cluster_event import (
     ContainerFailed,
     ImagePullDelayed,
@@ -20,7 +21,7 @@ from shared.domain.cluster_event import (
     PodEvicted,
     PodUnschedulable,
 )
-from shared.domain.disposition import Irrelevant, Outcome, ignored
+from shared.domain.disposition import TOO_OLD, Irrelevant, Outcome, ignored, is_too_old
 from shared.domain.fact import PullObserved, StreamObserved, Subject
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
 from shared.domain.mirror import is_google_registry
@@ -32,12 +33,30 @@ from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
-    from shared.pipeline.ports import ClusterApi
+    from shared.pipeline.ports import ClusterApi, ObserverServices
 
 PodEvent = ImagePulling | ImagePulled | ImagePullDelayed | ContainerFailed | PodUnschedulable
 
 _SYSTEM_REGISTRIES = ("-artifactregistry.gcr.io", "gke.gcr.io")
 """Registries of GKE's own images, some of which run in the pods of users, as sidecars."""
+
+
+def observe_report(
+    event: NodeEvent, publish_time: datetime, services: "ObserverServices"
+) -> Outcome:
+    """
+    Observe a report, unless its message is too old or its cluster no longer exists.
+
+    Raises:
+        EventError: The report is invalid, or it cannot be observed now.
+    """
+    max_age = timedelta(hours=services.settings.max_event_age_hours)
+    if is_too_old(publish_time, datetime.now(UTC), max_age):
+        return ignored(TOO_OLD)
+    try:
+        return services.observer.observe(event)
+    except UnknownClusterError as exc:
+        return ignored(str(exc))
 
 
 @dataclass(frozen=True, slots=True)

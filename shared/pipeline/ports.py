@@ -4,13 +4,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from shared.domain.cluster import Cluster, ClusterName
+    from shared.domain.cluster_event import NodeEvent
+    from shared.domain.disposition import Outcome
     from shared.domain.fact import Fact
     from shared.domain.image_reference import ImageReference
     from shared.domain.manifest import Manifest
     from shared.domain.mirror import RemoteRepository, RepositoryName, RepositoryState
     from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact
-    from shared.domain.request import ReferenceRequest
+    from shared.domain.request import Delivery, ReferenceRequest
+    from shared.messages.tick import Tick
+    from shared.settings.keys import Settings
 
 Body = dict[str, Any]
 
@@ -48,6 +54,12 @@ class Directory(Protocol):
     def list_clusters(self, project: str) -> "Iterable[Cluster]": ...  # noqa: D102
 
 
+class ConnectedDirectory(Directory, Protocol):
+    """The Container API, with a connection to each cluster."""
+
+    def connect(self, name: "ClusterName") -> ClusterApi: ...  # noqa: D102
+
+
 class Registry(Protocol):
     """The registry API."""
 
@@ -74,6 +86,12 @@ class Publisher(Protocol):
     def publish(self, requests: "Sequence[ReferenceRequest]") -> None: ...  # noqa: D102
 
 
+class TickTopic(Protocol):
+    """The topic of ticks."""
+
+    def publish(self, ticks: "Sequence[Tick]") -> None: ...  # noqa: D102
+
+
 class PrewarmReader(Protocol):
     """The reading methods of Artifact Registry's prewarm API."""
 
@@ -90,3 +108,61 @@ class PrewarmApi(PrewarmReader, Protocol):
         self, version: "ArtifactVersion", *, location: str, retention_days: int
     ) -> "PrewarmedArtifact | None": ...
     def remove(self, version: "ArtifactVersion", *, location: str) -> None: ...  # noqa: D102
+
+
+class WarmStep(Protocol):
+    """The step that warms an image in a cluster."""
+
+    def warm(self, delivery: "Delivery", cluster: "ClusterName") -> "Outcome": ...  # noqa: D102
+
+
+class SweepStep(Protocol):
+    """The step that sweeps a cluster."""
+
+    def sweep(self, cluster: ClusterApi, message_id: str, now: "datetime") -> "Outcome": ...  # noqa: D102
+
+
+class ObserveStep(Protocol):
+    """The step that observes a report."""
+
+    def observe(self, event: "NodeEvent") -> "Outcome": ...  # noqa: D102
+
+
+class DetectorServices(Protocol):
+    """The services of a detector; each is made when it is first read."""
+
+    @property
+    def settings(self) -> "Settings": ...  # noqa: D102
+    @property
+    def publisher(self) -> Publisher: ...  # noqa: D102
+
+
+class WarmupServices(DetectorServices, Protocol):
+    """The services of ``image_reference``; each is made when it is first read."""
+
+    @property
+    def directory(self) -> Directory: ...  # noqa: D102
+    @property
+    def warmer(self) -> WarmStep: ...  # noqa: D102
+
+
+class ObserverServices(Protocol):
+    """The services of ``pull_event``; each is made when it is first read."""
+
+    @property
+    def settings(self) -> "Settings": ...  # noqa: D102
+    @property
+    def observer(self) -> ObserveStep: ...  # noqa: D102
+
+
+class SweepServices(Protocol):
+    """The services of ``scheduled_sweep``; each is made when it is first read."""
+
+    @property
+    def settings(self) -> "Settings": ...  # noqa: D102
+    @property
+    def directory(self) -> ConnectedDirectory: ...  # noqa: D102
+    @property
+    def tick_publisher(self) -> TickTopic: ...  # noqa: D102
+    @property
+    def sweeper(self) -> SweepStep: ...  # noqa: D102

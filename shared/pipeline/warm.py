@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import CreateJob, DeleteJob, WriteFact
@@ -11,7 +10,7 @@ from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Delivery, ReferenceRequest
 from shared.domain.warmup_job import JobName, JobState
 from shared.errors import ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
@@ -35,15 +34,6 @@ _MANIFEST_S = 300.0
 
 _COMPLETE_S = 300.0
 """How long a Job that was complete is assumed to exist; other Jobs may still fail."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A reference message, as it arrived."""
-
-    request: ReferenceRequest
-    message_id: str
-    publish_time: datetime
 
 
 @dataclass(frozen=True, slots=True)

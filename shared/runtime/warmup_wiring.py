@@ -9,8 +9,9 @@ from shared.clients.endpoint import Endpoints
 from shared.settings.keys import Settings, load_settings
 
 if TYPE_CHECKING:
+    from shared.clients.container_api import ClusterDirectory
+    from shared.clients.publisher import ReferencePublisher
     from shared.pipeline.execute import Executor
-    from shared.pipeline.fan_out import Spreading
     from shared.pipeline.prewarm_artifact import PrewarmRung
     from shared.pipeline.warm import Warmer
 
@@ -30,7 +31,6 @@ class WarmupWiring:
     def warmer(self) -> "Warmer":
         """The step that warms an image in a cluster; each client connects when it is first used."""
         from shared.clients.artifact_registry import ArtifactRegistry
-        from shared.clients.container_api import ClusterDirectory
         from shared.clients.fact_log import FactLog, leave_out_grpc
         from shared.clients.registry import RegistryClient
         from shared.pipeline.execute import Executor
@@ -39,7 +39,7 @@ class WarmupWiring:
         from shared.pipeline.warmup_lookup import WarmupLookup
 
         leave_out_grpc(self._environ)
-        settings, endpoints = self.settings, Endpoints.from_environ(self._environ)
+        settings, endpoints = self.settings, self._endpoints
         repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
         execute = Executor(
             FactLog(settings.deployment_project, emulator_host=endpoints.logging),
@@ -56,32 +56,34 @@ class WarmupWiring:
             WarmupLookup(
                 settings,
                 mirrors,
-                self._make_prewarm_rung(execute, endpoints),
+                self._make_prewarm_rung(execute),
                 reads_for_creation=not settings.dry_run,
             ),
-            connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
+            connect=self.directory.connect,
             execute=execute,
         )
 
     @functools.cached_property
-    def spreading(self) -> "Spreading":
-        """The step that publishes a reference again for the watched clusters."""
+    def directory(self) -> "ClusterDirectory":
+        """The clusters."""
         from shared.clients.container_api import ClusterDirectory
-        from shared.clients.publisher import ReferencePublisher
-        from shared.pipeline.fan_out import Spreading
 
-        settings, endpoints = self.settings, Endpoints.from_environ(self._environ)
-        return Spreading(
-            settings,
-            directory=ClusterDirectory(endpoints, namespace=settings.namespace),
-            publisher=ReferencePublisher(
-                settings.deployment_project, emulator_host=endpoints.pubsub
-            ),
+        return ClusterDirectory(self._endpoints, namespace=self.settings.namespace)
+
+    @functools.cached_property
+    def publisher(self) -> "ReferencePublisher":
+        """The topic of references."""
+        from shared.clients.publisher import ReferencePublisher
+
+        return ReferencePublisher(
+            self.settings.deployment_project, emulator_host=self._endpoints.pubsub
         )
 
-    def _make_prewarm_rung(
-        self, execute: "Executor", endpoints: "Endpoints"
-    ) -> "PrewarmRung | None":
+    @functools.cached_property
+    def _endpoints(self) -> Endpoints:
+        return Endpoints.from_environ(self._environ)
+
+    def _make_prewarm_rung(self, execute: "Executor") -> "PrewarmRung | None":
         from shared.domain.ladder import PREWARM_RUNG
 
         if PREWARM_RUNG not in self.settings.ladder:
@@ -89,5 +91,5 @@ class WarmupWiring:
         from shared.clients.prewarm_api import PrewarmingClient
         from shared.pipeline.prewarm_artifact import PrewarmRung
 
-        api = PrewarmingClient(emulator_host=endpoints.artifact_registry)
+        api = PrewarmingClient(emulator_host=self._endpoints.artifact_registry)
         return PrewarmRung(api, replace(execute, prewarm_api=api), self.settings.prewarm_days)

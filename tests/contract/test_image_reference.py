@@ -1,6 +1,6 @@
 """The function image_reference through the real framework: what it takes from a message."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,12 +9,11 @@ import pytest
 from sandbox.clock import Clock
 from sandbox.cloud_logging import CloudLogging
 from sandbox.fault import Faults
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.placement import Placement
-from shared.domain.request import Cause, ReferenceRequest
+from shared.domain.request import Cause, Delivery, ReferenceRequest
 from shared.errors import TransientError
-from shared.pipeline.warm import Delivery
 from tests.fakes.served_functions import Line, ServedFunction, served
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
@@ -36,11 +35,11 @@ DOCUMENTED = {
 
 
 class Recorded:
-    """Stands for both workflows, and keeps what they were asked to do."""
+    """Replaces the services, and keeps the requests that reach them."""
 
     def __init__(self) -> None:
         self.warmed: list[tuple[Delivery, ClusterName]] = []
-        self.spread_requests: list[ReferenceRequest] = []
+        self.published: list[ReferenceRequest] = []
         self.error: Exception | None = None
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
@@ -49,9 +48,12 @@ class Recorded:
         self.warmed.append((delivery, cluster))
         return Outcome("handled", {"created": ["warm-1"], "image": delivery.request.image})
 
-    def spread(self, request: ReferenceRequest) -> Outcome:
-        self.spread_requests.append(request)
-        return Outcome("handled", {"published": [CLUSTER], "image": request.image})
+    def list_clusters(self, project: str) -> list[Cluster]:
+        assert project
+        return [Cluster(ClusterName.parse(CLUSTER), has_accelerators=True)]
+
+    def publish(self, requests: Sequence[ReferenceRequest]) -> None:
+        self.published += requests
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def recorded() -> Recorded:
 @pytest.fixture
 def function(config: Path, recorded: Recorded) -> Iterator[ServedFunction]:
     del config
-    wiring = {"warmer": lambda: recorded, "spreading": lambda: recorded}
+    wiring = dict.fromkeys(("warmer", "directory", "publisher"), lambda: recorded)
     with served("image_reference", **wiring) as function:
         yield function
 
@@ -98,7 +100,7 @@ def test_person_can_publish_an_image_alone(
 ) -> None:
     assert function.push({"image": "nginx"}) == 200
 
-    (request,) = recorded.spread_requests
+    (request,) = recorded.published
     assert (request.image, request.cause.kind) == ("nginx", "manual")
     assert recorded.warmed == []
     assert line()["message"] == f"event handled: published {CLUSTER} for nginx"

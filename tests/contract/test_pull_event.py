@@ -69,7 +69,7 @@ def deployment() -> Deployment:
 @pytest.fixture
 def function(config: Path, deployment: Deployment) -> Iterator[ServedFunction]:
     del config
-    with served("pull_event", _observer=deployment.observing) as function:
+    with served("pull_event", observer=deployment.observing) as function:
         yield function
 
 

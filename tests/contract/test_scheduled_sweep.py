@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from shared.clients import publisher as pubsub
 from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
 from shared.errors import TransientError
@@ -51,11 +50,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
-    # The publisher is made where it is used; all else about it is tested with a real server.
-    monkeypatch.setattr(pubsub, "TickPublisher", lambda *_, **__: world)
-    return world
+def world() -> World:
+    return World()
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def project() -> str:
 @pytest.fixture
 def function(config: Path, world: World) -> Iterator[ServedFunction]:
     del config
-    wiring = {"_directory": lambda: world, "_sweeper": lambda: world}
+    wiring = dict.fromkeys(("directory", "sweeper", "tick_publisher"), lambda: world)
     with served("scheduled_sweep", **wiring) as function:
         yield function
 

@@ -12,7 +12,6 @@ from shared.clients import publisher as pubsub
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.pipeline.execute import Executor
-from shared.pipeline.fan_out import Spreading
 from shared.pipeline.observe import Observer
 from shared.pipeline.sweep.sweep_cluster import Sweeper
 from shared.settings.keys import Settings, make_settings
@@ -131,10 +130,10 @@ class World:
         return {
             "publisher": lambda: self.references,
             "warmer": lambda: self.scene.warmer,
-            "spreading": lambda: Spreading(_settings(), directory=self, publisher=self.references),
-            "_observer": self._observer,
-            "_directory": lambda: self,
-            "_sweeper": self._sweeper,
+            "observer": self._observer,
+            "directory": lambda: self,
+            "sweeper": self._sweeper,
+            "tick_publisher": lambda: self.ticks,
         }
 
     def left_behind(self) -> list[str]:
@@ -191,13 +190,7 @@ def deployed(name: str) -> Iterator[DeployedFunction]:
         world: World = wired["world"]
         return world.wiring()[part]()
 
-    parts = ("publisher", "warmer", "spreading", "_observer", "_directory", "_sweeper")
+    parts = ("publisher", "warmer", "observer", "directory", "sweeper", "tick_publisher")
     wiring: Mapping[str, Any] = {part: lambda part=part: look(part) for part in parts}
     with served(name, **wiring) as function:
-        before = pubsub.TickPublisher
-        # It is made where it is used.
-        vars(pubsub)["TickPublisher"] = lambda *_, **__: wired["world"].ticks
-        try:
-            yield DeployedFunction(function, wired)
-        finally:
-            vars(pubsub)["TickPublisher"] = before
+        yield DeployedFunction(function, wired)

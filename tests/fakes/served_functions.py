@@ -36,8 +36,6 @@ class ServedFunction:
         for attribute, make in wiring.items():
             if hasattr(type(main.get("wiring")), attribute):
                 main["wiring"] = replaced(main["wiring"], attribute, make)
-            else:
-                main[attribute] = make
         self.http = app.test_client()
 
     def push(self, data: Any, **message: Any) -> int:

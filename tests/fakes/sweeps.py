@@ -8,12 +8,11 @@ from typing import Any
 from sandbox.catalogue.image import Image
 from shared.domain.disposition import Outcome
 from shared.domain.mirror import RemoteRepository, RepositoryName
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Delivery, ReferenceRequest
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.sweep.sweep_cluster import Sweeper
-from shared.pipeline.warm import Delivery
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster

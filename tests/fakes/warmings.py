@@ -8,11 +8,11 @@ from sandbox.catalogue.image import Image
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
-from shared.domain.request import Cause, ReferenceRequest
+from shared.domain.request import Cause, Delivery, ReferenceRequest
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import PrewarmRung
-from shared.pipeline.warm import Delivery, Warmer
+from shared.pipeline.warm import Warmer
 from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document

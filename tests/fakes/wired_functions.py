@@ -54,9 +54,9 @@ WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
     "audit_log": (("publisher",), load_event("audit-deployment-create")),
     "build_notification": (("publisher",), load_event("build-success")),
     "image_reference": (("warmer",), REFERENCE),
-    "pull_event": (("_observer",), STREAMED),
+    "pull_event": (("observer",), STREAMED),
     "registry_push": (("publisher",), PUSHED),
-    "scheduled_sweep": (("_sweeper", "_directory"), TICK),
+    "scheduled_sweep": (("sweeper", "directory"), TICK),
 }
 """By function: the attributes of its wiring, and a message that it handles."""
 

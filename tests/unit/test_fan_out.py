@@ -1,6 +1,7 @@
 """Where a reference goes that names no cluster."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from shared.domain.image_reference import parse_reference
 from shared.domain.placement import Placement, Toleration
 from shared.domain.request import Cause, ReferenceRequest
 from shared.errors import TransientError
-from shared.pipeline.fan_out import Spreading
+from shared.pipeline import ports
+from shared.pipeline.fan_out import fan_out_request
 from shared.settings.keys import Settings
 
 
@@ -47,6 +49,14 @@ class Publisher:
         self.batches.append(list(requests))
 
 
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    directory: Directory
+    publisher: ports.Publisher
+    warmer: Any = None
+
+
 def request(image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> ReferenceRequest:
     return ReferenceRequest(image=image, reference=parse_reference(image), **fields)
 
@@ -56,9 +66,8 @@ def spread(
 ) -> tuple[Outcome, list[ReferenceRequest]]:
     publisher = Publisher()
     configured = Settings(project="mirrors", deployment_project="demo", **settings)
-    outcome = Spreading(configured, directory=directory or Directory(), publisher=publisher).spread(
-        asked
-    )
+    services = Services(configured, directory or Directory(), publisher)
+    outcome = fan_out_request(asked, services)
     assert len(publisher.batches) <= 1
     return outcome, [each for batch in publisher.batches for each in batch]
 
@@ -180,10 +189,10 @@ def test_failed_publish_is_not_reported_as_published() -> None:
     settings = Settings(project="demo", deployment_project="demo")
 
     with pytest.raises(TransientError):
-        Spreading(settings, directory=Directory(), publisher=Broken()).spread(request())
+        fan_out_request(request(), Services(settings, Directory(), Broken()))
 
 
-def test_spreading_prefers_a_cluster_that_streams() -> None:
+def test_fan_out_prefers_a_cluster_that_streams() -> None:
     cold = [
         Cluster(name("us-central1", letter), has_accelerators=True, streams=False)
         for letter in "abcdefgh"
@@ -195,7 +204,7 @@ def test_spreading_prefers_a_cluster_that_streams() -> None:
     assert clusters_of(published) == [warm.name]
 
 
-def test_spreading_accepts_a_cluster_that_does_not_stream() -> None:
+def test_fan_out_accepts_a_cluster_that_does_not_stream() -> None:
     cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
 
     _, published = spread(request(), Directory([cold]))

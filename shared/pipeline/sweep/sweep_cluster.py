@@ -17,7 +17,6 @@ from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.plan_resume import plan_resume, read_queue
-from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.sweep.due import (
     Candidate,
     ImageInUse,
@@ -32,7 +31,6 @@ from shared.pipeline.sweep.due import (
     request_all,
 )
 from shared.pipeline.sweep.inventory import read_inventory
-from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
 from shared.pipeline.sweep.queue import repair_queue
 from shared.pipeline.sweep.renew import Renewal, Wish, plan_renewals
 from shared.pipeline.upstream_budget import UpstreamBudget
@@ -40,6 +38,8 @@ from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
     from shared.pipeline.ports import ClusterApi
+    from shared.pipeline.prewarm_artifact import PrewarmRung
+    from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
 
 _BATCH = 500
 """The number of references published at once, so that a sweep that dies has done a part of them."""
@@ -56,7 +56,7 @@ class Sweeper:
     mirrors: Mirrors
     """Mirrors that are only read: ``image_reference`` creates missing ones."""
     execute: Executor
-    prewarm: PrewarmRung | None
+    prewarm: "PrewarmRung | None"
 
     def sweep(self, cluster: "ClusterApi", message_id: str, now: datetime) -> Outcome:
         """
@@ -89,9 +89,11 @@ class Sweeper:
         }
         return Outcome("handled", details | run.finish() | self.execute.details)
 
-    def _open_storage(self) -> PrewarmedStorage | None:
+    def _open_storage(self) -> "PrewarmedStorage | None":
         if self.prewarm is None or PREWARM_RUNG not in self.settings.ladder:
             return None
+        from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
+
         return PrewarmedStorage(self.prewarm)
 
 
@@ -103,7 +105,7 @@ class _Run:
     mirrors: Mirrors
     execute: Executor
     budget: UpstreamBudget
-    storage: PrewarmedStorage | None
+    storage: "PrewarmedStorage | None"
     requested: set[JobName] = field(default_factory=set)
     """Warmups requested so far: two tags of one digest are one warmup."""
     wishes: dict[str, list[Wish]] = field(default_factory=lambda: defaultdict(list))
@@ -190,7 +192,7 @@ class _Run:
 class _Renewed:
     """The part of a sweep that uses Artifact Registry's storage for prewarmed images."""
 
-    storage: PrewarmedStorage
+    storage: "PrewarmedStorage"
     renewed: list[str] = field(default_factory=list)
     prewarming: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
