@@ -108,23 +108,23 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class NodeDetails:
     """The node of a fact; ``None`` marks an unknown part."""
 
-    node: str | None = None
+    name: str | None = None
     node_pool: str | None = None
     accelerator: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields of a fact."""
         return {
-            "node": self.node,
+            "node": self.name,
             "node_pool": self.node_pool,
             "accelerator": self.accelerator,
         }
 
 
-NOWHERE: Final = Place()
+UNKNOWN_NODE: Final = NodeDetails()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class WarmupFinished:
     strategy: str | None = None
     """The rung of the ladder."""
     target: str | None = None
-    place: Place = NOWHERE
+    node: NodeDetails = UNKNOWN_NODE
     started_at: datetime | None = None
     pull_seconds: float | None = None
     total_seconds: float | None = None
@@ -172,7 +172,7 @@ class WarmupFinished:
             "strategy": self.strategy,
             "job": self.job,
             "target": self.target,
-            **self.place.as_json(),
+            **self.node.as_json(),
             "started_at": _time(self.started_at),
             "pull_seconds": _seconds(self.pull_seconds),
             "total_seconds": _seconds(self.total_seconds),
@@ -207,7 +207,7 @@ class PullObserved:
     container: str | None
     event_uid: str | None
     workload: str | None = None
-    place: Place = NOWHERE
+    node: NodeDetails = UNKNOWN_NODE
     pull_seconds: float | None = None
     image_bytes: int | None = None
 
@@ -218,7 +218,7 @@ class PullObserved:
         fields = {
             **self.subject.as_json(),
             "workload": self.workload,
-            **self.place.as_json(),
+            **self.node.as_json(),
             "pull_seconds": _seconds(self.pull_seconds),
             "image_bytes": self.image_bytes,
             **_judged(self.verdict),

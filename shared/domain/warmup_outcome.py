@@ -67,7 +67,7 @@ _RAISE_DEADLINE: Final = "Raise `deadline_minutes` in prestream.yaml if the imag
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class Diagnosis:
     """The outcome of a warmup, with its evidence."""
 
     outcome: WarmupOutcome
@@ -118,7 +118,7 @@ class FinishedJob:
         return None
 
 
-def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+def diagnose(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Diagnosis:
     """
     Determine the outcome of a warmup.
 
@@ -133,19 +133,19 @@ def tell_ending(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent])
         seen = pulled or started
         node = (seen.origin.node if seen else None) or _find_node(pod, _of_last_pod(pod, reports))
         if pulled is not None and pulled.pulled.already_present:
-            return Ending(ALREADY_PRESENT, node=node, pulled=pulled)
+            return Diagnosis(ALREADY_PRESENT, node=node, pulled=pulled)
         reason = None
         if started is not None and not job.is_complete:
             said = started.origin.message
             reason = f"the container did not start, after its image was pulled: {said}"
-        return Ending(PULLED, reason, node=node, pulled=pulled)
+        return Diagnosis(PULLED, reason, node=node, pulled=pulled)
     last = _of_last_pod(pod, reports)
-    return _tell_eviction(job, pod, reports) or _tell_failure(job, pod, last)
+    return _diagnose_eviction(job, pod, reports) or _diagnose_failure(job, pod, last)
 
 
-def _tell_eviction(
+def _diagnose_eviction(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]
-) -> Ending | None:
+) -> Diagnosis | None:
     """Return the outcome of a pod that was evicted because the disk of its node is full."""
     evicted = _last(reports, PodEvicted, lambda each: each.failure.kind == "disk_full")
     if evicted is not None:
@@ -160,26 +160,26 @@ def _tell_eviction(
     return _from_failure(job, failure, node_of(pod), evidence) if is_full else None
 
 
-def _tell_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+def _diagnose_failure(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) -> Diagnosis:
     node = _find_node(pod, reports)
     return (
-        _tell_pull_failure(job, pod, reports, node)
-        or _tell_helper_failure(job, pod, reports, node)
+        _diagnose_pull_failure(job, pod, reports, node)
+        or _diagnose_helper_failure(job, pod, reports, node)
         or (
-            _tell_deadline(pod, reports, node)
+            _diagnose_deadline(pod, reports, node)
             if job.reason == _DEADLINE
-            else _tell_pod_failure(job, pod, node)
+            else _diagnose_pod_failure(job, pod, node)
         )
     )
 
 
-def _tell_pull_failure(
+def _diagnose_pull_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
-) -> Ending | None:
+) -> Diagnosis | None:
     """Return the outcome of a failed pull of the image, if there was one."""
     failed = _last(reports, ImagePullFailed, _is_of_image)
     if failed is None:
-        return _tell_lost_pull_failure(job, pod, reports, node)
+        return _diagnose_lost_pull_failure(job, pod, reports, node)
     failure = failed.failure
     again = _last(reports, ImagePulling, _is_of_image)
     resumed = again is not None and again.origin.timestamp > failed.origin.timestamp
@@ -188,13 +188,13 @@ def _tell_pull_failure(
             "the image was still being pulled when the deadline came, after an attempt that"
             f" failed: {failure.reason}"
         )
-        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", failed))
+        return Diagnosis(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", failed))
     return _from_failure(job, failure, node, _quote("pull", failed))
 
 
-def _tell_lost_pull_failure(
+def _diagnose_lost_pull_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
-) -> Ending | None:
+) -> Diagnosis | None:
     """Return the outcome of a failed pull whose report was lost, from its consequences."""
     delayed = _last(reports, ImagePullDelayed, _is_of_image) or _last(
         reports,
@@ -213,8 +213,8 @@ def _tell_lost_pull_failure(
 
 def _from_failure(
     job: FinishedJob, failure: PullFailure, node: str | None, evidence: tuple[Evidence, ...]
-) -> Ending:
-    return Ending(
+) -> Diagnosis:
+    return Diagnosis(
         failure.outcome,
         failure.reason,
         failure.hint,
@@ -228,14 +228,14 @@ def _not_before(job: FinishedJob, failure: PullFailure) -> datetime | None:
     return job.at + DEFAULT_PAUSE if failure.outcome == POSTPONED else None
 
 
-def _tell_helper_failure(
+def _diagnose_helper_failure(
     job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
-) -> Ending | None:
+) -> Diagnosis | None:
     """Return the outcome of a helper that did not run, so that the image was not pulled."""
     failed = _last(reports, ImagePullFailed, _is_of_helper)
     if failed is not None:
         failure = failed.failure
-        return Ending(
+        return Diagnosis(
             POSTPONED if failure.outcome == POSTPONED else MISCONFIGURED,
             f"the helper image could not be pulled: {failure.reason}",
             _CHECK_HELPER if failure.permanent else failure.hint,
@@ -247,40 +247,44 @@ def _tell_helper_failure(
     if stopped is not None:
         reason = f"the helper could not start: {stopped.origin.message}"
         evidence = _quote("container", stopped)
-        return Ending(MISCONFIGURED, reason, _CHECK_HELPER, node, evidence=evidence)
+        return Diagnosis(MISCONFIGURED, reason, _CHECK_HELPER, node, evidence=evidence)
     ended = helper_exit(pod) if pod is not None else None
     if ended is None:
         return None
     said = (Evidence("container", ended),)
-    return Ending(MISCONFIGURED, f"the helper failed: {ended}", _CHECK_HELPER, node, evidence=said)
+    return Diagnosis(
+        MISCONFIGURED, f"the helper failed: {ended}", _CHECK_HELPER, node, evidence=said
+    )
 
 
-def _tell_deadline(pod: Pod | None, reports: Sequence[NodeEvent], node: str | None) -> Ending:
+def _diagnose_deadline(
+    pod: Pod | None, reports: Sequence[NodeEvent], node: str | None
+) -> Diagnosis:
     if node is None:
-        return _tell_waiting(pod, reports)
+        return _diagnose_waiting(pod, reports)
     pulling = _last(reports, ImagePulling, _is_of_image)
     if pulling is not None:
         reason = "the image was still being pulled when the deadline came"
-        return Ending(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", pulling))
+        return Diagnosis(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", pulling))
     reason = "the pull of the image was not seen to begin before the deadline"
-    return Ending(TIMED_OUT, reason, f"See what the kubelet of node {node} was doing.", node)
+    return Diagnosis(TIMED_OUT, reason, f"See what the kubelet of node {node} was doing.", node)
 
 
-def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
+def _diagnose_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Diagnosis:
     """Return the outcome of a warmup that had no node until its deadline."""
     unschedulable = _last(reports, PodUnschedulable, _is_any)
     if unschedulable is not None or pod is not None:
         reason = unschedulable.origin.message if unschedulable else "no node took the pod"
         hint = "Start a node of the target, or let another rung serve it."
         evidence = _quote("scheduling", unschedulable) if unschedulable else ()
-        return Ending(NO_NODE, reason, hint, evidence=evidence)
+        return Diagnosis(NO_NODE, reason, hint, evidence=evidence)
     refused = _last(reports, JobReported, lambda each: each.reason == "FailedCreate")
     if refused is None:
         reason = "the deadline came, and nothing is left that says how far the warmup was"
-        return Ending(TIMED_OUT, reason)
+        return Diagnosis(TIMED_OUT, reason)
     # A quota is exhausted only for a while; the refusal of another policy is permanent.
     waits = "exceeded quota" in refused.origin.message
-    return Ending(
+    return Diagnosis(
         TIMED_OUT if waits else MISCONFIGURED,
         f"the warmup's pod could not be created: {refused.origin.message}",
         "Check the quota and the policies of Prestream's namespace.",
@@ -288,7 +292,7 @@ def _tell_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Ending:
     )
 
 
-def _tell_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> Ending:
+def _diagnose_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> Diagnosis:
     """Return the outcome of a pod that failed for another reason than a pull or the helper."""
     failure = failure_of(pod) if pod is not None else None
     if failure is None:
@@ -296,8 +300,8 @@ def _tell_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -> En
             "the warmup's pod failed, and nothing is left that says whether the image was pulled:"
             f" {job.message}"
         )
-        return Ending(PULL_FAILED, reason, node=node)
-    return Ending(
+        return Diagnosis(PULL_FAILED, reason, node=node)
+    return Diagnosis(
         NO_NODE,
         f"the node gave the pod up before the image was pulled: {failure}",
         "See whether the node has room for one more pod, and space on its disk.",

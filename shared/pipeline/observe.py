@@ -192,7 +192,7 @@ def plan_pull(event: ImagePulled, node: NodeView, settings: Settings) -> Decisio
         container=origin.container,
         event_uid=origin.event_uid,
         workload=f"core/v1/namespaces/{origin.namespace}/pods/{origin.name}",
-        place=node.place,
+        node=node.details,
         pull_seconds=pulled.seconds,
         image_bytes=pulled.image_bytes,
     ).as_fact()

@@ -9,13 +9,13 @@ from shared.domain import warmup_job as jobs
 from shared.domain.cluster import ClusterName
 from shared.domain.cluster_event import ImageStreamed, LayerDownloadFailed, NodeEvent
 from shared.domain.disposition import Irrelevant
-from shared.domain.fact import Place
+from shared.domain.fact import NodeDetails
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_outcome import Ending, FinishedJob, tell_ending
+from shared.domain.warmup_outcome import Diagnosis, FinishedJob, diagnose
 from shared.domain.warmup_pod import Pod, belongs_to, uid_of
 from shared.domain.warmup_refusal import read_refusal
 from shared.errors import InvalidEventError
@@ -36,7 +36,7 @@ _AFTER = timedelta(minutes=5)
 class NodeView:
     """A node around the time of a pull; only its events are known if the node is gone."""
 
-    place: Place
+    details: NodeDetails
     streams: bool | None
     reports: tuple[NodeEvent, ...]
     images: frozenset[str] = frozenset()
@@ -61,7 +61,7 @@ class EndedWarmup:
     body: Mapping[str, Any]
     state: jobs.JobState
     finished: FinishedJob
-    ending: Ending
+    diagnosis: Diagnosis
     node: NodeView
 
 
@@ -80,11 +80,11 @@ def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWa
     pods = find_pods(cluster, state)
     reports = _read_job_events(cluster, state, pods)
     reports += read_refusal(body, cluster=str(cluster.name))
-    ending = tell_ending(finished, pods[-1] if pods else None, reports)
-    at = ending.pulled.origin.timestamp if ending.pulled else finished.at
-    pulled = ending.pulled.pulled if ending.pulled else None
-    node = read_node(cluster, ending.node, pulled, at)
-    return EndedWarmup(cluster.name, body, state, finished, ending, node)
+    diagnosis = diagnose(finished, pods[-1] if pods else None, reports)
+    at = diagnosis.pulled.origin.timestamp if diagnosis.pulled else finished.at
+    pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
+    node = read_node(cluster, diagnosis.node, pulled, at)
+    return EndedWarmup(cluster.name, body, state, finished, diagnosis, node)
 
 
 def read_node(
@@ -92,12 +92,12 @@ def read_node(
 ) -> NodeView:
     """Return a node and its statements around a pull that ended at ``at``."""
     if name is None:
-        return NodeView(Place(), None, ())
+        return NodeView(NodeDetails(), None, ())
     body = cluster.fetch_node(name)
     node = None if body is None else Node.from_body(body)
     labels = {} if node is None else node.labels
-    place = Place(
-        node=name,
+    details = NodeDetails(
+        name=name,
         node_pool=labels.get("cloud.google.com/gke-nodepool"),
         accelerator=labels.get(ACCELERATOR_KEY),
     )
@@ -110,8 +110,8 @@ def read_node(
         and began <= report.origin.timestamp <= at + _AFTER
     ]
     if node is None:
-        return NodeView(place, None, tuple(reports))
-    return NodeView(place, node.streams, tuple(reports), node.image_names)
+        return NodeView(details, None, tuple(reports))
+    return NodeView(details, node.streams, tuple(reports), node.image_names)
 
 
 def is_warmup(body: Mapping[str, Any]) -> bool:

@@ -85,29 +85,29 @@ def plan_report(ended: EndedWarmup) -> tuple[WriteFact, MarkReported]:
 
 def make_fact(ended: EndedWarmup) -> Fact:
     """Return the fact of a warmup that ended."""
-    body, state, ending = ended.body, ended.state, ended.ending
+    body, state, diagnosis = ended.body, ended.state, ended.diagnosis
     annotations = _annotations_of(body)
-    pulled = ending.pulled.pulled if ending.pulled else None
+    pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
     created, at = parse_time(state.created), ended.finished.at
     started = (body.get("status") or {}).get("startTime")
     return WarmupFinished(
         subject=_make_subject(ended.cluster, annotations),
-        outcome=ending.outcome,
+        outcome=diagnosis.outcome,
         at=at,
         job=state.name,
         job_uid=state.uid,
         strategy=annotations.get(jobs.STRATEGY_ANNOTATION),
         target=_target_of(body),
-        place=ended.node.place,
+        node=ended.node.details,
         started_at=parse_time(started) if started else None,
         pull_seconds=pulled.seconds if pulled else None,
         total_seconds=(at - created).total_seconds(),
         image_bytes=_image_bytes(pulled, annotations),
-        verdict=_judge(ended, annotations) if ending.was_pulled else None,
-        evidence=ending.evidence,
-        reason=ending.reason,
-        hint=ending.hint,
-        not_before=ending.not_before,
+        verdict=_judge(ended, annotations) if diagnosis.was_pulled else None,
+        evidence=diagnosis.evidence,
+        reason=diagnosis.reason,
+        hint=diagnosis.hint,
+        not_before=diagnosis.not_before,
     ).as_fact()
 
 
@@ -157,8 +157,8 @@ def _image_bytes(pulled: Pulled | None, annotations: Mapping[str, str]) -> int |
 
 
 def _judge(ended: EndedWarmup, annotations: Mapping[str, str]) -> Verdict:
-    ending, node = ended.ending, ended.node
-    pulled = ending.pulled.pulled if ending.pulled else None
+    diagnosis, node = ended.diagnosis, ended.node
+    pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
     return judge_pull(
         PullObservation(
             image=annotations.get(jobs.MIRROR_ANNOTATION) or annotations[jobs.IMAGE_ANNOTATION],
@@ -169,7 +169,7 @@ def _judge(ended: EndedWarmup, annotations: Mapping[str, str]) -> Verdict:
             node_streams=node.streams,
             node_held_digest=_held_before(ended, annotations),
             is_warmup=True,
-            pull=evidence_of(ending.pulled) if ending.pulled else None,
+            pull=evidence_of(diagnosis.pulled) if diagnosis.pulled else None,
             statements=tuple(each.statement for each in node.statements),
             layer_failures=tuple(each.failure for each in node.layer_failures),
         )
@@ -182,13 +182,13 @@ def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | N
 
     A pod of a workload can pull the same content under its upstream name while the warmup waits.
     """
-    ending = ended.ending
-    if ending.node in annotations.get(jobs.HOLDING_ANNOTATION, "").split(","):
+    diagnosis = ended.diagnosis
+    if diagnosis.node in annotations.get(jobs.HOLDING_ANNOTATION, "").split(","):
         return True
-    if ending.pulled is None or ending.pulled.pulled.seconds is None:
+    if diagnosis.pulled is None or diagnosis.pulled.pulled.seconds is None:
         return None
-    began = ending.pulled.origin.timestamp - timedelta(seconds=ending.pulled.pulled.seconds)
-    lacked = ending.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
+    began = diagnosis.pulled.origin.timestamp - timedelta(seconds=diagnosis.pulled.pulled.seconds)
+    lacked = diagnosis.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
     waited = began - parse_time(ended.state.created)
     if not lacked or waited > _LACKING_FOR or _holds_elsewhere(ended, annotations):
         return None

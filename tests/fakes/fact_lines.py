@@ -5,7 +5,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.domain.fact import Fact, Place, PullObserved, StreamObserved, Subject, WarmupFinished
+from shared.domain.fact import (
+    Fact,
+    NodeDetails,
+    PullObserved,
+    StreamObserved,
+    Subject,
+    WarmupFinished,
+)
 from shared.domain.streaming_verdict import Evidence, Streamed, Verdict
 from shared.domain.timestamp import format_time
 
@@ -43,7 +50,7 @@ def pull(
         container="main",
         event_uid="event",
         workload="core/v1/namespaces/ml/pods/trainer",
-        place=Place(node=node, node_pool=node_pool, accelerator=accelerator),
+        node=NodeDetails(name=node, node_pool=node_pool, accelerator=accelerator),
         pull_seconds=seconds,
         image_bytes=RAY_BYTES,
     ).as_fact()
@@ -73,7 +80,9 @@ def warmup(
         job_uid=f"job-{format_time(at)}-{target}-{outcome}",
         strategy=strategy,
         target=target,
-        place=Place(node=node, node_pool=None if node is None else "l4", accelerator=accelerator),
+        node=NodeDetails(
+            name=node, node_pool=None if node is None else "l4", accelerator=accelerator
+        ),
         pull_seconds=seconds,
         total_seconds=None if seconds is None else seconds + 30.0,
         image_bytes=RAY_BYTES,

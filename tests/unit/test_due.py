@@ -199,7 +199,7 @@ def test_image_is_requested_unless_it_is_small(
 
     assert len(found.references) == len(found.names) == references
     assert found.too_small == too_small
-    assert (found.wishes, found.facts) == ((), ())
+    assert (found.prewarm_candidates, found.facts) == ((), ())
 
 
 def test_reference_has_the_target_and_the_cause() -> None:
@@ -251,15 +251,15 @@ def test_prewarmed_image_is_kept(held: PrewarmedArtifact | None, *, is_expected:
     ("image", "values", "held", "expected"),
     [
         pytest.param(OWN, {}, None, "reference", id="no-rung"),
-        pytest.param(OWN, FIRST, None, "wish", id="new"),
+        pytest.param(OWN, FIRST, None, "prewarm", id="new"),
         pytest.param(OWN, SECOND, None, "reference", id="new-and-another-rung-first"),
-        pytest.param(OWN, SECOND, EXPIRING, "wish", id="renewed-behind-another-rung"),
-        pytest.param(OWN, FIRST, EXPIRING, "wish", id="renewed"),
-        pytest.param(OWN, FIRST, FAILED, "wish", id="failed"),
+        pytest.param(OWN, SECOND, EXPIRING, "prewarm", id="renewed-behind-another-rung"),
+        pytest.param(OWN, FIRST, EXPIRING, "prewarm", id="renewed"),
+        pytest.param(OWN, FIRST, FAILED, "prewarm", id="failed"),
         pytest.param(OWN, FIRST, make_artifact(), "nothing", id="kept"),
         pytest.param(OWN, FIRST, make_artifact(state="CACHING"), "nothing", id="caching"),
         pytest.param(TRAINER, FIRST, None, "reference", id="mirrored-and-never-pulled"),
-        pytest.param(TRAINER, FIRST, EXPIRING, "wish", id="mirrored-and-renewed"),
+        pytest.param(TRAINER, FIRST, EXPIRING, "prewarm", id="mirrored-and-renewed"),
     ],
 )
 def test_artifact_registry_serves_what_it_can(
@@ -267,9 +267,9 @@ def test_artifact_registry_serves_what_it_can(
 ) -> None:
     found = decide(make_sweep(make_use(image), **values), LARGE, LARGE, held)
 
-    assert (len(found.references), len(found.wishes)) == {
+    assert (len(found.references), len(found.prewarm_candidates)) == {
         "reference": (1, 0),
-        "wish": (0, 1),
+        "prewarm": (0, 1),
         "nothing": (0, 0),
     }[expected]
     assert len(found.names) == 1
@@ -283,16 +283,16 @@ def test_mirrored_image_is_prewarmed_after_a_node_pulled_it() -> None:
         warmups = [make_warmup(name, is_complete=is_complete)]
         found = decide(make_sweep(make_use(), warmups=warmups, **FIRST), LARGE, LARGE)
 
-        assert len(found.wishes) == is_complete
+        assert len(found.prewarm_candidates) == is_complete
 
 
-def test_wish_has_the_workloads_and_the_next_start() -> None:
+def test_prewarm_candidate_has_the_workloads_and_the_next_start() -> None:
     uses = (
         make_use(OWN, workloads=2, schedules=frozenset({Schedule("0 20 * * *", None)})),
         make_use(OWN, H100, workloads=3, schedules=frozenset({Schedule("0 9 * * *", None)})),
     )
 
-    first, second = decide(make_sweep(*uses, **FIRST), LARGE, LARGE).wishes
+    first, second = decide(make_sweep(*uses, **FIRST), LARGE, LARGE).prewarm_candidates
 
     assert first.wanted == second.wanted
     assert first.wanted.workloads == 5

@@ -13,7 +13,7 @@ from shared.domain.fact import (
     GOOD_OUTCOMES,
     Fact,
     MirrorBypassed,
-    Place,
+    NodeDetails,
     PullObserved,
     StreamObserved,
     Subject,
@@ -41,7 +41,7 @@ SUBJECT = Subject(
     cause=Cause("audit_log", "id-1", "apps/v1/namespaces/ml/deployments/trainer"),
 )
 ELSEWHERE = replace(SUBJECT, cluster="projects/demo/locations/us-east1/clusters/gpu")
-PLACE = Place(node="node-1", node_pool="l4", accelerator="nvidia-l4")
+NODE_DETAILS = NodeDetails(name="node-1", node_pool="l4", accelerator="nvidia-l4")
 EVIDENCE = Evidence("snapshotter", "Image … is backed by image streaming.", "log", "st1")
 STREAMED = Verdict("streamed", (EVIDENCE,), None)
 SLOW = Verdict("not_streamed", (), "Do this.")
@@ -55,7 +55,7 @@ WARMUP = WarmupFinished(
     message_id="m-1",
     strategy="gpu-node",
     target="nvidia-l4-spot-6af5d1",
-    place=PLACE,
+    node=NODE_DETAILS,
     started_at=AT - timedelta(seconds=40),
     pull_seconds=36,
     total_seconds=40.5,
@@ -71,7 +71,7 @@ PULL = PullObserved(
     container="trainer",
     event_uid="event-uid",
     workload="apps/v1/namespaces/ml/deployments/trainer",
-    place=PLACE,
+    node=NODE_DETAILS,
     pull_seconds=1,
     image_bytes=8_123_456_789,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.cluster_event import ImagePulled, ImageStreamed
 from shared.domain.disposition import Outcome
-from shared.domain.fact import Fact, Place
+from shared.domain.fact import Fact, NodeDetails
 from shared.messages.node_event import parse_log_entry
 from shared.pipeline.observe import Decision, find_skip_reason, plan_pull, plan_stream
 from shared.pipeline.read_warmup import NodeView, read_node
@@ -32,10 +32,10 @@ from tests.fakes.warmups import DIGEST, MIRRORS
 
 CLUSTER = str(GPU_CLUSTER)
 OWN = "us-central1-docker.pkg.dev/demo/apps/vllm:1"
-PLACE = Place(node=NODE, node_pool="l4-spot", accelerator="nvidia-l4")
-STREAMING = NodeView(PLACE, streams=True, reports=())
-NOT_STREAMING = NodeView(PLACE, streams=False, reports=())
-GONE = NodeView(Place(node=NODE), streams=None, reports=())
+NODE_DETAILS = NodeDetails(name=NODE, node_pool="l4-spot", accelerator="nvidia-l4")
+STREAMING = NodeView(NODE_DETAILS, streams=True, reports=())
+NOT_STREAMING = NodeView(NODE_DETAILS, streams=False, reports=())
+GONE = NodeView(NodeDetails(name=NODE), streams=None, reports=())
 
 
 def make_settings(**values: Any) -> Settings:

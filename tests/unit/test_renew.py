@@ -16,14 +16,14 @@ from shared.domain.prewarm import (
 from shared.domain.prewarm_plan import Wanted
 from shared.domain.request import ReferenceRequest
 from shared.pipeline.plan_prewarm import PrewarmRequest
-from shared.pipeline.sweep.renew import Wish, plan_renewals
+from shared.pipeline.sweep.renew import PrewarmCandidate, plan_renewals
 from tests.fakes.prewarmed_worlds import APPS, DAY, GB
 from tests.fakes.sweeps import NOW
 
 IN_USE = ReferenceRequest(image="a", reference=parse_reference("nginx"))
 
 
-def make_wish(number: int, size: int = GB, workloads: int = 1) -> Wish:
+def make_candidate(number: int, size: int = GB, workloads: int = 1) -> PrewarmCandidate:
     digest = Digest(f"sha256:{number:064}")
     request = PrewarmRequest(
         subject=Subject(image=f"app-{number}"),
@@ -33,7 +33,7 @@ def make_wish(number: int, size: int = GB, workloads: int = 1) -> Wish:
         image_bytes=size,
     )
     wanted = Wanted(digest, "us-central1", size, workloads)
-    return Wish(request, wanted, replace(IN_USE, image=f"app-{number}"))
+    return PrewarmCandidate(request, wanted, replace(IN_USE, image=f"app-{number}"))
 
 
 def make_artifact(number: int, state: PrewarmState, left: timedelta, size: int) -> Any:
@@ -43,35 +43,35 @@ def make_artifact(number: int, state: PrewarmState, left: timedelta, size: int) 
 
 
 @pytest.mark.parametrize(
-    ("wishes", "held", "expected"),
+    ("candidates", "held", "expected"),
     [
-        pytest.param([make_wish(1)], [], {"added": ["app-1"]}, id="new"),
+        pytest.param([make_candidate(1)], [], {"added": ["app-1"]}, id="new"),
         pytest.param(
-            [make_wish(1)],
+            [make_candidate(1)],
             [make_artifact(1, "ACTIVE", timedelta(hours=1), GB)],
             {"renewed": ["app-1"]},
             id="expires-soon",
         ),
         pytest.param(
-            [make_wish(1, 60 * GB), make_wish(2, 60 * GB, 2)],
+            [make_candidate(1, 60 * GB), make_candidate(2, 60 * GB, 2)],
             [],
             {"added": ["app-2"], "left_out": ["app-1"]},
             id="more-workloads-come-first",
         ),
         pytest.param(
-            [make_wish(1, 60 * GB), make_wish(2, 60 * GB, 3)],
+            [make_candidate(1, 60 * GB), make_candidate(2, 60 * GB, 3)],
             [make_artifact(1, "ACTIVE", timedelta(hours=1), 60 * GB)],
             {"renewed": ["app-1"], "left_out": ["app-2"]},
             id="held-image-stays",
         ),
         pytest.param(
-            [make_wish(1, 60 * GB)],
+            [make_candidate(1, 60 * GB)],
             [make_artifact(1, "FAILED", DAY, 60 * GB)],
             {"failed": ["app-1"]},
             id="failed-with-room",
         ),
         pytest.param(
-            [make_wish(1, 60 * GB), make_wish(2, 60 * GB)],
+            [make_candidate(1, 60 * GB), make_candidate(2, 60 * GB)],
             [make_artifact(1, "FAILED", DAY, 60 * GB)],
             {"failed": ["app-1"], "left_out": ["app-2"], "removals": ["app-1"]},
             id="failed-without-room",
@@ -79,9 +79,11 @@ def make_artifact(number: int, state: PrewarmState, left: timedelta, size: int) 
     ],
 )
 def test_room_of_a_project_is_planned(
-    wishes: list[Wish], held: list[PrewarmedArtifact], expected: dict[str, list[str]]
+    candidates: list[PrewarmCandidate],
+    held: list[PrewarmedArtifact],
+    expected: dict[str, list[str]],
 ) -> None:
-    plan = plan_renewals(wishes, held, 3 * DAY)
+    plan = plan_renewals(candidates, held, 3 * DAY)
 
     parts = ("renewed", "added", "left_out", "failed", "removals")
     found = {part: [each.request.version.package for each in getattr(plan, part)] for part in parts}
@@ -89,7 +91,10 @@ def test_room_of_a_project_is_planned(
 
 
 def test_targets_of_one_image_are_one_renewal_with_all_references() -> None:
-    first, second = make_wish(1), replace(make_wish(1), reference=replace(IN_USE, image="b"))
+    first, second = (
+        make_candidate(1),
+        replace(make_candidate(1), reference=replace(IN_USE, image="b")),
+    )
 
     (renewal,) = plan_renewals([first, second], [], 3 * DAY).added
 

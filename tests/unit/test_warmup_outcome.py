@@ -13,7 +13,7 @@ from shared.domain.cluster_event import (
     ImagePullDelayed,
     NodeEvent,
 )
-from shared.domain.warmup_outcome import Ending, FinishedJob, tell_ending
+from shared.domain.warmup_outcome import Diagnosis, FinishedJob, diagnose
 from tests.fakes.cluster_events import (
     END,
     HELPER,
@@ -197,18 +197,18 @@ CASES = [
 def test_outcome_follows_the_events(
     job: FinishedJob, pod: dict[str, Any] | None, reports: list[NodeEvent], outcome: str
 ) -> None:
-    told = {tell_ending(job, pod, order).outcome for order in itertools.permutations(reports)}
+    told = {diagnose(job, pod, order).outcome for order in itertools.permutations(reports)}
 
     assert told == {outcome}
 
 
 def test_failure_has_reason_hint_and_evidence() -> None:
-    ending = tell_ending(DEADLINE, None, [pulling(1), failed(2)])
+    diagnosis = diagnose(DEADLINE, None, [pulling(1), failed(2)])
 
-    assert ending.reason == "the registry has no such image"
-    assert ending.hint == "Check the name and the tag of the image."
-    assert ending.node == NODE
-    (evidence,) = ending.evidence
+    assert diagnosis.reason == "the registry has no such image"
+    assert diagnosis.hint == "Check the name and the tag of the image."
+    assert diagnosis.node == NODE
+    (evidence,) = diagnosis.evidence
     assert (evidence.kind, evidence.text) == ("pull", NOT_FOUND)
     assert (evidence.log, evidence.insert_id) == ("projects/demo/logs/events", "e2")
 
@@ -223,9 +223,9 @@ def test_failure_has_reason_hint_and_evidence() -> None:
     ],
 )
 def test_each_failure_is_proven(reports: list[NodeEvent], kind: str, text: str) -> None:
-    ending = tell_ending(DEADLINE, None, reports)
+    diagnosis = diagnose(DEADLINE, None, reports)
 
-    assert [(each.kind, each.text) for each in ending.evidence] == [(kind, text)]
+    assert [(each.kind, each.text) for each in diagnosis.evidence] == [(kind, text)]
 
 
 @pytest.mark.parametrize(
@@ -236,26 +236,26 @@ def test_each_failure_is_proven(reports: list[NodeEvent], kind: str, text: str) 
     ],
 )
 def test_helper_failure_has_its_own_hint(message: str, hint: str) -> None:
-    ending = tell_ending(DEADLINE, None, [failed(1, message, **HELPER)])
+    diagnosis = diagnose(DEADLINE, None, [failed(1, message, **HELPER)])
 
-    assert (ending.outcome, ending.hint is not None) == ("misconfigured", True)
-    assert hint in str(ending.hint)
+    assert (diagnosis.outcome, diagnosis.hint is not None) == ("misconfigured", True)
+    assert hint in str(diagnosis.hint)
 
 
 def test_only_a_rate_limit_has_a_retry_time() -> None:
-    limited = tell_ending(DEADLINE, None, [failed(1, LIMITED)])
-    absent = tell_ending(DEADLINE, None, [failed(1, NOT_FOUND)])
+    limited = diagnose(DEADLINE, None, [failed(1, LIMITED)])
+    absent = diagnose(DEADLINE, None, [failed(1, NOT_FOUND)])
 
     assert limited.not_before == END + timedelta(hours=1)
     assert absent.not_before is None
 
 
 def test_outcome_without_evidence_has_no_node() -> None:
-    ending = tell_ending(BACKOFF, None, [])
+    diagnosis = diagnose(BACKOFF, None, [])
 
-    assert ending.reason is not None
-    assert "nothing is left that says whether the image was pulled" in ending.reason
-    assert (ending.node, ending.evidence) == (None, ())
+    assert diagnosis.reason is not None
+    assert "nothing is left that says whether the image was pulled" in diagnosis.reason
+    assert (diagnosis.node, diagnosis.evidence) == (None, ())
 
 
 class TestSeveralPods:
@@ -267,24 +267,24 @@ class TestSeveralPods:
             pulling(60, pod=2, node="spot-2"),
         ]
 
-        ending = tell_ending(DEADLINE, pod_body(2, node="spot-2"), reports)
+        diagnosis = diagnose(DEADLINE, pod_body(2, node="spot-2"), reports)
 
-        assert (ending.outcome, ending.node) == ("pulled", "spot-1")
+        assert (diagnosis.outcome, diagnosis.node) == ("pulled", "spot-1")
 
     def test_last_pull_counts(self) -> None:
         reports = [pulled(5, pod=1, node="spot-1"), pulled(90, pod=2, node="spot-2")]
 
-        ending = tell_ending(COMPLETE, pod_body(2, node="spot-2"), reports)
+        diagnosis = diagnose(COMPLETE, pod_body(2, node="spot-2"), reports)
 
-        assert ending.node == "spot-2"
-        assert ending.pulled == reports[1]
+        assert diagnosis.node == "spot-2"
+        assert diagnosis.pulled == reports[1]
 
     def test_pull_outweighs_that_a_later_pod_found_the_image(self) -> None:
         reports = [pulled(5, pod=1), present(90, pod=2)]
 
-        ending = tell_ending(COMPLETE, pod_body(2), reports)
+        diagnosis = diagnose(COMPLETE, pod_body(2), reports)
 
-        assert (ending.outcome, ending.pulled) == ("pulled", reports[0])
+        assert (diagnosis.outcome, diagnosis.pulled) == ("pulled", reports[0])
 
     @pytest.mark.parametrize("gone", [False, True])
     def test_failure_is_the_last_pods(self, *, gone: bool) -> None:
@@ -293,30 +293,30 @@ class TestSeveralPods:
             unschedulable(60, pod=2),
         ]
 
-        ending = tell_ending(DEADLINE, None if gone else pod_body(2, node=None), reports)
+        diagnosis = diagnose(DEADLINE, None if gone else pod_body(2, node=None), reports)
 
-        assert (ending.outcome, ending.node) == ("no_node", None)
+        assert (diagnosis.outcome, diagnosis.node) == ("no_node", None)
 
 
 def test_failed_start_is_reported_beside_the_pull() -> None:
-    ending = tell_ending(BACKOFF, None, [pulled(5), not_started(6)])
+    diagnosis = diagnose(BACKOFF, None, [pulled(5), not_started(6)])
 
-    assert ending.reason is not None
-    assert ending.reason.startswith("the container did not start, after its image was pulled: ")
-    assert ending.was_pulled
+    assert diagnosis.reason is not None
+    assert diagnosis.reason.startswith("the container did not start, after its image was pulled: ")
+    assert diagnosis.was_pulled
 
 
 def test_start_that_succeeded_in_the_end_is_no_failure() -> None:
-    ending = tell_ending(COMPLETE, None, [not_started(5, pod=1), pulled(9, pod=2)])
+    diagnosis = diagnose(COMPLETE, None, [not_started(5, pod=1), pulled(9, pod=2)])
 
-    assert ending.reason is None
+    assert diagnosis.reason is None
 
 
 @pytest.mark.parametrize(
     "reports", [[pulled(1, **HELPER)], [pulled(1, container="other")], [not_started(1, **HELPER)]]
 )
 def test_another_containers_image_is_not_the_warmed_one(reports: Sequence[NodeEvent]) -> None:
-    assert not tell_ending(DEADLINE, pod_body(), reports).was_pulled
+    assert not diagnose(DEADLINE, pod_body(), reports).was_pulled
 
 
 def job_body(*conditions: dict[str, Any], **status: Any) -> dict[str, Any]:
@@ -375,4 +375,4 @@ def test_job_that_goes_on_has_not_ended(body: dict[str, Any]) -> None:
 def test_ending_without_a_pull_was_not_pulled() -> None:
     outcomes = ["pull_failed", "misconfigured", "postponed", "no_node", "timed_out"]
 
-    assert not any(Ending(outcome).was_pulled for outcome in outcomes)  # type: ignore[arg-type]
+    assert not any(Diagnosis(outcome).was_pulled for outcome in outcomes)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from shared.pipeline.order import Order, Target, earlier_names, job_name, wanted
 from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm_request, plan_prewarmed
 from shared.pipeline.sweep.inventory import Inventory, Use
 from shared.pipeline.sweep.queue import WarmupQueue
-from shared.pipeline.sweep.renew import Wish
+from shared.pipeline.sweep.renew import PrewarmCandidate
 from shared.settings.keys import Settings
 
 _BYPASS_HINT = (
@@ -113,7 +113,7 @@ class Due:
     """Published: ``image_reference`` warms them."""
     facts: tuple[WriteFact, ...] = ()
     """Facts of prewarmed images."""
-    wishes: tuple[Wish, ...] = ()
+    prewarm_candidates: tuple[PrewarmCandidate, ...] = ()
     """Uses that Artifact Registry serves, if it has room for them."""
     names: frozenset[JobName] = frozenset()
     """Warmups that need no further request in this sweep."""
@@ -183,7 +183,7 @@ def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due
     """Decide what to do about the candidates of an image: nothing, prewarm, or request a warmup."""
     references: list[ReferenceRequest] = []
     facts: list[WriteFact] = []
-    wishes: list[Wish] = []
+    prewarm_candidates: list[PrewarmCandidate] = []
     names: set[JobName] = set()
     too_small = 0
     for candidate in candidates:
@@ -194,12 +194,14 @@ def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due
             too_small += 1
             continue
         names.add(candidate.name)
-        wish = _make_wish(sweep, image, candidate)
-        if wish is not None:
-            wishes.append(wish)
+        prewarm_candidate = _make_prewarm_candidate(sweep, image, candidate)
+        if prewarm_candidate is not None:
+            prewarm_candidates.append(prewarm_candidate)
         elif not is_kept(sweep, candidate.held):
             references.append(candidate.order.request)
-    return Due(tuple(references), tuple(facts), tuple(wishes), frozenset(names), too_small)
+    return Due(
+        tuple(references), tuple(facts), tuple(prewarm_candidates), frozenset(names), too_small
+    )
 
 
 def request_all(sweep: Sweep, image: ImageInUse) -> Due:
@@ -271,7 +273,9 @@ def _is_too_small(sweep: Sweep, manifest: Manifest) -> bool:
     return not manifest.is_index and manifest.image_bytes < sweep.settings.min_image_bytes
 
 
-def _make_wish(sweep: Sweep, image: ImageInUse, candidate: Candidate) -> Wish | None:
+def _make_prewarm_candidate(
+    sweep: Sweep, image: ImageInUse, candidate: Candidate
+) -> PrewarmCandidate | None:
     """Return a use that Artifact Registry may serve; None if it keeps it, or a Job has to."""
     held, manifest = candidate.held, candidate.manifest
     request = find_prewarm_request(sweep, candidate, manifest) if manifest else None
@@ -286,7 +290,7 @@ def _make_wish(sweep: Sweep, image: ImageInUse, candidate: Candidate) -> Wish | 
         workloads=image.workloads,
         next_start=image.next_start(sweep.now, sweep.retention),
     )
-    return Wish(request, wanted, candidate.order.request)
+    return PrewarmCandidate(request, wanted, candidate.order.request)
 
 
 def _may_add(sweep: Sweep, candidate: Candidate, request: PrewarmRequest) -> bool:

@@ -17,7 +17,7 @@ from shared.pipeline.plan_prewarm import PrewarmRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PrewarmCandidate:
     """A use of an image that Artifact Registry serves, if it has room."""
 
     request: PrewarmRequest
@@ -52,30 +52,31 @@ class RenewalPlan:
 
 
 def plan_renewals(
-    wishes: Sequence[Wish], held: Iterable[PrewarmedArtifact], retention: timedelta
+    candidates: Sequence[PrewarmCandidate], held: Iterable[PrewarmedArtifact], retention: timedelta
 ) -> RenewalPlan:
     """
     Decide which images of a project Artifact Registry prewarms.
 
     Args:
-        wishes: The uses that it may serve, at least one.
+        candidates: The uses that it may serve, at least one.
         held: Every prewarmed artifact of the project, in use or not.
         retention: How long an image is prewarmed.
     """
-    by_key: dict[tuple[Digest, str], list[Wish]] = {}
-    for wish in wishes:
-        by_key.setdefault(wish.wanted.key, []).append(wish)
+    by_key: dict[tuple[Digest, str], list[PrewarmCandidate]] = {}
+    for candidate in candidates:
+        by_key.setdefault(candidate.wanted.key, []).append(candidate)
     plan = plan_prewarming(
         [each[0].wanted for each in by_key.values()],
         held,
-        now=max(wish.request.now for wish in wishes),
+        now=max(candidate.request.now for candidate in candidates),
         retention=retention,
     )
 
     def renewals(wanted: Iterable[Wanted]) -> tuple[Renewal, ...]:
         groups = [by_key[each.key] for each in wanted]
         return tuple(
-            Renewal(group[0].request, tuple(wish.reference for wish in group)) for group in groups
+            Renewal(group[0].request, tuple(candidate.reference for candidate in group))
+            for group in groups
         )
 
     return RenewalPlan(

@@ -32,7 +32,7 @@ from shared.pipeline.sweep.due import (
 )
 from shared.pipeline.sweep.inventory import read_inventory
 from shared.pipeline.sweep.queue import repair_queue
-from shared.pipeline.sweep.renew import Renewal, Wish, plan_renewals
+from shared.pipeline.sweep.renew import PrewarmCandidate, Renewal, plan_renewals
 from shared.pipeline.upstream_budget import UpstreamBudget
 from shared.settings.keys import Settings
 
@@ -108,7 +108,9 @@ class _Run:
     storage: "PrewarmedStorage | None"
     requested: set[JobName] = field(default_factory=set)
     """Warmups requested so far: two tags of one digest are one warmup."""
-    wishes: dict[str, list[Wish]] = field(default_factory=lambda: defaultdict(list))
+    prewarm_candidates: dict[str, list[PrewarmCandidate]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     """By project: each has a storage of its own."""
     moved: int = 0
 
@@ -123,7 +125,7 @@ class _Run:
         if self.storage is not None:
             # After all images: there may not be room for each.
             renewed = _Renewed(self.storage)
-            due_count += self._publish(renewed.carry_out(self.wishes.values()))
+            due_count += self._publish(renewed.carry_out(self.prewarm_candidates.values()))
             renewed.make_room()
             details = renewed.as_details()
         bypasses = plan_bypasses(self.sweep)
@@ -152,8 +154,8 @@ class _Run:
             found = request_all(self.sweep, image)
         self.requested |= found.names
         self.budget.skipped.update({"too_small": found.too_small} if found.too_small else {})
-        for wish in found.wishes:
-            self.wishes[wish.request.version.repository.project].append(wish)
+        for each in found.prewarm_candidates:
+            self.prewarm_candidates[each.request.version.repository.project].append(each)
         if self.storage is not None:
             self.storage.rung.write(found.facts)
         yield from found.references
@@ -198,11 +200,13 @@ class _Renewed:
     left_out: list[str] = field(default_factory=list)
     removals: list[Renewal] = field(default_factory=list)
 
-    def carry_out(self, wishes: Iterable[Sequence[Wish]]) -> Iterator[ReferenceRequest]:
+    def carry_out(
+        self, projects: Iterable[Sequence[PrewarmCandidate]]
+    ) -> Iterator[ReferenceRequest]:
         """Prewarm what there is room for, and yield the references of everything else."""
-        for each in wishes:
-            held = self.storage.list_held(each[0].request.version.repository.project)
-            plan = plan_renewals(each, held, self.storage.rung.retention)
+        for candidates in projects:
+            held = self.storage.list_held(candidates[0].request.version.repository.project)
+            plan = plan_renewals(candidates, held, self.storage.rung.retention)
             for renewal in plan.renewed:
                 yield from self._start(renewal, self.renewed)
             for renewal in plan.added:
