@@ -7,7 +7,7 @@ published, and facts of what was observed are written.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from shared.domain.action import (
     Action,
@@ -97,7 +97,7 @@ class Executor:
             TransientError: A service is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        actions = () if self.dry_run else plan()
+        actions = self.read_for_change(plan) or ()
         self.perform(actions, cluster)
         return actions
 
@@ -113,9 +113,9 @@ class Executor:
             TransientError: The cluster is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        if self.dry_run:
+        resumption = self.read_for_change(plan)
+        if resumption is None:
             return []
-        resumption = plan()
         resumed: list[JobName] = []
         for name in resumption.names:
             if len(resumed) >= resumption.limit:
@@ -124,6 +124,19 @@ class Executor:
             if cluster.patch_job(name, {"spec": {"suspend": False}}):
                 resumed.append(name)
         return resumed
+
+    def read_for_change(self, read: Callable[[], _T]) -> _T | None:
+        """Read what only a change of a cluster needs; None in a dry run, which makes no change."""
+        return None if self.dry_run else read()
+
+    def describe_creation(
+        self, done: Sequence[Action]
+    ) -> Literal["created", "waiting", "would_create"]:
+        """Return the result of a plan to create a Job, by the actions that had an effect."""
+        if any(isinstance(each, CreateJob) for each in done):
+            return "created"
+        # Unless this is a dry run, another delivery has just created the Job.
+        return "would_create" if self.dry_run else "waiting"
 
     def prewarm(self, action: Prewarm) -> "tuple[bool, PrewarmedArtifact | None]":
         """

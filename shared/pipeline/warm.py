@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.domain.action import CreateJob, DeleteJob, WriteFact
+from shared.domain.action import DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
@@ -154,10 +154,7 @@ class Warmer:
         match plan.result:
             case "warm" | "warm_unless_small":
                 done = self._execute.perform(plan.actions, cluster)
-                if any(isinstance(each, CreateJob) for each in done):
-                    return _Warmed(plan, "created")
-                # Unless this is a dry run, another delivery has just created the Job.
-                return _Warmed(plan, "would_create" if self._execute.dry_run else "waiting")
+                return _Warmed(plan, self._execute.describe_creation(done))
             case settled:
                 return _Warmed(plan, settled)
 
@@ -169,9 +166,9 @@ class Warmer:
         details: dict[str, Any],
     ) -> list[dict[str, Any]]:
         """Resume what may run; give up and return what exceeds the budget of its namespace."""
-        if self._execute.dry_run:
+        queue = self._execute.read_for_change(lambda: read_queue(cluster))
+        if queue is None:
             return []
-        queue = read_queue(cluster)
         jobs = {target: each.plan.job for target, each in warmed.items() if each.plan.job}
         namespace = order.request.cause.namespace
         failures = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from shared.domain.mirror import RemoteRepository, RepositoryName
 from shared.domain.prewarm import ArtifactVersion
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
+from shared.pipeline import execute
 from shared.pipeline.execute import ConflictError, Executor
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
@@ -298,3 +300,10 @@ def test_prewarming_returns_the_artifact_unless_suppressed(*, dry_run: bool) -> 
 @pytest.mark.parametrize(("dry_run", "details"), [(False, {}), (True, {"dry_run": True})])
 def test_log_line_marks_a_dry_run(details: dict[str, Any], *, dry_run: bool) -> None:
     assert Scene(dry_run=dry_run).execute.details == details
+
+
+def test_other_modules_of_the_pipeline_do_not_read_dry_run() -> None:
+    folder = Path(execute.__file__).parent
+    reading = {each.name for each in folder.rglob("*.py") if "dry_run" in each.read_text("utf-8")}
+
+    assert reading == {"execute.py"}
