@@ -189,14 +189,15 @@ class GkeCluster:
         return pool
 
     def remove_node(self, name: str) -> None:
-        """Take a node away at once, as when its machine is deleted; its pods fail."""
+        """Remove a node at once, as when its machine is deleted; its pods fail."""
         with self._lock:
             kubelet = self._kubelets.pop(name)
         kubelet.stop()
         self._api.delete("nodes", name, user="system:cloud-controller-manager")
 
     def preempt_node(self, name: str) -> None:
-        """Take a Spot node away: its kubelet fails the pods as disrupted before it goes."""
+        """Remove a Spot node: its kubelet fails the pods as disrupted before it ends."""
+        self.cordon(name, user=f"system:node:{name}")
         with self._lock:
             kubelet = self._kubelets.pop(name)
         kubelet.preempt()

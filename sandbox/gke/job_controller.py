@@ -8,6 +8,7 @@ from datetime import datetime
 from sandbox.clock import Clock
 from sandbox.gke.controller import (
     Controller,
+    Key,
     controller_of,
     has_condition,
     is_active,
@@ -18,7 +19,7 @@ from sandbox.gke.controller import (
     make_pod,
     merge_condition,
 )
-from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.api import Api, ApiError
 from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
 
 
@@ -76,45 +77,44 @@ def _matches_conditions(rule: Body, pod: Body) -> str | None:
     return None
 
 
+FINALIZER = "batch.kubernetes.io/job-tracking"
+"""It keeps a pod in the API until the Job has counted it."""
 _BACKOFF_FIRST_S = 10.0
 _BACKOFF_MOST_S = 600.0
 
 
 @dataclass(slots=True)
 class Tally:
-    """
-    The counted pods of one Job.
-
-    The real one holds each pod by a finalizer until it is counted; here the last state of a
-    deleted pod is kept instead.
-    """
+    """The counted pods of one Job."""
 
     succeeded: int = 0
     failed: int = 0
     failure: str | None = None
     """Why the podFailurePolicy fails the Job."""
     last_failure: datetime | None = None
-    gone: list[Body] = field(default_factory=list)
-    dismissed: set[str] = field(default_factory=set)
-    """Pods that the controller itself took away; they count for nothing."""
-    _counted: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
 
     def count(self, job: Body, pods: Iterable[Body], now: datetime) -> None:
-        """Count the pods that ended since the last time."""
-        gone, self.gone = self.gone, []
-        lost = {pod["metadata"]["uid"] for pod in gone}
-        for pod in (*pods, *gone):
+        """Count the tracked pods that ended since the last time."""
+        for pod in pods:
             uid = pod["metadata"]["uid"]
-            if uid in self._counted:
+            if uid in self.counted or not is_tracked(pod):
                 continue
-            phase = dig(pod, "status", "phase")
-            if phase == "Succeeded":
+            if dig(pod, "status", "phase") == "Succeeded":
                 self.succeeded += 1
-            elif phase == "Failed" or uid in lost or _counts_early(job, pod):
-                self._count_failure(job, pod, now)
+            elif is_finished(pod) or (is_deleting(pod) and not replaces_failed_only(job)):
+                self.count_failure(job, pod, now)
             else:
                 continue
-            self._counted.add(uid)
+            self.counted.add(uid)
+
+    def count_failure(self, job: Body, pod: Body, now: datetime) -> None:
+        """Count a pod that failed, as the podFailurePolicy says."""
+        judgement = judge(job, pod)
+        self.failure = self.failure or judgement.failure
+        if judgement.counts:
+            self.failed += 1
+            self.last_failure = now
 
     def backoff_s(self, now: datetime) -> float:
         """Return how long to wait before the next pod, after pods that failed."""
@@ -123,19 +123,10 @@ class Tally:
         delay = min(_BACKOFF_FIRST_S * 2.0 ** (self.failed - 1), _BACKOFF_MOST_S)
         return max(delay - (now - self.last_failure).total_seconds(), 0.0)
 
-    def _count_failure(self, job: Body, pod: Body, now: datetime) -> None:
-        if pod["metadata"]["uid"] in self.dismissed:
-            return
-        judgement = judge(job, pod)
-        self.failure = self.failure or judgement.failure
-        if judgement.counts:
-            self.failed += 1
-            self.last_failure = now
 
-
-def _counts_early(job: Body, pod: Body) -> bool:
-    """Whether a pod that is being deleted has failed already; with a policy, its end is awaited."""
-    return is_deleting(pod) and not replaces_failed_only(job)
+def is_tracked(pod: Body) -> bool:
+    """Whether a pod still waits to be counted."""
+    return FINALIZER in items(pod, "metadata", "finalizers")
 
 
 def replaces_failed_only(job: Body) -> bool:
@@ -150,7 +141,7 @@ _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 
 
 class JobController(Controller):
-    """Runs the pods of Jobs."""
+    """Runs the pods of Jobs, one at a time: no Job of the sandbox needs parallelism."""
 
     component = "job-controller"
     kind = "Job"
@@ -160,30 +151,34 @@ class JobController(Controller):
         super().__init__(api, clock)
         self._tallies: defaultdict[str, Tally] = defaultdict(Tally)
 
-    def observe(self, event: str, body: Body) -> None:
-        """Keep the last state of a pod that is gone, for it may count."""
-        owner = controller_of(body)
-        if event == "DELETED" and owner is not None and owner["kind"] == self.kind:
-            self._tallies[owner["uid"]].gone.append(body)
-        elif event == "DELETED" and body["kind"] == self.kind:
-            self._tallies.pop(body["metadata"]["uid"], None)
-        super().observe(event, body)
+    def find(self, key: Key) -> Body | None:
+        """Return the Job, after freeing the pods of a Job of that name that is gone or going."""
+        job = super().find(key)
+        uid = job and job["metadata"]["uid"]
+        namespace, name = key
+        for pod in filter(is_tracked, self.api.list("pods", namespace)):
+            owner = controller_of(pod)
+            if owner is not None and owner["name"] == name and owner["uid"] != uid:
+                self._free(pod)
+        return job
 
     def sync(self, body: Body) -> None:
         """Count the pods that ended, and start, stop or finish."""
-        if is_job_finished(body):
-            return
         now = self.clock.now()
         pods = self.pods_of(body)
         tally = self._tallies[body["metadata"]["uid"]]
         tally.count(body, pods, now)
-        failure = _failure(body, tally, now)
-        if failure is not None:
-            self._fail(body, pods, tally, failure)
-        elif _is_complete(body, pods, tally):
-            self._complete(body, pods, tally)
-        else:
-            self._manage(body, pods, tally)
+        if not is_job_finished(body):
+            failure = _failure(body, tally, now)
+            if failure is not None:
+                self._fail(body, pods, tally, failure)
+            elif _is_complete(pods, tally):
+                self._complete(body, pods, tally)
+            else:
+                self._manage(body, pods, tally)
+        for pod in pods:
+            if pod["metadata"]["uid"] in tally.counted and is_tracked(pod):
+                self._free(pod)
 
     def _manage(self, body: Body, pods: list[Body], tally: Tally) -> None:
         if dig(body, "spec", "suspend"):
@@ -201,11 +196,11 @@ class JobController(Controller):
         if was_suspended:
             self.events.normal(body, "Resumed", "Job resumed")
         self._plan_deadline(body, now)
-        self._start_pods(body, pods, tally)
+        self._start_pod(body, pods, tally)
 
     def _suspend(self, body: Body, pods: list[Body], tally: Tally) -> None:
         for pod in filter(is_active, pods):
-            tally.dismissed.add(pod["metadata"]["uid"])
+            self._free(pod)
             self.delete_pod(body, pod)
         status = _count(body, self.pods_of(body), tally)
         status.pop("startTime", None)
@@ -217,27 +212,34 @@ class JobController(Controller):
         if not was_suspended:
             self.events.normal(body, "Suspended", "Job suspended")
 
-    def _start_pods(self, body: Body, pods: list[Body], tally: Tally) -> None:
-        spec = body["spec"]
-        wanted = spec.get("parallelism", 1)
-        if spec.get("completions") is not None:
-            wanted = min(wanted, spec["completions"] - tally.succeeded)
+    def _start_pod(self, body: Body, pods: list[Body], tally: Tally) -> None:
         waits = replaces_failed_only(body)
-        there = sum(is_active(pod) or (waits and _is_terminating(pod)) for pod in pods)
-        if there >= wanted:
+        if any(is_active(pod) or (waits and _is_terminating(pod)) for pod in pods):
             return
         delay_s = tally.backoff_s(self.clock.now())
         if delay_s > 0:
             self.queue.add(key_of(body), delay_s)
             return
-        for _ in range(wanted - there):
-            self.create_pod(body, make_pod(body, spec["template"], labels=_pod_labels(body)))
+        pod = make_pod(body, body["spec"]["template"], labels=_pod_labels(body))
+        pod["metadata"]["finalizers"] = [FINALIZER]
+        self.create_pod(body, pod)
+
+    def _free(self, pod: Body) -> None:
+        """Remove the finalizer of a pod, which is not counted any more."""
+        namespace, name = key_of(pod)
+        left = [each for each in items(pod, "metadata", "finalizers") if each != FINALIZER]
+        changed = {"metadata": {"finalizers": left or None}}
+        try:
+            self.api.patch("pods", name, changed, namespace, user=self.user)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
 
     def _fail(self, body: Body, pods: list[Body], tally: Tally, failure: Body) -> None:
         for pod in filter(is_active, pods):
+            tally.count_failure(body, pod, self.clock.now())
+            self._free(pod)
             self.delete_pod(body, pod)
-            tally.gone.append(pod)
-        tally.count(body, (), self.clock.now())
         left = self.pods_of(body)
         status = _count(body, left, tally)
         target = self._condition("FailureTarget", failure["reason"], failure["message"])
@@ -315,11 +317,9 @@ def _left_s(body: Body, now: datetime) -> float | None:
     return float(deadline_s) - (now - datetime.fromisoformat(started)).total_seconds()
 
 
-def _is_complete(body: Body, pods: list[Body], tally: Tally) -> bool:
-    if any(is_active(pod) or _is_terminating(pod) for pod in pods):
-        return False
-    completions = dig(body, "spec", "completions")
-    return tally.succeeded >= (1 if completions is None else completions)
+def _is_complete(pods: list[Body], tally: Tally) -> bool:
+    is_left = any(is_active(pod) or _is_terminating(pod) for pod in pods)
+    return tally.succeeded > 0 and not is_left
 
 
 def _is_terminating(pod: Body) -> bool:

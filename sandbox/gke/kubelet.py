@@ -1,9 +1,12 @@
 """A node agent: it registers its node and runs the pods bound to it."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from sandbox.clock import Clock
 from sandbox.gke.container import (
+    ContainerRecord,
     ContainerStarter,
     NodeServices,
     ends_by_itself,
@@ -11,7 +14,7 @@ from sandbox.gke.container import (
     make_records,
     make_status,
 )
-from sandbox.gke.controller import is_deleting, key_of, merge_condition
+from sandbox.gke.controller import FINISHED, is_deleting, key_of, merge_condition
 from sandbox.gke.event_recorder import EventRecorder
 from sandbox.gke.image_pull import (
     ImagePuller,
@@ -33,7 +36,11 @@ _KILLED = 137
 
 
 class PodWorker:
-    """Starts a pod's containers, reports its status, and takes it down when it is to go."""
+    """
+    Starts the containers of a pod, reports its status, and stops them when the pod is to go.
+
+    A pull continues when its pod is deleted: the kubelet stops a container only after it started.
+    """
 
     def __init__(
         self, api: Api, pod: Body, services: NodeServices, *, user: str, addresses: Body
@@ -45,10 +52,10 @@ class PodWorker:
         self._addresses = addresses
         self._records = make_records(pod)
         self._going = threading.Event()
+        self._stopped = threading.Event()
         self._disruption: Body | None = None
-        self._is_abandoned = False
         self._starters = [
-            ContainerStarter(pod, record, services, self._going) for record in self._records
+            ContainerStarter(pod, record, services, self._stopped) for record in self._records
         ]
         self._thread = threading.Thread(target=self._run, name="pod-worker", daemon=True)
 
@@ -57,7 +64,7 @@ class PodWorker:
         self._thread.start()
 
     def remove(self) -> None:
-        """Take the pod down, since it was deleted."""
+        """Stop the containers of the pod, which was deleted."""
         self._going.set()
 
     def preempt(self) -> None:
@@ -68,11 +75,12 @@ class PodWorker:
             "reason": "TerminationByKubelet",
             "message": "Pod was terminated in response to imminent node shutdown.",
         }
+        self._stopped.set()
         self._going.set()
 
     def abandon(self) -> None:
-        """Stop working, leaving the pod as it is; ``join`` waits until it is so."""
-        self._is_abandoned = True
+        """Stop working and leave the pod as it is; ``join`` waits for the end."""
+        self._stopped.set()
         self._going.set()
 
     def join(self) -> None:
@@ -80,17 +88,10 @@ class PodWorker:
         self._thread.join()
 
     def _run(self) -> None:
-        try:
-            if not self._going.is_set():
-                self._live()
-        except InterruptedPullError:
-            pass
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
-            return
+        with contextlib.suppress(InterruptedPullError):
+            self._live()
         self._going.wait()
-        if not self._is_abandoned:
+        if self._disruption is not None or not self._stopped.is_set():
             self._take_down()
 
     def _live(self) -> None:
@@ -105,12 +106,12 @@ class PodWorker:
         self._settle(main)
         ended = [starter.record for starter in main if starter.record.is_ended]
         if len(ended) == len(main):
-            self._report("Failed" if any(record.exit_code for record in ended) else "Succeeded")
+            self._report(_final_phase(ended))
 
     def _settle(self, starters: list[ContainerStarter]) -> None:
-        """Start containers until each runs on or has ended for good."""
+        """Start containers until each has ended for good or stays running."""
         left = list(starters)
-        while left:
+        while left and not self._going.is_set():
             for starter in left:
                 starter.attempt()
                 self._report(self._phase())
@@ -121,19 +122,20 @@ class PodWorker:
                 self._sleep(_SYNC_S)
 
     def _let_run(self, starters: list[ContainerStarter]) -> None:
-        short = [
-            starter.record
-            for starter in starters
-            if ends_by_itself(self._pod, starter.record, self._services.switches)
-        ]
-        if not short:
+        short = [starter.record for starter in starters if self._ends_by_itself(starter.record)]
+        if not short or not self._sleep(_RUN_S):
             return
-        self._sleep(_RUN_S)
         for record in short:
-            code = self._services.switches.exit_code(record.spec["image"])
-            record.end(code, "Error" if code else "Completed", self._now())
+            self._end(record)
         if any(record.is_init for record in short):
             self._report(self._phase())
+
+    def _ends_by_itself(self, record: ContainerRecord) -> bool:
+        return ends_by_itself(self._pod, record, self._services.switches)
+
+    def _end(self, record: ContainerRecord) -> None:
+        code = self._services.switches.exit_code(record.spec["image"])
+        record.end(code, "Error" if code else "Completed", self._now())
 
     def _is_settled(self, starter: ContainerStarter) -> bool:
         record = starter.record
@@ -151,55 +153,50 @@ class PodWorker:
                     f"Stopping container {record.name}",
                     field_path=record.field_path,
                 )
-                record.end(_KILLED, "Error", self._now())
-        try:
-            current = self._read()
-            if dig(current, "status", "phase") not in ("Succeeded", "Failed"):
-                self._report("Failed", disruption=self._disruption)
-            if is_deleting(current) or self._disruption is None:
+                # A small program is faster than the signal that stops it.
+                if self._ends_by_itself(record):
+                    self._end(record)
+                else:
+                    record.end(_KILLED, "Error", self._now())
+        main = [record for record in self._records if not record.is_init]
+        with _absence_ignored():
+            if dig(self._read(), "status", "phase") not in FINISHED:
+                self._report(_final_phase(main), disruption=self._disruption)
+            if self._disruption is None:
                 namespace, name = key_of(self._pod)
                 self._api.delete("pods", name, namespace, user=self._user, grace_period_s=0)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
 
     def _report(self, phase: str, disruption: Body | None = None) -> None:
-        """
-        Write the pod's status, keeping the conditions that others set.
+        """Write the status of the pod if it still exists, keeping the conditions of others."""
+        with _absence_ignored():
+            while not self._write(phase, disruption):
+                pass
 
-        Raises:
-            ApiError: The pod is gone.
-        """
-        while True:
-            current = self._read()
-            status = make_status(
-                current.get("status") or {},
-                self._records,
-                phase=phase,
-                now=self._now(),
-                addresses=self._addresses,
-            )
-            if disruption is not None:
-                stamped = {**disruption, "lastTransitionTime": self._now()}
-                status["conditions"] = merge_condition(status["conditions"], stamped)
-                status |= {"reason": "Terminated", "message": disruption["message"]}
-            if status == current.get("status"):
-                return
-            namespace, name = key_of(self._pod)
-            try:
-                self._api.replace(
-                    "pods",
-                    name,
-                    {**current, "status": status},
-                    namespace,
-                    user=self._user,
-                    subresource="status",
-                )
-            except ApiError as error:
-                if error.reason != "Conflict":
-                    raise
-            else:
-                return
+    def _write(self, phase: str, disruption: Body | None) -> bool:
+        """Write the status once; False after a conflict."""
+        current = self._read()
+        status = make_status(
+            current.get("status") or {},
+            self._records,
+            phase=phase,
+            now=self._now(),
+            addresses=self._addresses,
+        )
+        if disruption is not None:
+            stamped = {**disruption, "lastTransitionTime": self._now()}
+            status["conditions"] = merge_condition(status["conditions"], stamped)
+            status |= {"reason": "Terminated", "message": disruption["message"]}
+        if status == current.get("status"):
+            return True
+        namespace, name = key_of(self._pod)
+        body = {**current, "status": status}
+        try:
+            self._api.replace("pods", name, body, namespace, user=self._user, subresource="status")
+        except ApiError as error:
+            if error.reason != "Conflict":
+                raise
+            return False
+        return True
 
     def _read(self) -> Body:
         """Return the pod as it is now; one of the same name that came later is not it."""
@@ -215,12 +212,26 @@ class PodWorker:
         is_waiting = any("waiting" in record.state and not record.restarts for record in main)
         return "Running" if has_begun and not is_waiting else "Pending"
 
-    def _sleep(self, seconds: float) -> None:
-        if not self._services.clock.sleep(seconds, self._going):
-            raise InterruptedPullError
+    def _sleep(self, seconds: float) -> bool:
+        """Wait; False if the pod is to go before the end."""
+        return self._services.clock.sleep(seconds, self._going)
 
     def _now(self) -> str:
         return format_seconds(self._services.clock.now())
+
+
+def _final_phase(main: list[ContainerRecord]) -> str:
+    return "Succeeded" if all(record.exit_code == 0 for record in main) else "Failed"
+
+
+@contextlib.contextmanager
+def _absence_ignored() -> Iterator[None]:
+    """Ignore that a pod or node does not exist any more."""
+    try:
+        yield
+    except ApiError as error:
+        if error.reason != "NotFound":
+            raise
 
 
 def _gone(name: str) -> ApiError:
@@ -277,7 +288,7 @@ class Kubelet:
                     self._take_over(uid, pod, is_going=True)
                 elif worker is not None:
                     worker.remove()
-            elif worker is None and dig(pod, "status", "phase") not in ("Succeeded", "Failed"):
+            elif worker is None and dig(pod, "status", "phase") not in FINISHED:
                 self._take_over(uid, pod)
 
     def preempt(self) -> None:
@@ -335,7 +346,7 @@ class Kubelet:
             self._report_images()
 
     def _report_images(self) -> None:
-        try:
+        with _absence_ignored():
             self._api.patch(
                 "nodes",
                 self.spec.name,
@@ -343,6 +354,3 @@ class Kubelet:
                 user=self._user,
                 subresource="status",
             )
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise

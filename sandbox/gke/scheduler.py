@@ -51,13 +51,14 @@ class SchedulerEvents:
         """Say where a pod goes."""
         metadata = pod["metadata"]
         text = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
-        self._record(pod, "Normal", "Scheduled", "Binding", text)
+        self.record(pod, "Normal", "Scheduled", "Binding", text)
 
     def failed(self, pod: Body, message: str) -> None:
         """Say why a pod cannot go anywhere."""
-        self._record(pod, "Warning", "FailedScheduling", "Scheduling", message)
+        self.record(pod, "Warning", "FailedScheduling", "Scheduling", message)
 
-    def _record(self, pod: Body, kind: str, reason: str, action: str, message: str) -> None:
+    def record(self, pod: Body, kind: str, reason: str, action: str, message: str) -> None:
+        """Record an Event about a pod; lose it if the API server refuses it."""
         now = self._clock.now()
         key = (pod["metadata"]["uid"], reason)
         series = self._series.get(key)

@@ -18,6 +18,7 @@ from sandbox.clock import Clock
 from sandbox.fault import Fault, Faults
 from sandbox.gke.gke_cluster import GkeCluster
 from sandbox.gke.registry_client import upstream_fetcher
+from sandbox.gke.scheduler import SchedulerEvents
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 
@@ -25,7 +26,7 @@ RECORDED = Path(__file__).parent.parent / "golden" / "kubelet-1.36" / "cases.jso
 CASES: dict[str, dict[str, Any]] = json.loads(RECORDED.read_text("utf-8"))
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 NODE = "real-2"
-SMALL, SLOW = Image((1_000_000,), build="small"), Image((900_000_000,), build="slow")
+SMALL, SLOW = Image((1_000_000,), build="small"), Image((2_400_000_000,), build="slow")
 ODD_IMAGES = {
     "index-only-arm64": Image((5_000_000,), ("linux/arm64",), index=True, build="arm"),
     "answers-schema-1": Image((1_000_000,), flavour="schema-1", build="old"),
@@ -49,12 +50,15 @@ LOW_PRIORITY = {
     "preemptionPolicy": "Never",
 }
 
-AFTER: dict[str, tuple[str, dict[str, Any] | None]] = {
-    "job-ended-early": ("ErrImagePull", {"activeDeadlineSeconds": 1}),
-    "job-suspended-mid-pull": ("Pulling", {"suspend": True}),
-    "job-deleted-mid-pull": ("Pulling", None),
+AFTER = {
+    "job-ended-early": "ErrImagePull",
+    "job-suspended-mid-pull": "Pulling",
+    "job-resumed-mid-pull": "Pulling",
+    "job-deleted-mid-pull": "Pulling",
+    "job-preempted-mid-pull": "Pulling",
+    "job-pod-deleted": "Pulling",
 }
-"""After which event of the image's container the Job is patched, or deleted (None)."""
+"""After which event of the image's container something happens to the Job or its pod."""
 
 
 @dataclass
@@ -83,6 +87,10 @@ class Lab:
             if event["involvedObject"]["kind"] in {"Pod", "Job"}
             and event["involvedObject"]["name"] != "other"
         }
+
+    def pod(self) -> Any:
+        (pod,) = self.api.list("pods", "default")
+        return pod
 
     def wait(self, predicate: Any) -> bool:
         return self.cluster.wait_for(predicate, TIMEOUT_S)
@@ -222,18 +230,45 @@ def create(lab: Lab, name: str, case: Mapping[str, Any]) -> None:
 
 
 def interfere(lab: Lab, name: str) -> None:
-    """Change or delete the Job in the middle of its pull, as in the recording."""
-    reason, spec = AFTER[name]
+    """Do to the Job or its pod what was done in the recording."""
+    job = f"{name}-real-2"
     assert lab.wait(
         lambda: any(
-            event[1] == "containers" and reason in f"{event[3]} {event[4]}"
+            event[1] == "containers" and AFTER[name] in f"{event[3]} {event[4]}"
             for event in lab.events()
         )
     )
-    if spec is None:
-        lab.api.delete("jobs.batch", f"{name}-real-2", "default", user=DEV)
+    if name == "job-deleted-mid-pull":
+        lab.api.delete("jobs.batch", job, "default", user=DEV)
+    elif name == "job-ended-early":
+        patch_job(lab, job, activeDeadlineSeconds=1)
+    elif name == "job-preempted-mid-pull":
+        preempt(lab)
+    elif name == "job-pod-deleted":
+        lab.api.delete("pods", lab.pod()["metadata"]["name"], "default", user=DEV)
     else:
-        lab.api.patch("jobs.batch", f"{name}-real-2", {"spec": spec}, "default", user=DEV)
+        patch_job(lab, job, suspend=True)
+    if name == "job-resumed-mid-pull":
+        assert lab.wait(lambda: ("Job", "", "Normal", "Suspended", "Job suspended") in lab.events())
+        patch_job(lab, job, suspend=False)
+
+
+def patch_job(lab: Lab, name: str, **spec: Any) -> None:
+    lab.api.patch("jobs.batch", name, {"spec": spec}, "default", user=DEV)
+
+
+def preempt(lab: Lab) -> None:
+    """Preempt the pod as the scheduler does, which the simulated one never does."""
+    pod = lab.pod()
+    name = pod["metadata"]["name"]
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    changed = {"status": {"conditions": [*pod["status"]["conditions"], condition]}}
+    lab.api.patch("pods", name, changed, "default", user=DEV, subresource="status")
+    (message,) = (
+        event[4] for event in CASES["job-preempted-mid-pull"]["events"] if event[3] == "Preempted"
+    )
+    SchedulerEvents(lab.api, Clock()).record(pod, "Normal", "Preempted", "Preempting", message)
+    lab.api.delete("pods", name, "default", user=DEV)
 
 
 def states(status: Mapping[str, Any], field: str) -> dict[str, dict[str, Any]]:
@@ -290,7 +325,7 @@ def test_events_and_status_are_as_recorded(lab: Lab, name: str) -> None:
     if "job" not in case:
         lab.wait(lambda: not check_status(lab, name, case["status"]))
         assert not check_status(lab, name, case["status"])
-    elif case["job"]["conditions"] and AFTER.get(name, ("", {}))[1] is not None:
+    elif case["job"]["conditions"] and name != "job-deleted-mid-pull":
         job = lab.api.read("jobs.batch", f"{name}-real-2", "default")["status"]
         assert conditions(job["conditions"]) == conditions(case["job"]["conditions"])
         for count in ("succeeded", "failed"):
