@@ -1,60 +1,65 @@
 """
-The Cloud Logging query language, as far as sinks use it.
+The Cloud Logging query language, as far as the filters of the project use it.
 
 https://cloud.google.com/logging/docs/view/logging-query-language. NOT binds strongest, then OR,
 then AND; adjacent comparisons are joined by AND. A comparison with a missing field is false,
-``!=`` and ``!~`` too, so that NOT of it is true. Of a repeated field any element may match.
+``!=`` and ``!~`` too, so that NOT of it is true. Any element of a repeated field may match.
 """
 
+import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from sandbox.log_field import FIELDS, Path, Test, leaves, make_test, read_field, with_default
-
 Predicate = Callable[[Mapping[str, Any]], bool]
+Test = Callable[[Any], bool]
 
-_PART = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s()"'=<>!~:,.-][^\s()"'=<>!~:,.]*)"""
+_FIELDS = frozenset(
+    {
+        *("httpRequest", "insertId", "jsonPayload", "labels", "logName", "operation"),
+        *("protoPayload", "receiveTimestamp", "resource", "severity", "sourceLocation", "spanId"),
+        *("split", "textPayload", "timestamp", "trace", "traceSampled"),
+    }
+)
+"""The fields of a LogEntry; a comparison with any other is refused."""
+_SEVERITIES = (
+    *("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING"),
+    *("ERROR", "CRITICAL", "ALERT", "EMERGENCY"),
+)
+_PART = r"""(?:"(?:[^"\\]|\\.)*"|[^\s()"'=<>!~:,.-][^\s()"'=<>!~:,.]*)"""
 _TOKEN = re.compile(
     rf"""(?P<skip>\s+|--[^\n]*)
       | (?P<operand>{_PART}(?:\.{_PART})*)
-      | (?P<sign>=~|!~|!=|<=|>=|[=<>:(),-])""",
+      | (?P<sign>=~|!~|!=|<=|>=|[=<>:()-])""",
     re.VERBOSE | re.DOTALL,
 )
-_COMPARING = frozenset({"=", "!=", "<", "<=", ">", ">=", ":", "=~", "!~"})
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
-_ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_SIGNS = frozenset({"=", "!=", ":", "=~", "!~", *_ORDER})
 
 
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """A parsed filter."""
-
-    text: str
-    _predicate: Predicate = field(repr=False, compare=False)
-
-    def matches(self, entry: Mapping[str, Any]) -> bool:
-        """Whether a LogEntry, in its JSON form, passes."""
-        return self._predicate(entry)
-
-
-def parse_filter(text: str) -> LogFilter:
+def parse_filter(text: str) -> Predicate:
     """
-    Parse a filter; an empty one matches every entry.
+    Parse a filter into a test of LogEntries in their JSON form; an empty one matches all.
 
     Raises:
         ValueError: The text is not a filter; the message has line, column and text.
 
-    >>> parse_filter('severity>=ERROR -log_id("syslog")').matches({"severity": "ALERT"})
+    >>> parse_filter('severity>=ERROR -log_id("syslog")')({"severity": "ALERT"})
     True
     """
     parser = _Parser(text)
-    predicate = parser.conjunction() if parser.has_more() else _everything
+    predicate = parser.conjunction() if parser.has_more() else lambda _: True
     if parser.has_more():
         raise parser.error("unexpected text")
-    return LogFilter(text, predicate)
+    return predicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +90,23 @@ class _Parser:
         return self._next < len(self._tokens)
 
     def error(self, problem: str) -> ValueError:
-        """Return an error about the token that is next."""
+        """Return an error about the next token."""
         offset = self._tokens[self._next].offset if self.has_more() else len(self._text)
         return self._error_at(offset, problem)
 
     def conjunction(self) -> Predicate:
-        """Read what AND joins, written or not."""
+        """Read the terms that AND joins, written or not."""
         terms = [self._disjunction()]
         while self.has_more() and self._peek() != ")":
             self._accept("AND")
             terms.append(self._disjunction())
-        return terms[0] if len(terms) == 1 else lambda entry: all(term(entry) for term in terms)
+        return lambda entry: all(term(entry) for term in terms)
 
     def _disjunction(self) -> Predicate:
         terms = [self._negation()]
         while self._accept("OR"):
             terms.append(self._negation())
-        return terms[0] if len(terms) == 1 else lambda entry: any(term(entry) for term in terms)
+        return lambda entry: any(term(entry) for term in terms)
 
     def _negation(self) -> Predicate:
         if self._accept("NOT") or self._accept("-"):
@@ -115,67 +120,41 @@ class _Parser:
 
     def _comparison(self) -> Predicate:
         name = self._operand()
-        sign = self._peek()
-        if sign == "(":
-            return self._function(name)
-        if sign not in _COMPARING:
-            searched = _unquote(name.text).casefold()
-            return lambda entry: any(searched in leaf.casefold() for leaf in leaves(entry))
-        path = _split_path(name.text)
-        if path[0] not in FIELDS:
+        if name.text == "log_id" and self._accept("("):
+            log_id = _unquote(self._operand().text)
+            self._expect(")")
+            return lambda entry: unquote(entry.get("logName", "").partition("/logs/")[2]) == log_id
+        path = [_unquote(part) for part in re.findall(_PART, name.text)]
+        if path[0] not in _FIELDS:
             raise self._error_at(name.offset, "unknown field of a log entry")
+        sign = self._peek()
+        if sign not in _SIGNS:
+            raise self.error("expected a comparison")
         self._next += 1
-        if self._accept("*"):
-            return lambda entry: bool(read_field(entry, path))
-        test = self._values(path, sign)
-        return lambda entry: any(map(test, with_default(read_field(entry, path), path)))
+        tests = self._values(sign)
+        return lambda entry: any(test(value) for value in read(entry, path) for test in tests)
 
-    def _function(self, name: _Token) -> Predicate:
-        if name.text != "log_id":
-            raise self._error_at(name.offset, "unknown function")
-        self._expect("(")
-        log_id = _unquote(self._operand().text)
-        self._expect(")")
-        return lambda entry: unquote(entry.get("logName", "").partition("/logs/")[2]) == log_id
-
-    def _values(self, path: Path, sign: str) -> Test:
-        """Read a value, or a list of values in parentheses, all compared by one sign."""
+    def _values(self, sign: str) -> list[Test]:
+        """Read a value, or several of which one must match, in parentheses."""
         if not self._accept("("):
-            return self._value(path, sign)
-        test = self._value_conjunction(path, sign)
-        self._expect(")")
-        return test
-
-    def _value_conjunction(self, path: Path, sign: str) -> Test:
-        tests = [self._value_disjunction(path, sign)]
-        while self._peek() != ")":
-            if not self.has_more():
-                raise self.error("expected ')'")
-            self._accept("AND")
-            tests.append(self._value_disjunction(path, sign))
-        return lambda value: all(test(value) for test in tests)
-
-    def _value_disjunction(self, path: Path, sign: str) -> Test:
-        tests = [self._value_negation(path, sign)]
+            return [self._value(sign)]
+        tests = [self._value(sign)]
         while self._accept("OR"):
-            tests.append(self._value_negation(path, sign))
-        return lambda value: any(test(value) for test in tests)
+            tests.append(self._value(sign))
+        self._expect(")")
+        return tests
 
-    def _value_negation(self, path: Path, sign: str) -> Test:
-        if self._accept("NOT"):
-            negated = self._value_negation(path, sign)
-            return lambda value: not negated(value)
-        return self._values(path, sign)
-
-    def _value(self, path: Path, sign: str) -> Test:
-        minus = "-" if self._accept("-") else ""
+    def _value(self, sign: str) -> Test:
         token = self._operand()
-        is_regex = sign in {"=~", "!~"}
-        text = _unquote_regex(token.text) if is_regex else _unquote(token.text)
+        if sign in {"=~", "!~"}:
+            # The escapes of a regular expression are its own, except for the quote's.
+            text = token.text[1:-1].replace('\\"', '"')
+        else:
+            text = _unquote(token.text)
         try:
-            return make_test(path, sign, minus + text)
-        except ValueError as exc:
-            raise self._error_at(token.offset, str(exc)) from exc
+            return make_test(sign, text)
+        except re.error as exc:
+            raise self._error_at(token.offset, f"invalid regular expression: {exc}") from exc
 
     def _operand(self) -> _Token:
         if not self.has_more() or not self._tokens[self._next].is_operand:
@@ -204,33 +183,61 @@ class _Parser:
         return ValueError(f"line {line}, column {column}: {problem} in {shown!r}")
 
 
-def _everything(_: Mapping[str, Any]) -> bool:
-    return True
+def read(entry: Mapping[str, Any], path: list[str]) -> list[Any]:
+    """
+    Return the values at a path: each element of a list, none if the field is missing.
+
+    >>> read({"labels": {"a": "b"}}, ["labels", "a"]), read({}, ["labels", "a"])
+    (['b'], [])
+    """
+    values: list[Any] = [entry]
+    for name in path:
+        values = [value[name] for value in values if isinstance(value, Mapping) and name in value]
+        values = [
+            each for value in values for each in (value if isinstance(value, list) else [value])
+        ]
+    return values
 
 
-def _split_path(text: str) -> Path:
-    return tuple(_unquote(part) for part in re.findall(_PART, text))
+def make_test(sign: str, text: str) -> Test:
+    """
+    Return the test of one value of a field.
+
+    Equality and containment ignore case; regular expressions do not, and search anywhere.
+
+    Raises:
+        re.error: The text is not a regular expression.
+    """
+    if sign in {"=~", "!~"}:
+        pattern = re.compile(text)
+        return lambda value: bool(pattern.search(str(value))) is (sign == "=~")
+    folded = text.casefold()
+    if sign == ":":
+        return lambda value: folded in str(value).casefold()
+    if sign in _ORDER:
+        kind, bound = _ordered(text)
+
+        def compare(value: Any) -> bool:
+            own_kind, own = _ordered(str(value))
+            return own_kind == kind and _ORDER[sign](own, bound)
+
+        return compare
+    return lambda value: (str(value).casefold() == folded) is (sign == "=")
 
 
-def _is_quoted(text: str) -> bool:
-    return text[0] in "\"'" and text[-1] == text[0]
+def _ordered(text: str) -> tuple[str, Any]:
+    """Return how a text is compared: as a severity, a number, a time, or by its characters."""
+    if text in _SEVERITIES:
+        return "severity", _SEVERITIES.index(text)
+    try:
+        return "number", float(text)
+    except ValueError:
+        pass
+    try:
+        return "time", datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return "text", text
 
 
 def _unquote(text: str) -> str:
-    if not _is_quoted(text):
-        return text
-    return _ESCAPE.sub(_unescape, text[1:-1])
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    if code[0] in "ux" and len(code) > 1:
-        return chr(int(code[1:], 16))
-    return _ESCAPED.get(code, code)
-
-
-def _unquote_regex(text: str) -> str:
-    """Keep the escapes of a regular expression: they are its own, but for the quote's."""
-    if not _is_quoted(text):
-        return text
-    return text[1:-1].replace(f"\\{text[0]}", text[0])
+    return text[1:-1].replace('\\"', '"').replace("\\\\", "\\") if text[0] == '"' else text

@@ -210,7 +210,7 @@ class LogRouter:
         data = json.dumps(entry).encode()
         attributes = {"logging.googleapis.com/timestamp": entry["timestamp"]}
         for sink, wanted in self._sinks:
-            if wanted.matches(entry):
+            if wanted(entry):
                 for _ in range(times):
                     self._deliver(sink.topic, data, attributes)
 
