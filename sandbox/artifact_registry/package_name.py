@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import unquote
 
 from sandbox.artifact_registry.registry_error import RegistryError
@@ -37,7 +36,7 @@ class PackageName:
 
 def parse_package_name(host: str, path: str) -> PackageName:
     """
-    Read what the registry API calls a repository: ``PROJECT/REPOSITORY/PATH`` at a host.
+    Read the name of a package in the registry API: ``PROJECT/REPOSITORY/PATH`` at a host.
 
     A project that is scoped to a domain is two components there:
     https://cloud.google.com/artifact-registry/docs/docker/names#domain
@@ -98,37 +97,32 @@ def registry_uri(name: str) -> str:
     return f"{location}-docker.pkg.dev/{path}/{repository}"
 
 
-_RESOURCE = re.compile(
-    r"projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)/packages/(.+)/(tags|versions)/([^/]+)"
+_VERSION = re.compile(
+    r"projects/([^/]+)/locations/([^/]+)/repositories/([^/]+)/packages/(.+)/versions/([^/]+)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactName:
-    """A tag or a version of a package."""
+class ArtifactVersion:
+    """A version of a package."""
 
     package: PackageName
-    kind: Literal["tags", "versions"]
-    id: str
-    """The tag, or the digest."""
+    digest: str
 
 
-def parse_artifact_name(name: str) -> ArtifactName:
+def parse_version_name(name: str) -> ArtifactVersion:
     """
-    Read the resource name of a tag or a version; the slashes of a package may be escaped.
+    Read the resource name of a version; the slashes of a package may be escaped.
 
     Raises:
         GoogleApiError: The name has another form.
 
-    >>> parse_artifact_name("projects/p/locations/us/repositories/r/packages/a%2Fb/tags/v1").id
-    'v1'
+    >>> name = "projects/p/locations/us/repositories/r/packages/a%2Fb/versions/sha256:1"
+    >>> parse_version_name(name).package.package
+    'a/b'
     """
-    match = _RESOURCE.fullmatch(name)
+    match = _VERSION.fullmatch(name)
     if match is None:
-        raise GoogleApiError(400, f"invalid name of a tag or a version: {name!r}")
-    project, location, repository, package, kind, artifact = match.groups()
-    return ArtifactName(
-        PackageName(project, location, repository, unquote(package)),
-        "tags" if kind == "tags" else "versions",
-        artifact,
-    )
+        raise GoogleApiError(400, f"invalid name of a version: {name!r}")
+    project, location, repository, package, digest = match.groups()
+    return ArtifactVersion(PackageName(project, location, repository, unquote(package)), digest)

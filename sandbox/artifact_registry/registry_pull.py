@@ -8,11 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sandbox.artifact_registry.content import Contents, Tag
-from sandbox.artifact_registry.package_name import (
-    PackageName,
-    parse_package_name,
-    split_repository_name,
-)
+from sandbox.artifact_registry.package_name import PackageName
 from sandbox.artifact_registry.registry_error import (
     RegistryError,
     from_upstream,
@@ -20,7 +16,7 @@ from sandbox.artifact_registry.registry_error import (
     unknown_manifest,
     unknown_repository,
 )
-from sandbox.artifact_registry.repository import RegistrySwitches, Repositories
+from sandbox.artifact_registry.repository import Repositories
 from sandbox.catalogue.image import Blob, Manifest
 from sandbox.catalogue.upstream import Catalogue, Credentials, UpstreamError, canonical_registry
 from sandbox.clock import Clock
@@ -33,7 +29,6 @@ https://cloud.google.com/artifact-registry/docs/repositories/remote-overview
 """
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_OWN_HOST = re.compile(r".*-docker\.pkg\.dev")
 _NOT_FOUND = 404
 
 
@@ -42,9 +37,8 @@ class Upstream:
     """The source of a remote repository."""
 
     registry: str
-    """Empty if it is a repository of Artifact Registry."""
     prefix: str
-    """The path before each package, with its slash; or that repository's resource name."""
+    """The path before each package, with its slash."""
     credentials: Credentials | None
 
 
@@ -57,13 +51,8 @@ def upstream_of(repository: Mapping[str, Any]) -> Upstream:
     credentials = login and Credentials(login["username"], login["passwordSecretVersion"])
     if uri is None:
         return Upstream("docker.io", "", credentials)
-    if uri.startswith("projects/"):
-        return Upstream("", uri, credentials)
     parts = urlsplit(uri)
     path = parts.path.strip("/")
-    if _OWN_HOST.fullmatch(parts.netloc):
-        name = parse_package_name(parts.netloc, f"{path}/any")
-        return Upstream("", name.repository_name, credentials)
     return Upstream(canonical_registry(parts.netloc), path + "/" if path else "", credentials)
 
 
@@ -73,13 +62,11 @@ class Puller:
     def __init__(
         self,
         clock: Clock,
-        switches: RegistrySwitches,
         repositories: Repositories,
         contents: Contents,
         catalogue: Catalogue,
     ) -> None:
         self._clock = clock
-        self._switches = switches
         self._repositories = repositories
         self._contents = contents
         self._catalogue = catalogue
@@ -99,7 +86,7 @@ class Puller:
             raise unknown_manifest(reference)
         try:
             manifest = self._fetch(repository, name, reference)
-        except (UpstreamError, RegistryError) as exc:
+        except UpstreamError as exc:
             if stored is not None:
                 return stored
             raise self._translate(exc, reference) from exc
@@ -134,8 +121,8 @@ class Puller:
 
     def _repository(self, name: PackageName) -> Mapping[str, Any]:
         repository = self._repositories.all.get(name.repository_name)
-        hidden = repository is None and self._switches.hide_unknown
-        if hidden or name.repository_name in self._switches.denied:
+        hidden = repository is None and self._repositories.switches.hide_unknown
+        if hidden or name.repository_name in self._repositories.switches.denied:
             raise permission_denied(name.repository_name)
         if repository is None:
             raise unknown_repository(name.repository)
@@ -152,31 +139,18 @@ class Puller:
 
     def _fetch(self, repository: Mapping[str, Any], name: PackageName, reference: str) -> Manifest:
         upstream = upstream_of(repository)
-        if not upstream.registry:
-            return self.manifest(self._chained(upstream, name), reference)
         path = upstream.prefix + name.package
         return self._catalogue.fetch(upstream.registry, path, reference, upstream.credentials)
 
     def _fetch_blob(self, repository: Mapping[str, Any], name: PackageName, digest: str) -> Blob:
         upstream = upstream_of(repository)
-        if not upstream.registry:
-            return self.blob(self._chained(upstream, name), digest)
         path = upstream.prefix + name.package
         return self._catalogue.fetch_blob(upstream.registry, path, digest, upstream.credentials)
 
-    def _chained(self, upstream: Upstream, name: PackageName) -> PackageName:
-        """Name a package in the standard repository that is upstream; remote ones cannot be."""
-        source = self._repositories.all.get(upstream.prefix, {})
-        if source.get("mode") != "STANDARD_REPOSITORY":
-            raise unknown_manifest(name.package)
-        return PackageName(*split_repository_name(upstream.prefix), name.package)
-
-    def _translate(self, error: UpstreamError | RegistryError, reference: str) -> RegistryError:
-        if isinstance(error, RegistryError):
-            return error
+    def _translate(self, error: UpstreamError, reference: str) -> RegistryError:
         if error.status == _NOT_FOUND:
             return unknown_manifest(reference)
-        return from_upstream(error, self._switches.refusal_status)
+        return from_upstream(error, self._repositories.switches.refusal_status)
 
 
 def _is_remote(repository: Mapping[str, Any]) -> bool:

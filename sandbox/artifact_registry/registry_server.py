@@ -13,10 +13,10 @@ from werkzeug.exceptions import HTTPException
 
 from sandbox.artifact_registry.content import Contents
 from sandbox.artifact_registry.package_name import parse_package_name
-from sandbox.artifact_registry.prewarmed_artifact import Prewarming, PrewarmingApi
+from sandbox.artifact_registry.prewarmed_artifact import Prewarming
 from sandbox.artifact_registry.registry_error import RegistryError, from_framework, registry_fault
 from sandbox.artifact_registry.registry_pull import Puller
-from sandbox.artifact_registry.repository import Operations, RegistrySwitches, Repositories
+from sandbox.artifact_registry.repository import RegistrySwitches, Repositories
 from sandbox.artifact_registry.rest_api import RepositoriesApi
 from sandbox.catalogue.image import Image, Manifest
 from sandbox.catalogue.upstream import Catalogue
@@ -95,17 +95,17 @@ class ArtifactRegistry:
     def __init__(
         self, clock: Clock, faults: Faults, catalogue: Catalogue, cache: StreamingCache
     ) -> None:
-        self.switches = RegistrySwitches()
         self.requests: list[tuple[str, str, str, int]] = []
         """Method, host, path and status of each request, in the order of the answers."""
         self._clock = clock
         self._stopped = threading.Event()
-        self._operations = Operations(clock)
-        self._repositories = Repositories(clock, self.switches, self._operations)
+        self._repositories = Repositories(clock)
         self._contents = Contents()
-        self._puller = Puller(clock, self.switches, self._repositories, self._contents, catalogue)
-        self._prewarming = Prewarming(clock, self.switches, self._contents, cache, self._stopped)
-        self._server = HttpServer(self._app(faults, catalogue, self._prewarming))
+        self._puller = Puller(clock, self._repositories, self._contents, catalogue)
+        self._prewarming = Prewarming(
+            clock, self._repositories, self._contents, cache, self._stopped
+        )
+        self._server = HttpServer(self._app(faults, catalogue))
 
     @property
     def address(self) -> str:
@@ -118,13 +118,9 @@ class ArtifactRegistry:
         return self._repositories.all
 
     @property
-    def operation_delay_s(self) -> float:
-        """Seconds of the sandbox's clock that creating a repository takes."""
-        return self.switches.operation_delay_s
-
-    @operation_delay_s.setter
-    def operation_delay_s(self, seconds: float) -> None:
-        self.switches.operation_delay_s = seconds
+    def switches(self) -> RegistrySwitches:
+        """The switches of its behaviour."""
+        return self._repositories.switches
 
     def start(self) -> Self:
         """Begin to answer."""
@@ -141,7 +137,7 @@ class ArtifactRegistry:
         return self._prewarming.list(repository)
 
     def save(self) -> Callable[[], None]:
-        """Return what puts repositories, their contents and what is prewarmed back as it is now."""
+        """Return a function that restores repositories, contents and prewarmed artifacts."""
         parts = (self._repositories, self._contents, self._prewarming)
         restored = [part.save() for part in parts]
 
@@ -170,14 +166,13 @@ class ArtifactRegistry:
         self._contents.set_tag(package, tag, image.digest, now)
         return image.digest
 
-    def _app(self, faults: Faults, catalogue: Catalogue, prewarming: Prewarming) -> flask.Flask:
+    def _app(self, faults: Faults, catalogue: Catalogue) -> flask.Flask:
         app = flask.Flask(__name__)
         app.after_request(self._record)
-        repositories, operations, contents = self._repositories, self._operations, self._contents
         for blueprint in (
             registry_blueprint(self._puller),
-            RepositoriesApi(repositories, operations, contents, catalogue).blueprint(),
-            PrewarmingApi(self._clock, repositories, operations, prewarming).blueprint(),
+            RepositoriesApi(self._repositories, self._contents, catalogue).blueprint(),
+            self._prewarming.blueprint(),
         ):
             app.register_blueprint(blueprint)
         apply_faults(app, faults, _service, _fault, self._clock)

@@ -39,7 +39,7 @@ class Operation:
 
 
 class Operations:
-    """All operations that were ever begun; safe for threads."""
+    """All operations; safe for threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -65,7 +65,7 @@ class Operations:
 
     def get(self, name: str) -> dict[str, Any]:
         """
-        Return an operation, as it is by now.
+        Return an operation in its current state.
 
         Raises:
             GoogleApiError: It does not exist.
@@ -107,13 +107,13 @@ class Repositories:
     """
     The repositories of all projects; safe for threads.
 
-    One that is being created shows neither in ``get`` nor in ``all``, but its name is taken.
+    ``get`` and ``all`` leave out a repository that is being created, but its name is taken.
     """
 
-    def __init__(self, clock: Clock, switches: RegistrySwitches, operations: Operations) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.switches = RegistrySwitches()
+        self.operations = Operations(clock)
         self._clock = clock
-        self._switches = switches
-        self._operations = operations
         self._stored: dict[str, dict[str, Any]] = {}
         self._pending: dict[str, tuple[Operation, dict[str, Any]]] = {}
         self._lock = threading.RLock()
@@ -139,10 +139,10 @@ class Repositories:
 
     def check_free(self, name: str) -> None:
         """
-        Check that no repository has the name, nor will have it soon.
+        Check that no repository has the name or is being created under it.
 
         Raises:
-            GoogleApiError: One has.
+            GoogleApiError: The name is taken.
         """
         with self._lock:
             self._settle()
@@ -155,12 +155,12 @@ class Repositories:
         resource = self._complete(name, repository)
         with self._lock:
             self.check_free(name)
-            operation = self._operations.begin(
+            operation = self.operations.begin(
                 project,
                 location,
                 {"@type": f"{ANY_PREFIX}.Repository", **resource},
-                delay_s=self._switches.operation_delay_s,
-                error=self._switches.operation_error,
+                delay_s=self.switches.operation_delay_s,
+                error=self.switches.operation_error,
             )
             self._pending[name] = operation, resource
         return operation.render(self._clock.now())
@@ -201,7 +201,7 @@ class Repositories:
             self._stored[name] = repository
 
     def save(self) -> Callable[[], None]:
-        """Return what puts all repositories back as they are now."""
+        """Return a function that restores the current repositories."""
         with self._lock:
             stored, pending = dict(self._stored), dict(self._pending)
 
@@ -223,7 +223,7 @@ class Repositories:
             self.get(name)
             del self._stored[name]
         empty = {"@type": "type.googleapis.com/google.protobuf.Empty"}
-        return self._operations.begin(project, location, empty).render(self._clock.now())
+        return self.operations.begin(project, location, empty).render(self._clock.now())
 
     def _complete(self, name: str, repository: Mapping[str, Any]) -> dict[str, Any]:
         now = format_time(self._clock.now())

@@ -12,7 +12,6 @@ from sandbox.http_service import GoogleApiError
 
 _REPOSITORY_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _SECRET_VERSION = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
-_REPOSITORY_NAME = re.compile(r"projects/[^/]+/locations/[^/]+/repositories/[^/]+")
 _HTTPS_URI = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^\s?#]*)?")
 _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
@@ -84,10 +83,6 @@ def check_new(repository: Mapping[str, Any]) -> None:
     """
     if repository.get("format") != "DOCKER":
         raise _invalid("format must be specified; the sandbox has DOCKER only")
-    if repository.get("mode") == "VIRTUAL_REPOSITORY":
-        raise GoogleApiError(501, "the sandbox has no virtual repositories")
-    if repository.get("disallowUnspecifiedMode") and "mode" not in repository:
-        raise _invalid("mode must be specified")
     is_remote = repository.get("mode") == "REMOTE_REPOSITORY"
     if is_remote != ("remoteRepositoryConfig" in repository):
         raise _invalid("remote_repository_config must be set for remote repositories, and only so")
@@ -142,14 +137,12 @@ def _check_upstream(config: Mapping[str, Any]) -> None:
     docker, common = config.get("dockerRepository"), config.get("commonRepository")
     if common is not None:
         uri = common.get("uri", "")
-        if not _HTTPS_URI.fullmatch(uri) and not _REPOSITORY_NAME.fullmatch(uri):
+        if not _HTTPS_URI.fullmatch(uri):
             raise _invalid(f"invalid remote repository uri: {uri!r}")
     elif docker is None:
         raise _invalid("docker_repository or common_repository must be set for format DOCKER")
     elif docker.get("publicRepository") != "DOCKER_HUB":
-        uri = docker.get("customRepository", {}).get("uri", "")
-        if not _HTTPS_URI.fullmatch(uri):
-            raise _invalid(f"invalid custom repository uri: {uri!r}")
+        raise _invalid("docker_repository must name DOCKER_HUB; other upstreams are common")
 
 
 def _invalid(message: str) -> GoogleApiError:

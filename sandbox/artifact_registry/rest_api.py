@@ -1,18 +1,14 @@
 """The REST API of locations, operations, repositories and the artifacts in them."""
 
-import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flask
 
 from sandbox.artifact_registry.content import Contents
-from sandbox.artifact_registry.package_name import (
-    repository_name,
-)
+from sandbox.artifact_registry.package_name import repository_name
 from sandbox.artifact_registry.registry_pull import upstream_of
-from sandbox.artifact_registry.repository import Operations, Repositories
+from sandbox.artifact_registry.repository import Repositories
 from sandbox.artifact_registry.repository_rule import (
     LOCATIONS,
     check_location,
@@ -28,19 +24,9 @@ _MAX_SIZE = 1000
 
 
 def page(field: str, items: Sequence[Any]) -> dict[str, Any]:
-    """
-    Return the page of ``items`` that the request asks for by pageSize and pageToken.
-
-    Raises:
-        GoogleApiError: The size or the token is not one.
-    """
-    try:
-        size = int(flask.request.args.get("pageSize", 0))
-        start = int(flask.request.args.get("pageToken") or 0)
-    except ValueError as exc:
-        raise GoogleApiError(400, f"invalid page size or token: {exc}") from exc
-    if size < 0 or start < 0:
-        raise GoogleApiError(400, "page size and token cannot be negative")
+    """Return the page of ``items`` that the request names by pageSize and pageToken."""
+    size = int(flask.request.args.get("pageSize", 0))
+    start = int(flask.request.args.get("pageToken") or 0)
     end = start + min(size or _DEFAULT_SIZE, _MAX_SIZE)
     answer: dict[str, Any] = {field: list(items[start:end])} if items[start:end] else {}
     if end < len(items):
@@ -48,7 +34,6 @@ def page(field: str, items: Sequence[Any]) -> dict[str, Any]:
     return answer
 
 
-_NAME_FILTER = re.compile(r'name\s*=\s*"([^"]*)"')
 _UNAUTHENTICATED = 401
 _LOCATION = "/v1/projects/<project>/locations/<location>"
 _COLLECTION = f"{_LOCATION}/repositories"
@@ -62,13 +47,8 @@ class RepositoriesApi:
     """The routes of locations, operations and repositories."""
 
     def __init__(
-        self,
-        repositories: Repositories,
-        operations: Operations,
-        contents: Contents,
-        catalogue: Catalogue,
+        self, repositories: Repositories, contents: Contents, catalogue: Catalogue
     ) -> None:
-        self._operations = operations
         self._repositories = repositories
         self._contents = contents
         self._catalogue = catalogue
@@ -97,14 +77,15 @@ class RepositoriesApi:
 
     def _get_operation(self, project: str, location: str, operation: str) -> dict[str, Any]:
         name = f"projects/{project}/locations/{location}/operations/{operation}"
-        return self._operations.get(name)
+        return self._repositories.operations.get(name)
 
     def _list(self, project: str, location: str) -> dict[str, Any]:
         check_location(location)
         prefix = repository_name(project, location, "")
-        names = [name for name in sorted(self._repositories.all) if name.startswith(prefix)]
-        found = [self._sized(self._repositories.get(name)) for name in _filtered(names)]
-        return page("repositories", found)
+        found = sorted(self._repositories.all.items())
+        return page(
+            "repositories", [self._sized(each) for name, each in found if name.startswith(prefix)]
+        )
 
     def _create(self, project: str, location: str) -> dict[str, Any]:
         check_location(location)
@@ -152,9 +133,6 @@ class RepositoriesApi:
         if "remoteRepositoryConfig" not in repository:
             return
         upstream = upstream_of(repository)
-        if not upstream.registry:
-            self._check_chained(upstream.prefix)
-            return
         try:
             self._catalogue.login(upstream.registry, upstream.credentials)
         except UpstreamError as exc:
@@ -163,26 +141,7 @@ class RepositoriesApi:
                 reason = _BAD_CREDENTIALS
             raise GoogleApiError(400, f"Failed to validate remote upstream: {reason}") from exc
 
-    def _check_chained(self, name: str) -> None:
-        if self._repositories.all.get(name, {}).get("mode") != "STANDARD_REPOSITORY":
-            raise GoogleApiError(
-                400, f"Failed to validate remote upstream: no such repository: {name}"
-            )
-
 
 def _location(project: str, location: str) -> dict[str, Any]:
     name = f"projects/{project}/locations/{location}"
     return {"name": name, "locationId": location, "displayName": location}
-
-
-def _filtered(names: list[str]) -> list[str]:
-    text = flask.request.args.get("filter")
-    if not text:
-        return names
-    match = _NAME_FILTER.fullmatch(text)
-    if match is None:
-        raise GoogleApiError(400, f"the sandbox filters repositories by name only: {text!r}")
-    return [name for name in names if fnmatch.fnmatchcase(name, match[1])]
-
-
-_REPOSITORY = "/v1/projects/<project>/locations/<location>/repositories/<repository>"

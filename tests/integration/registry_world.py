@@ -43,7 +43,7 @@ class SandboxWorld:
         self.server.switches.hide_unknown = True
 
     def slow_down(self) -> None:
-        self.server.operation_delay_s = 3_600
+        self.server.switches.operation_delay_s = 3_600
 
     def finish(self) -> None:
         self.clock.advance(timedelta(hours=2))

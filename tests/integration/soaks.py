@@ -204,7 +204,7 @@ class Soak:
         fleet, cloud = self.fleet, self.fleet.cloud
         self.faults = [cloud.faults.add(fault) for fault in make_faults(stall_s)]
         cloud.catalogue.limit("limited.example", after=0)
-        cloud.artifact_registry.operation_delay_s = 120.0
+        cloud.artifact_registry.switches.operation_delay_s = 120.0
         for service, minutes in {"kubernetes": 10, "logging": -10, "pubsub": -5}.items():
             cloud.clocks[service].skew = timedelta(minutes=minutes)
         router = cloud.router

@@ -39,7 +39,7 @@ class Cloud:
         self.local.apply_manifests()
         self.local.gke.add_node("gke-l4-a", pool="l4-spot", accelerator="nvidia-l4")
         name = RepositoryName("demo", "us-central1", "dockerhub-mirror")
-        self.local.artifact_registry.operation_delay_s = 0
+        self.local.artifact_registry.switches.operation_delay_s = 0
         ArtifactRegistry(emulator_host=self.local.artifact_registry.address).create_repository(
             RemoteRepository(name, "docker.io", None)
         )

@@ -86,10 +86,10 @@ def test_mirror_is_created_once_after_a_lost_answer(pipeline: Pipeline) -> None:
 def test_mirror_that_is_being_made_is_waited_for_by_redelivery(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/slowly", registry="delayed.example")
     registry = pipeline.cloud.artifact_registry
-    registry.operation_delay_s = 100.0
+    registry.switches.operation_delay_s = 100.0
     message = pipeline.ask(image)
     line = pipeline.line(message, "deferred")
-    registry.operation_delay_s = 0.0
+    registry.switches.operation_delay_s = 0.0
 
     assert "is being made" in line["reason"]
     assert pipeline.statuses(message)[0] == 503
