@@ -157,33 +157,6 @@ def test_a_deleted_deployment_takes_its_pods_along(lab: Lab) -> None:
     assert lab.events("web", "Killing") == ["Stopping container main"]
 
 
-def test_a_suspended_job_waits_until_it_is_resumed(lab: Lab) -> None:
-    lab.job("later", suspend=True)
-    lab.wait(lambda: lab.condition("jobs.batch", "later", "Suspended"))
-    suspended = lab.status("jobs.batch", "later")
-
-    lab.api.patch("jobs.batch", "later", {"spec": {"suspend": False}}, "default", user=DEV)
-
-    lab.wait(lambda: lab.condition("jobs.batch", "later", "Complete"))
-    lab.wait(lambda: lab.events("later", "Completed"))
-    resumed = lab.condition("jobs.batch", "later", "Suspended")
-    assert "startTime" not in suspended
-    assert resumed is not None
-    assert (resumed["status"], resumed["reason"]) == ("False", "JobResumed")
-    assert lab.events("later", "Suspended") == ["Job suspended"]
-    assert lab.events("later", "Resumed") == ["Job resumed"]
-
-
-def test_a_job_is_retried_up_to_its_limit(lab: Lab) -> None:
-    lab.cluster.switches.exit_codes["tool"] = 1
-    lab.job("stubborn", backoffLimit=2)
-
-    lab.wait(lambda: lab.condition("jobs.batch", "stubborn", "Failed"))
-
-    assert lab.status("jobs.batch", "stubborn")["failed"] == 3
-    assert len(lab.pods("stubborn")) == 3
-
-
 def test_a_pod_over_quota_is_created_once_there_is_room(lab: Lab) -> None:
     quota = lab.create("resourcequotas", "ResourceQuota", "pods", {"hard": {"pods": "0"}})
     lab.job("queued")
@@ -202,61 +175,6 @@ def test_a_finished_job_goes_after_its_time_to_live(lab: Lab) -> None:
 
     lab.wait(lambda: not lab.api.list("jobs.batch", "default"))
     lab.wait(lambda: not lab.pods("short"))
-
-
-def test_a_disrupted_pod_is_replaced_without_counting(lab: Lab) -> None:
-    lab.cluster.switches.runs_on.add("tool")
-    lab.cluster.add_node("gpu-1", pool="l4", accelerator="nvidia-l4", spot=True)
-    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    pod = {"nodeSelector": GPU, "tolerations": [TOLERATION]}
-    lab.job("warm", pod, backoffLimit=0, podFailurePolicy={"rules": [rule]})
-    lab.wait(lambda: lab.running("warm"))
-    first = lab.pods("warm")[0]["metadata"]["uid"]
-
-    lab.cluster.preempt_node("gpu-1")
-    lab.cluster.switches.runs_on.clear()
-    lab.cluster.add_node("gpu-2", pool="l4", accelerator="nvidia-l4", spot=True)
-
-    lab.wait(lambda: lab.condition("jobs.batch", "warm", "Complete"))
-    assert "failed" not in lab.status("jobs.batch", "warm")
-    assert [pod["metadata"]["uid"] == first for pod in lab.pods("warm")] == [False]
-
-
-def test_a_drained_node_evicts_its_pods_as_disrupted(lab: Lab) -> None:
-    lab.create("deployments.apps", "Deployment", "web", {"replicas": 1, **workload("web")})
-    lab.wait(lambda: lab.running("web"))
-    watch = lab.api.watch("pods")
-
-    lab.cluster.add_node("cpu-2", pool="default")
-    lab.cluster.drain("cpu-1")
-
-    lab.wait(lambda: [pod["spec"].get("nodeName") for pod in lab.running("web")] == ["cpu-2"])
-    last = next(body for event, body in watch if event == "DELETED")
-    watch.close()
-    (condition,) = (
-        each for each in last["status"]["conditions"] if each["type"] == "DisruptionTarget"
-    )
-    assert condition["reason"] == "EvictionByEvictionAPI"
-    assert last["status"]["phase"] == "Failed"
-
-
-def test_a_removed_node_leaves_no_pods_behind(lab: Lab) -> None:
-    lab.create("deployments.apps", "Deployment", "web", {"replicas": 1, **workload("web")})
-    lab.wait(lambda: lab.running("web"))
-
-    lab.cluster.remove_node("cpu-1")
-
-    lab.wait(lambda: [pod["spec"].get("nodeName") for pod in lab.pods("web")] == [None])
-
-
-def test_a_pool_grows_from_zero_for_a_pod_that_fits(lab: Lab) -> None:
-    pool = lab.cluster.add_node_pool("l4", max=2, accelerator="nvidia-l4")
-
-    lab.create("pods", "Pod", "p", pod_spec(nodeSelector=GPU, tolerations=[TOLERATION]))
-
-    lab.wait(lambda: lab.running("p"))
-    assert pool.additions == 1
-    assert lab.events("p", "TriggeredScaleUp")[0].endswith("gke-gpu-l4-grp 0->1 (max: 2)}]")
 
 
 def test_no_pool_grows_for_an_expendable_pod(lab: Lab) -> None:
