@@ -14,7 +14,9 @@ import logging
 from datetime import datetime
 from typing import ClassVar, Literal
 
-FailedOutcome = Literal["pull_failed", "not_allowed", "misconfigured", "postponed", "no_node"]
+FailedOutcome = Literal[
+    "pull_failed", "not_allowed", "misconfigured", "postponed", "no_node", "already_present"
+]
 """The outcomes of an image that could not be warmed, as facts name them."""
 
 

@@ -106,3 +106,16 @@ def mirror_location(setting: str, cluster_location: str) -> str:
     if setting == "multi-region":
         return _MULTI_REGIONS.get(region.partition("-")[0], region)
     return setting
+
+
+def is_near(location: str, cluster_location: str) -> bool:
+    """
+    Whether nodes stream from a location: it is their region, or a multi-region that contains it.
+
+    https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming#requirements
+
+    >>> is_near("us", "us-central1-a"), is_near("europe-west4", "us-central1")
+    (True, False)
+    """
+    near = {mirror_location(each, cluster_location) for each in ("region", "multi-region")}
+    return region_of(location) in near

@@ -4,7 +4,7 @@ The ladder: the ways to warm an image in a cluster without disturbing it.
 Each rung lists the nodes that it can use; the first rung that can serve is chosen.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.image_reference import Digest
@@ -64,11 +64,39 @@ class Strategy:
     """Nodes that already hold the image: another pull there would prove nothing."""
     lacking_nodes: tuple[str, ...] = field(default=())
     """Nodes that provably did not hold the image when the warmup was created."""
+    required_nodes: tuple[str, ...] = field(default=())
+    """The nodes that may pull the image, the best first; empty if no node or any node may."""
+    preferred_nodes: tuple[str, ...] = field(default=())
+    """Those of them that hold no other version of the image, if the others do."""
     is_autopilot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WantedImage:
+    """The properties of an image that decide on the nodes that pull it."""
+
+    digest: Digest | None
+    """None if it is unknown; then no node is known to hold the image."""
+    image_bytes: int | None = None
+    """The compressed size; None if unknown."""
+    repositories: frozenset[str] = frozenset()
+    """The names of its repository, upstream and mirror: versions of an image share layers."""
+
+    def is_on(self, node: Node) -> bool:
+        """Whether a node reports the image."""
+        return self.digest is not None and node.holds(self.digest)
+
+    def is_missing_on(self, node: Node) -> bool:
+        """Whether a node provably lacks the image."""
+        return self.digest is not None and node.lacks(self.digest, self.image_bytes)
 
 
 class RungUnavailableError(Exception):
     """A rung cannot serve; the message is the reason."""
+
+
+class AllNodesHoldError(RungUnavailableError):
+    """Every node holds the image: another pull there would not use the streaming cache."""
 
 
 class PrewarmUnavailableError(RungUnavailableError):
@@ -134,32 +162,42 @@ def plan_warm_pool(platform: str | None) -> Rung:
 
 
 def serve_rung(
-    rung: Rung, nodes: Iterable[Node], digest: Digest | None, *, platform: str | None
+    rung: Rung, nodes: Iterable[Node], image: WantedImage, *, platform: str | None
 ) -> Strategy:
     """
     Return the choice of a rung, given the nodes that match its selector.
 
-    Without a digest, the nodes that hold the image are not known.
+    The warmup runs on nodes that provably lack the image; if none is known to, on nodes of which
+    it is unknown. On Autopilot it runs on any node.
 
     Raises:
-        RungUnavailableError: The rung requires a ready node, which does not exist.
+        AllNodesHoldError: Every node that the rung can use holds the image.
+        RungUnavailableError: The rung requires a ready node with room, which does not exist.
     """
-    candidates = [node for node in nodes if node.accepts(rung.node_selector, rung.tolerations)]
+    matching = [node for node in nodes if node.accepts(rung.node_selector, rung.tolerations)]
+    candidates = [node for node in matching if node.has_room(image.image_bytes)]
     if rung.needs_node and not candidates:
-        raise RungUnavailableError(f"no ready node has {_describe(rung.node_selector)}")
+        raise RungUnavailableError(_describe_lack(rung, matching, image))
     chosen = platform or _choose_platform(candidates)
     selector = {**rung.node_selector, **_platform_selector(chosen)}
     fitting = [node for node in candidates if node.accepts(selector, rung.tolerations)]
+    holding = _names(node for node in fitting if image.is_on(node))
+    usable = _find_usable(fitting, image)
+    if fitting and not usable and not rung.may_add_node:
+        raise AllNodesHoldError(f"every ready node with {_describe(selector)} holds the image")
+    fresh = tuple(n.name for n in usable if not n.holds_version(image.repositories))
     # Autopilot has no spare capacity: a pod for which it adds no node can wait forever.
-    adds_node = rung.may_add_node and (rung.is_autopilot or not fitting)
+    adds_node = rung.may_add_node and (rung.is_autopilot or not usable)
     return Strategy(
         rung=rung.name,
         platform=chosen,
         node_selector=selector,
         tolerations=rung.tolerations,
         priority_class=SCALING_PRIORITY_CLASS if adds_node else PRIORITY_CLASS,
-        avoided_nodes=_names(node for node in fitting if digest and node.holds(digest)),
-        lacking_nodes=_names(node for node in fitting if digest and node.lacks(digest)),
+        avoided_nodes=holding,
+        lacking_nodes=tuple(node.name for node in usable if image.is_missing_on(node)),
+        required_nodes=tuple(node.name for node in usable),
+        preferred_nodes=fresh if len(fresh) < len(usable) else (),
         is_autopilot=rung.is_autopilot,
     )
 
@@ -231,6 +269,29 @@ def _with_accelerators(target: Placement) -> tuple[Toleration, ...]:
         name = selector[COMPUTE_CLASS_KEY]
         extra.append(Toleration(COMPUTE_CLASS_KEY, "Equal", name, "NoSchedule"))
     return tuple(sorted({*target.tolerations, *extra}))
+
+
+def _find_usable(nodes: Iterable[Node], image: WantedImage) -> list[Node]:
+    """
+    Return the nodes that a warmup may use, the best first.
+
+    A node without another version of the image comes first, because versions share layers, and
+    then the node with the most storage.
+    """
+
+    def rank(node: Node) -> tuple[bool, int, str]:
+        return node.holds_version(image.repositories), -(node.storage_bytes or 0), node.name
+
+    possible = [node for node in nodes if not image.is_on(node)]
+    lacking = [node for node in possible if image.is_missing_on(node)]
+    return sorted(lacking or possible, key=rank)[:_MAX_NAMED_NODES]
+
+
+def _describe_lack(rung: Rung, matching: Collection[Node], image: WantedImage) -> str:
+    selector = _describe(rung.node_selector)
+    if not matching:
+        return f"no ready node has {selector}"
+    return f"no ready node with {selector} has room for the {image.image_bytes} bytes of the image"
 
 
 def _names(nodes: Iterable[Node]) -> tuple[str, ...]:

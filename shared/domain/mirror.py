@@ -8,7 +8,7 @@ https://docs.cloud.google.com/artifact-registry/docs/repositories/remote-overvie
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NewType, Self
+from typing import Final, Literal, NewType, Self
 
 from shared.domain.image_reference import DOCKER_HUB, ImageReference
 
@@ -17,6 +17,18 @@ RepositoryId = NewType("RepositoryId", str)
 
 OWNER_LABEL = ("managed-by", "prestream")
 DESCRIPTION = "Pull-through mirror of {upstream}, made and used by Prestream."
+
+GCR_LOCATIONS: Final = {
+    "gcr.io": "us",
+    "us.gcr.io": "us",
+    "eu.gcr.io": "europe",
+    "asia.gcr.io": "asia",
+}
+"""
+The locations of the repositories that serve gcr.io; each has the host's name.
+
+https://docs.cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
+"""
 
 _MAX_ID = 63
 _DOCKER_HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
@@ -197,3 +209,16 @@ class ArtifactPath:
         project = f"{parts[0]}:{parts[1]}" if scoped else parts[0]
         repository_id, *path = parts[2:] if scoped else parts[1:]
         return cls(RepositoryName(project, host[1], repository_id), "/".join(path))
+
+
+def location_of(image: ImageReference) -> str | None:
+    """
+    Return the location of the repository of an image; None if it is not in Artifact Registry.
+
+    >>> location_of(ImageReference("europe-west4-docker.pkg.dev", "demo/ml/app", "1"))
+    'europe-west4'
+    >>> location_of(ImageReference("gcr.io", "demo/app", "1"))
+    'us'
+    """
+    artifact = ArtifactPath.split(image.registry, image.repository)
+    return artifact.repository.location if artifact else GCR_LOCATIONS.get(image.registry.lower())

@@ -12,7 +12,7 @@ from typing import Final, Literal, Self
 from urllib.parse import quote
 
 from shared.domain.image_reference import Digest, ImageReference
-from shared.domain.mirror import ArtifactPath, RepositoryName
+from shared.domain.mirror import GCR_LOCATIONS, ArtifactPath, RepositoryName
 
 PrewarmState = Literal["CACHING", "ACTIVE", "FAILED"]
 
@@ -29,18 +29,6 @@ full         the project's storage for it is full  the project: as above, for im
 unsupported  this image cannot be prewarmed        the image
 unknown      the version does not exist (yet)      the image
 ===========  ====================================  =========================================
-"""
-
-_GCR_LOCATIONS: Final = {
-    "gcr.io": "us",
-    "us.gcr.io": "us",
-    "eu.gcr.io": "europe",
-    "asia.gcr.io": "asia",
-}
-"""
-The locations of the repositories that serve gcr.io; each has the host's name.
-
-https://docs.cloud.google.com/artifact-registry/docs/transition/setup-gcr-repo
 """
 
 _HINTS: Final[dict[RefusalKind, str]] = {
@@ -116,10 +104,10 @@ class ArtifactVersion:
         """Return the version of an image; ``None`` for an image in another registry."""
         host = image.registry.lower()
         found = ArtifactPath.split(host, image.repository)
-        if found is None and host in _GCR_LOCATIONS:
+        if found is None and host in GCR_LOCATIONS:
             # On gcr.io the host is the repository: treat it as part of the path.
             project, _, rest = _split_project(image.repository)
-            location = _GCR_LOCATIONS[host]
+            location = GCR_LOCATIONS[host]
             found = ArtifactPath(RepositoryName(project, location, host), rest)
         if found is None or not found.path:
             return None

@@ -238,11 +238,10 @@ class Warmup:
         }
 
     def _affinity(self) -> dict[str, Any]:
-        """One warmup per node; prefer nodes that stream, lack the image, and are cheap."""
-        preferred = self._preferences()
-        node = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+        """One warmup per node, on a node that lacks the image; prefer one that streams."""
+        node = make_node_affinity(self.strategy)
         return {
-            **({"nodeAffinity": node} if preferred else {}),
+            **({"nodeAffinity": node} if node else {}),
             "podAntiAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [
                     {
@@ -253,17 +252,33 @@ class Warmup:
             },
         }
 
-    def _preferences(self) -> list[dict[str, Any]]:
-        if self.strategy.is_autopilot:
-            # Autopilot allows affinities only to a few labels of its own.
-            return []
-        preferred = [
-            _prefer(50, STREAMING_KEY, "In", ["true"]),
-            _prefer(10, ACCELERATOR_KEY, "DoesNotExist"),
-        ]
-        if self.strategy.avoided_nodes:
-            preferred.append(_prefer(100, HOSTNAME_KEY, "NotIn", [*self.strategy.avoided_nodes]))
-        return preferred
+
+def make_node_affinity(strategy: Strategy) -> dict[str, Any]:
+    """
+    Return the node affinity of a warmup; empty on Autopilot.
+
+    It requires the nodes that may pull the image. If none may and a node is added, it excludes
+    the nodes that hold the image. It prefers nodes that stream, nodes that hold no other version
+    of the image, and nodes without an accelerator, which cost less.
+    """
+    if strategy.is_autopilot:
+        # Autopilot allows affinities only to a few labels of its own.
+        return {}
+    required = list(strategy.required_nodes)
+    preferred = [
+        _prefer(50, STREAMING_KEY, "In", ["true"]),
+        _prefer(10, ACCELERATOR_KEY, "DoesNotExist"),
+    ]
+    if strategy.preferred_nodes:
+        preferred.append(_prefer(30, HOSTNAME_KEY, "In", list(strategy.preferred_nodes)))
+    affinity: dict[str, Any] = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+    operator, names = ("In", required) if required else ("NotIn", list(strategy.avoided_nodes))
+    if names:
+        expression = {"key": HOSTNAME_KEY, "operator": operator, "values": names}
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
+            "nodeSelectorTerms": [{"matchExpressions": [expression]}]
+        }
+    return affinity
 
 
 @dataclass(frozen=True, slots=True)

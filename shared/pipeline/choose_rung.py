@@ -1,17 +1,19 @@
 """Choose the first rung of the ladder that can serve; each rung needs other nodes to be read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.domain.image_reference import Digest
+from shared.domain.cluster import ClusterName, is_near
 from shared.domain.ladder import (
     PREWARM_RUNG,
+    AllNodesHoldError,
     PrewarmUnavailableError,
     Rung,
     RungUnavailableError,
     Strategy,
+    WantedImage,
     plan_rung,
     plan_warm_pool,
     serve_rung,
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from shared.pipeline.prewarm_artifact import PrewarmStep
 
 
+_ALL_HOLD_HINT = (
+    "Nothing, while the nodes keep the image. To fill the streaming cache for new nodes, add the"
+    " rung new-gpu-node or prewarm-api to `ladder`, or set `warm_pool`, in prestream.yaml."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class RungChoice:
     """The way to warm an image: a Job, or Artifact Registry without one."""
@@ -38,13 +46,18 @@ class RungChoice:
 
 @dataclass(frozen=True, slots=True)
 class RungRequest:
-    """An image that is wanted on a target."""
+    """An image that is wanted on a target of a cluster."""
 
     target: Placement
     platform: str | None
     """``os/architecture``; None if the node decides."""
-    digest: Digest | None
-    """None if it is unknown; then no node is known to hold the image."""
+    image: WantedImage
+    location: str | None = None
+    """Where the image is in Artifact Registry; None if unknown."""
+
+    def is_near(self, cluster: ClusterName) -> bool:
+        """Whether the nodes of a cluster can stream the image from its location."""
+        return self.location is None or is_near(self.location, cluster.location)
 
 
 def choose_rung(
@@ -64,13 +77,15 @@ def choose_rung(
             leave that rung out.
 
     Raises:
-        ImageError: No rung can serve (``no_node``).
+        ImageError: The image is where the nodes cannot stream it from (``misconfigured``), every
+            node holds it (``already_present``), or no rung can serve (``no_node``).
         TransientError: The cluster is unavailable, or Artifact Registry.
         ConfigurationError: One of them refuses our identity.
     """
     reasons: list[str] = []
     unavailable: PrewarmUnavailableError | None = None
-    for name, plan in _list_rungs(settings, request, is_autopilot=cluster.is_autopilot):
+    all_hold = False
+    for name, plan in _list_rungs(settings, request, cluster):
         try:
             if name == PREWARM_RUNG:
                 return RungChoice(prewarm=_given(prewarm)())
@@ -79,20 +94,27 @@ def choose_rung(
             reasons.append(f"{name}: {exc}")
             unavailable = exc
         except RungUnavailableError as exc:
+            all_hold |= isinstance(exc, AllNodesHoldError)
             reasons.append(f"{name}: {exc}")
         else:
             is_news = unavailable is not None and unavailable.is_news
             return RungChoice(strategy, passed=str(unavailable) if is_news else None)
-    hint = unavailable.hint if unavailable and unavailable.hint else _no_node_hint(request.target)
-    raise ImageError("no_node", "; ".join(reasons), hint=hint)
+    raise _make_error(cluster.name, request, reasons, unavailable, all_hold=all_hold)
 
 
 def _list_rungs(
-    settings: Settings, request: RungRequest, *, is_autopilot: bool
+    settings: Settings, request: RungRequest, cluster: "ClusterApi"
 ) -> Iterator[tuple[str, Callable[[], Rung]]]:
-    """Yield the rungs in order; a warm pool serves if ``any-node`` finds no ready node."""
-    target, platform = request.target, request.platform
+    """
+    Yield the rungs in order; a warm pool serves if ``any-node`` finds no ready node.
+
+    Without nodes that can stream the image, only Artifact Registry can serve it.
+    """
+    target, platform, is_autopilot = request.target, request.platform, cluster.is_autopilot
+    streams = request.is_near(cluster.name)
     for name in settings.ladder:
+        if not streams and name != PREWARM_RUNG:
+            continue
         yield name, partial(plan_rung, name, target, platform, is_autopilot=is_autopilot)
         if name == "any-node" and settings.warm_pool and not is_autopilot:
             yield "the warm pool", partial(plan_warm_pool, platform)
@@ -101,13 +123,39 @@ def _list_rungs(
 def _serve(cluster: "ClusterApi", rung: Rung, request: RungRequest) -> Strategy:
     selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
     nodes = [Node.from_body(body) for body in cluster.list_nodes(selector)]
-    return serve_rung(rung, nodes, request.digest, platform=request.platform)
+    return serve_rung(rung, nodes, request.image, platform=request.platform)
 
 
 def _given(prewarm: "Callable[[], PrewarmStep] | None") -> "Callable[[], PrewarmStep]":
     if prewarm is None:
         raise RungUnavailableError("Artifact Registry is not asked here")
     return prewarm
+
+
+def _make_error(
+    cluster: ClusterName,
+    request: RungRequest,
+    reasons: Sequence[str],
+    unavailable: PrewarmUnavailableError | None,
+    *,
+    all_hold: bool,
+) -> ImageError:
+    """Return the error for an image that no rung serves."""
+    hint = unavailable.hint if unavailable else None
+    if not request.is_near(cluster):
+        reason = (
+            f"wrong_region: the image is in {request.location}, but nodes of {cluster.name} stream"
+            f" only from {cluster.region} or the multi-region that contains it"
+        )
+        near = f"Push the image to a repository in {cluster.region}, or add prewarm-api to `ladder`"
+        return ImageError(
+            "misconfigured",
+            "; ".join([reason, *reasons]),
+            hint=hint or f"{near} in prestream.yaml.",
+        )
+    if all_hold:
+        return ImageError("already_present", "; ".join(reasons), hint=hint or _ALL_HOLD_HINT)
+    return ImageError("no_node", "; ".join(reasons), hint=hint or _no_node_hint(request.target))
 
 
 def _no_node_hint(placement: Placement) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
-from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError, find_targets
+from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError, WantedImage, find_targets
+from shared.domain.mirror import location_of
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
@@ -120,7 +121,7 @@ class WarmupLookup:
         if PREWARM_RUNG in self.settings.ladder:
             return None
         platform = wanted_platform(request, target)
-        wanted = RungRequest(target.placement, platform, digest=None)
+        wanted = RungRequest(target.placement, platform, WantedImage(digest=None))
         return choose_rung(self.settings, cluster, wanted, prewarm=None)
 
     def _read_rung(
@@ -138,7 +139,12 @@ class WarmupLookup:
             return replace(snapshot, image_bytes=image_bytes)
         platform = wanted_platform(order.request, target)
         serve = partial(self._serve_prewarm, cluster, order, target, image_bytes)
-        wanted = RungRequest(target.placement, platform, order.manifest.digest)
+        source = order.source
+        image = WantedImage(
+            order.manifest.digest, image_bytes, frozenset({source.image.name, source.mirror.name})
+        )
+        location = location_of(source.mirror)
+        wanted = RungRequest(target.placement, platform, image, location)
         choice = choose_rung(
             self.settings, cluster, wanted, prewarm=None if self.prewarm is None else serve
         )

@@ -16,7 +16,13 @@ from sandbox.local_cloud import read_manifests, resource_name
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
-from shared.domain.ladder import SCALING_PRIORITY_CLASS, Strategy, plan_rung, serve_rung
+from shared.domain.ladder import (
+    SCALING_PRIORITY_CLASS,
+    Strategy,
+    WantedImage,
+    plan_rung,
+    serve_rung,
+)
 from shared.domain.node import Node
 from shared.domain.placement import Placement, Toleration
 from shared.domain.request import Cause
@@ -31,7 +37,9 @@ HELD = f"us-docker.pkg.dev/demo/x/app@{DIGEST}"
 
 def serve(rung: str, target: Placement, *nodes: Body, is_autopilot: bool = False) -> Strategy:
     planned = plan_rung(rung, target, None, is_autopilot=is_autopilot)
-    return serve_rung(planned, [Node.from_body(each) for each in nodes], DIGEST, platform=None)
+    return serve_rung(
+        planned, [Node.from_body(each) for each in nodes], WantedImage(DIGEST), platform=None
+    )
 
 
 SPOT_CLASS = Placement.of(
@@ -55,7 +63,7 @@ BODIES = {
         target_name="a" * 63,
         cause=Cause("audit_log", "i" * 512, "r" * 2000),
         deadline_s=1,
-        strategy=make_strategy(avoided_nodes=tuple("n" * 63 for _ in range(20))),
+        strategy=make_strategy(required_nodes=tuple("n" * 63 for _ in range(20))),
     ).body(),
 }
 

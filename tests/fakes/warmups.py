@@ -67,6 +67,8 @@ def make_node(
     labels: Mapping[str, str] | None = None,
     taints: Iterable[Mapping[str, str]] | None = None,
     images: Iterable[str] = (),
+    image_size: int = 1,
+    storage: str | None = None,
 ) -> dict[str, Any]:
     """Return a node of GKE, tainted as GKE taints it unless ``taints`` says otherwise."""
     own = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": arch}
@@ -86,7 +88,8 @@ def make_node(
         "spec": spec,
         "status": {
             "conditions": [{"type": "Ready", "status": ready}],
-            "images": [{"names": [image], "sizeBytes": 1} for image in images],
+            "images": [{"names": [image], "sizeBytes": image_size} for image in images],
+            **({"allocatable": {"ephemeral-storage": storage}} if storage else {}),
         },
     }
 

@@ -169,7 +169,6 @@ def test_one_warmup_runs_on_a_node_at_a_time() -> None:
 
 def preferences_of(body: dict[str, Any]) -> dict[str, tuple[int, dict[str, Any]]]:
     node = pod_of(body)["affinity"]["nodeAffinity"]
-    assert set(node) == {"preferredDuringSchedulingIgnoredDuringExecution"}
     found = {}
     for each in node["preferredDuringSchedulingIgnoredDuringExecution"]:
         (expression,) = each["preference"]["matchExpressions"]
@@ -177,13 +176,42 @@ def preferences_of(body: dict[str, Any]) -> dict[str, tuple[int, dict[str, Any]]
     return found
 
 
-def test_node_that_lacks_the_image_is_preferred_above_all() -> None:
-    strategy = make_strategy(avoided_nodes=("n1", "n2"))
+def required_of(body: dict[str, Any]) -> Any:
+    node = pod_of(body)["affinity"]["nodeAffinity"]
+    return node.get("requiredDuringSchedulingIgnoredDuringExecution")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "operator", "values"),
+    [
+        pytest.param({"required_nodes": ("n3", "n4")}, "In", ["n3", "n4"], id="named"),
+        pytest.param(
+            {"required_nodes": ("n3",), "avoided_nodes": ("n1",)}, "In", ["n3"], id="some-hold"
+        ),
+        pytest.param({"avoided_nodes": ("n1", "n2")}, "NotIn", ["n1", "n2"], id="all-hold"),
+    ],
+)
+def test_warmup_requires_a_node_that_lacks_the_image(
+    nodes: dict[str, Any], operator: str, values: list[str]
+) -> None:
+    required = required_of(make_warmup(strategy=make_strategy(**nodes)).body())
+
+    expression = {"key": "kubernetes.io/hostname", "operator": operator, "values": values}
+    assert required == {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+
+
+def test_warmup_requires_no_node_if_none_exists() -> None:
+    assert required_of(make_warmup().body()) is None
+
+
+def test_node_without_another_version_of_the_image_is_preferred() -> None:
+    strategy = make_strategy(required_nodes=("n1", "n2"), preferred_nodes=("n2",))
+
     preferences = preferences_of(make_warmup(strategy=strategy).body())
 
-    weight, expression = preferences.pop("kubernetes.io/hostname")
-    assert expression == {"operator": "NotIn", "values": ["n1", "n2"]}
-    assert weight > sum(other for other, _ in preferences.values())
+    weight, expression = preferences["kubernetes.io/hostname"]
+    assert expression == {"operator": "In", "values": ["n2"]}
+    assert weight > preferences["cloud.google.com/gke-accelerator"][0]
 
 
 def test_node_that_streams_and_is_cheap_is_preferred() -> None:
@@ -196,7 +224,9 @@ def test_node_that_streams_and_is_cheap_is_preferred() -> None:
 
 
 def test_autopilot_gets_no_preferences() -> None:
-    strategy = make_strategy(is_autopilot=True, avoided_nodes=("n1",))
+    strategy = make_strategy(
+        is_autopilot=True, avoided_nodes=("n1",), required_nodes=("n2",), preferred_nodes=("n2",)
+    )
 
     affinity = pod_of(make_warmup(strategy=strategy).body())["affinity"]
 

@@ -163,7 +163,7 @@ def test_autopilot_adds_a_node_for_any_node() -> None:
     assert "nodeAffinity" not in scene.pod["affinity"]
 
 
-def test_node_without_the_image_is_preferred(scene: Scene) -> None:
+def test_warmup_requires_a_node_without_the_image(scene: Scene) -> None:
     scene.cluster.place(make_node("gpu-2", images=[f"{MIRROR}/anyscale/ray-ml@{RAY.digest}"]))
 
     scene.warm()
@@ -171,7 +171,7 @@ def test_node_without_the_image_is_preferred(scene: Scene) -> None:
     annotations = scene.job["metadata"]["annotations"]
     assert annotations["prestream.dev/nodes-with-image"] == "gpu-2"
     assert annotations["prestream.dev/nodes-without-image"] == "gpu-1"
-    assert "'NotIn', 'values': ['gpu-2']" in str(scene.pod["affinity"])
+    assert "'In', 'values': ['gpu-1']" in str(scene.pod["affinity"])
 
 
 # The platform.

@@ -10,22 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
-from cli.doctor.checks.mirror_settings import is_near
 from cli.doctor.response import Unavailable
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import ClusterName, is_near
 from shared.domain.manifest import Manifest
-from shared.domain.mirror import ArtifactPath, Source
+from shared.domain.mirror import Source, location_of
 from shared.errors import ImageError
 
 _EMPTY_BYTES: Final = 32
 """The gzip form of an archive without files."""
 
-_GCR_LOCATIONS: Final[Mapping[str, str]] = {
-    "gcr.io": "us",
-    "us.gcr.io": "us",
-    "eu.gcr.io": "europe",
-    "asia.gcr.io": "asia",
-}
 _BIG_LAYER_BYTES: Final = 2_000_000_000
 _BIG_SHARE: Final = 0.6
 _FEW_LAYERS: Final = 3
@@ -67,8 +60,7 @@ def check_refused_name(text: str, error: ImageError) -> Check:
 def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
     """Check that an image lies where a cluster's nodes stream from."""
     mirror = source.mirror
-    artifact = ArtifactPath.split(mirror.registry, mirror.repository)
-    location = artifact.repository.location if artifact else _GCR_LOCATIONS.get(mirror.registry)
+    location = location_of(mirror)
     what = f"the name {mirror}"
     if location is None:
         unseen = Unavailable(what, f"where {mirror.registry} keeps its images is not known")

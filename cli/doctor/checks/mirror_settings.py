@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Unavailable
-from shared.domain.cluster import ClusterName, mirror_location, region_of
+from shared.domain.cluster import ClusterName, is_near, mirror_location
 from shared.domain.json_access import field_at, mapping_of, text_of
 from shared.domain.mirror import (
     RemoteRepository,
@@ -12,17 +12,6 @@ from shared.domain.mirror import (
     UpstreamCredentials,
     compare_repository,
 )
-
-
-def is_near(location: str, cluster_location: str) -> bool:
-    """
-    Whether nodes stream from a location: it is their region, or a multi-region around it.
-
-    >>> is_near("us", "us-central1-a"), is_near("europe-west4", "us-central1")
-    (True, False)
-    """
-    near = {mirror_location(each, cluster_location) for each in ("region", "multi-region")}
-    return region_of(location) in near
 
 
 def check_region(name: ClusterName, setting: str) -> Check:
