@@ -89,6 +89,7 @@ class MarkReported:
     name: "JobName"
     version: str
     insert_id: str
+    outcome: str
     not_before: str | None = None
 
 

@@ -66,6 +66,8 @@ class Strategy:
     """Nodes that provably did not hold the image when the warmup was created."""
     required_nodes: tuple[str, ...] = field(default=())
     """The nodes that may pull the image, the best first; empty if no node or any node may."""
+    known_nodes: tuple[str, ...] = field(default=())
+    """All nodes that match, if they are few: a node that joins later may pull the image too."""
     preferred_nodes: tuple[str, ...] = field(default=())
     """Those of them that hold no other version of the image, if the others do."""
     is_autopilot: bool = False
@@ -197,6 +199,7 @@ def serve_rung(
         avoided_nodes=holding,
         lacking_nodes=tuple(node.name for node in usable if image.is_missing_on(node)),
         required_nodes=tuple(node.name for node in usable),
+        known_nodes=_names(fitting) if len(fitting) <= _MAX_NAMED_NODES else (),
         preferred_nodes=fresh if len(fresh) < len(usable) else (),
         is_autopilot=rung.is_autopilot,
     )

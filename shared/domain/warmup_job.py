@@ -18,6 +18,7 @@ from shared.domain.ladder import Strategy
 from shared.domain.node import STREAMING_KEY
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import Cause
+from shared.domain.timestamp import parse_time
 
 JobName = NewType("JobName", str)
 """A name that is also a valid label value, because Kubernetes copies it: at most 63 characters."""
@@ -34,6 +35,8 @@ MIRROR_ANNOTATION = "prestream.dev/mirror"
 DIGEST_ANNOTATION = "prestream.dev/digest"
 CAUSE_ANNOTATION = "prestream.dev/cause"
 REPORTED_ANNOTATION = "prestream.dev/reported"
+OUTCOME_ANNOTATION = "prestream.dev/outcome"
+"""The outcome in its fact; on a finished Job that has been reported."""
 NOT_BEFORE_ANNOTATION = "prestream.dev/not-before"
 """The earliest time for a retry, if known; on a failed Job that has been reported."""
 STRATEGY_ANNOTATION = "prestream.dev/strategy"
@@ -50,6 +53,8 @@ CONTAINER = "image"
 
 HELPER_CONTAINER = "helper"
 SERVICE_ACCOUNT = "prestream-warmup"
+
+_ALREADY_PRESENT = "already_present"
 
 _USER = 65_532
 _BINARY_VOLUME = "binary"
@@ -257,14 +262,14 @@ def make_node_affinity(strategy: Strategy) -> dict[str, Any]:
     """
     Return the node affinity of a warmup; empty on Autopilot.
 
-    It requires the nodes that may pull the image. If none may and a node is added, it excludes
-    the nodes that hold the image. It prefers nodes that stream, nodes that hold no other version
-    of the image, and nodes without an accelerator, which cost less.
+    It requires a node that may pull the image or, where a drained or preempted node is replaced,
+    one that joined later. If a node is added because all hold the image, it excludes these. It
+    prefers nodes that stream, nodes that hold no other version of the image, and nodes without an
+    accelerator, which cost less.
     """
     if strategy.is_autopilot:
         # Autopilot allows affinities only to a few labels of its own.
         return {}
-    required = list(strategy.required_nodes)
     preferred = [
         _prefer(50, STREAMING_KEY, "In", ["true"]),
         _prefer(10, ACCELERATOR_KEY, "DoesNotExist"),
@@ -272,12 +277,14 @@ def make_node_affinity(strategy: Strategy) -> dict[str, Any]:
     if strategy.preferred_nodes:
         preferred.append(_prefer(30, HOSTNAME_KEY, "In", list(strategy.preferred_nodes)))
     affinity: dict[str, Any] = {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
-    operator, names = ("In", required) if required else ("NotIn", list(strategy.avoided_nodes))
-    if names:
-        expression = {"key": HOSTNAME_KEY, "operator": operator, "values": names}
-        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
-            "nodeSelectorTerms": [{"matchExpressions": [expression]}]
-        }
+    excluded = strategy.known_nodes if strategy.required_nodes else strategy.avoided_nodes
+    terms = [
+        {"matchExpressions": [{"key": HOSTNAME_KEY, "operator": operator, "values": list(names)}]}
+        for operator, names in (("In", strategy.required_nodes), ("NotIn", excluded))
+        if names
+    ]
+    if terms:
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
     return affinity
 
 
@@ -294,6 +301,10 @@ class JobState:
     is_complete: bool
     is_failed: bool
     is_reported: bool
+    outcome: str | None = None
+    """The outcome in its fact; None if it is not reported yet."""
+    not_before: str | None = None
+    """The earliest time for a retry, in RFC 3339."""
     asked_by: str | None = None
     """The namespace of the workload that requested it first; ``None`` without a workload."""
 
@@ -318,6 +329,8 @@ class JobState:
             is_complete="Complete" in conditions,
             is_failed="Failed" in conditions,
             is_reported=REPORTED_ANNOTATION in annotations,
+            outcome=annotations.get(OUTCOME_ANNOTATION),
+            not_before=annotations.get(NOT_BEFORE_ANNOTATION),
             asked_by=cause.namespace if cause is not None else None,
         )
 
@@ -325,6 +338,18 @@ class JobState:
     def is_finished(self) -> bool:
         """Whether it has finished, with success or failure."""
         return self.is_complete or self.is_failed
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether another warmup may replace it: it failed, or its node already held the image."""
+        return self.is_failed or (self.is_complete and self.outcome == _ALREADY_PRESENT)
+
+    def is_postponed(self, now: datetime) -> bool:
+        """Whether it failed, and the registry named a later time for a retry."""
+        try:
+            return self.is_failed and parse_time(self.not_before or "") > now
+        except ValueError:
+            return False
 
     @property
     def is_waiting(self) -> bool:

@@ -26,7 +26,7 @@ from shared.domain.action import (
     UpdateMirror,
     WriteFact,
 )
-from shared.domain.warmup_job import NOT_BEFORE_ANNOTATION, REPORTED_ANNOTATION
+from shared.domain.warmup_job import NOT_BEFORE_ANNOTATION, OUTCOME_ANNOTATION, REPORTED_ANNOTATION
 from shared.errors import TransientError
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _end_patch(action: EndJob) -> Mapping[str, Any]:
 
 
 def _mark_patch(action: MarkReported) -> Mapping[str, Any]:
-    annotations = {REPORTED_ANNOTATION: action.insert_id}
+    annotations = {REPORTED_ANNOTATION: action.insert_id, OUTCOME_ANNOTATION: action.outcome}
     if action.not_before:
         annotations[NOT_BEFORE_ANNOTATION] = action.not_before
     return {"metadata": {"resourceVersion": action.version, "annotations": annotations}}

@@ -29,6 +29,7 @@ PlanResult = Literal[
     "warm_unless_small",
     "waiting",
     "known",
+    "postponed",
     "too_small",
     "prewarming",
     "prewarmed",
@@ -36,8 +37,9 @@ PlanResult = Literal[
 ]
 """
 ``warm``: a Job is created; ``warm_unless_small``: so it is, if the image is large enough, which is
-unknown. ``waiting`` and ``known``: the Job of this period exists, suspended or not. The others are
-of images that Artifact Registry prewarms; ``would_create`` is what a dry run does not ask it for.
+unknown. ``waiting`` and ``known``: the Job of this period exists, suspended or not.
+``postponed``: it failed, and the registry named a later time for a retry. The others are of images
+that Artifact Registry prewarms; ``would_create`` is what a dry run does not ask it for.
 """
 
 
@@ -59,8 +61,9 @@ class WarmupSnapshot:
     helper: ImageReference | None = None
     """The helper image by digest."""
     report: tuple[Action, ...] = ()
-    """The actions that report a failed Job of that name."""
+    """The actions that report the earlier Job of that name."""
     read_at: datetime | None = None
+    """The time of the decision."""
 
     @property
     def state(self) -> JobState | None:
@@ -69,9 +72,17 @@ class WarmupSnapshot:
 
     @property
     def is_served(self) -> bool:
-        """Whether the Job of this period exists and has not failed."""
+        """Whether the Job of this period exists and is not replaced, or not yet."""
         state = self.state
-        return state is not None and not state.is_failed
+        return state is not None and (not state.is_replaceable or self.is_postponed)
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether the Job failed and a retry is useless now; ``force`` tries all the same."""
+        state, is_forced = self.state, self.order is not None and self.order.request.force
+        if state is None or self.read_at is None or is_forced:
+            return False
+        return state.is_postponed(self.read_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +107,15 @@ def plan_warmup(snapshot: WarmupSnapshot, settings: Settings) -> WarmupPlan:
     """
     Return what is done for an image on a target.
 
-    A Job is created if none of this period exists or it has failed, the image is not too small,
-    and a rung that needs a Job serves. The failed Job is reported before it is deleted, so that
-    its fact is not lost.
+    A Job is created if none of this period exists, it has failed or its node already held the
+    image, the image is not too small, and a rung that needs a Job serves. The earlier Job is
+    reported before it is deleted, so that its fact is not lost.
     """
     plan = WarmupPlan(result="warm", job=snapshot.name, image_bytes=snapshot.image_bytes)
     state, choice = snapshot.state, snapshot.choice
     if snapshot.is_served and state is not None:
-        return _describe_existing(plan, state, snapshot.job or {})
+        plan = _describe_existing(plan, state, snapshot.job or {})
+        return replace(plan, result="postponed") if snapshot.is_postponed else plan
     if _is_small(snapshot, settings):
         return replace(plan, result="too_small")
     if choice is not None and choice.prewarm is not None:

@@ -78,6 +78,7 @@ def plan_report(ended: EndedWarmup) -> tuple[WriteFact, MarkReported]:
         name=state.name,
         version=state.resource_version,
         insert_id=fact.insert_id,
+        outcome=fact.payload["outcome"],
         not_before=fact.payload["not_before"],
     )
     return WriteFact(fact), mark

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from shared.pipeline.ports import ClusterApi
 
 WarmupResult = Literal[
-    "created", "waiting", "known", "too_small", "would_create", "prewarming", "prewarmed"
+    "created",
+    "waiting",
+    "known",
+    "postponed",
+    "too_small",
+    "would_create",
+    "prewarming",
+    "prewarmed",
 ]
 """What became of an image on a target, as the log line names it."""
 

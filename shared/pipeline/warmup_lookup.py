@@ -82,7 +82,8 @@ class WarmupLookup:
         """
         name = job_name(self.settings, cluster.name, order, target)
         job = cluster.fetch_job(name)
-        snapshot = WarmupSnapshot(order=order, target=target, name=name, job=job)
+        now = datetime.now(UTC)
+        snapshot = WarmupSnapshot(order=order, target=target, name=name, job=job, read_at=now)
         if snapshot.is_served:
             return snapshot
         self.mirrors.confirm(order.source)
@@ -90,7 +91,6 @@ class WarmupLookup:
         is_small = is_too_small(self.settings, order.request, snapshot.image_bytes)
         if is_small or snapshot.choice is None or snapshot.choice.strategy is None:
             return snapshot
-        snapshot = replace(snapshot, read_at=datetime.now(UTC))
         return self._read_for_creation(cluster, snapshot) if self.reads_for_creation else snapshot
 
     def read_size(self, order: Order, target: Target) -> int | None:

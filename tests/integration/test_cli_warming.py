@@ -121,7 +121,10 @@ def test_warm_image_passes_at_once_and_force_waits_for_another_pull(
     assert run(environ, "warm", image, "--wait", "--timeout", "50s").returncode == 0
 
     gate = run(environ, "wait", image, "--timeout", "0s", "--json")
+    # The first node holds the image by now.
+    world.add_gpu_node("gke-gpu-l4-b", "l4-spot", accelerator="nvidia-l4")
     forced = run(environ, "warm", image, "--force", "--wait", "--timeout", "50s", "--json")
+    world.cloud.gke.remove_node("gke-gpu-l4-b")
 
     (answer,) = json.loads(gate.stdout)
     assert (gate.returncode, answer["verdict"], answer["state"]) == (0, "warm", "warm")

@@ -162,10 +162,11 @@ def is_pulling(pipeline: Pipeline, job: Job) -> bool:
     )
 
 
-def test_image_on_the_node_is_not_reported_as_streamed(pipeline: Pipeline) -> None:
+def test_image_is_warmed_again_on_a_node_that_lacks_it(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/held")
     mirror = "us-central1-docker.pkg.dev/demo/dockerhub-mirror/team/held"
-    pipeline.add_gpu_node("gke-gpu-held", "held")
+    pipeline.add_gpu_node("gke-gpu-held-a", "held")
+    pipeline.add_gpu_node("gke-gpu-held-b", "held")
     pipeline.ask(image, pool="held")
     first = pipeline.warmup(image)
 
@@ -173,9 +174,9 @@ def test_image_on_the_node_is_not_reported_as_streamed(pipeline: Pipeline) -> No
     job = pipeline.line(message, "handled")["created"][0]
     second = pipeline.warmup(image, job=job)
 
-    assert first["node"] == second["node"] == "gke-gpu-held"
+    assert {first["node"], second["node"]} == {"gke-gpu-held-a", "gke-gpu-held-b"}
     assert first["streamed"] == "not_streamed"
-    assert second["streamed"] == "cached_on_node"
+    assert second["outcome"] == "pulled"
     assert (annotation(pipeline.job(image), "mirror") or "").startswith(f"{mirror}@sha256:")
 
 

@@ -1,7 +1,7 @@
 """The decision about a warmup: what is known about an image on a target -> result and actions."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from shared.domain.image_reference import ImageReference
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.request import Cause, ReferenceRequest
+from shared.domain.timestamp import format_time
 from shared.domain.warmup_job import JobName
 from shared.pipeline.choose_rung import RungChoice
 from shared.pipeline.order import Order, Target
@@ -25,7 +26,9 @@ WARMUP = make_warmup(NAME, target_name="l4", cause=Cause("audit_log", "entry-1")
 NOW = datetime(2026, 11, 24, 7, tzinfo=UTC)
 GB = 1_000_000_000
 SMALL = 199_999_999
-MARK = MarkReported(NAME, "1", "insert-id")
+WARMUP_TIME = format_time(WARMUP.queued_at)
+LATER = format_time(WARMUP.queued_at + timedelta(seconds=1))
+MARK = MarkReported(NAME, "1", "insert-id", "pull_failed")
 
 
 def make_order(**fields: Any) -> Order:
@@ -37,9 +40,13 @@ def make_order(**fields: Any) -> Order:
     return Order(request, "message-1", NOW, Source(image, mirror), Manifest(DIGEST))
 
 
-def make_job(condition: str | None = None, *, suspend: bool = False) -> dict[str, Any]:
+def make_job(
+    condition: str | None = None, *, suspend: bool = False, **annotations: str
+) -> dict[str, Any]:
     body = WARMUP.body()
     body["metadata"] |= {"uid": "u-1", "creationTimestamp": "2026-11-24T07:00:00Z"}
+    for key, value in annotations.items():
+        body["metadata"]["annotations"][f"prestream.dev/{key.replace('_', '-')}"] = value
     body["spec"]["suspend"] = suspend
     if condition is not None:
         body["status"] = {"conditions": [{"type": condition, "status": "True"}]}
@@ -77,6 +84,42 @@ def names_of(plan: WarmupPlan) -> list[str]:
             "warm",
             ["MarkReported", "DeleteJob", "CreateJob"],
             id="failed-job-is-reported-first",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Complete", outcome="already_present")),
+            "warm",
+            ["DeleteJob", "CreateJob"],
+            id="node-held-the-image",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Complete", outcome="pulled")),
+            "known",
+            [],
+            id="node-pulled-the-image",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Failed", not_before=LATER)),
+            "postponed",
+            [],
+            id="before-the-time-of-a-retry",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Failed", not_before=WARMUP_TIME)),
+            "warm",
+            ["DeleteJob", "CreateJob"],
+            id="at-the-time-of-a-retry",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Failed", not_before="soon")),
+            "warm",
+            ["DeleteJob", "CreateJob"],
+            id="time-of-a-retry-is-invalid",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Failed", not_before=LATER), order=make_order(force=True)),
+            "warm",
+            ["DeleteJob", "CreateJob"],
+            id="force-ignores-the-time-of-a-retry",
         ),
         pytest.param(replace(READY, image_bytes=SMALL), "too_small", [], id="small"),
         pytest.param(

@@ -104,6 +104,10 @@ LATER = ENDED + PERIOD / 8
         pytest.param(make_job(), False, None, id="waits"),
         pytest.param(make_job(suspend=False), False, None, id="runs"),
         pytest.param(make_job("Complete"), True, None, id="complete"),
+        pytest.param(make_job("Complete", outcome="pulled"), True, None, id="pulled"),
+        pytest.param(
+            make_job("Complete", outcome="already_present"), True, START, id="node-held-the-image"
+        ),
         pytest.param(make_job("Failed", reported="fact"), False, LATER, id="failed"),
         pytest.param(make_job("Failed", not_before=""), False, LATER, id="time-is-empty"),
         pytest.param(make_job("Failed", not_before="soon"), False, LATER, id="time-is-invalid"),
@@ -115,7 +119,7 @@ LATER = ENDED + PERIOD / 8
         ),
     ],
 )
-def test_failed_warmup_is_tried_again(
+def test_warmup_is_due_again_if_it_failed_or_filled_no_cache(
     job: dict[str, Any], retry_at: datetime | None, *, is_complete: bool
 ) -> None:
     warmup = read_warmup(job, None, PERIOD, START)

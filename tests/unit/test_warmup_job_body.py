@@ -182,22 +182,31 @@ def required_of(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "operator", "values"),
+    ("nodes", "terms"),
     [
-        pytest.param({"required_nodes": ("n3", "n4")}, "In", ["n3", "n4"], id="named"),
+        pytest.param({"required_nodes": ("n3", "n4")}, [("In", ["n3", "n4"])], id="named"),
         pytest.param(
-            {"required_nodes": ("n3",), "avoided_nodes": ("n1",)}, "In", ["n3"], id="some-hold"
+            {
+                "required_nodes": ("n3",),
+                "avoided_nodes": ("n1",),
+                "known_nodes": ("n1", "n2", "n3"),
+            },
+            [("In", ["n3"]), ("NotIn", ["n1", "n2", "n3"])],
+            id="named-or-joined-later",
         ),
-        pytest.param({"avoided_nodes": ("n1", "n2")}, "NotIn", ["n1", "n2"], id="all-hold"),
+        pytest.param({"avoided_nodes": ("n1", "n2")}, [("NotIn", ["n1", "n2"])], id="all-hold"),
     ],
 )
 def test_warmup_requires_a_node_that_lacks_the_image(
-    nodes: dict[str, Any], operator: str, values: list[str]
+    nodes: dict[str, Any], terms: list[tuple[str, list[str]]]
 ) -> None:
     required = required_of(make_warmup(strategy=make_strategy(**nodes)).body())
 
-    expression = {"key": "kubernetes.io/hostname", "operator": operator, "values": values}
-    assert required == {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    expressions = [each["matchExpressions"] for each in required["nodeSelectorTerms"]]
+    key = "kubernetes.io/hostname"
+    assert expressions == [
+        [{"key": key, "operator": operator, "values": names}] for operator, names in terms
+    ]
 
 
 def test_warmup_requires_no_node_if_none_exists() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.catalogue.image import Image
 from shared.domain.manifest import RegistryRefusalError
-from shared.domain.mirror import RepositoryName
+from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement, Toleration
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.warmings import ARM, BUSYBOX, RAY, SINGLE, Scene
@@ -109,6 +109,64 @@ def test_first_rung_that_can_serve_is_chosen(scene: Scene) -> None:
 
     assert scene.job["metadata"]["annotations"]["prestream.dev/strategy"] == "gpu-node"
     assert scene.pod["nodeSelector"][ACCELERATOR] == "nvidia-l4"
+
+
+def test_next_rung_is_chosen_if_every_node_of_the_first_holds_the_image() -> None:
+    scene = Scene()
+    held = [f"{MIRROR}/anyscale/ray-ml@{RAY.digest}"]
+    scene.cluster.place(make_node("gpu-1", images=held))
+    scene.cluster.place(make_node("cpu-1", accelerator=None))
+    scene.warm()
+
+    assert scene.job["metadata"]["annotations"]["prestream.dev/strategy"] == "any-node"
+    assert "'In', 'values': ['cpu-1']" in str(scene.pod["affinity"])
+
+
+def test_image_that_every_node_holds_is_already_present() -> None:
+    scene = Scene()
+    scene.cluster.place(make_node("gpu-1", images=[f"{MIRROR}/anyscale/ray-ml@{RAY.digest}"]))
+
+    line = scene.warm().details
+
+    assert line["outcome"] == "already_present"
+    assert not scene.cluster.jobs
+    fact = scene.facts.facts[0].payload
+    assert fact["outcome"] == "already_present"
+    assert "new-gpu-node" in fact["hint"]
+
+
+def push(scene: Scene, location: str) -> str:
+    """Push an image to a repository of a location, and return its reference."""
+    name = RepositoryName("demo", location, "ml")
+    scene.repositories.states[name] = RepositoryState(is_docker_remote=False)
+    scene.registry.add(f"{location}-docker.pkg.dev/demo/ml/app", "1", SINGLE)
+    return f"{location}-docker.pkg.dev/demo/ml/app:1"
+
+
+def test_image_of_another_region_is_misconfigured(scene: Scene) -> None:
+    line = scene.warm(push(scene, "europe-west4")).details
+
+    assert line["outcome"] == "misconfigured"
+    assert not scene.cluster.jobs
+    fact = scene.facts.facts[0].payload
+    assert fact["reason"].startswith("wrong_region: the image is in europe-west4")
+    assert "us-central1" in fact["hint"]
+
+
+def test_image_of_another_region_is_prewarmed_in_the_region_of_the_cluster() -> None:
+    scene = Scene(ladder=["gpu-node", "prewarm-api"])
+    scene.cluster.place(make_node("gpu-1"))
+    scene.api.sizes[SINGLE.digest] = 2_000_000_000
+
+    line = scene.warm(push(scene, "europe-west4")).details
+
+    assert line["prewarming"] == [f"app@{SINGLE.digest} in us-central1"]
+    assert not scene.cluster.jobs
+
+
+@pytest.mark.parametrize("location", ["us", "us-central1"])
+def test_image_of_the_region_or_its_multi_region_is_warmed(scene: Scene, location: str) -> None:
+    assert "created" in scene.warm(push(scene, location)).details
 
 
 @pytest.mark.parametrize(

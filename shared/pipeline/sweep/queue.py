@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import Action, DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName
-from shared.domain.fact import Fact
+from shared.domain.fact import ALREADY_PRESENT, Fact
 from shared.domain.json_access import field_at, text_of
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import (
     IMAGE_ANNOTATION,
-    NOT_BEFORE_ANNOTATION,
     SELECTOR,
     JobName,
     JobState,
@@ -46,7 +45,7 @@ class ExistingWarmup:
     """The image as the user wrote it."""
     is_complete: bool
     retry_at: datetime | None
-    """When a failed warmup is due again; None for one that has not failed."""
+    """When the image is due again before its period ends; None if it is not."""
 
 
 @dataclass(slots=True)
@@ -134,7 +133,7 @@ def read_warmup(
         name=state.name,
         image=text_of(field_at(body, (*_ANNOTATIONS, IMAGE_ANNOTATION))) or "",
         is_complete=state.is_complete,
-        retry_at=_find_retry(body, fact, period, now) if state.is_failed else None,
+        retry_at=_find_retry(body, fact, period, now),
     )
 
 
@@ -148,10 +147,18 @@ def _report(cluster: "ClusterApi", body: Mapping[str, Any], execute: Executor) -
 
 def _find_retry(
     body: Mapping[str, Any], fact: Fact | None, period: timedelta, now: datetime
-) -> datetime:
-    """Return when a failed warmup is due again: at the time that the registry named, or later."""
-    marked = text_of(field_at(body, (*_ANNOTATIONS, NOT_BEFORE_ANNOTATION)))
-    not_before = marked if fact is None else fact.payload["not_before"]
+) -> datetime | None:
+    """
+    Return when an image is due again before its period ends.
+
+    A failed warmup is retried at the time that the registry named, or later. A warmup that found
+    the image on its node filled no cache, so the image is due now.
+    """
+    state = JobState.from_body(body)
+    outcome = state.outcome if fact is None else fact.payload["outcome"]
+    if not state.is_failed:
+        return now if state.is_complete and outcome == ALREADY_PRESENT else None
+    not_before = state.not_before if fact is None else fact.payload["not_before"]
     with contextlib.suppress(ValueError):
         return parse_time(not_before or "")
     finished = FinishedJob.from_body(body)
