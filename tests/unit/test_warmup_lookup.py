@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.image import Image
+from shared.domain.image_reference import Digest
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement, Toleration
@@ -156,7 +157,7 @@ def test_image_of_another_region_is_misconfigured(scene: Scene) -> None:
 def test_image_of_another_region_is_prewarmed_in_the_region_of_the_cluster() -> None:
     scene = Scene(ladder=["gpu-node", "prewarm-api"])
     scene.cluster.place(make_node("gpu-1"))
-    scene.api.sizes[SINGLE.digest] = 2_000_000_000
+    scene.api.sizes[Digest(SINGLE.digest)] = 2_000_000_000
 
     line = scene.warm(push(scene, "europe-west4")).details
 
