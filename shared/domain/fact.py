@@ -293,7 +293,7 @@ class MirrorBypassed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorDistrusted:
-    """Pulls from a mirror failed for several pods, so pods are no longer rewritten to it."""
+    """Pulls from a mirror failed, so pods are no longer rewritten to it."""
 
     subject: Subject
     """The digest of the last failed pull."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.action import DistrustMirror, EndJob
+from shared.domain.action import Action, DistrustMirror, EndJob
 from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.proven_mirrors import PARAMETER_NAME
@@ -70,6 +70,16 @@ def observe_failure(
     if distrusted is None:
         return outcome
     return Outcome("handled", {**outcome.details, "distrusted": distrusted})
+
+
+def _is_of_warmup(event: ImagePullFailed, cluster: "ClusterApi", settings: Settings) -> bool:
+    """Whether a pod of a warmup has the uid in the event, which may claim anything."""
+    origin = event.origin
+    if origin.namespace != settings.namespace:
+        return False
+    job = origin.name.rpartition("-")[0]
+    pods = cluster.list_pods(f"batch.kubernetes.io/job-name={job}")
+    return any(uid_of(pod) == origin.uid for pod in pods)
 
 
 def end_warmup(
@@ -154,8 +164,11 @@ def _distrust(
     if pull is None or not counts_against_mirror(event):
         return None
     cluster = connect()
-    done = execute.change(
-        cluster,
-        lambda: plan_distrust(event, pull, cluster.fetch_config_map(PARAMETER_NAME), cluster.name),
-    )
+    is_warmup = event.failure.at_fault == "access" and _is_of_warmup(event, cluster, settings)
+
+    def plan() -> tuple[Action, ...]:
+        config_map = cluster.fetch_config_map(PARAMETER_NAME)
+        return plan_distrust(event, pull, config_map, cluster.name, is_warmup=is_warmup)
+
+    done = execute.change(cluster, plan)
     return next((each.upstream for each in done if isinstance(each, DistrustMirror)), None)

@@ -2,8 +2,8 @@
 Decide which mirrors are proven in a cluster: those that its nodes can pull from.
 
 A mirror becomes proven when a kubelet of the cluster has pulled from it with the identity of its
-node. It becomes distrusted when pulls from it fail for several pods within minutes, so that a
-mirror that stopped working does not keep pods from starting.
+node. It becomes distrusted when a warmup is denied access to it, or when pulls of two repositories
+from it fail within minutes, so that a mirror that stopped working does not keep pods from starting.
 """
 
 import json
@@ -35,13 +35,26 @@ from shared.domain.timestamp import parse_time
 from shared.settings.keys import Settings
 
 FAILURES_ANNOTATION: Final = "prestream.dev/pull-failures"
-"""Annotation of the ConfigMap: the pods whose recent pulls from a mirror failed, by upstream."""
+"""
+Annotation of the ConfigMap: by upstream, the pods whose recent pulls from its mirror failed, each
+with the time and the repository.
+"""
 
 _MIRROR_FAULTS: Final = frozenset({"access", "registry"})
 """Faults that also affect other images of the mirror."""
 
-_PODS_TO_DISTRUST: Final = 3
+_REPOSITORIES_TO_DISTRUST: Final = 2
+"""An upstream can refuse one repository for as long as it likes."""
 _WINDOW: Final = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedFailure:
+    """A failed pull that counts against its mirror."""
+
+    at: datetime
+    repository: str
+    """The repository at the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +115,27 @@ def plan_distrust(
     pull: MirrorPull,
     config_map: Mapping[str, Any] | None,
     cluster: ClusterName,
+    *,
+    is_warmup: bool,
 ) -> tuple[Action, ...]:
     """
     Decide what a failed pull means for its mirror: nothing, one more count, or distrust.
 
-    The fact precedes the change of the ConfigMap, so that neither is lost.
+    The fact precedes the change of the ConfigMap, so that neither is lost. A single refusal is
+    enough only for a warmup: a pod of a workload may bring a pull secret of its own.
     """
     host = pull.host
     existing = _entry_of(config_map, host) if config_map is not None else None
     if config_map is None or existing is None or existing.pin is not None:
         return ()
     failures = find_recent_failures(config_map, host, event.origin.timestamp)
-    pod = event.origin.uid or event.origin.name
-    if pod in failures:
+    repositories = {each.repository for each in failures.values()}
+    is_refused = is_warmup and event.failure.at_fault == "access"
+    if pull.upstream.repository in repositories and not is_refused:
         return ()
-    failures[pod] = event.origin.timestamp
-    if len(failures) < _PODS_TO_DISTRUST:
+    counted = CountedFailure(event.origin.timestamp, pull.upstream.repository)
+    failures[event.origin.uid or event.origin.name] = counted
+    if len(repositories) + 1 < _REPOSITORIES_TO_DISTRUST and not is_refused:
         return (CountPullFailure(host, _patch(config_map, host, str(existing), failures)),)
     return (
         WriteFact(_make_fact(event, pull, len(failures), cluster), of_change=True),
@@ -127,27 +145,33 @@ def plan_distrust(
 
 def find_recent_failures(
     config_map: Mapping[str, Any], host: str, now: datetime
-) -> dict[str, datetime]:
-    """Return the pods that failed to pull from a mirror within the window, with the time."""
+) -> dict[str, CountedFailure]:
+    """Return the pods that failed to pull from a mirror within the window."""
     recent = {}
     for pod, text in _read_failures(config_map).get(host, {}).items():
+        time, _, repository = str(text).partition(" ")
         try:
-            at = parse_time(str(text))
+            at = parse_time(time)
         except ValueError:
             continue
         if abs(now - at) <= _WINDOW:
-            recent[pod] = at
+            recent[pod] = CountedFailure(at, repository)
     return recent
 
 
 def _patch(
-    config_map: Mapping[str, Any], host: str, entry: str | None, failures: Mapping[str, datetime]
+    config_map: Mapping[str, Any],
+    host: str,
+    entry: str | None,
+    failures: Mapping[str, CountedFailure],
 ) -> dict[str, Any]:
     """Return the patch of one entry, valid for the version read: a person may pin it meanwhile."""
     counted = _read_failures(config_map)
     counted.pop(host, None)
     if failures:
-        counted[host] = {pod: at.isoformat() for pod, at in failures.items()}
+        counted[host] = {
+            pod: f"{each.at.isoformat()} {each.repository}" for pod, each in failures.items()
+        }
     return {
         "metadata": {
             "resourceVersion": (config_map.get("metadata") or {}).get("resourceVersion"),

@@ -29,36 +29,46 @@ from tests.fakes.warmups import MIRRORS
 DENIED = f'Failed to pull image "{MIRROR}": unexpected status: 403 Forbidden'
 
 
-@pytest.mark.parametrize("namespace", ["ml", "prestream"])
-def test_failures_of_three_pods_make_a_mirror_distrusted(namespace: str) -> None:
+def denied(image: str) -> str:
+    return f'Failed to pull image "{MIRRORS}/{image}": unexpected status: 403 Forbidden'
+
+
+@pytest.mark.parametrize(
+    ("where", "images", "distrusted"),
+    [
+        pytest.param({}, ["a/b:1"], ["docker.io"], id="warmup"),
+        pytest.param({"uid": "other"}, ["a/b:1"], [None], id="no-pod-of-a-warmup"),
+        pytest.param({"namespace": "ml"}, ["a/b:1"], [None], id="workload"),
+        pytest.param({"namespace": "ml"}, ["a/b:1", "c/d:1"], [None, "docker.io"], id="two-images"),
+    ],
+)
+def test_refusals_make_a_mirror_distrusted(
+    where: dict[str, Any], images: list[str], distrusted: list[str | None]
+) -> None:
     scene = ObservedWarmup(None)
     scene.place_proven({"docker.io": MIRRORS})
 
-    outcomes = [
-        scene.see(pod_event("Failed", DENIED, pod=f"pod-{number}", namespace=namespace))
-        for number in range(3)
-    ]
+    outcomes = [scene.see(pod_event("Failed", denied(image), **where)) for image in images]
 
-    assert [each.details.get("distrusted") for each in outcomes] == [None, None, "docker.io"]
-    assert outcomes[2].disposition == "handled"
-    assert [each["event"] for each in scene.facts] == ["mirror.distrusted"]
-    assert scene.proven == {}
+    assert [each.details.get("distrusted") for each in outcomes] == distrusted
+    assert ("list_pods" in scene.cluster.calls) == (where.get("namespace") != "ml")
+    is_distrusted = "docker.io" in distrusted
+    assert [each["event"] for each in scene.facts] == ["mirror.distrusted"] * is_distrusted
+    assert scene.proven == ({} if is_distrusted else {"docker.io": MIRRORS})
 
 
 def test_mirror_is_removed_only_after_the_fact() -> None:
     scene = ObservedWarmup(None)
     scene.place_proven({"docker.io": MIRRORS})
-    events = [pod_event("Failed", DENIED, pod=f"pod-{each}", namespace="ml") for each in range(3)]
-    for event in events[:2]:
-        scene.see(event)
+    event = pod_event("Failed", DENIED)
     scene.log.error = TransientError("503")
 
     with pytest.raises(TransientError):
-        scene.see(events[2])
+        scene.see(event)
     assert scene.proven == {"docker.io": MIRRORS}
 
     scene.log.error = None
-    assert scene.see(events[2]).details["distrusted"] == "docker.io"
+    assert scene.see(event).details["distrusted"] == "docker.io"
 
 
 def parse(event: dict[str, Any]) -> Any:

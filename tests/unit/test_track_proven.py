@@ -14,6 +14,7 @@ from shared.domain.pull_failure import classify_pull_failure
 from shared.domain.upstream import Upstream
 from shared.pipeline.track_proven import (
     FAILURES_ANNOTATION,
+    CountedFailure,
     MirrorPull,
     counts_against_mirror,
     find_mirror_pull,
@@ -31,16 +32,22 @@ DENIED = (
     " https://us-central1-docker.pkg.dev/v2/demo/dockerhub-mirror/anyscale/ray-ml/manifests/2.7.0:"
     " 403 Forbidden"
 )
+UNAVAILABLE = f'Failed to pull image "{HUB}/anyscale/ray-ml:2.7.0": 502 Bad Gateway'
 ABSENT = (
     f'Failed to pull image "{HUB}/anyscale/ray-ml:9": rpc error: code = NotFound desc = failed to'
     f' pull and unpack image "{HUB}/anyscale/ray-ml:9": {HUB}/anyscale/ray-ml:9: not found'
 )
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+RAY, VLLM = "anyscale/ray-ml", "vllm/vllm-openai"
+BEFORE = NOON - timedelta(minutes=1)
+OTHER_IMAGE = {"pod-1": CountedFailure(BEFORE, VLLM)}
+SAME_IMAGE = {"pod-1": CountedFailure(BEFORE, RAY)}
+NOW_COUNTED = {"pod-3": CountedFailure(NOON, RAY)}
 PULL = MirrorPull(parse_reference("docker.io/anyscale/ray-ml:2.7.0"), HUB, ())
 
 
 def make_config_map(
-    entry: str | None = None, failures: Mapping[str, datetime] | str | None = None
+    entry: str | None = None, failures: Mapping[str, CountedFailure] | str | None = None
 ) -> dict[str, Any]:
     """Return the ConfigMap with an entry for docker.io and the pods that count against it."""
     data = {"quay.io": "off"} | ({} if entry is None else {"docker.io": entry})
@@ -48,14 +55,20 @@ def make_config_map(
     if failures is not None:
         text = failures
         if not isinstance(text, str):
-            text = json.dumps({"docker.io": {pod: at.isoformat() for pod, at in text.items()}})
+            text = json.dumps({"docker.io": write_counted(text)})
         metadata["annotations"] = {FAILURES_ANNOTATION: text}
     return {"metadata": metadata, "data": data}
 
 
-def make_patch(entry: str | None, failures: Mapping[str, datetime] | None = None) -> dict[str, Any]:
+def write_counted(failures: Mapping[str, CountedFailure]) -> dict[str, str]:
+    return {pod: f"{each.at.isoformat()} {each.repository}" for pod, each in failures.items()}
+
+
+def make_patch(
+    entry: str | None, failures: Mapping[str, CountedFailure] | None = None
+) -> dict[str, Any]:
     """Return the patch of the entry for docker.io."""
-    counted = {pod: at.isoformat() for pod, at in (failures or {}).items()}
+    counted = write_counted(failures or {})
     annotation = json.dumps({"docker.io": counted}) if counted else None
     return {
         "metadata": {"resourceVersion": "7", "annotations": {FAILURES_ANNOTATION: annotation}},
@@ -118,7 +131,7 @@ def test_only_pulls_from_our_mirrors_count(
             id="exclusion-is-kept",
         ),
         pytest.param(make_config_map("what is this?"), (), HUB, id="invalid-is-replaced"),
-        pytest.param(make_config_map(None, {"pod-1": NOON}), (), HUB, id="counts-are-cleared"),
+        pytest.param(make_config_map(None, SAME_IMAGE), (), HUB, id="counts-are-cleared"),
         pytest.param(None, (), None, id="no-config-map"),
     ],
 )
@@ -131,22 +144,17 @@ def test_successful_pull_proves_its_mirror(
     assert actions == expected
 
 
-ONE = {"pod-1": NOON - timedelta(minutes=1)}
-TWO = ONE | {"pod-2": NOON - timedelta(minutes=2)}
-NOW_COUNTED = {"pod-3": NOON}
-
-
+@pytest.mark.parametrize("message", [DENIED, UNAVAILABLE])
 @pytest.mark.parametrize(
     ("config_map", "counted"),
     [
         pytest.param(make_config_map(HUB), NOW_COUNTED, id="first"),
-        pytest.param(make_config_map(HUB, ONE), ONE | NOW_COUNTED, id="second"),
         pytest.param(
-            make_config_map(HUB, ONE | {"pod-2": NOON - timedelta(minutes=11)}),
-            ONE | NOW_COUNTED,
+            make_config_map(HUB, {"pod-1": CountedFailure(NOON - timedelta(minutes=11), VLLM)}),
+            NOW_COUNTED,
             id="old-failure-expires",
         ),
-        pytest.param(make_config_map(HUB, ONE | NOW_COUNTED), None, id="same-pod-counts-once"),
+        pytest.param(make_config_map(HUB, SAME_IMAGE), None, id="same-image-counts-once"),
         pytest.param(make_config_map(HUB, "[["), NOW_COUNTED, id="invalid-annotation"),
         pytest.param(make_config_map(HUB, "[]"), NOW_COUNTED, id="annotation-is-a-list"),
         pytest.param(
@@ -154,34 +162,67 @@ NOW_COUNTED = {"pod-3": NOON}
             NOW_COUNTED,
             id="invalid-time",
         ),
-        pytest.param(make_config_map("off", TWO), None, id="pinned-off"),
-        pytest.param(make_config_map(f"on {HUB}", TWO), None, id="pinned-on"),
-        pytest.param(make_config_map(None, TWO), None, id="not-proven"),
+        pytest.param(make_config_map("off", OTHER_IMAGE), None, id="pinned-off"),
+        pytest.param(make_config_map(f"on {HUB}", OTHER_IMAGE), None, id="pinned-on"),
+        pytest.param(make_config_map(None, OTHER_IMAGE), None, id="not-proven"),
         pytest.param(None, None, id="no-config-map"),
     ],
 )
-def test_failed_pull_is_counted(
-    config_map: dict[str, Any] | None, counted: dict[str, datetime] | None
+def test_failed_pull_of_a_workload_is_counted(
+    config_map: dict[str, Any] | None, counted: dict[str, CountedFailure] | None, message: str
 ) -> None:
-    actions = plan_distrust(make_failure(), PULL, config_map, GPU_CLUSTER)
+    failure = make_failure(message=message)
+
+    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=False)
 
     expected = () if counted is None else (CountPullFailure("docker.io", make_patch(HUB, counted)),)
     assert actions == expected
 
 
-def test_third_pod_makes_its_mirror_distrusted_with_the_fact_first() -> None:
-    write, distrust = plan_distrust(make_failure(), PULL, make_config_map(HUB, TWO), GPU_CLUSTER)
+@pytest.mark.parametrize(
+    ("message", "failures", "is_warmup", "pods"),
+    [
+        pytest.param(DENIED, None, True, 1, id="warmup-is-denied"),
+        pytest.param(DENIED, SAME_IMAGE, True, 2, id="warmup-is-denied-after-a-failure"),
+        pytest.param(DENIED, OTHER_IMAGE, False, 2, id="second-image-is-denied"),
+        pytest.param(UNAVAILABLE, OTHER_IMAGE, False, 2, id="second-image-is-unavailable"),
+        pytest.param(UNAVAILABLE, OTHER_IMAGE, True, 2, id="second-image-of-a-warmup"),
+        pytest.param(UNAVAILABLE, None, True, None, id="warmup-is-unavailable"),
+        pytest.param(UNAVAILABLE, SAME_IMAGE, True, None, id="same-image-of-a-warmup"),
+    ],
+)
+def test_mirror_becomes_distrusted_with_the_fact_first(
+    message: str, failures: dict[str, CountedFailure] | None, pods: int | None, *, is_warmup: bool
+) -> None:
+    failure, config_map = make_failure(message=message), make_config_map(HUB, failures)
 
+    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=is_warmup)
+
+    if pods is None:
+        assert not any(isinstance(each, DistrustMirror) for each in actions)
+        return
+    write, distrust = actions
     assert distrust == DistrustMirror("docker.io", make_patch(None))
     assert isinstance(write, WriteFact)
     assert write.of_change
     payload = write.fact.payload
     assert write.fact.event == "mirror.distrusted"
     assert (write.fact.severity, write.fact.timestamp) == ("WARNING", NOON)
-    assert (payload["upstream"], payload["pods"]) == ("docker.io", 3)
+    assert (payload["upstream"], payload["pods"]) == ("docker.io", pods)
     assert payload["image"] == "docker.io/anyscale/ray-ml:2.7.0"
     assert payload["mirror"] == f"{HUB}/anyscale/ray-ml:2.7.0"
-    assert payload["evidence"][0]["text"] == DENIED
+    assert payload["evidence"][0]["text"] == message
+
+
+def test_many_pods_of_one_image_are_counted_once() -> None:
+    config_map: Mapping[str, Any] = make_config_map(HUB)
+    for number in range(20):
+        failure = make_failure(f"pod-{number}", UNAVAILABLE)
+        for action in plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=False):
+            assert isinstance(action, CountPullFailure)
+            config_map = action.patch
+
+    assert find_recent_failures(config_map, "docker.io", NOON).keys() == {"pod-0"}
 
 
 def test_count_of_another_upstream_is_kept() -> None:
@@ -219,6 +260,8 @@ def test_failures_outside_the_window_are_not_recent() -> None:
         "late": NOON + timedelta(minutes=10, seconds=1),
     }
 
-    recent = find_recent_failures(make_config_map(HUB, times), "docker.io", NOON)
+    failures = {name: CountedFailure(at, RAY) for name, at in times.items()}
+
+    recent = find_recent_failures(make_config_map(HUB, failures), "docker.io", NOON)
 
     assert recent.keys() == {"first", "last"}

@@ -17,7 +17,7 @@ USED = "docker.io/team/used:1"
 """A pod pulled it from the mirror."""
 BYPASSING = "docker.io/team/bypassing:1"
 """A pod pulled it from its upstream."""
-DENIED = tuple(f"docker.io/team/denied-{number}:1" for number in range(3))
+DENIED = tuple(f"docker.io/team/denied-{number}:1" for number in range(2))
 """Pods that could not pull them, as the mirror refuses them."""
 DENIED_WARMUP = "docker.io/team/denied-warmup:1"
 """Its warmup runs, and its node may not pull it."""
