@@ -112,6 +112,10 @@ class KubernetesCluster:
         path = f"/api/v1/namespaces/{namespace or self._namespace}/events"
         return self._list(path, {"fieldSelector": field_selector})
 
+    def list_pod_events(self, field_selector: str) -> Iterator[dict[str, Any]]:
+        """List the events of pods in all namespaces, page by page."""
+        return self._list("/api/v1/events", {"fieldSelector": field_selector})
+
     def list_objects(self, api_version: str, plural: str) -> Iterator[dict[str, Any]]:
         """
         List the objects of a kind in all namespaces, page by page.

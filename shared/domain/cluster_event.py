@@ -46,6 +46,8 @@ class Origin:
     event_uid: str | None = None
     timestamp: datetime
     """The last time at which it happened."""
+    first_timestamp: datetime | None = None
+    """The first time; an event that happens again is folded into the first one."""
     message: str
     """The text, without the prefix of a combined event or the frame of a log line."""
     log: str | None = None

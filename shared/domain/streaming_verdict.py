@@ -31,9 +31,6 @@ SLOW_BYTES_PER_SECOND: Final = 100e6
 SLOW_MIN_SECONDS: Final = 10.0
 """A shorter pull can be slow only because the registry is busy."""
 
-RESOLVE_SECONDS: Final = 2.0
-"""The time in which a node that holds an image resolves its digest at the registry."""
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -73,6 +70,8 @@ class PullObservation:
     in_artifact_registry: bool = True
     node_held_digest: bool | None = None
     """``True``: the node held the digest before. ``False``: it provably did not."""
+    node_held_version: bool | None = None
+    """Likewise for any other image of the repository, whose layers it can share."""
     is_warmup: bool = False
     """Whether the pull was a warmup, which fills the streaming cache."""
     ineligible: str | None = None
@@ -96,22 +95,22 @@ class Verdict:
 
 def judge_pull(pull: PullObservation) -> Verdict:
     """
-    Judge a pull by the best available evidence.
+    Judge a pull by the first evidence that applies.
 
-    In this order: a statement of the snapshotter; a pull too fast for its size on a streaming node
-    that did not hold the digest; an image that the node held; a failed layer or a slow pull.
-    Otherwise the verdict is ``unknown``.
+    In this order: an image that the node held; a statement of the snapshotter; a pull too fast for
+    its size on a streaming node that held neither the digest nor another version; a failed layer
+    or a slow pull. Otherwise the verdict is ``unknown``.
     """
     about = [each for each in pull.statements if _is_about(pull, each.image)]
     failures = [each for each in pull.layer_failures if _is_about(pull, each.image)]
     held = _held_before(pull, about)
     streamed: Streamed
-    if _is_success(about):
-        streamed = "streamed"
-    elif _is_too_fast(pull) and _could_only_stream(pull, about, held=held):
-        streamed = "likely_streamed"
-    elif pull.already_present or (held and _is_quick(pull)):
+    if pull.already_present or (held and not _is_slow(pull)):
         streamed = "cached_on_node"
+    elif _is_success(about) and not held:
+        streamed = "streamed"
+    elif _is_too_fast(pull) and _could_only_stream(pull, about):
+        streamed = "likely_streamed"
     elif failures or _is_slow(pull):
         streamed = "not_streamed"
     else:
@@ -140,12 +139,11 @@ def _held_before(pull: PullObservation, about: Iterable[StreamingStatement]) -> 
     return True if on_disk else pull.node_held_digest
 
 
-def _could_only_stream(
-    pull: PullObservation, about: Iterable[StreamingStatement], *, held: bool | None
-) -> bool:
+def _could_only_stream(pull: PullObservation, about: Iterable[StreamingStatement]) -> bool:
     """Whether only streaming explains the fast pull; a statement excludes this conclusion."""
     can_stream = pull.node_streams is True and pull.in_artifact_registry and not pull.ineligible
-    return can_stream and held is False and not pull.already_present and not list(about)
+    lacked_layers = pull.node_held_digest is False and pull.node_held_version is False
+    return can_stream and lacked_layers and not list(about)
 
 
 def _rate(pull: PullObservation) -> float | None:
@@ -164,12 +162,8 @@ def _is_too_fast(pull: PullObservation) -> bool:
     )
 
 
-def _is_quick(pull: PullObservation) -> bool:
-    """Whether the pull only resolved the digest at the registry."""
-    return _is_too_fast(pull) or (pull.seconds is not None and pull.seconds <= RESOLVE_SECONDS)
-
-
 def _is_slow(pull: PullObservation) -> bool:
+    """Whether bytes were downloaded, so that the node did not hold the image (any more)."""
     rate = _rate(pull)
     return (
         rate is not None
@@ -186,6 +180,9 @@ def _evidence(
 ) -> Iterable[Evidence]:
     """Return the evidence, with the decisive part first."""
     for statement in about:
+        if streamed == "cached_on_node" and not statement.is_on_disk:
+            # It is about the pull that brought the image to the node.
+            continue
         yield Evidence("snapshotter", statement.text, statement.log, statement.insert_id)
     for failure in failures:
         yield Evidence("layer_failure", failure.text, failure.log, failure.insert_id)
@@ -194,7 +191,10 @@ def _evidence(
     elif figures := _figures(pull):
         yield Evidence("pull", figures)
     if streamed == "likely_streamed":
-        yield Evidence("node", "image streaming is on, and the node did not hold the digest before")
+        yield Evidence(
+            "node",
+            "image streaming is on, and the node held no version of the image before",
+        )
     elif pull.node_held_digest and streamed == "cached_on_node":
         yield Evidence("node", "the node held the digest before")
 

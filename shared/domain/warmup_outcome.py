@@ -25,7 +25,6 @@ from shared.domain.cluster_event import (
 )
 from shared.domain.disposition import Irrelevant
 from shared.domain.fact import (
-    ALREADY_PRESENT,
     MISCONFIGURED,
     NO_NODE,
     POSTPONED,
@@ -84,7 +83,7 @@ class Diagnosis:
     @property
     def was_pulled(self) -> bool:
         """Whether a report proves that the image is on the node."""
-        return self.outcome in {PULLED, ALREADY_PRESENT}
+        return self.outcome == PULLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +131,6 @@ def diagnose(job: FinishedJob, pod: Pod | None, reports: Sequence[NodeEvent]) ->
     if pulled or started or job.is_complete or (pod is not None and holds_image(pod)):
         seen = pulled or started
         node = (seen.origin.node if seen else None) or _find_node(pod, _of_last_pod(pod, reports))
-        if pulled is not None and pulled.pulled.already_present:
-            return Diagnosis(ALREADY_PRESENT, node=node, pulled=pulled)
         reason = None
         if started is not None and not job.is_complete:
             said = started.origin.message
@@ -318,10 +315,16 @@ def _last(
 
 
 def _find_pull(reports: Sequence[NodeEvent]) -> ImagePulled | None:
-    """Return the last pull of the image, preferred to a later report that it was present."""
-    return _last(
-        reports, ImagePulled, lambda each: _is_of_image(each) and not each.pulled.already_present
-    ) or _last(reports, ImagePulled, _is_of_image)
+    """
+    Return the pull of the image, preferred to a report that it was present.
+
+    Of several nodes the last one counts, and there the first pull, which brought the image.
+    """
+    found = [each for each in reports if isinstance(each, ImagePulled) and _is_of_image(each)]
+    pulls = [each for each in found if not each.pulled.already_present] or found
+    last = max(pulls, key=lambda each: each.origin.timestamp, default=None)
+    on_node = [each for each in pulls if last and each.origin.node == last.origin.node]
+    return min(on_node, key=lambda each: each.origin.timestamp, default=None)
 
 
 def _of_last_pod(pod: Pod | None, reports: Sequence[NodeEvent]) -> list[NodeEvent]:

@@ -38,6 +38,7 @@ class KubernetesEvent(msgspec.Struct, rename="camel"):
     metadata: _Metadata = msgspec.field(default_factory=_Metadata)
     source: _Source | None = None
     series: _Series | None = None
+    first_timestamp: str | None = None
     last_timestamp: str | None = None
     event_time: str | None = None
     reporting_component: str | None = None
@@ -62,3 +63,8 @@ class KubernetesEvent(msgspec.Struct, rename="camel"):
         """The last time in the event; ``None`` if it holds none."""
         observed = self.series.last_observed_time if self.series else None
         return self.last_timestamp or observed or self.event_time
+
+    @property
+    def first_time(self) -> str | None:
+        """The first time in the event: its creation in a log entry, which lacks the other field."""
+        return self.first_timestamp or self.metadata.creation_timestamp

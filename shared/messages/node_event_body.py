@@ -4,8 +4,10 @@ The bodies of relevant events and of snapshotter lines, parsed into values.
 The texts are those of the kubelet, the Job controller and the snapshotter.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Final
 
 from shared.domain.cluster_event import (
@@ -90,6 +92,7 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
         event_name=event.metadata.name or None,
         event_uid=event.metadata.uid or None,
         timestamp=timestamp,
+        first_timestamp=_read_first_time(event),
         message=strip_combined(_cut(event.message or "")),
         log=record.log,
         insert_id=record.insert_id,
@@ -99,6 +102,12 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
     if origin.kind == "Node":
         return _read_streaming(event.component, origin)
     return _read_pod(event, origin)
+
+
+def _read_first_time(event: KubernetesEvent) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        return parse_time(event.first_time or "")
+    return None
 
 
 def _read_pod(event: KubernetesEvent, origin: Origin) -> NodeEvent:

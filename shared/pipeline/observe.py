@@ -26,9 +26,10 @@ from shared.domain.fact import PullObserved, StreamObserved, Subject
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
 from shared.domain.mirror import is_google_registry
 from shared.domain.mirror_reference import trace_upstream
+from shared.domain.pull_history import PullHistory, is_repeated
 from shared.domain.streaming_verdict import PullObservation, judge_pull
 from shared.errors import InvalidEventError
-from shared.pipeline.read_warmup import NodeView, evidence_of, read_node
+from shared.pipeline.read_warmup import NodeView, evidence_of, read_history, read_node
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
@@ -123,8 +124,12 @@ class Observer:
         skipped = find_skip_reason(event, self.settings)
         if skipped is not None:
             return Decision(skipped)
-        node = read_node(self._connect_to(origin), origin.node, event.pulled, origin.timestamp)
-        return plan_pull(event, node, self.settings)
+        cluster = self._connect_to(origin)
+        history = read_history(cluster, event)
+        if history.is_restart:
+            return Decision(_ignore_restart(event))
+        node = read_node(cluster, origin.node, event.pulled, origin.timestamp)
+        return plan_pull(event, node, history, self.settings)
 
     def _connect_to(self, origin: Origin) -> "ClusterApi":
         try:
@@ -164,10 +169,12 @@ def find_skip_reason(event: ImagePulled, settings: Settings) -> Outcome | None:
         return ignored("the image was not pulled from Artifact Registry", image=image)
     if _is_of_system(reference):
         return ignored("the image is not a workload's", image=image)
-    return None
+    return _ignore_restart(event) if is_repeated(event) else None
 
 
-def plan_pull(event: ImagePulled, node: NodeView, settings: Settings) -> Decision:
+def plan_pull(
+    event: ImagePulled, node: NodeView, history: PullHistory, settings: Settings
+) -> Decision:
     """Decide what a workload's pull from Artifact Registry means."""
     pulled, origin = event.pulled, event.origin
     reference = parse_reference(pulled.image)
@@ -179,6 +186,7 @@ def plan_pull(event: ImagePulled, node: NodeView, settings: Settings) -> Decisio
             image_bytes=pulled.image_bytes,
             already_present=pulled.already_present,
             node_streams=node.streams,
+            node_held_digest=history.node_held or None,
             pull=evidence_of(event),
             statements=tuple(each.statement for each in node.statements),
             layer_failures=tuple(each.failure for each in node.layer_failures),
@@ -198,6 +206,10 @@ def plan_pull(event: ImagePulled, node: NodeView, settings: Settings) -> Decisio
     ).as_fact()
     details = {"fact": fact.event, "image": pulled.image, "streamed": verdict.streamed}
     return Decision(Outcome("handled", details), (WriteFact(fact),))
+
+
+def _ignore_restart(event: ImagePulled) -> Outcome:
+    return ignored("the pod pulled the image before", image=event.pulled.image)
 
 
 def _make_subject(

@@ -43,6 +43,7 @@ class ClusterApi(WorkloadApi, Protocol):
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...  # noqa: D102
     def list_pods(self, label_selector: str) -> Iterable[Body]: ...  # noqa: D102
     def list_events(self, field_selector: str, namespace: str | None = None) -> Iterable[Body]: ...  # noqa: D102
+    def list_pod_events(self, field_selector: str) -> Iterable[Body]: ...  # noqa: D102
     def fetch_node(self, name: str) -> Body | None: ...  # noqa: D102
     def list_nodes(self, label_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
     def patch_config_map(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102

@@ -1,18 +1,24 @@
 """Read what a cluster still knows about a warmup that ended: its pods, its node, their events."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.domain import warmup_job as jobs
 from shared.domain.cluster import ClusterName
-from shared.domain.cluster_event import ImageStreamed, LayerDownloadFailed, NodeEvent
+from shared.domain.cluster_event import (
+    ImagePulled,
+    ImageStreamed,
+    LayerDownloadFailed,
+    NodeEvent,
+)
 from shared.domain.disposition import Irrelevant
 from shared.domain.fact import NodeDetails
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY
+from shared.domain.pull_history import PullHistory, find_history
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_outcome import Diagnosis, FinishedJob, diagnose
@@ -41,6 +47,7 @@ class NodeView:
     reports: tuple[NodeEvent, ...]
     images: frozenset[str] = frozenset()
     """The images on the node, under every name."""
+    lists_all_images: bool = False
 
     @property
     def statements(self) -> tuple[ImageStreamed, ...]:
@@ -63,6 +70,8 @@ class EndedWarmup:
     finished: FinishedJob
     diagnosis: Diagnosis
     node: NodeView
+    history: PullHistory
+    """The pulls of other warmups on the same node."""
 
 
 def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWarmup | None:
@@ -78,13 +87,14 @@ def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWa
         return None
     state = jobs.JobState.from_body(body)
     pods = find_pods(cluster, state)
-    reports = _read_job_events(cluster, state, pods)
+    reports, others = _read_job_events(cluster, state, pods)
     reports += read_refusal(body, cluster=str(cluster.name))
     diagnosis = diagnose(finished, pods[-1] if pods else None, reports)
     at = diagnosis.pulled.origin.timestamp if diagnosis.pulled else finished.at
     pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
     node = read_node(cluster, diagnosis.node, pulled, at)
-    return EndedWarmup(cluster.name, body, state, finished, diagnosis, node)
+    history = find_history(diagnosis.pulled, others) if diagnosis.pulled else PullHistory()
+    return EndedWarmup(cluster.name, body, state, finished, diagnosis, node, history)
 
 
 def read_node(
@@ -111,7 +121,18 @@ def read_node(
     ]
     if node is None:
         return NodeView(details, None, tuple(reports))
-    return NodeView(details, node.streams, tuple(reports), node.image_names)
+    return NodeView(
+        details, node.streams, tuple(reports), node.image_names, node.smallest_listed == 0
+    )
+
+
+def read_history(cluster: "ClusterApi", event: ImagePulled) -> PullHistory:
+    """Return the history of a workload's pull, from the events of all namespaces."""
+    if event.origin.node is None:
+        return PullHistory()
+    listed = cluster.list_pod_events("involvedObject.kind=Pod,reason=Pulled")
+    pulls = (each for each in _parse_events(cluster, listed) if isinstance(each, ImagePulled))
+    return find_history(event, pulls)
 
 
 def is_warmup(body: Mapping[str, Any]) -> bool:
@@ -137,8 +158,12 @@ def find_pods(cluster: "ClusterApi", state: jobs.JobState) -> list[Pod]:
 
 def _read_job_events(
     cluster: "ClusterApi", state: jobs.JobState, pods: Iterable[Pod]
-) -> list[NodeEvent]:
-    """Return the events of a Job's pods, or those of the Job itself if there are none."""
+) -> tuple[list[NodeEvent], list[ImagePulled]]:
+    """
+    Return the events of a Job's pods, and the pulls of other pods.
+
+    If there are none of its pods, the events of the Job itself take their place.
+    """
     uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
     reports = _read_events(cluster, "involvedObject.kind=Pod")
     own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
@@ -146,17 +171,21 @@ def _read_job_events(
         selector = f"involvedObject.kind=Job,involvedObject.name={state.name}"
         own = _read_events(cluster, selector)
     # An earlier Job of the same name also left events behind.
-    return [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
+    own = [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
+    others = [each for each in reports if isinstance(each, ImagePulled) and each not in own]
+    return own, others
 
 
 def _read_events(cluster: "ClusterApi", selector: str, namespace: str | None = None) -> list[Any]:
-    reports = []
-    for event in cluster.list_events(selector, namespace):
+    return list(_parse_events(cluster, cluster.list_events(selector, namespace)))
+
+
+def _parse_events(cluster: "ClusterApi", events: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    for event in events:
         try:
             report = parse_event(event, cluster=str(cluster.name))
         except InvalidEventError:
             # One invalid event must not hide the others.
             continue
         if not isinstance(report, Irrelevant):
-            reports.append(report)
-    return reports
+            yield report

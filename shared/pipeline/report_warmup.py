@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 from shared.domain import warmup_job as jobs
 from shared.domain.action import MarkReported, WriteFact
 from shared.domain.cluster import ClusterName
-from shared.domain.fact import TIMED_OUT, Fact, Subject, WarmupFinished
+from shared.domain.fact import (
+    ALREADY_PRESENT,
+    TIMED_OUT,
+    Fact,
+    Subject,
+    WarmupFinished,
+    WarmupOutcome,
+)
+from shared.domain.image_reference import InvalidReferenceError, parse_reference
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.request import Cause
@@ -85,15 +93,23 @@ def plan_report(ended: EndedWarmup) -> tuple[WriteFact, MarkReported]:
 
 
 def make_fact(ended: EndedWarmup) -> Fact:
-    """Return the fact of a warmup that ended."""
+    """
+    Return the fact of a warmup that ended.
+
+    The verdict decides between ``pulled`` and ``already_present``: a kubelet that has to pull
+    reports success even if the node held the image.
+    """
     body, state, diagnosis = ended.body, ended.state, ended.diagnosis
     annotations = _annotations_of(body)
     pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
     created, at = parse_time(state.created), ended.finished.at
     started = (body.get("status") or {}).get("startTime")
+    verdict = _judge(ended, annotations) if diagnosis.was_pulled else None
+    held = verdict is not None and verdict.streamed == "cached_on_node"
+    outcome: WarmupOutcome = ALREADY_PRESENT if held else diagnosis.outcome
     return WarmupFinished(
         subject=_make_subject(ended.cluster, annotations),
-        outcome=diagnosis.outcome,
+        outcome=outcome,
         at=at,
         job=state.name,
         job_uid=state.uid,
@@ -104,7 +120,7 @@ def make_fact(ended: EndedWarmup) -> Fact:
         pull_seconds=pulled.seconds if pulled else None,
         total_seconds=(at - created).total_seconds(),
         image_bytes=_image_bytes(pulled, annotations),
-        verdict=_judge(ended, annotations) if diagnosis.was_pulled else None,
+        verdict=verdict,
         evidence=diagnosis.evidence,
         reason=diagnosis.reason,
         hint=diagnosis.hint,
@@ -169,6 +185,7 @@ def _judge(ended: EndedWarmup, annotations: Mapping[str, str]) -> Verdict:
             already_present=bool(pulled and pulled.already_present),
             node_streams=node.streams,
             node_held_digest=_held_before(ended, annotations),
+            node_held_version=_held_version(ended, annotations),
             is_warmup=True,
             pull=evidence_of(diagnosis.pulled) if diagnosis.pulled else None,
             statements=tuple(each.statement for each in node.statements),
@@ -184,7 +201,8 @@ def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | N
     A pod of a workload can pull the same content under its upstream name while the warmup waits.
     """
     diagnosis = ended.diagnosis
-    if diagnosis.node in annotations.get(jobs.HOLDING_ANNOTATION, "").split(","):
+    holding = annotations.get(jobs.HOLDING_ANNOTATION, "").split(",")
+    if ended.history.node_held or diagnosis.node in holding:
         return True
     if diagnosis.pulled is None or diagnosis.pulled.pulled.seconds is None:
         return None
@@ -194,6 +212,25 @@ def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | N
     if not lacked or waited > _LACKING_FOR or _holds_elsewhere(ended, annotations):
         return None
     return False
+
+
+def _held_version(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | None:
+    """Whether the node holds another image of the repository; None if its list is cut."""
+    names = (annotations.get(jobs.MIRROR_ANNOTATION), annotations[jobs.IMAGE_ANNOTATION])
+    repositories = {_repository_of(name) for name in names if name}
+    digest_pulled = annotations.get(jobs.DIGEST_ANNOTATION, "")
+    for name in ended.node.images:
+        repository, _, digest = name.partition("@")
+        if repository in repositories and digest not in {"", digest_pulled}:
+            return True
+    return False if ended.node.lists_all_images else None
+
+
+def _repository_of(image: str) -> str:
+    try:
+        return str(parse_reference(image).name)
+    except InvalidReferenceError:
+        return image
 
 
 def _holds_elsewhere(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool:

@@ -296,6 +296,18 @@ class ClusterConformance:
         assert names_of(job) == ["e2"]
         assert names_of(node) == ["e3"]
 
+    def test_events_of_pods_are_listed_in_all_namespaces(self, world: World) -> None:
+        elsewhere = make_event("e1", "Pod", "trainer", "Pulled")
+        for where in (elsewhere["metadata"], elsewhere["involvedObject"]):
+            where["namespace"] = "default"
+        world.place(elsewhere)
+        world.place(make_event("e2", "Pod", "warm-a-x1", "Pulled"))
+        world.place(make_event("e3", "Pod", "warm-a-x1", "Created"))
+
+        listed = world.cluster.list_pod_events("involvedObject.kind=Pod,reason=Pulled")
+
+        assert names_of(listed) == ["e1", "e2"]
+
     def test_node_is_fetched_by_its_name(self, world: World) -> None:
         world.place(make_node("gpu-1"))
 

@@ -38,6 +38,7 @@ CALLS: dict[str, set[Right]] = {
     "list_jobs": {(PRESTREAM, "batch/jobs", "list")},
     "list_pods": {(PRESTREAM, "/pods", "list")},
     "list_events": {(PRESTREAM, "/events", "list"), (DEFAULT, "/events", "list")},
+    "list_pod_events": {("", "/events", "list")},
     "fetch_node": {("", "/nodes", "get")},
     "list_nodes": {("", "/nodes", "list")},
     "list_objects": {
@@ -56,9 +57,10 @@ INVENTORY = {"list_objects", "fetch_group_versions"}
 PROOFS = {"fetch_config_map", "patch_config_map"}
 
 NEEDED = {
-    "image-reference": set(CALLS) - INVENTORY - PROOFS,
+    "image-reference": set(CALLS) - INVENTORY - PROOFS - {"list_pod_events"},
     "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job", "list_nodes"},
-    "scheduled-sweep": set(CALLS) - {"fetch_job", "create_job", "list_nodes", "patch_config_map"},
+    "scheduled-sweep": set(CALLS)
+    - {"fetch_job", "create_job", "list_nodes", "list_pod_events", "patch_config_map"},
 }
 
 

@@ -132,6 +132,10 @@ class FakeCluster:
             lambda event: event["metadata"]["namespace"] == wanted and matches(event),
         )
 
+    def list_pod_events(self, field_selector: str) -> Iterator[Body]:
+        self._called("list_pod_events")
+        return _select(self.events, _by_field(field_selector))
+
     def list_objects(self, api_version: str, plural: str) -> Iterator[Body]:
         self._called(f"list_objects {api_version}/{plural}")
         found = list(self.objects.get((api_version, plural), []))

@@ -57,6 +57,7 @@ class TestPods:
             event_name=entry["jsonPayload"]["metadata"]["name"],
             event_uid=entry["jsonPayload"]["metadata"]["uid"],
             timestamp=datetime(2026, 5, 4, 9, 30, 11, tzinfo=UTC),
+            first_timestamp=datetime(2026, 5, 4, 9, 30, 11, tzinfo=UTC),
             message=entry["jsonPayload"]["message"],
             log="projects/demo/logs/events",
             insert_id=entry["insertId"],

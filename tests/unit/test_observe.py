@@ -10,6 +10,7 @@ import pytest
 from shared.domain.cluster_event import ImagePulled, ImageStreamed
 from shared.domain.disposition import Outcome
 from shared.domain.fact import Fact, NodeDetails
+from shared.domain.pull_history import PullHistory
 from shared.messages.node_event import parse_log_entry
 from shared.pipeline.observe import Decision, find_skip_reason, plan_pull, plan_stream
 from shared.pipeline.read_warmup import NodeView, read_node
@@ -67,7 +68,7 @@ def fact_of(decision: Decision) -> Fact:
 
 
 def test_pull_has_every_documented_field() -> None:
-    decision = plan_pull(parse_pull(), STREAMING, make_settings())
+    decision = plan_pull(parse_pull(), STREAMING, PullHistory(), make_settings())
 
     fact = fact_of(decision)
     assert fact.timestamp == CREATED + timedelta(seconds=60)
@@ -121,7 +122,7 @@ def test_pull_has_the_name_of_the_upstream(image: str, name: str) -> None:
     event = parse_pull(workload_event(image))
 
     assert find_skip_reason(event, make_settings()) is None
-    payload = fact_of(plan_pull(event, STREAMING, make_settings())).payload
+    payload = fact_of(plan_pull(event, STREAMING, PullHistory(), make_settings())).payload
     assert (payload["image"], payload["mirror"]) == (name, image)
 
 
@@ -194,18 +195,34 @@ def test_pull_from_elsewhere_is_ignored(event: dict[str, Any], reason: str) -> N
 def test_pull_is_judged_by_its_node(
     event: dict[str, Any], node: NodeView, streamed: str, severity: str, hint: str | None
 ) -> None:
-    fact = fact_of(plan_pull(parse_pull(event), node, make_settings()))
+    fact = fact_of(plan_pull(parse_pull(event), node, PullHistory(), make_settings()))
 
     assert (fact.payload["streamed"], fact.severity) == (streamed, severity)
     found = fact.payload["hint"]
     assert found is None if hint is None else hint in found
 
 
+@pytest.mark.parametrize(
+    ("history", "streamed"),
+    [
+        pytest.param(PullHistory(), "streamed", id="first"),
+        pytest.param(PullHistory(node_held=True), "cached_on_node", id="held-before"),
+    ],
+)
+def test_statement_is_evidence_for_the_first_pull_only(history: PullHistory, streamed: str) -> None:
+    reports = (parse_stream(STATEMENT),)
+    node = NodeView(NODE_DETAILS, streams=True, reports=reports)
+
+    payload = fact_of(plan_pull(parse_pull(), node, history, make_settings())).payload
+
+    assert payload["streamed"] == streamed
+
+
 def test_unknown_fields_of_a_pull_are_null() -> None:
     text = f'Container image "{MIRROR}" already present on machine'
     event = parse_pull(pod_event("Pulled", text, namespace="ml"))
 
-    payload = fact_of(plan_pull(event, GONE, make_settings())).payload
+    payload = fact_of(plan_pull(event, GONE, PullHistory(), make_settings())).payload
 
     names = ("node_pool", "accelerator", "pull_seconds", "image_bytes")
     assert {payload[name] for name in names} == {None}
@@ -232,7 +249,7 @@ def test_statement_of_the_node_counts_near_the_pull(
     cluster.place(node_event(statement, seconds))
 
     node = read_node(cluster, NODE, event.pulled, event.origin.timestamp)
-    payload = fact_of(plan_pull(event, node, make_settings())).payload
+    payload = fact_of(plan_pull(event, node, PullHistory(), make_settings())).payload
 
     assert payload["streamed"] == streamed
     if streamed == "streamed":
@@ -241,7 +258,10 @@ def test_statement_of_the_node_counts_near_the_pull(
 
 def test_insert_id_distinguishes_pulls_and_not_deliveries() -> None:
     events = (workload_event(), workload_event(), workload_event(pod="trainer-6d9f7c5b8-other"))
-    facts = [fact_of(plan_pull(parse_pull(each), STREAMING, make_settings())) for each in events]
+    facts = [
+        fact_of(plan_pull(parse_pull(each), STREAMING, PullHistory(), make_settings()))
+        for each in events
+    ]
 
     ids = [each.insert_id for each in facts]
     assert ids[0] == ids[1] != ids[2]

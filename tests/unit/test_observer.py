@@ -18,6 +18,7 @@ from tests.fakes.node_reports import (
     MIRROR,
     NOT_FOUND,
     STATEMENT,
+    at,
     job_event,
     log_entry,
     node_event,
@@ -33,8 +34,10 @@ def parse(entry: dict[str, Any]) -> Any:
     return parse_log_entry(json.dumps(entry).encode())
 
 
-def workload_event() -> dict[str, Any]:
-    return pod_event("Pulled", pulled_text(1.5), 60, pod="trainer-6d9f7c5b8-qk4zt", namespace="ml")
+def workload_event(
+    seconds: float = 60, *, took: float = 1.5, pod: str = "trainer-6d9f7c5b8-qk4zt", **change: Any
+) -> dict[str, Any]:
+    return pod_event("Pulled", pulled_text(took), seconds, pod=pod, **{"namespace": "ml"} | change)
 
 
 class Scene:
@@ -157,6 +160,64 @@ def test_fact_is_written_and_a_statement_needs_no_cluster() -> None:
 
     assert [each.event for each in scene.log.facts] == ["pull.observed", "stream.observed"]
     assert scene.connected == [GPU_CLUSTER]
+
+
+PRESENT = pod_event(
+    "Pulled",
+    f'Container image "{MIRROR}" already present on machine',
+    62,
+    pod="trainer-c",
+    namespace="ml",
+)
+
+
+def test_one_statement_is_evidence_for_one_pull() -> None:
+    scene = Scene()
+    pulls = [
+        workload_event(60, took=7.9, pod="trainer-a"),
+        workload_event(60, took=0.2, pod="trainer-b"),
+        PRESENT,
+        workload_event(66, took=0.2, pod="notebook-d", namespace="research"),
+        workload_event(66, took=7.9, pod="trainer-e", node="gke-gpu-l4-2"),
+    ]
+    for event in (node_event(STATEMENT, 53), node_event(STATEMENT, 59, node="gke-gpu-l4-2")):
+        scene.cluster.place(event)
+    for event in pulls:
+        scene.cluster.place(event)
+
+    verdicts = [scene.see(log_entry(event)).details["streamed"] for event in pulls]
+
+    held = "cached_on_node"
+    assert verdicts == ["streamed", held, held, held, "streamed"]
+
+
+def test_restarts_of_a_container_are_not_pulls() -> None:
+    scene = Scene()
+    pulls = [workload_event(seconds, took=0.1) for seconds in (60, 72, 93)]
+    for event in pulls:
+        scene.cluster.place(event)
+
+    outcomes = [scene.see(log_entry(event)) for event in pulls]
+
+    restart = ("ignored", "the pod pulled the image before")
+    assert [(each.disposition, each.details.get("reason")) for each in outcomes] == [
+        ("handled", None),
+        restart,
+        restart,
+    ]
+    assert len(scene.log.facts) == 1
+    calls = ["list_pod_events", "fetch_node", "list_events"]
+    assert scene.cluster.calls == [*calls, "list_pod_events", "list_pod_events"]
+
+
+def test_repeated_event_is_ignored_without_a_call() -> None:
+    scene, event = Scene(), workload_event(60)
+    event["metadata"]["creationTimestamp"] = at(0)
+
+    outcome = scene.see(log_entry(event))
+
+    assert (outcome.disposition, scene.connected) == ("ignored", [])
+    assert outcome.details["reason"] == "the pod pulled the image before"
 
 
 @pytest.mark.parametrize("error", [TransientError("503"), ConfigurationError("403")])

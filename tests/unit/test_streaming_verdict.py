@@ -26,6 +26,7 @@ SLOW = PullObservation(
     image_bytes=477_318_353,
     node_streams=True,
     node_held_digest=False,
+    node_held_version=False,
     pull=EVENT,
 )
 FAST = replace(SLOW, seconds=1.324)
@@ -56,9 +57,29 @@ def layer_failure(image: str = f"{MIRROR}:2.7.0") -> LayerFailure:
 
 
 class TestOrderOfEvidence:
-    @pytest.mark.parametrize("pull", [SLOW, FAST, replace(SLOW, already_present=True)])
+    @pytest.mark.parametrize(
+        "held",
+        [
+            pytest.param(replace(SLOW, already_present=True), id="present"),
+            pytest.param(replace(FAST, node_held_digest=True), id="quick"),
+            pytest.param(replace(SLOW, node_held_digest=True, seconds=9.9), id="not-slow"),
+            pytest.param(replace(SLOW, node_held_digest=True, seconds=None), id="time-unknown"),
+        ],
+    )
+    @pytest.mark.parametrize("statements", [(), (None,), (9,)])
+    def test_image_that_the_node_held_comes_first(
+        self, held: PullObservation, statements: tuple[int | None, ...]
+    ) -> None:
+        words = tuple(statement(streamed=streamed) for streamed in statements)
+
+        verdict = judge_pull(replace(held, statements=words, layer_failures=(layer_failure(),)))
+
+        assert verdict.streamed == "cached_on_node"
+        assert verdict.evidence[0].kind != "snapshotter"
+
+    @pytest.mark.parametrize("pull", [SLOW, FAST, replace(FAST, node_held_digest=None)])
     @pytest.mark.parametrize("streamed", [None, 1, 9])
-    def test_statement_of_the_snapshotter_comes_first(
+    def test_statement_of_the_snapshotter_comes_before_speed(
         self, pull: PullObservation, streamed: int | None
     ) -> None:
         word = statement(streamed=streamed)
@@ -81,6 +102,8 @@ class TestOrderOfEvidence:
             pytest.param(replace(FAST, node_streams=False), id="streaming-is-off"),
             pytest.param(replace(FAST, node_streams=None), id="streaming-unknown"),
             pytest.param(replace(FAST, node_held_digest=None), id="node-unknown"),
+            pytest.param(replace(FAST, node_held_version=True), id="next-version"),
+            pytest.param(replace(FAST, node_held_version=None), id="other-versions-unknown"),
             pytest.param(replace(FAST, in_artifact_registry=False), id="another-registry"),
             pytest.param(replace(FAST, ineligible="it has duplicate layers"), id="ineligible"),
             pytest.param(replace(FAST, image_bytes=None), id="size-unknown"),
@@ -132,8 +155,13 @@ class TestOrderOfEvidence:
         assert verdict.streamed == "not_streamed"
         assert verdict.evidence == (EVENT,)
 
-    def test_slow_pull_of_what_the_node_held_was_not_cached(self) -> None:
-        assert judge_pull(replace(SLOW, node_held_digest=True)).streamed == "not_streamed"
+    @pytest.mark.parametrize("statements", [(), (statement(streamed=9),)])
+    def test_slow_pull_shows_that_the_node_lost_the_image(
+        self, statements: tuple[StreamingStatement, ...]
+    ) -> None:
+        pull = replace(SLOW, node_held_digest=True, statements=statements)
+
+        assert judge_pull(pull).streamed == "not_streamed"
 
     def test_pull_without_evidence_is_unknown(self) -> None:
         verdict = judge_pull(PullObservation(image="r.io/a:1"))
@@ -329,6 +357,7 @@ observations = st.builds(
     node_streams=maybe,
     in_artifact_registry=st.booleans(),
     node_held_digest=maybe,
+    node_held_version=maybe,
     is_warmup=st.booleans(),
     pull=st.none() | st.just(EVENT),
     statements=st.lists(statements, max_size=3).map(tuple),
@@ -350,7 +379,14 @@ class TestLaws:
         if judge_pull(pull).streamed == "likely_streamed":
             assert pull.node_streams is True
             assert pull.node_held_digest is False
+            assert pull.node_held_version is False
             assert not pull.already_present
+
+    @given(observations)
+    def test_pull_of_what_the_node_held_was_not_streamed(self, pull: PullObservation) -> None:
+        verdict = judge_pull(replace(pull, node_held_digest=True))
+
+        assert verdict.streamed in {"cached_on_node", "not_streamed"}
 
     @given(observations)
     def test_every_decided_verdict_has_its_evidence(self, pull: PullObservation) -> None:

@@ -66,7 +66,7 @@ CASES = [
     pytest.param(COMPLETE, None, [pulled()], "pulled", id="pulled"),
     pytest.param(COMPLETE, pod_body(), [], "pulled", id="complete-though-its-events-are-lost"),
     pytest.param(COMPLETE, None, [], "pulled", id="complete-though-all-else-is-gone"),
-    pytest.param(COMPLETE, None, [present()], "already_present", id="already-present"),
+    pytest.param(COMPLETE, None, [present()], "pulled", id="present-which-the-verdict-tells"),
     pytest.param(
         BACKOFF, None, [pulled(5), not_started(6)], "pulled", id="pulled-though-it-did-not-start"
     ),

@@ -11,11 +11,13 @@ from shared.domain.warmup_job import (
 from tests.fakes.ended_warmups import EndedScene
 from tests.fakes.node_reports import (
     IMAGE_BYTES,
+    JOB,
     MIRROR,
     NODE,
     STATEMENT,
     node_event,
     place_node,
+    place_pod,
     pod_event,
     pulled_text,
 )
@@ -106,11 +108,69 @@ def test_fast_pull_is_unknown_in_doubt(scene: EndedScene, change: str) -> None:
     assert scene.report()["streamed"] == "unknown"
 
 
-def test_pull_of_a_holding_node_is_cached(scene: EndedScene) -> None:
-    job = scene.warm(pod_event("Pulled", pulled_text(0.4), 60))
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(f"{MIRROR.partition('@')[0]}@sha256:{'0bad' * 16}", id="mirror"),
+        pytest.param(f"docker.io/anyscale/ray-ml@sha256:{'0bad' * 16}", id="upstream"),
+    ],
+)
+def test_fast_pull_of_the_next_version_is_unknown(scene: EndedScene, image: str) -> None:
+    job = scene.warm(pod_event("Pulled", pulled_text(0.06), 60))
+    place_node(scene.cluster, images=[image, MIRROR])
+    job["metadata"]["annotations"][LACKING_ANNOTATION] = NODE
+
+    assert scene.report()["streamed"] == "unknown"
+
+
+def test_fast_pull_is_unknown_if_the_node_does_not_list_all_images(scene: EndedScene) -> None:
+    job = scene.warm(pod_event("Pulled", pulled_text(0.06), 60))
+    place_node(scene.cluster, images=[f"r.io/{n}@sha256:{n:064x}" for n in range(50)])
+    job["metadata"]["annotations"][LACKING_ANNOTATION] = NODE
+
+    assert scene.report()["streamed"] == "unknown"
+
+
+@pytest.mark.parametrize("statements", [(), (node_event(STATEMENT, 59),)])
+def test_pull_of_a_holding_node_is_cached(
+    scene: EndedScene, statements: tuple[dict[str, Any], ...]
+) -> None:
+    job = scene.warm(pod_event("Pulled", pulled_text(0.4), 60), *statements)
     job["metadata"]["annotations"][HOLDING_ANNOTATION] = NODE
 
-    assert scene.report()["streamed"] == "cached_on_node"
+    payload = scene.report()
+
+    assert (payload["outcome"], payload["streamed"]) == ("already_present", "cached_on_node")
+    assert "does not hold it" in payload["hint"]
+
+
+@pytest.mark.parametrize(
+    ("node", "outcome", "streamed"),
+    [
+        pytest.param(NODE, "already_present", "cached_on_node", id="the-same-node"),
+        pytest.param("gke-gpu-l4-2", "pulled", "streamed", id="another-node"),
+    ],
+)
+def test_pull_after_another_warmup_of_the_node_is_cached(
+    scene: EndedScene, node: str, outcome: str, streamed: str
+) -> None:
+    earlier = pod_event("Pulled", pulled_text(7.9), 58, pod="warm-earlier-abcde", node=node)
+    scene.warm(earlier, pod_event("Pulled", pulled_text(0.3), 60), node_event(STATEMENT, 59))
+
+    payload = scene.report()
+
+    assert (payload["outcome"], payload["streamed"]) == (outcome, streamed)
+
+
+def test_pull_of_the_jobs_first_pod_counts_after_a_disruption(scene: EndedScene) -> None:
+    scene.warm(pod_event("Pulled", pulled_text(7.9), 60), node_event(STATEMENT, 59))
+    second = place_pod(scene.cluster, f"{JOB}-second", seconds=70)["metadata"]["name"]
+    scene.cluster.place(pod_event("Pulled", pulled_text(0.3), 75, pod=second))
+
+    payload = scene.report()
+
+    assert (payload["outcome"], payload["streamed"]) == ("pulled", "streamed")
+    assert payload["pull_seconds"] == 7.9
 
 
 def test_failed_layer_is_evidence(scene: EndedScene) -> None:

@@ -144,7 +144,9 @@ def make_reference(image: str, cluster: str = CLUSTER) -> dict[str, Any]:
 def make_pulled(now: datetime) -> dict[str, Any]:
     """Return what a node says of a pull that just ended."""
     entry = _payload("events-pulled-v1.30")
-    entry["timestamp"] = entry["jsonPayload"]["lastTimestamp"] = format_time(now)
+    event, at = entry["jsonPayload"], format_time(now)
+    event["metadata"]["creationTimestamp"] = at
+    entry["timestamp"] = event["lastTimestamp"] = at
     return entry
 
 
