@@ -1,4 +1,4 @@
-"""Fixtures of the tests that load a file of settings."""
+"""Fixtures of the tests that load a file of settings, or that run a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,20 @@ from shared.settings.keys import Settings, load_settings
 
 Load = Callable[[str], Settings]
 Refuse = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a command: empty settings, and services that do not answer."""
+    config = tmp_path / "prestream.yaml"
+    config.write_text("", encoding="utf-8")
+    services = ("ARTIFACT_REGISTRY", "GKE", "CLOUD_LOGGING", "PUBSUB")
+    return {
+        "PRESTREAM_CONFIG": str(config),
+        "GOOGLE_CLOUD_PROJECT": "demo",
+        "HOME": str(tmp_path),
+        **{f"{each}_EMULATOR_HOST": "127.0.0.1:9" for each in services},
+    }
 
 
 @pytest.fixture

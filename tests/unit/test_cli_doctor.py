@@ -6,33 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from cli.app import app
 from cli.doctor.check import Check, Topic, Verdict
 from cli.doctor.check_list import print_checks
+from tests.fakes.command_line import run_command
 
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 
 
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    """Nobody listens at any of the addresses."""
-    config = tmp_path / "prestream.yaml"
-    config.write_text("", encoding="utf-8")
-    nobody = "127.0.0.1:9"
-    return {
-        "PRESTREAM_CONFIG": str(config),
-        "GOOGLE_CLOUD_PROJECT": "demo",
-        "ARTIFACT_REGISTRY_EMULATOR_HOST": nobody,
-        "GKE_EMULATOR_HOST": nobody,
-        "CLOUD_LOGGING_EMULATOR_HOST": nobody,
-        "PUBSUB_EMULATOR_HOST": nobody,
-    }
-
-
 def run(environ: Mapping[str, str], *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["doctor", *arguments], obj=environ)
+    return run_command(environ, "doctor", *arguments)
 
 
 def checks(result: Result) -> list[dict[str, Any]]:
@@ -52,20 +36,6 @@ def check(
         finding=finding,
         **more,
     )
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        pytest.param(["--image", "no image"], id="image"),
-        pytest.param(["--cluster", "gpu"], id="cluster"),
-    ],
-)
-def test_invalid_options_are_refused(environ: dict[str, str], arguments: list[str]) -> None:
-    result = run(environ, *arguments)
-
-    assert result.exit_code == 2
-    assert arguments[0] in result.stderr
 
 
 def test_doctor_without_answers_reports_no_success(environ: dict[str, str]) -> None:
@@ -103,15 +73,6 @@ def test_mirrors_far_from_the_cluster_fail(environ: dict[str, str]) -> None:
     assert result.exit_code == 1
     assert "they lie in europe-west4" in result.stdout
     assert "\n            make archives && terraform -chdir=infra apply\n" in result.stdout
-
-
-def test_invalid_configuration_ends_it(environ: dict[str, str]) -> None:
-    Path(environ["PRESTREAM_CONFIG"]).write_text("locatoin: us\n", encoding="utf-8")
-
-    result = run(environ)
-
-    assert result.exit_code == 4
-    assert "locatoin" in result.stderr
 
 
 def test_failed_checks_come_first(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,21 +1,21 @@
 """prestream policy: what it prints for kubectl, and what it shows of a cluster."""
 
+import functools
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from cli.app import app
 from cli.connect.clusters import Reached
 from cli.exits import ExitCode
 from cli.policy import policy as module
 from shared.domain.proven_mirrors import ProvenMirrors
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.command_line import run_command
 
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
 Run = Callable[..., Result]
@@ -27,34 +27,20 @@ def cluster() -> FakeCluster:
 
 
 @pytest.fixture
-def run(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command on this cluster."""
-    config = tmp_path / "prestream.yaml"
-    config.write_text("", encoding="utf-8")
-    environ = {"PRESTREAM_CONFIG": str(config), "GOOGLE_CLOUD_PROJECT": "demo"}
+def run(cluster: FakeCluster, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs the command on this cluster."""
 
     def reach(*_: Any) -> Reached:
         return Reached(cluster)  # type: ignore[arg-type]  # the fake stands in
 
     monkeypatch.setattr(module, "reach_cluster", reach)
-    return lambda *arguments: CliRunner().invoke(app, ["policy", *arguments], obj=environ)
+    return functools.partial(run_command, environ, "policy")
 
 
 def prove(cluster: FakeCluster, **data: str) -> None:
     entries = {key.replace("__", "."): text for key, text in data.items()}
     metadata = {"name": "proven-mirrors", "namespace": "prestream"}
     cluster.config_maps["proven-mirrors"] = {"metadata": metadata, "data": entries}
-
-
-def test_printed_policy_can_be_applied(run: Run) -> None:
-    kinds = [body["kind"] for body in yaml.safe_load_all(run().stdout)]
-
-    assert kinds == [
-        "MutatingAdmissionPolicy",
-        "MutatingAdmissionPolicyBinding",
-        "ConfigMap",
-    ]
-    assert [body["kind"] for body in json.loads(run("--json").stdout)["items"]] == kinds
 
 
 def test_status_shows_each_upstream(run: Run, cluster: FakeCluster) -> None:
@@ -127,10 +113,6 @@ def test_silent_cluster_is_reported(
 
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert "the cluster is away" in result.stderr
-
-
-def test_cluster_without_the_status_is_a_mistake(run: Run) -> None:
-    assert run("--context", "gpu").exit_code == ExitCode.MISUSED
 
 
 def test_policy_is_printed_as_it_is_applied(run: Run) -> None:

@@ -129,7 +129,7 @@ def subject_with(digest: str, image: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["gpu", CLUSTER])
-def test_one_cluster_can_be_looked_at(name: str) -> None:
+def test_report_of_one_cluster_leaves_out_the_others(name: str) -> None:
     other = pull("streamed", 1.0, about=subject(cluster=f"{CLUSTER}-2"))
 
     report = read_report(as_lines([COLD, other]), "--cluster", name)
@@ -147,7 +147,7 @@ def test_since_narrows_files_only_when_it_is_given() -> None:
     assert read_report(text, "--since", f"{max(ages, 0) + 1}d")["total"]["pulls"] == 2
 
 
-def test_prices_of_ones_own_replace_list_prices(tmp_path: Path) -> None:
+def test_own_prices_replace_list_prices(tmp_path: Path) -> None:
     table = tmp_path / "prices.yaml"
     table.write_text("accelerator_hour: {nvidia-l4: 3600}\naccelerators_per_node: {l4: 2}\n")
 
@@ -204,7 +204,7 @@ def test_each_failure_has_its_exit_code(arguments: list[str], code: ExitCode) ->
     assert run_report(*arguments, text=as_line(COLD)).exit_code == code
 
 
-def test_no_facts_are_no_error() -> None:
+def test_report_without_facts_succeeds() -> None:
     ended = run_report("-", text="")
 
     assert ended.exit_code == 0
@@ -260,7 +260,7 @@ def test_no_name_begins_another_cell_of_a_spreadsheet(image_name: str, tmp_path:
     assert lines[1].isprintable()
 
 
-def test_terminal_obeys_no_name() -> None:
+def test_output_has_no_control_sequences() -> None:
     fact = pull("not_streamed", 20.0, about=subject("a\x1b[2J[red]b"), hint="c\x1b[2J")
 
     shown = run_report("-", text=as_lines([fact])).stdout

@@ -1,15 +1,14 @@
 """prestream status: a table for each cluster, and one image in detail."""
 
+import functools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from cli.app import app
 from cli.exits import ExitCode
 from cli.status import status as command
 from cli.status.cluster_groups import ClusterGroup, ClusterGroups
@@ -19,6 +18,7 @@ from shared.domain.image_reference import Digest, parse_reference
 from shared.domain.timestamp import format_time
 from shared.errors import ConfigurationError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.command_line import run_command
 from tests.fakes.mirrors import Deployment
 from tests.fakes.node_reports import place_warmup
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS
@@ -33,11 +33,10 @@ def clusters() -> list[FakeCluster]:
 
 
 @pytest.fixture
-def run(clusters: list[FakeCluster], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command on these clusters, without any other service."""
-    config = tmp_path / "prestream.yaml"
-    config.write_text("", encoding="utf-8")
-    environ = {"PRESTREAM_CONFIG": str(config), "GOOGLE_CLOUD_PROJECT": "demo"}
+def run(
+    clusters: list[FakeCluster], environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Return a function that runs the command on these clusters."""
 
     def reach(*_: Any, **__: Any) -> Any:
         groups = tuple(ClusterGroup(str(each.name), (each.name,)) for each in clusters)
@@ -48,7 +47,7 @@ def run(clusters: list[FakeCluster], tmp_path: Path, monkeypatch: pytest.MonkeyP
         command, "make_warmup_reader", lambda _, values: WarmupReader(values, facts=None)
     )
     monkeypatch.setattr(command, "make_mirrors", lambda *_: Deployment({"dry_run": True}).mirrors)
-    return lambda *arguments: CliRunner().invoke(app, ["status", *arguments], obj=environ)
+    return functools.partial(run_command, environ, "status")
 
 
 def place(
@@ -104,9 +103,7 @@ def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster])
     assert (body["unreached"], body["problems"]) == ([], [])
 
 
-def test_name_of_a_stranger_does_nothing_to_the_terminal(
-    run: Run, clusters: list[FakeCluster]
-) -> None:
+def test_output_has_no_control_sequences(run: Run, clusters: list[FakeCluster]) -> None:
     place(clusters[0], "team/warm:\x1b[2J1", "Complete")
 
     assert "\x1b" not in run().stdout
@@ -138,7 +135,3 @@ def test_image_is_shown_in_detail_in_all_its_versions(
     assert "means now   not known: its mirror is not made yet" in result.stdout
     assert "by Job warm-anyscale-ray-ml-2-7-0" in result.stdout
     assert "by Job warm-anyscale-ray-ml-2-8-0" in result.stdout
-
-
-def test_invalid_image_is_refused(run: Run) -> None:
-    assert run("a b").exit_code == ExitCode.MISUSED

@@ -1,13 +1,9 @@
 """prestream wait: until when it looks, what it shows meanwhile, and how it ends."""
 
-from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from cli.app import app
 from cli.exits import ExitCode
 from cli.input.duration import parse_duration
 from cli.status.poll import (
@@ -62,23 +58,6 @@ def follow_all(
         clock=time.clock,
     )
     return answers, time
-
-
-def run(environ: Mapping[str, str], *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["wait", *arguments], obj=environ)
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    config = tmp_path / "prestream.yaml"
-    config.write_text("", encoding="utf-8")
-    return {
-        "PRESTREAM_CONFIG": str(config),
-        "GOOGLE_CLOUD_PROJECT": "demo",
-        "HOME": str(tmp_path),
-        # Nothing listens there.
-        "GKE_EMULATOR_HOST": "127.0.0.1:1",
-    }
 
 
 def test_wait_polls_until_the_image_is_warm() -> None:
@@ -151,33 +130,6 @@ def test_targets_are_known_by_the_names_in_the_configuration() -> None:
 
     assert name.startswith("nvidia-l4-")
     assert name_aliases(settings)[name] == "l4"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        pytest.param(["UPPER"], "invalid repository", id="no-image"),
-        pytest.param(["nginx", "--timeout", "10"], "--timeout", id="no-unit"),
-        pytest.param(["nginx", "--cluster", "gpu"], "--cluster", id="short-name"),
-        pytest.param(
-            ["nginx", "--context", "c", "--cluster", "x", "--cluster", "y"], "--context", id="both"
-        ),
-    ],
-)
-def test_invalid_options_are_refused(
-    environ: dict[str, str], arguments: list[str], said: str
-) -> None:
-    result = run(environ, *arguments)
-
-    assert result.exit_code == ExitCode.MISUSED
-    assert said in result.stderr
-
-
-def test_wait_without_clusters_has_a_hint(environ: dict[str, str]) -> None:
-    result = run(environ, "nginx", "--timeout", "0s")
-
-    assert result.exit_code == ExitCode.UNAVAILABLE
-    assert "name them with --cluster" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["", "5", "5x", "m5", "1h 5m", f"{10**12}d", "-5m"])

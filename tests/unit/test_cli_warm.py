@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from cli.app import app
 from cli.exits import ExitCode
 from sandbox.clock import Clock
 from sandbox.fault import Fault, Faults
 from sandbox.messaging import Messaging
 from sandbox.pubsub.message import Message
 from sandbox.pubsub.pubsub_server import PubsubServer
+from tests.fakes.command_line import run_command
 
 TOPIC = "projects/demo/topics/prestream-image-references"
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
@@ -56,7 +56,7 @@ class World:
         }
 
     def warm(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, ["warm", *arguments], obj=self.environ)
+        return run_command(self.environ, "warm", *arguments)
 
     @property
     def messages(self) -> list[Message]:
@@ -136,28 +136,6 @@ def test_dry_run_is_mentioned(world: World) -> None:
     world.begin("dry_run: true")
 
     assert "will change nothing" in world.warm("nginx").stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        pytest.param(["a b"], "invalid", id="no-image"),
-        pytest.param(["nginx", "--platform", "arm"], "--platform", id="no-platform"),
-        pytest.param(["nginx", "--cluster", "gpu"], "--cluster", id="short-name"),
-        pytest.param(["nginx", "--target", "h100"], "known: a100, l4", id="no-target"),
-        pytest.param(["nginx", "--wait", "--timeout", "soon"], "--timeout", id="no-duration"),
-    ],
-)
-def test_invalid_options_are_refused_before_publishing(
-    world: World, arguments: list[str], said: str
-) -> None:
-    world.begin(TARGETS)
-
-    result = world.warm(*arguments)
-
-    assert result.exit_code == ExitCode.MISUSED
-    assert said in result.stderr
-    assert world.messages == []
 
 
 def test_failed_publish_is_reported(world: World) -> None:
