@@ -12,7 +12,7 @@ from cli.doctor.checks.cluster_settings import (
     check_public_nodes,
     private_subnetworks,
 )
-from cli.doctor.response import Unavailable
+from cli.doctor.response import Response, Unavailable
 from shared.domain.cluster import ClusterName
 
 NAME = ClusterName("demo", "us-central1", "gpu")
@@ -31,16 +31,14 @@ LOOK = google_requests.subnetwork("net", "us-central1", "nodes")
         pytest.param(ON | PROVISIONS, "ok", id="on-and-pools-are-made-by-themselves"),
     ],
 )
-def test_streaming_of_the_cluster(body: dict[str, Any], verdict: str) -> None:
+def test_streaming_is_on_by_default_for_new_pools(body: dict[str, Any], verdict: str) -> None:
     found = check_default(NAME, body)
 
     assert found.verdict == verdict
-    assert (found.fix is None) == (verdict == "ok")
-
-
-def test_command_turns_streaming_on_for_the_cluster() -> None:
-    assert check_default(NAME, {}).fix == (
-        "gcloud container clusters update gpu --location=us-central1 --project=demo"
+    assert found.fix == (
+        None
+        if verdict == "ok"
+        else "gcloud container clusters update gpu --location=us-central1 --project=demo"
         " --enable-image-streaming"
     )
 
@@ -57,7 +55,7 @@ def components(*names: str) -> dict[str, Any]:
         pytest.param(components("APISERVER"), "failed", id="without-the-system"),
         pytest.param(components() | {"loggingService": "none"}, "failed", id="off"),
         pytest.param({"loggingService": "none"}, "failed", id="older-and-off"),
-        pytest.param({}, "unknown", id="nothing-is-said"),
+        pytest.param({}, "unknown", id="not-set"),
     ],
 )
 def test_logging_of_system_components(body: dict[str, Any], verdict: str) -> None:
@@ -71,23 +69,32 @@ def test_command_keeps_what_is_logged_already() -> None:
     assert fix.endswith("--logging=SYSTEM,API_SERVER,WORKLOAD")
 
 
-def test_private_nodes_need_private_google_access() -> None:
-    assert check_private_access(LOOK, {"privateIpGoogleAccess": True}).verdict == "ok"
-
-    found = check_private_access(LOOK, {"privateIpGoogleAccess": False})
-    assert (found.verdict, found.fix) == (
-        "failed",
-        (
+@pytest.mark.parametrize(
+    ("reading", "verdict", "words"),
+    [
+        pytest.param({"privateIpGoogleAccess": True}, "ok", "", id="on"),
+        pytest.param(
+            {"privateIpGoogleAccess": False},
+            "failed",
             "gcloud compute networks subnets update nodes --region=us-central1 --project=net"
-            " --enable-private-ip-google-access"
+            " --enable-private-ip-google-access",
+            id="off",
         ),
-    )
+        pytest.param(
+            Unavailable("x", "403", "compute.subnetworks.get"),
+            "unknown",
+            "compute.subnetworks.get",
+            id="unseen",
+        ),
+    ],
+)
+def test_private_nodes_need_private_google_access(
+    reading: Response, verdict: str, words: str
+) -> None:
+    found = check_private_access(LOOK, reading)
 
-
-def test_subnetwork_that_cannot_be_seen_is_unknown() -> None:
-    found = check_private_access(LOOK, Unavailable("x", "403", "compute.subnetworks.get"))
-
-    assert (found.verdict, "compute.subnetworks.get" in found.finding) == ("unknown", True)
+    assert found.verdict == verdict
+    assert words in f"{found.finding} {found.fix}"
 
 
 def test_check_reads_only_subnetworks_of_private_nodes() -> None:
@@ -107,7 +114,7 @@ def test_check_reads_only_subnetworks_of_private_nodes() -> None:
     ]
 
 
-def test_in_a_private_cluster_every_pool_is_private() -> None:
+def test_pools_of_a_private_cluster_are_private() -> None:
     body = {
         "privateClusterConfig": {"enablePrivateNodes": True},
         "subnetwork": "default",

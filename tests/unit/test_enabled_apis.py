@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from cli.doctor import google_requests
 from cli.doctor.check import Check
 from cli.doctor.checks.enabled_apis import OF_IMAGES, STREAMING, check_apis
@@ -23,24 +25,25 @@ def check(reading: Response) -> dict[str, Check]:
     return {each.subject: each for each in check_apis(LOOK, OF_IMAGES, reading)}
 
 
-def test_api_that_is_on_is_ok() -> None:
-    found = check(states(containerfilesystem="ENABLED", artifactregistry="ENABLED"))
+@pytest.mark.parametrize(
+    ("reading", "verdict", "fix"),
+    [
+        pytest.param({"containerfilesystem": "ENABLED"}, "ok", None, id="on"),
+        pytest.param(
+            {"containerfilesystem": "DISABLED"},
+            "failed",
+            f"gcloud services enable {STREAMING} --project=demo",
+            id="off",
+        ),
+        pytest.param({}, "unknown", None, id="not-listed"),
+    ],
+)
+def test_api_must_be_enabled(reading: dict[str, str], verdict: str, fix: str | None) -> None:
+    found = check(states(artifactregistry="ENABLED", **reading))
 
+    streaming = found.pop(f"{STREAMING} in project demo")
+    assert (streaming.verdict, streaming.fix) == (verdict, fix)
     assert {each.verdict for each in found.values()} == {"ok"}
-
-
-def test_api_that_is_off_fails_with_the_command_that_enables_it() -> None:
-    found = check(states(containerfilesystem="DISABLED", artifactregistry="ENABLED"))
-
-    failed = found[f"{STREAMING} in project demo"]
-    assert failed.verdict == "failed"
-    assert failed.fix == f"gcloud services enable {STREAMING} --project=demo"
-
-
-def test_unlisted_api_is_unknown() -> None:
-    found = check(states(artifactregistry="ENABLED"))
-
-    assert found[f"{STREAMING} in project demo"].verdict == "unknown"
 
 
 def test_check_without_permission_reports_no_success() -> None:

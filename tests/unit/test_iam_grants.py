@@ -1,4 +1,4 @@
-"""Checks of grants: what a policy says, and what it cannot say."""
+"""Checks of grants: those that a policy shows, and those that it cannot show."""
 
 from typing import Any
 
@@ -30,24 +30,31 @@ def check(*readings: Response, may_inherit: bool = False) -> Check:
     return check_right(right, [(LOOK, each) for each in readings], may_inherit=may_inherit)
 
 
+GRANTED = policy(READER, MEMBER)
+HIDDEN = Unavailable("x", "403", "resourcemanager.projects.getIamPolicy")
+
+
 @pytest.mark.parametrize(
-    "found",
+    ("readings", "verdict"),
     [
-        pytest.param(policy(READER, MEMBER), id="reader"),
-        pytest.param(policy("roles/editor", "user:x", MEMBER), id="editor"),
-        pytest.param(policy(READER, "allUsers"), id="public"),
+        pytest.param([GRANTED], "ok", id="reader"),
+        pytest.param([policy("roles/editor", "user:x", MEMBER)], "ok", id="editor"),
+        pytest.param([policy(READER, "allUsers")], "ok", id="public"),
+        pytest.param([{}, GRANTED], "ok", id="in-one-of-two-policies"),
+        pytest.param([HIDDEN, GRANTED], "ok", id="in-the-policy-that-is-seen"),
+        pytest.param([{}, HIDDEN], "unknown", id="a-policy-is-unseen"),
+        pytest.param([policy(READER, "group:nodes@example.com")], "warning", id="group"),
+        pytest.param([policy("projects/demo/roles/puller", MEMBER)], "warning", id="custom-role"),
+        pytest.param(
+            [policy(READER, MEMBER, condition={"expression": "x"})], "warning", id="condition"
+        ),
     ],
 )
-def test_grant_is_ok(found: dict[str, Any]) -> None:
-    assert check(found).verdict == "ok"
+def test_grant_is_found_in_the_policies(readings: list[Response], verdict: str) -> None:
+    assert check(*readings).verdict == verdict
 
 
-def test_one_policy_with_the_grant_is_enough() -> None:
-    assert check({}, policy(READER, MEMBER)).verdict == "ok"
-    assert check(Unavailable("x", "403"), policy(READER, MEMBER)).verdict == "ok"
-
-
-def test_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
+def test_missing_grant_fails_with_the_command_that_adds_it() -> None:
     found = check(policy("roles/viewer", MEMBER), NotFound("no repository"))
 
     assert (found.verdict, found.fix) == (
@@ -56,31 +63,13 @@ def test_grant_that_is_nowhere_fails_with_the_command_that_gives_it() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        pytest.param(policy(READER, "group:nodes@example.com"), id="group"),
-        pytest.param(policy("projects/demo/roles/puller", MEMBER), id="custom-role"),
-        pytest.param(policy(READER, MEMBER, condition={"expression": "x"}), id="condition"),
-    ],
-)
-def test_condition_that_a_policy_does_not_show_is_a_warning(found: dict[str, Any]) -> None:
-    assert check(found).verdict == "warning"
-
-
-def test_folder_may_grant_what_is_not_seen() -> None:
+def test_grant_may_be_inherited_from_a_folder() -> None:
     found = check({}, may_inherit=True)
 
     assert (found.verdict, "a folder or an organization" in found.finding) == ("warning", True)
 
 
-def test_policy_that_cannot_be_seen_is_unknown() -> None:
-    found = check({}, Unavailable("x", "403", "resourcemanager.projects.getIamPolicy"))
-
-    assert found.verdict == "unknown"
-
-
-def test_streaming_takes_a_right_of_its_own() -> None:
+def test_streaming_needs_its_own_right() -> None:
     right = uses_services(ACCOUNT, "demo")
     consumer = "roles/serviceusage.serviceUsageConsumer"
 

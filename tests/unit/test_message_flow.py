@@ -45,65 +45,60 @@ def sink(found: Response, policy: Response) -> dict[str, Check]:
     return {each.name: each for each in check_sink(readings)}
 
 
-def test_sink_that_sends_is_ok() -> None:
-    found = sink(SINK, publishers(WRITER))
-
-    assert {name: each.verdict for name, each in found.items()} == {
-        "sink": "ok",
-        "sink-writer": "ok",
-    }
-
-
-def test_sink_without_the_right_to_publish_fails() -> None:
-    found = sink(SINK, publishers("serviceAccount:another"))["sink-writer"]
-
-    assert (found.verdict, found.fix) == (
-        "failed",
-        (
-            "gcloud pubsub topics add-iam-policy-binding prestream-audit --project=home"
-            f" --member={WRITER} --role=roles/pubsub.publisher"
-        ),
-    )
-
-
-def test_sink_without_its_topic_fails() -> None:
-    assert sink(SINK, NotFound("x"))["sink-writer"].verdict == "failed"
+FOLDER = "serviceAccount:service-folder-7@gcp-sa-logging.iam.gserviceaccount.com"
+HIDDEN, ABSENT = Unavailable("x", "403"), NotFound("x")
 
 
 @pytest.mark.parametrize(
-    ("more", "fix"),
+    ("found", "policy", "name", "verdict", "fix"),
     [
+        pytest.param(SINK, publishers(WRITER), "sink", "ok", None, id="sends"),
+        pytest.param(SINK, publishers(WRITER), "sink-writer", "ok", None, id="may-publish"),
         pytest.param(
-            {"disabled": True},
+            SINK,
+            publishers("serviceAccount:another"),
+            "sink-writer",
+            "failed",
+            "gcloud pubsub topics add-iam-policy-binding prestream-audit --project=home"
+            f" --member={WRITER} --role=roles/pubsub.publisher",
+            id="may-not-publish",
+        ),
+        pytest.param(SINK, ABSENT, "sink-writer", "failed", "", id="no-topic"),
+        pytest.param(
+            SINK | {"disabled": True},
+            publishers(WRITER),
+            "sink",
+            "failed",
             "gcloud logging sinks update prestream-audit --no-disabled --project=clusters",
             id="disabled",
         ),
         pytest.param(
-            {"destination": "pubsub.googleapis.com/projects/home/topics/other"},
+            SINK | {"destination": "pubsub.googleapis.com/projects/home/topics/other"},
+            publishers(WRITER),
+            "sink",
+            "failed",
             f"gcloud logging sinks update prestream-audit pubsub.googleapis.com/{TOPIC}"
             " --project=clusters",
-            id="elsewhere",
+            id="another-destination",
+        ),
+        pytest.param(ABSENT, publishers(WRITER), "sink", "failed", "", id="absent"),
+        pytest.param(ABSENT, publishers(FOLDER), "sink", "ok", None, id="absent-but-of-a-folder"),
+        pytest.param(ABSENT, HIDDEN, "sink", "unknown", "", id="absent-and-policy-unseen"),
+        pytest.param(HIDDEN, {}, "sink", "unknown", "", id="unseen"),
+        pytest.param(SINK, HIDDEN, "sink-writer", "unknown", "", id="policy-unseen"),
+        pytest.param(
+            SINK | {"writerIdentity": None}, {}, "sink-writer", "unknown", "", id="no-writer"
         ),
     ],
 )
-def test_sink_that_sends_nothing_here_fails(more: dict[str, Any], fix: str) -> None:
-    found = sink(SINK | more, publishers(WRITER))["sink"]
+def test_sink_sends_to_its_topic(
+    found: Response, policy: Response, name: str, verdict: str, fix: str | None
+) -> None:
+    check = sink(found, policy)[name]
 
-    assert (found.verdict, found.fix) == ("failed", fix)
-
-
-def test_sink_that_is_missing_fails_unless_a_folder_has_one() -> None:
-    folder = "serviceAccount:service-folder-7@gcp-sa-logging.iam.gserviceaccount.com"
-
-    assert sink(NotFound("x"), publishers(WRITER))["sink"].verdict == "failed"
-    assert sink(NotFound("x"), publishers(folder))["sink"].verdict == "ok"
-    assert sink(NotFound("x"), Unavailable("y", "403"))["sink"].verdict == "unknown"
-
-
-def test_sink_that_cannot_be_seen_is_unknown() -> None:
-    assert sink(Unavailable("x", "403"), {})["sink"].verdict == "unknown"
-    assert sink(SINK, Unavailable("y", "403"))["sink-writer"].verdict == "unknown"
-    assert sink(SINK | {"writerIdentity": None}, {})["sink-writer"].verdict == "unknown"
+    assert check.verdict == verdict
+    if fix != "":
+        assert check.fix == fix
 
 
 def subscription(reading: Response) -> dict[str, str]:
@@ -111,35 +106,45 @@ def subscription(reading: Response) -> dict[str, str]:
     return {each.name: each.verdict for each in found}
 
 
-def test_subscription_that_pushes_and_keeps_dead_letters_is_ok() -> None:
-    assert subscription(SUBSCRIPTION) == {"subscription": "ok", "dead-letter-policy": "ok"}
-
-
 @pytest.mark.parametrize(
-    "more",
+    ("reading", "expected"),
     [
-        pytest.param({"topic": "_deleted-topic_"}, id="topic-gone"),
-        pytest.param({"topic": "projects/home/topics/other"}, id="another-topic"),
-        pytest.param({"detached": True}, id="detached"),
-        pytest.param({"pushConfig": {}}, id="pushes-to-nobody"),
-        pytest.param({"pushConfig": {"pushEndpoint": "https://x"}}, id="without-identity"),
-        pytest.param({"state": "RESOURCE_ERROR"}, id="unusable"),
+        pytest.param(SUBSCRIPTION, {}, id="pushes-and-keeps-dead-letters"),
+        pytest.param(SUBSCRIPTION | {"topic": "_deleted-topic_"}, {"subscription": "failed"}),
+        pytest.param(SUBSCRIPTION | {"topic": f"{TOPIC}-2"}, {"subscription": "failed"}),
+        pytest.param(SUBSCRIPTION | {"detached": True}, {"subscription": "failed"}),
+        pytest.param(SUBSCRIPTION | {"pushConfig": {}}, {"subscription": "failed"}),
+        pytest.param(
+            SUBSCRIPTION | {"pushConfig": {"pushEndpoint": "https://x"}},
+            {"subscription": "failed"},
+            id="without-identity",
+        ),
+        pytest.param(SUBSCRIPTION | {"state": "RESOURCE_ERROR"}, {"subscription": "failed"}),
+        pytest.param(
+            SUBSCRIPTION | {"deadLetterPolicy": {"deadLetterTopic": None}},
+            {"dead-letter-policy": "failed"},
+            id="no-dead-letters",
+        ),
+        pytest.param(
+            SUBSCRIPTION | {"deadLetterPolicy": {"deadLetterTopic": "_deleted-topic_"}},
+            {"dead-letter-policy": "failed"},
+            id="dead-letter-topic-deleted",
+        ),
     ],
 )
-def test_subscription_that_wakes_no_function_fails(more: dict[str, Any]) -> None:
-    assert subscription(SUBSCRIPTION | more)["subscription"] == "failed"
+def test_subscription_pushes_and_keeps_dead_letters(
+    reading: Response, expected: dict[str, str]
+) -> None:
+    assert subscription(reading) == {
+        "subscription": "ok",
+        "dead-letter-policy": "ok",
+        **expected,
+    }
 
 
-@pytest.mark.parametrize("topic", [None, "_deleted-topic_"])
-def test_dead_letters_need_a_topic(topic: str | None) -> None:
-    more = {"deadLetterPolicy": {"deadLetterTopic": topic}}
-
-    assert subscription(SUBSCRIPTION | more)["dead-letter-policy"] == "failed"
-
-
-def test_subscription_that_is_missing_or_not_seen() -> None:
-    assert subscription(NotFound("x")) == {"subscription": "failed"}
-    assert subscription(Unavailable("x", "403")) == {"subscription": "unknown"}
+def test_subscription_must_exist() -> None:
+    assert subscription(ABSENT) == {"subscription": "failed"}
+    assert subscription(HIDDEN) == {"subscription": "unknown"}
 
 
 def dead(kept: Response, backlog: Response) -> dict[str, Check]:

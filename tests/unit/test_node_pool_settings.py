@@ -42,27 +42,31 @@ def test_pool_that_can_stream_is_ok() -> None:
     assert all(each.fix is None for each in found.values())
 
 
-def test_pool_with_accelerators_must_stream() -> None:
-    found = check(GPU | {"gcfsConfig": {"enabled": False}})["streaming-on"]
-
-    assert (found.verdict, found.fix) == (
-        "failed",
-        f"gcloud container node-pools update l4 {WITHIN} --enable-image-streaming",
-    )
+STREAMING_BY_DEFAULT = {
+    "nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}
+}
 
 
-def test_pool_without_accelerators_should_stream() -> None:
-    config = GPU | {"gcfsConfig": {}, "accelerators": []}
+@pytest.mark.parametrize(
+    ("config", "cluster", "verdict"),
+    [
+        pytest.param({"gcfsConfig": {"enabled": False}}, {}, "failed", id="off"),
+        pytest.param({"gcfsConfig": {}, "accelerators": []}, {}, "warning", id="no-accelerator"),
+        pytest.param({"gcfsConfig": None}, {}, "failed", id="off-by-default"),
+        pytest.param({"gcfsConfig": None}, STREAMING_BY_DEFAULT, "ok", id="on-by-default"),
+    ],
+)
+def test_pool_with_accelerators_must_stream(
+    config: dict[str, Any], cluster: dict[str, Any], verdict: str
+) -> None:
+    changed = {key: value for key, value in (GPU | config).items() if value is not None}
+    found = check(changed, cluster)["streaming-on"]
 
-    assert check(config)["streaming-on"].verdict == "warning"
-
-
-def test_pool_inherits_the_settings_of_the_cluster() -> None:
-    config = {key: value for key, value in GPU.items() if key != "gcfsConfig"}
-    on = {"nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": True}}}}
-
-    assert check(config, on)["streaming-on"].verdict == "ok"
-    assert check(config)["streaming-on"].verdict == "failed"
+    assert found.verdict == verdict
+    if verdict != "ok":
+        assert found.fix == (
+            f"gcloud container node-pools update l4 {WITHIN} --enable-image-streaming"
+        )
 
 
 @pytest.mark.parametrize(
@@ -72,27 +76,24 @@ def test_pool_inherits_the_settings_of_the_cluster() -> None:
         pytest.param("cos_containerd", "ok", id="as-older-pools-write-it"),
         pytest.param("UBUNTU_CONTAINERD", "failed", id="ubuntu"),
         pytest.param("COS", "failed", id="docker"),
-        pytest.param("", "unknown", id="not-said"),
+        pytest.param("", "unknown", id="not-set"),
     ],
 )
 def test_only_the_container_optimized_image_streams(image: str, verdict: str) -> None:
-    assert check(GPU | {"imageType": image})["node-image"].verdict == verdict
+    found = check(GPU | {"imageType": image})["node-image"]
+
+    assert found.verdict == verdict
+    if verdict == "failed":
+        assert found.fix == (
+            "gcloud container clusters upgrade gpu --node-pool=l4 --location=us-central1-a"
+            " --project=demo --image-type=COS_CONTAINERD"
+        )
 
 
-def test_command_changes_the_image_of_the_nodes() -> None:
-    assert check(GPU | {"imageType": "UBUNTU_CONTAINERD"})["node-image"].fix == (
-        "gcloud container clusters upgrade gpu --node-pool=l4 --location=us-central1-a"
-        " --project=demo --image-type=COS_CONTAINERD"
-    )
+def test_scopes_must_include_reading_images() -> None:
+    default = [f"{SCOPE}devstorage.read_only", f"{SCOPE}logging.write"]
+    assert check(GPU | {"oauthScopes": default})["node-scopes"].verdict == "ok"
 
-
-def test_default_scopes_of_gke_do() -> None:
-    scopes = [f"{SCOPE}devstorage.read_only", f"{SCOPE}logging.write"]
-
-    assert check(GPU | {"oauthScopes": scopes})["node-scopes"].verdict == "ok"
-
-
-def test_scopes_that_read_no_images_need_another_pool() -> None:
     found = check(GPU | {"oauthScopes": [f"{SCOPE}logging.write"]})["node-scopes"]
 
     assert found.verdict == "failed"
@@ -104,20 +105,20 @@ def test_scopes_that_read_no_images_need_another_pool() -> None:
     ) in found.fix
 
 
-def test_pools_are_recognized_by_their_machine_types() -> None:
+def test_machine_type_of_a_pool_determines_accelerators_and_platform() -> None:
     assert has_accelerators({"config": {"machineType": "ct5lp-hightpu-4t"}})
     assert not has_accelerators({"config": {"machineType": "e2-standard-4"}})
     assert platform_of({"config": {"machineType": "t2a-standard-4"}}) == "linux/arm64"
     assert platform_of({"config": {"machineType": "a3-highgpu-8g"}}) == "linux/amd64"
 
 
-def test_default_account_goes_by_two_names() -> None:
+def test_default_account_has_two_names() -> None:
     assert is_default_account("default")
     assert is_default_account("1234-compute@developer.gserviceaccount.com")
     assert not is_default_account("nodes@demo.iam.gserviceaccount.com")
 
 
-def test_pools_that_are_made_by_themselves_have_an_account_too() -> None:
+def test_accounts_include_those_of_auto_provisioning() -> None:
     pools = [{"config": {"serviceAccount": "a@x"}}, {"config": {"serviceAccount": "a@x"}}]
     made = {"serviceAccount": "b@x"}
 
