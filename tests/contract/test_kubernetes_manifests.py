@@ -1,4 +1,4 @@
-"""What lives in a cluster: valid objects, with the names and no more rights than the code needs."""
+"""The objects of a cluster: valid, with the names and the rights that the code needs."""
 
 import inspect
 import re
@@ -28,8 +28,8 @@ Right = tuple[str, str, str]
 
 PRESTREAM, DEFAULT = "prestream", "default"
 
-# What the Kubernetes client asks for, call by call. A call that is new must be added here, and to
-# the manifests of the functions that make it.
+# The rights of each call of the Kubernetes client. A new call must be added here, and to the
+# manifests of the functions that make it.
 CALLS: dict[str, set[Right]] = {
     "fetch_job": {(PRESTREAM, "batch/jobs", "get")},
     "create_job": {(PRESTREAM, "batch/jobs", "create")},
@@ -45,11 +45,11 @@ CALLS: dict[str, set[Right]] = {
         ("", f"{api_version.rpartition('/')[0]}/{plural}", "list")
         for api_version, plural in (*KINDS, PODS)
     },
-    # Everybody who is known to the API server may ask what it serves.
+    # Every user of the API server may list its groups.
     "fetch_group_versions": set(),
     "fetch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "get")},
     "patch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "patch")},
-    # What prestream doctor asks as the person who runs it, and no function does.
+    # prestream doctor makes these calls as the person who runs it; no function does.
     "fetch_object": set(),
     "review_access": set(),
 }
@@ -119,14 +119,11 @@ def test_kustomization_lists_every_file() -> None:
     assert sorted(kustomization["resources"]) == sorted(files)
 
 
-def test_object_names_are_unique() -> None:
+def test_objects_have_unique_names_and_our_label() -> None:
+    labels = {each["metadata"]["labels"]["app.kubernetes.io/name"] for each in OBJECTS}
+
     assert len({describe(each) for each in OBJECTS}) == len(OBJECTS)
-
-
-def test_every_object_is_labelled_as_ours() -> None:
-    assert {each["metadata"]["labels"]["app.kubernetes.io/name"] for each in OBJECTS} == {
-        "prestream"
-    }
+    assert labels == {"prestream"}
 
 
 def test_namespace_is_the_configured_one_and_admits_restricted_pods_only() -> None:
@@ -136,7 +133,7 @@ def test_namespace_is_the_configured_one_and_admits_restricted_pods_only() -> No
     assert levels == {"restricted"}
 
 
-def test_all_else_lies_in_the_namespace_but_the_events_of_nodes() -> None:
+def test_objects_are_in_the_namespace_except_for_events_of_nodes() -> None:
     elsewhere = {
         describe(each)
         for each in OBJECTS
@@ -159,19 +156,12 @@ def test_warmups_have_an_identity_without_token_and_rights() -> None:
 
 
 def test_autoscaler_ignores_ordinary_warmups() -> None:
-    assert find("PriorityClass", PRIORITY_CLASS)["value"] < -10
+    ordinary = find("PriorityClass", PRIORITY_CLASS)
+    scaling = find("PriorityClass", SCALING_PRIORITY_CLASS)
 
-
-def test_autoscaler_adds_nodes_for_warmups_that_want_one() -> None:
-    assert -10 <= find("PriorityClass", SCALING_PRIORITY_CLASS)["value"] < 0
-
-
-@pytest.mark.parametrize("name", [PRIORITY_CLASS, SCALING_PRIORITY_CLASS])
-def test_warmups_preempt_nothing_and_are_nobodys_default(name: str) -> None:
-    body = find("PriorityClass", name)
-
-    assert body["preemptionPolicy"] == "Never"
-    assert body["globalDefault"] is False
+    assert ordinary["value"] < -10 <= scaling["value"] < 0
+    for each in (ordinary, scaling):
+        assert (each["preemptionPolicy"], each["globalDefault"]) == ("Never", False)
 
 
 def test_quota_leaves_room_for_the_configured_limit() -> None:

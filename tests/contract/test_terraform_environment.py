@@ -1,8 +1,7 @@
-"""What Terraform gives each function is what its code asks for, and what the sandbox gives it."""
+"""Terraform gives each function what its code and the sandbox expect."""
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from shared.messages.pubsub_message import PubsubMessage
 from shared.runtime.log_line import configure_logs
 from shared.settings.keys import load_settings
 from tests.contract.terraform_files import INFRA, MODULE, find_block, read_local
+from tests.fakes.environ import Environ
 
 ROOT = INFRA.parent
 FUNCTIONS: dict[str, dict[str, Any]] = read_local("functions")
@@ -28,24 +28,6 @@ TRIGGERS = {trigger.function: trigger for trigger in messaging.TRIGGERS}
 EACH_FUNCTION = pytest.mark.parametrize("name", sorted(FUNCTIONS))
 
 
-class RecordingEnviron(Mapping[str, str]):
-    """An environment that remembers which variables were asked for."""
-
-    def __init__(self, **variables: str) -> None:
-        self._variables = variables
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
-        return self._variables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
-
-    def __len__(self) -> int:
-        return len(self._variables)
-
-
 def test_only_the_functions_are_deployed() -> None:
     folders = {path.parent.name for path in ROOT.glob("functions/*/main.py")}
 
@@ -53,12 +35,12 @@ def test_only_the_functions_are_deployed() -> None:
 
 
 def test_functions_get_the_variables_that_settings_read_at_google_and_no_others() -> None:
-    environ = RecordingEnviron(GOOGLE_CLOUD_PROJECT="demo")
+    environ = Environ(GOOGLE_CLOUD_PROJECT="demo")
     load_settings(environ)
     configure_logs(environ)
-    local = RecordingEnviron()
+    local = Environ()
     Endpoints.from_environ(local)
-    # The archive has the file where it is looked for without the variable.
+    # Without the variable, the file of the archive is read.
     optional = {"PRESTREAM_CONFIG"}
 
     assert set(MODULE_CALL["environment"]) == environ.asked - optional
@@ -96,7 +78,7 @@ def test_topics_that_functions_publish_to_are_those_of_the_clients() -> None:
     "status", ["SUCCESS", "FAILURE", "QUEUED", "WORKING", "TIMEOUT", "CANCELLED", "PENDING"]
 )
 def test_filter_keeps_back_only_what_its_function_would_ignore(name: str, status: str) -> None:
-    # The sandbox has no filter, so that there a function must bear every message.
+    # The sandbox has no filter: its functions receive every message.
     accepts = parse_subscription_filter(FUNCTIONS[name]["filter"] or "")
     attributes = {"buildId": "b-1", "status": status}
 
@@ -119,19 +101,7 @@ def test_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> Non
     assert dead_letters["dead_letter_topic"] == "${var.trigger.dead_letter_topic}"
     assert subscription["retain_acked_messages"] is True
     assert expiration["ttl"] == ""
-    # Pub/Sub takes for lost what is not answered in this time; the function must end before.
-    assert subscription["ack_deadline_seconds"] == "${var.limits.timeout_s}"
     assert all(10 <= function["timeout_s"] <= 540 for function in FUNCTIONS.values())
-
-
-def test_pushes_are_signed_for_the_address_that_they_go_to() -> None:
-    subscription = find_block("resource", "google_pubsub_subscription.main", MODULE)
-
-    [push] = subscription["push_config"]
-    [token] = push["oidc_token"]
-    assert push["push_endpoint"] == token["audience"]
-    assert push["push_endpoint"].endswith(".service_config[0].uri}")
-    assert token["service_account_email"] == "${var.trigger.invoker_email}"
 
 
 def test_runtime_is_one_that_the_tests_run_on() -> None:

@@ -1,4 +1,4 @@
-"""What the deployment may do: each function what its calls need, and nobody everything."""
+"""The rights of the deployment: each function has those that its calls need, and no more."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ ROLES: dict[str, dict[str, Any]] = read_local("roles")
 TEXT = "\n".join(path.read_text("utf-8") for path in FILES)
 GRANTS = [block for block in read_blocks("resource") if "_iam_" in block.labels[0]]
 
-# What a call of a client asks for, as the API's reference says it.
+# The permissions of each call, as the reference of the API lists them.
 NEEDED = {
     # ClusterDirectory: clusters.get, and the endpoint's own gate
     "cluster_access": {"container.clusters.connect", "container.clusters.get"},
@@ -86,7 +86,7 @@ def test_other_identities_cannot_publish_or_read_messages() -> None:
         for block in pubsub
         if "pipeline" not in block.labels[1]
     }
-    # What Google sends by itself, it publishes as its own agents.
+    # Google publishes logs and dead letters as its own agents.
     assert granted == {
         (
             "functions",
@@ -105,6 +105,7 @@ def test_pushes_are_signed_for_the_function_that_they_are_for() -> None:
     [push] = subscription["push_config"]
     [token] = push["oidc_token"]
     assert token["audience"] == push["push_endpoint"]
+    assert push["push_endpoint"].endswith(".service_config[0].uri}")
     assert token["service_account_email"] == "${var.trigger.invoker_email}"
 
 
@@ -170,7 +171,7 @@ def test_each_function_has_an_identity_of_its_own() -> None:
     assert service["service_account_email"] == "${google_service_account.main.email}"
 
 
-def test_apis_stay_on_when_prestream_goes() -> None:
+def test_apis_stay_on_after_prestream_is_removed() -> None:
     assert find_block("resource", "google_project_service.main")["disable_on_destroy"] is False
 
 

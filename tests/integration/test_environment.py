@@ -2,7 +2,6 @@
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from sandbox.local_cloud import LocalCloud
 from shared.clients.endpoint import Endpoints
 from shared.runtime.log_line import configure_logs
 from shared.settings.keys import load_settings
+from tests.fakes.environ import Environ
 
 ROOT = Path(__file__).parents[2]
 DEPLOYED = [ROOT / "shared", ROOT / "functions"]
@@ -24,24 +24,6 @@ DOCUMENTED = {
     "CLOUD_LOGGING_EMULATOR_HOST",
     "KUBECONFIG",
 }
-
-
-class Environ(Mapping[str, str]):
-    """An environment that keeps which variables were asked for."""
-
-    def __init__(self, **variables: str) -> None:
-        self.variables = variables
-        self.asked: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
-        return self.variables[name]
-
-    def __iter__(self) -> Iterator[str]:
-        raise AssertionError("the environment is read by name")
-
-    def __len__(self) -> int:
-        return 1
 
 
 def test_exactly_the_documented_variables_are_read(tmp_path: Path) -> None:
