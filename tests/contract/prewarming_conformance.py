@@ -1,5 +1,5 @@
 """
-What prewarming promises to the workflows: one suite for the fake and for the client.
+The promises of the prewarm API to the pipeline: one suite for the fake and for the client.
 
 A module that runs it names its class as tests, and has a fixture ``world``.
 """
@@ -34,10 +34,10 @@ class World(Protocol):
         """Let time pass."""
 
     def fail(self, reason: str) -> None:
-        """Let what is asked for from now on not be cached."""
+        """Let every later request fail."""
 
     def limit(self, size: int) -> None:
-        """Let a project have so many bytes prewarmed."""
+        """Limit the prewarmed bytes of a project."""
 
 
 def version_of(path: str, image: Image) -> ArtifactVersion:
@@ -82,7 +82,7 @@ class PrewarmingConformance:
         assert second.uri.endswith(f"team/tool@{TOOL.digest}")
         assert world.api.check(version, location=REGION) is None
 
-    def test_asking_again_keeps_it_longer(self, world: World) -> None:
+    def test_second_request_renews_the_artifact(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
         world.api.prewarm(version, location=REGION, retention_days=3)
         world.advance(timedelta(days=2))
@@ -107,7 +107,7 @@ class PrewarmingConformance:
         assert found is not None
         assert (found.state, found.error) == ("FAILED", "layer is broken")
 
-    def test_version_that_there_is_not_is_refused(self, world: World) -> None:
+    def test_unknown_version_is_refused(self, world: World) -> None:
         pushed(world, "team/other", LARGE)
         version = version_of("team/tool", TOOL)
 
@@ -117,7 +117,7 @@ class PrewarmingConformance:
         assert refused.value.kind == "unknown"
         assert world.api.check(version, location=REGION) is None
 
-    def test_where_there_is_no_room_nothing_is_evicted(self, world: World) -> None:
+    def test_full_storage_evicts_nothing(self, world: World) -> None:
         world.limit(100_000_000_000)
         first = pushed(world, "large", LARGE)
         second = pushed(world, "second", SECOND)
@@ -129,7 +129,7 @@ class PrewarmingConformance:
         assert refused.value.kind == "full"
         assert [each.digest for each in world.api.list_artifacts(APPS)] == [LARGE.digest]
 
-    def test_each_region_has_its_own(self, world: World) -> None:
+    def test_artifact_belongs_to_one_region(self, world: World) -> None:
         version = pushed(world, "team/tool", TOOL)
 
         world.api.prewarm(version, location=OTHER_REGION, retention_days=3)

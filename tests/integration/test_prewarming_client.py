@@ -1,4 +1,4 @@
-"""The client of the prewarm API: what it sends, and what it makes of the answers."""
+"""The client of the prewarm API: its requests, and how it reads the answers."""
 
 import json
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ class TestPrewarmingClient(PrewarmingConformance):
     """The client, against the sandbox."""
 
 
-def test_a_platform_of_an_index_is_cached_by_its_own_digest(world: SandboxWorld) -> None:
+def test_platform_of_an_index_is_cached_by_its_own_digest(world: SandboxWorld) -> None:
     world.push("pair", PAIR)
     arm = PAIR.manifest_for("linux/arm64")
     version = ArtifactVersion(APPS, "pair", Digest(arm.digest), "linux/arm64/v8")
@@ -122,7 +122,7 @@ def test_pages_of_a_list_are_read_to_the_end(
         pytest.param(429, "prewarm storage of 100 GB is exceeded", "full", id="full"),
     ],
 )
-def test_a_refusal_says_what_it_is_about(
+def test_refusal_has_its_kind_and_a_hint(
     world: SandboxWorld, status: int, message: str, kind: RefusalKind
 ) -> None:
     version = pushed(world, "team/tool", TOOL)
@@ -154,7 +154,7 @@ def test_a_refusal_says_what_it_is_about(
         pytest.param(0, "", TransientError, id="no-answer"),
     ],
 )
-def test_what_is_no_refusal_is_the_world_s_or_ours(
+def test_failure_of_any_call_is_classified_by_its_status(
     world: SandboxWorld, status: int, message: str, error: type[EventError]
 ) -> None:
     version = pushed(world, "team/tool", TOOL)
@@ -170,7 +170,7 @@ def test_what_is_no_refusal_is_the_world_s_or_ours(
             ask()
 
 
-def test_a_conflict_is_with_somebody_who_asks_for_the_same(world: SandboxWorld) -> None:
+def test_conflict_counts_as_requested(world: SandboxWorld) -> None:
     version = pushed(world, "team/tool", TOOL)
     world.answer(409, "already being prewarmed")
 
@@ -178,7 +178,7 @@ def test_a_conflict_is_with_somebody_who_asks_for_the_same(world: SandboxWorld) 
 
 
 class Scripted:
-    """An Artifact Registry that answers as it is told, and keeps what it was asked."""
+    """An Artifact Registry with answers of the test, which records the requests."""
 
     def __init__(self) -> None:
         self.answers: Any = {}
@@ -202,7 +202,7 @@ def scripted() -> Iterator[Scripted]:
     scripted.server.stop()
 
 
-def test_a_version_is_named_in_full_with_its_platform_and_never_forced(scripted: Scripted) -> None:
+def test_request_names_the_version_and_its_platform_in_full(scripted: Scripted) -> None:
     scripted.api.prewarm(version_of("team/ml/tool", TOOL), location=REGION, retention_days=7)
 
     assert scripted.asked == [
@@ -216,7 +216,7 @@ def test_a_version_is_named_in_full_with_its_platform_and_never_forced(scripted:
     ]
 
 
-def test_an_operation_that_goes_on_is_not_waited_for(scripted: Scripted) -> None:
+def test_running_operation_is_not_waited_for(scripted: Scripted) -> None:
     scripted.answers = {"name": "projects/demo/locations/us-central1/operations/1"}
 
     version = version_of("team/tool", TOOL)
@@ -225,7 +225,7 @@ def test_an_operation_that_goes_on_is_not_waited_for(scripted: Scripted) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "kind"),
+    ("code", "message", "expected"),
     [
         pytest.param(7, "denied", "permission", id="permission-denied"),
         pytest.param(3, "no image", "unsupported", id="invalid-argument"),
@@ -233,33 +233,25 @@ def test_an_operation_that_goes_on_is_not_waited_for(scripted: Scripted) -> None
         pytest.param(5, "not found", "unknown", id="not-found"),
         pytest.param(8, "storage is full", "full", id="resource-exhausted"),
         pytest.param(12, "unimplemented", "unavailable", id="unimplemented"),
+        pytest.param(14, "later", TransientError, id="unavailable"),
+        pytest.param(13, "later", TransientError, id="internal"),
+        pytest.param(16, "later", ConfigurationError, id="unauthenticated"),
     ],
 )
-def test_an_operation_that_ended_at_once_is_refused_as_an_answer_is(
-    scripted: Scripted, code: int, message: str, kind: RefusalKind
+def test_failed_operation_is_classified_by_its_code(
+    scripted: Scripted, code: int, message: str, expected: RefusalKind | type[EventError]
 ) -> None:
     scripted.answers = {"done": True, "error": {"code": code, "message": message}}
+    error = PrewarmRefusedError if isinstance(expected, str) else expected
 
-    with pytest.raises(PrewarmRefusedError) as refused:
+    with pytest.raises(error) as failed:
         scripted.api.prewarm(version_of("team/tool", TOOL), location=REGION, retention_days=3)
 
-    assert refused.value.kind == kind
-
-
-@pytest.mark.parametrize(
-    ("code", "error"), [(14, TransientError), (13, TransientError), (16, ConfigurationError)]
-)
-def test_an_operation_may_fail_for_others_reasons(
-    scripted: Scripted, code: int, error: type[EventError]
-) -> None:
-    scripted.answers = {"done": True, "error": {"code": code, "message": "later"}}
-
-    with pytest.raises(error):
-        scripted.api.prewarm(version_of("team/tool", TOOL), location=REGION, retention_days=3)
+    assert getattr(failed.value, "kind", error) == expected
 
 
 @pytest.mark.parametrize("answer", ["<html>", "[]", "", '"text"'])
-def test_an_answer_that_is_no_object_is_no_answer(scripted: Scripted, answer: str) -> None:
+def test_answer_without_a_json_object_is_transient(scripted: Scripted, answer: str) -> None:
     scripted.answers = answer
 
     with pytest.raises(TransientError, match="no JSON object"):
@@ -276,9 +268,7 @@ def test_an_answer_that_is_no_object_is_no_answer(scripted: Scripted, answer: st
         pytest.param({"sizeBytes": "much"}, id="no-size"),
     ],
 )
-def test_an_artifact_that_cannot_be_read_counts_as_none(
-    scripted: Scripted, fields: dict[str, Any]
-) -> None:
+def test_malformed_artifact_counts_as_missing(scripted: Scripted, fields: dict[str, Any]) -> None:
     artifact = {
         "uri": f"us-docker.pkg.dev/demo/apps/tool@{TOOL.digest}",
         "expirationTime": "2026-11-27T07:30:00Z",

@@ -1,4 +1,4 @@
-"""Instances of a function: processes of their own, quickly made, and killed at any moment."""
+"""Instances of a function: processes that start quickly and can be killed at any moment."""
 
 import json
 import os
@@ -18,11 +18,11 @@ PARENT = Path(__file__).with_name("parent.py")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a delivery was answered."""
+    """The answer to a delivery."""
 
     status: int
     lines: list[dict[str, Any]]
-    """What the function wrote meanwhile."""
+    """The lines that the function wrote during it."""
 
     @property
     def is_acknowledged(self) -> bool:
@@ -56,16 +56,16 @@ class Instance:
         return Answer(answer["status"], [json.loads(each) for each in answer["lines"]])
 
     def kill(self) -> None:
-        """Kill it, as a machine that goes away does: nothing is finished or told."""
+        """Kill it, as if its machine failed."""
         if self._is_dead:
             return
-        # Once only: nobody waits for it, so that its id may soon be another process's.
+        # Only once: after that, another process may have this id.
         self._is_dead = True
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Let it end, if it still lives."""
+        """End it if it still runs."""
         self._stream.close()
         self._connection.close()
 
@@ -105,13 +105,13 @@ class Functions:
         )
 
     def wait_until_ready(self) -> None:
-        """Wait until all are loaded."""
+        """Wait until all functions are loaded."""
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
     @contextmanager
     def instance(self, name: str, environ: Mapping[str, str]) -> Iterator[Instance]:
-        """Start a fresh instance of a function, that has served nobody."""
+        """Start a fresh instance of a function."""
         assert self._process.stdin is not None
         order = {"name": name, "address": self._address, "environ": dict(environ)}
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -125,7 +125,7 @@ class Functions:
             instance.close()
 
     def stop(self) -> None:
-        """Stop, and remove what was unpacked."""
+        """Stop, and remove the unpacked archives."""
         self._process.kill()
         self._process.communicate()
         self._listener.close()

@@ -21,7 +21,7 @@ from tests.integration.crashes.worlds import ADMIN, HUB, Delivery, World
 
 
 def let_one_wait(world: World) -> None:
-    """Let a warmup wait for the end of one that goes on no longer."""
+    """Queue a warmup, and delete the running ones, so that it is the next."""
     world.deliver(world.ask(world.add_image("team/waiting")))
     for running in (HOPELESS, DENIED_WARMUP):
         name = world.job(running)["metadata"]["name"]
@@ -29,14 +29,14 @@ def let_one_wait(world: World) -> None:
 
 
 def prove(world: World, *failures: int) -> None:
-    """Let a mirror be proven, and be counted against."""
+    """Prove a mirror, and deliver these failures of it."""
     data: dict[str, Any] = {"data": {"docker.io": HUB}}
     world.api.patch("configmaps", "proven-mirrors", data, "prestream", user=ADMIN)
     for number in failures:
         world.deliver(world.told_of_failure(DENIED[number]))
 
 
-# What nodes and Jobs report.
+# Reports of nodes and Jobs.
 
 
 @scenario("pull_event", "fact", "resumed", "proven")

@@ -27,7 +27,7 @@ _VENDORS = (
     "kubernetes.client",
     "requests",
 )
-"""What an instance imports at its first message; none of them starts a thread when imported."""
+"""Imports of an instance at its first message; none of them starts a thread."""
 
 
 def main(names: list[str]) -> None:
@@ -40,7 +40,7 @@ def main(names: list[str]) -> None:
     ours = [each.name for each in pkgutil.walk_packages(shared.__path__, "shared.")]
     for module in (*_VENDORS, *ours):
         importlib.import_module(module)
-    # Nobody waits for an instance that was killed.
+    # Nothing waits for an instance that was killed.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
@@ -53,7 +53,7 @@ def main(names: list[str]) -> None:
 
 
 def _serve(apps: dict[str, Any], name: str, address: str, environ: dict[str, str]) -> None:
-    """Be an instance: take deliveries from a socket, one a line, until it is closed."""
+    """Run an instance: read deliveries from a socket, one per line, until it is closed."""
     os.environ.update(environ)
     client = apps[name].test_client()
     with socket.socket(socket.AF_UNIX) as connection:

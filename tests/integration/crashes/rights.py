@@ -1,4 +1,4 @@
-"""What a function may call, as its manifests and Terraform say it, and what a call makes use of."""
+"""The rights of a function in its manifests and in Terraform, and the right of each call."""
 
 import re
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from tests.contract.terraform_files import read_local
 from tests.integration.crashes.strikes import Call
 
 _BUILT_IN = {"", "apps", "batch"}
-"""API groups that every cluster has: a sweep lists the kinds of others only where they are."""
+"""API groups of every cluster; a sweep lists the kinds of other groups where they exist."""
 
 _BY_KUBECONFIG = {"container.clusters.connect", "container.clusters.get"}
-"""Used to find a cluster's address, which the kubeconfig says here."""
+"""Used to find the address of a cluster, which is in the kubeconfig here."""
 
 _NOT_NEEDED = {
     # It lists instead, and shares a role with image_reference.
@@ -37,13 +37,13 @@ _GOOGLE = (
 
 
 def find_rights(function: str) -> set[str]:
-    """Return all that a function may do that matters here."""
+    """Return the rights of a function that a scenario can use."""
     rights = {*_in_cluster(function), *_in_project(function)}
     return rights - _NOT_NEEDED.get(function, set())
 
 
 def right_of(call: Call) -> str:
-    """Return which right a call makes use of; the call itself if it is of no known kind."""
+    """Return the right that a call needs; the call itself if its kind is not known."""
     if call.service == "kubernetes":
         return _in_cluster_of(call)
     for pattern, method in _GOOGLE:

@@ -1,4 +1,4 @@
-"""Run a delivery, undisturbed or struck at one of its calls, and tell how the world ends."""
+"""Run a delivery, undisturbed or struck at one of its calls, and compare how the world ends."""
 
 import json
 import threading
@@ -14,17 +14,17 @@ from tests.integration.crashes.strikes import Call
 from tests.integration.crashes.worlds import Delivery, World
 
 _HELD_S = 0.2
-"""Long against what a delivery takes from its last call to its acknowledgement."""
+"""Much longer than a delivery takes from its last call to its acknowledgement."""
 
 _NEXT_ID = "7000000000000002"
 
 MOST_DELIVERIES = 4
-"""After which a message that is not acknowledged fails the test."""
+"""The number of deliveries of a message within which it must be acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What an undisturbed delivery did."""
+    """The calls, the answer and the result of an undisturbed delivery."""
 
     calls: tuple[Call, ...]
     answer: Answer
@@ -46,7 +46,7 @@ class Recording:
 
 
 class Runs:
-    """All runs of one scenario: each begins in the same world."""
+    """All runs of one scenario; each begins in the same world."""
 
     def __init__(self, world: World, scenario: Scenario) -> None:
         self._world = world
@@ -74,7 +74,7 @@ class Runs:
         return self._end()
 
     def kill_before_acknowledgement(self) -> list[str]:
-        """Kill the process once all is done; return how the world ends differently."""
+        """Kill the process after all calls; return how the world ends differently."""
         with self._world.instance(self._delivery) as instance:
             answer = self._disturb(instance, 0, lambda: None)
             assert answer is not None
@@ -82,7 +82,7 @@ class Runs:
         return self._end()
 
     def lose_answer(self, number: int, *, is_done: bool, is_fresh: bool) -> list[str]:
-        """Let a call go unanswered, done or not; return how the world ends differently."""
+        """Lose the answer to a call, done or not; return how the world ends differently."""
         with self._world.instance(self._delivery) as instance:
             lost = Fault("", status=0, applied=is_done)
             answer = self._disturb(instance, number, lambda: lost)
@@ -102,7 +102,7 @@ class Runs:
         """
         Let the message come again, and be settled, while a call is under way.
 
-        So it is where the delivery takes longer than Pub/Sub waits. Return how the world ends
+        This happens if a delivery takes longer than Pub/Sub waits. Return how the world ends
         differently.
         """
         with self._world.instance(self._delivery) as instance:
@@ -115,7 +115,7 @@ class Runs:
         return self._end(is_settled=answer.is_acknowledged)
 
     def is_acknowledged_before(self, number: int) -> bool:
-        """Hold the answer to a call back for a while, and tell whether the delivery awaits it."""
+        """Delay the answer to a call; return whether the delivery ends before it."""
         answered = threading.Event()
         seen: list[bool] = []
 
@@ -148,7 +148,7 @@ class Runs:
         return answer
 
     def _end(self, *, is_settled: bool = False) -> list[str]:
-        """Deliver again, if that is not settled, and return how the world differs."""
+        """Deliver again unless the message is settled, and return how the world differs."""
         answer: Answer | None = None
         for _ in range(MOST_DELIVERIES):
             if is_settled:
@@ -162,7 +162,7 @@ class Runs:
         return differences(self.recording.state, self._read())
 
     def _after_the_next(self) -> list[str]:
-        """Let the next sweep come, which does what this one had to leave; say what differs."""
+        """Return the differences after the next sweep, which completes this one."""
         ended = self._sweep_again()
         if self._later is None:
             self._restore()
@@ -174,7 +174,7 @@ class Runs:
     def _sweep_again(self) -> State:
         following = replace(self._delivery, message_id=_NEXT_ID)
         self._world.deliver(following)
-        # The cause of what a sweep finds is its message.
+        # A sweep is the cause of its requests.
         text = json.dumps(self._read()).replace(_NEXT_ID, self._delivery.message_id)
         state: State = json.loads(text)
         return state
@@ -184,7 +184,7 @@ class Runs:
         return read_state(self._world.cloud, self._uids)
 
     def _follow(self) -> None:
-        """Deliver what was published, each message under its own id, and what follows from it."""
+        """Deliver the published references, and those that they lead to, under their own ids."""
         done = self._published
         while self._follows and done < len(messages := self._world.references()):
             message = messages[done]

@@ -1,4 +1,4 @@
-"""What a scenario is, and the history that all of them share."""
+"""Scenarios, and the history that all of them share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from tests.integration.crashes.worlds import HUB, TIMEOUT_S, Delivery, World
 from tests.integration.warmup_jobs import is_finished
 
 DONE = "docker.io/team/done:1"
-"""Its warmup is complete, and nobody was told."""
+"""Its warmup is complete and not reported."""
 FAILED = "docker.io/team/failed:1"
-"""Its warmup failed, and nobody was told."""
+"""Its warmup failed and is not reported."""
 HOPELESS = "docker.io/team/hopeless:1"
 """Its warmup runs, and its node cannot pull it."""
 USED = "docker.io/team/used:1"
@@ -27,20 +27,20 @@ PREWARM = "{period_hours: 8760, max_running: 1, ladder: [prewarm-api, gpu-node, 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A delivery to a function in a world that was made ready for it."""
+    """A delivery to a function, and the preparation of its world."""
 
     name: str
     function: str
     prepare: Callable[[World], Delivery]
     says: tuple[str, ...]
-    """Fields that its line has if it is not disturbed: the scenario is what it is meant to be."""
+    """Fields of its log line if it is not disturbed."""
     disposition: str = "handled"
     follows: bool = False
-    """Whether the references that it publishes are delivered as well, each as often as it came."""
+    """Whether the references that it publishes are delivered as well, repetitions included."""
     weighs: bool = False
     """
-    Whether it weighs images against each other. If a registry then does not answer for one, the
-    others fare otherwise, and rightly so: only what is asked for has to be the same in the end.
+    Whether it ranks images. A registry that does not answer for one image then changes the result
+    for the others, and only the requests have to be the same in the end.
     """
 
 
@@ -54,7 +54,7 @@ def scenario(
     follows: bool = False,
     weighs: bool = False,
 ) -> Callable[[Callable[[World], Delivery]], Callable[[World], Delivery]]:
-    """Register a scenario: what makes the world ready, and returns the delivery."""
+    """Register a scenario: a function that prepares the world and returns the delivery."""
 
     def register(prepare: Callable[[World], Delivery]) -> Callable[[World], Delivery]:
         name = prepare.__name__.replace("_", " ")
@@ -65,9 +65,9 @@ def scenario(
 
 
 def make_history(world: World) -> None:
-    """Let happen what scenarios begin with, on simulated nodes, and let the world stand still."""
+    """Make the history of all scenarios on simulated nodes, and freeze the world."""
     cloud = world.cloud
-    # On a machine that is busy nothing may end by its deadline.
+    # Nothing may reach its deadline on a busy machine.
     config = "{period_hours: 8760, max_running: 9, deadline_minutes: 600}"
     for image in (DONE, FAILED, HOPELESS, USED, BYPASSING, *DENIED, DENIED_WARMUP):
         world.add_image(image.removeprefix("docker.io/").removesuffix(":1"))
@@ -97,7 +97,7 @@ def make_history(world: World) -> None:
         world.told(GKE_EVENTS, is_pull_of_used)
         world.told(GKE_EVENTS, is_stream)
         assert cloud.router.flush(TIMEOUT_S)
-        # While the registry still refuses: the nodes go on to try.
+        # The registry still refuses here, since the nodes retry.
         cloud.freeze()
     assert is_finished(world.job(DONE))
     assert not is_finished(world.job(HOPELESS))
@@ -109,11 +109,11 @@ def _runs(world: World, app: str) -> bool:
 
 
 def is_pull_of_used(entry: object) -> bool:
-    """Whether an entry tells that the pod pulled its image."""
+    """Whether an entry reports the pull of the pod."""
     text = str(entry)
     return "'Pulled'" in text and "Successfully pulled" in text and "/team/used" in text
 
 
 def is_stream(entry: object) -> bool:
-    """Whether an entry tells that a node streams an image."""
+    """Whether an entry reports that a node streams an image."""
     return "'ImageStreaming'" in str(entry)

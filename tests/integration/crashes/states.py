@@ -1,4 +1,4 @@
-"""What functions left behind: all that they have a right to change, as it has to be the same."""
+"""The state that functions may change, in a form that two runs can be compared by."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from sandbox.local_cloud import FACT_LOG, PROJECT, LocalCloud
 from sandbox.messaging import REFERENCES, SCHEDULE
 
 _VOLATILE = ("creationTimestamp", "managedFields", "resourceVersion", "uid", "generation")
-"""Of an object: what tells when and how often it was written."""
+"""Fields of an object that depend on when and how often it was written."""
 
 _QUEUED = "prestream.dev/queued"
 
@@ -21,8 +21,8 @@ def read_state(cloud: LocalCloud, known_uids: Iterable[str]) -> State:
     Return the state of a cloud.
 
     Args:
-        cloud: It stands still.
-        known_uids: Of the Jobs that stood there before; all others have a uid of no meaning.
+        cloud: A frozen cloud.
+        known_uids: The uids of the Jobs that existed before; all other uids are masked.
     """
     known = set(known_uids)
     api, registry = cloud.kubernetes.api, cloud.artifact_registry
@@ -67,7 +67,7 @@ def _job(body: dict[str, Any], known_uids: set[str]) -> dict[str, Any]:
     uid = body["metadata"]["uid"]
     job = _object(body)
     job["metadata"]["is_new"] = uid not in known_uids
-    # When it was asked for is read by the machine's own clock.
+    # The time of the request comes from the clock of the machine.
     job["metadata"].get("annotations", {}).pop(_QUEUED, None)
     text = json.dumps(job)
     renamed: dict[str, Any] = json.loads(text if uid in known_uids else text.replace(uid, "UID"))
@@ -75,12 +75,12 @@ def _job(body: dict[str, Any], known_uids: set[str]) -> dict[str, Any]:
 
 
 def _facts(cloud: LocalCloud) -> dict[str, Any]:
-    """Return the facts by insert id, each as a query shows it: two that differ show twice."""
+    """Return the facts by insert ID, as a query returns them."""
     found: dict[str, Any] = {}
     for entry in cloud.logging.query(f'logName="{FACT_LOG}"'):
         payload = dict(entry["jsonPayload"])
         if payload.get("not_before") is not None:
-            # Counted from the moment of the refusal, by the machine's own clock.
+            # Counted from the refusal, by the clock of the machine.
             payload["not_before"] = "a time"
         assert entry["insertId"] not in found, f"a fact of two times: {entry}"
         found[entry["insertId"]] = {"at": entry["timestamp"], **payload}
@@ -88,7 +88,7 @@ def _facts(cloud: LocalCloud) -> dict[str, Any]:
 
 
 def _messages(cloud: LocalCloud, topic: str) -> dict[str, bool]:
-    """Return what was published at least once."""
+    """Return the messages that were published at least once."""
     assert cloud.pubsub is not None
     messages = cloud.pubsub.messages(f"projects/{PROJECT}/topics/{topic}")
     return {

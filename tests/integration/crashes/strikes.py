@@ -1,4 +1,4 @@
-"""Where a delivery is struck: at one of its calls, as the services see them arrive."""
+"""Strike a delivery at one of its calls, as the services receive them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ class Call:
 
     @property
     def is_write(self) -> bool:
-        """Whether it may change the world: whatever is not known to read only."""
+        """Whether it may change the world: every call that is not known to only read."""
         question = self.text.endswith(":checkPrewarmedArtifact")
         return not (question or self.text.startswith("GET "))
 
@@ -26,7 +26,7 @@ class Call:
 
 
 Strike = Callable[[], Fault | None]
-"""What is done when the call arrives; the fault that hits it, if any."""
+"""Called when the call arrives; returns the fault that hits it, if any."""
 
 
 class Strikes(Faults):

@@ -1,25 +1,23 @@
 """
-A delivery is killed at each of its calls, and comes again: the world ends the same.
+A delivery is killed at each of its calls, and comes again: the world ends in the same state.
 
-Each scenario is first delivered undisturbed; the services note the calls that arrive, whatever
-they are. Then, with the world put back, the delivery is disturbed at each of them in turn:
+Each scenario is first delivered undisturbed, and the services note all calls. Then, with the world
+put back, the delivery is disturbed at each call in turn:
 
-- *killed before a call*: the process gets SIGKILL when the call has arrived, before it does
-  anything. For all that outlives the process this is also the moment *after the call before it
-  was done, and answered*: so the moments between all calls are covered, the first and the last.
-- *killed before the acknowledgement*: all is done, and Pub/Sub does not hear of it.
-- *an answer that is lost*: the call is done, or not, and its connection closed. The process lives
-  on, does what it does about that, and the message comes again if it was not acknowledged: to the
-  same process, which may remember what it believes, or to a fresh one.
-- *a delivery that is overtaken*: while a call is under way, the message comes again to another
-  process and is settled there, as where a delivery takes longer than Pub/Sub waits.
+- *killed before a call*: the process gets SIGKILL when the call has arrived and has no effect yet.
+  This is also the moment after the answer to the previous call.
+- *killed before the acknowledgement*: all calls are done, and Pub/Sub gets no answer.
+- *a lost answer*: the call is done, or not, and its connection is closed. The process handles the
+  failure, and an unacknowledged message comes again, to the same process or to a fresh one.
+- *an overtaken delivery*: during a call the message comes again to another process, which settles
+  it. This happens where a delivery takes longer than Pub/Sub waits.
 
-After a kill the same message comes to a process that never served. Nothing here is random, and
-no call is listed: one that somebody adds is found by the first delivery.
+After a kill, the same message comes to a fresh process. Nothing is random, and the first delivery
+finds all calls, new ones included.
 
-Killed between two reads a delivery leaves the same world as at the write that comes next. So every
-run of the tests strikes at the writes (whatever is not known to read only), and the soak at all
-calls, in all these ways.
+A kill between two reads leaves the same world as a kill at the next write. Every run of the tests
+therefore strikes at the writes (all calls that are not known to only read), and the soak at all
+calls.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,13 +31,13 @@ from shared.domain.fact import EventName
 from shared.pipeline.warm import WarmupResult
 from tests.integration.crashes import of_events, of_references
 from tests.integration.crashes.rights import find_rights, right_of
-from tests.integration.crashes.runs import Runs
+from tests.integration.crashes.runs import Recording, Runs
 from tests.integration.crashes.scenarios import SCENARIOS, Scenario, make_history
 from tests.integration.crashes.worlds import World
 
 FUNCTIONS = sorted(path.parent.name for path in ROOT.glob("functions/*/main.py"))
 DISCOVERY = {"kubernetes GET /apis"}
-"""What everybody may call who is let in."""
+"""Calls that every user of a cluster may make."""
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +47,7 @@ MODULES = (of_references, of_events)
 
 @pytest.fixture(scope="module")
 def world(archives: Path, deployed_python: Path) -> Iterator[World]:
-    """One cloud with a history in it, which stands still."""
+    """Return a cloud with a history, in which nothing moves."""
     made = World(archives, deployed_python)
     try:
         made.start()
@@ -81,19 +79,25 @@ every_scenario = pytest.mark.parametrize(
 )
 
 
-however = pytest.mark.parametrize(
-    ("is_done", "is_fresh"),
+Select = Callable[[Recording], Iterable[int]]
+
+
+def all_numbers(recording: Recording) -> Iterable[int]:
+    """Return the numbers of all calls."""
+    return recording.numbers
+
+
+writes_or_all_calls = pytest.mark.parametrize(
+    "numbers",
     [
-        pytest.param(True, False, id="done, same process"),
-        pytest.param(True, True, id="done, fresh process"),
-        pytest.param(False, False, id="not done, same process"),
+        pytest.param(Recording.number_writes, id="writes"),
+        pytest.param(all_numbers, id="all calls", marks=pytest.mark.soak),
     ],
 )
-"""A call that was not done, and a fresh process, are what a kill leaves."""
 
 
 @every_scenario
-def test_a_scenario_is_what_it_is_meant_to_be(run: Prepare, scenario: Scenario) -> None:
+def test_scenario_ends_as_declared(run: Prepare, scenario: Scenario) -> None:
     recording = run(scenario).recording
 
     missing = [each for each in scenario.says if not recording.line.get(each)]
@@ -103,7 +107,7 @@ def test_a_scenario_is_what_it_is_meant_to_be(run: Prepare, scenario: Scenario) 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_right_of_a_function_is_used_in_a_scenario(run: Prepare, function: str) -> None:
-    """A workflow that no scenario knows calls what none calls, for which it needs a right."""
+    """A step without a scenario would leave one of its rights unused."""
     own = [scenario for scenario in SCENARIOS if scenario.function == function]
 
     used = {right_of(call) for scenario in own for call in run(scenario).recording.calls}
@@ -119,7 +123,7 @@ def test_every_kind_of_fact_is_written_in_a_scenario(run: Prepare) -> None:
     assert {fact["event"] for fact in facts} == set(get_args(EventName))
 
 
-def test_every_end_of_a_launch_is_met_in_a_scenario(run: Prepare) -> None:
+def test_every_result_of_a_warmup_is_met_in_a_scenario(run: Prepare) -> None:
     launched = [each for each in SCENARIOS if each.function == "image_reference"]
     ends = set(get_args(WarmupResult))
 
@@ -130,29 +134,48 @@ def test_every_end_of_a_launch_is_met_in_a_scenario(run: Prepare) -> None:
 
 
 @every_scenario
-def test_a_delivery_that_is_killed_at_a_write_ends_well_when_it_comes_again(
-    run: Prepare, scenario: Scenario
+@writes_or_all_calls
+def test_killed_delivery_ends_well_when_it_comes_again(
+    run: Prepare, scenario: Scenario, numbers: Select
 ) -> None:
     runs = run(scenario)
 
-    kill(runs, runs.recording.number_writes())
+    troubles = {name(runs, number): runs.kill_before(number) for number in numbers(runs.recording)}
+    troubles["before the acknowledgement"] = runs.kill_before_acknowledgement()
+
+    check(troubles)
 
 
 @every_scenario
-@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
-def test_a_delivery_that_misses_the_answer_to_a_write_ends_well(
-    run: Prepare, scenario: Scenario, *, is_done: bool
+@pytest.mark.parametrize(
+    ("numbers", "is_done", "is_fresh"),
+    [
+        pytest.param(Recording.number_writes, True, False, id="write that was done"),
+        pytest.param(Recording.number_writes, False, False, id="write that was not done"),
+        pytest.param(all_numbers, True, False, id="done, same process", marks=pytest.mark.soak),
+        pytest.param(all_numbers, True, True, id="done, fresh process", marks=pytest.mark.soak),
+        # A kill leaves a call that was not done, and a fresh process.
+        pytest.param(all_numbers, False, False, id="not done", marks=pytest.mark.soak),
+    ],
+)
+def test_delivery_that_misses_an_answer_ends_well(
+    run: Prepare, scenario: Scenario, numbers: Select, *, is_done: bool, is_fresh: bool
 ) -> None:
     runs = run(scenario)
 
-    lose_answers(runs, runs.recording.number_writes(), is_done=is_done, is_fresh=False)
+    check(
+        {
+            name(runs, number): runs.lose_answer(number, is_done=is_done, is_fresh=is_fresh)
+            for number in numbers(runs.recording)
+        }
+    )
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_nothing_is_acknowledged_before_its_writes_are_answered(
+def test_delivery_is_not_acknowledged_before_its_writes_are_answered(
     run: Prepare, function: str
 ) -> None:
-    """Whoever is killed right after the acknowledgement leaves nothing undone."""
+    """A process that is killed right after the acknowledgement leaves nothing undone."""
     runs = run(next(each for each in SCENARIOS if each.function == function))
 
     assert not any(map(runs.is_acknowledged_before, runs.recording.number_writes()))
@@ -160,58 +183,15 @@ def test_nothing_is_acknowledged_before_its_writes_are_answered(
 
 @pytest.mark.soak
 @every_scenario
-def test_a_delivery_that_is_killed_at_any_call_ends_well_when_it_comes_again(
-    run: Prepare, scenario: Scenario
-) -> None:
+def test_overtaken_delivery_ends_well(run: Prepare, scenario: Scenario) -> None:
     runs = run(scenario)
 
-    kill(runs, runs.recording.numbers)
+    check({name(runs, number): runs.overtake(number) for number in runs.recording.numbers})
 
 
-@pytest.mark.soak
-@every_scenario
-@however
-def test_a_delivery_that_misses_any_answer_ends_well(
-    run: Prepare, scenario: Scenario, *, is_done: bool, is_fresh: bool
-) -> None:
-    runs = run(scenario)
-
-    lose_answers(runs, runs.recording.numbers, is_done=is_done, is_fresh=is_fresh)
-
-
-@pytest.mark.soak
-@every_scenario
-def test_a_delivery_that_is_overtaken_at_any_call_ends_well(
-    run: Prepare, scenario: Scenario
-) -> None:
-    runs = run(scenario)
-
-    overtake(runs, runs.recording.numbers)
-
-
-def kill(runs: Runs, numbers: Iterable[int]) -> None:
-    """Kill the delivery before each of these calls, and before its acknowledgement."""
-    calls = runs.recording.calls
-    troubles = {f"before {n}. {calls[n - 1]}": runs.kill_before(n) for n in numbers}
-    troubles["before the acknowledgement"] = runs.kill_before_acknowledgement()
-    check(troubles)
-
-
-def overtake(runs: Runs, numbers: Iterable[int]) -> None:
-    """Let the message come again before each of these calls takes effect."""
-    calls = runs.recording.calls
-    check({f"{n}. {calls[n - 1]}": runs.overtake(n) for n in numbers})
-
-
-def lose_answers(runs: Runs, numbers: Iterable[int], *, is_done: bool, is_fresh: bool) -> None:
-    """Lose the answer to each of these calls."""
-    calls = runs.recording.calls
-    check(
-        {
-            f"{n}. {calls[n - 1]}": runs.lose_answer(n, is_done=is_done, is_fresh=is_fresh)
-            for n in numbers
-        }
-    )
+def name(runs: Runs, number: int) -> str:
+    """Return the number of a call and the call itself."""
+    return f"{number}. {runs.recording.calls[number - 1]}"
 
 
 def check(troubles: Mapping[str, list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""One cloud with a history in it, which stands still: every scenario begins there."""
+"""A frozen cloud with a history, in which every scenario begins."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ CONFIG = "{period_hours: 8760, max_running: 1}"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message for a function, which is configured in some way."""
+    """A message for a function with its settings."""
 
     function: str
     data: bytes
@@ -46,7 +46,7 @@ class Delivery:
 
 
 class World:
-    """The cloud, what takes deliveries in it, and what happened before it stood still."""
+    """The cloud, its functions, and the history before it was frozen."""
 
     def __init__(self, archives: Path, python: Path) -> None:
         self.strikes = Strikes()
@@ -54,7 +54,7 @@ class World:
         self.api = self.cloud.kubernetes.api
         self._functions = Functions(archives, python)
         self.digests: dict[str, str] = {}
-        """Of what was pushed, by its reference."""
+        """Digests of the pushed images, by reference."""
         self._configs: dict[str, str] = {}
 
     def start(self) -> None:
@@ -92,7 +92,7 @@ class World:
         return self._functions.instance(delivery.function, environ)
 
     def envelope(self, delivery: Delivery) -> Payload:
-        """Return what is pushed for a delivery."""
+        """Return the body that Pub/Sub pushes for a delivery."""
         message = {
             "data": base64.b64encode(delivery.data).decode(),
             "attributes": dict(delivery.attributes),
@@ -116,7 +116,7 @@ class World:
             self._configs[config] = path
         return self._configs[config]
 
-    # What people and nodes do.
+    # Actions of people and nodes.
 
     def add_image(self, name: str, registry: str = "docker.io", size: int = MEDIUM) -> str:
         """Publish an image upstream, and return its reference."""
@@ -171,25 +171,25 @@ class World:
                 self.api.delete("jobs.batch", name, "prestream", user=ADMIN)
 
     def delete_deployments(self) -> None:
-        """Let nothing be in use."""
+        """Delete all Deployments, so that no image is in use."""
         for each in self.api.list("deployments.apps", NAMESPACE):
             name = each["metadata"]["name"]
             self.api.delete("deployments.apps", name, NAMESPACE, user=DEV)
 
     def advance(self, hours: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.cloud.clock.advance(timedelta(hours=hours))
 
     @contextmanager
     def refusing(self, call: str, status: int) -> Iterator[None]:
-        """Let the registry refuse what nodes ask."""
+        """Let the registry refuse the requests of nodes."""
         fault = self.cloud.faults.add(Fault("registry", call, status))
         try:
             yield
         finally:
             self.cloud.faults.remove(fault)
 
-    # What was told.
+    # Reports of the cloud.
 
     def entries(self, topic: str) -> Iterable[tuple[Payload, Message]]:
         """Return the log entries that were published to a topic."""
@@ -197,12 +197,12 @@ class World:
             yield json.loads(message.data), message
 
     def messages(self, topic: str) -> list[Message]:
-        """Return what was published to a topic."""
+        """Return the messages that were published to a topic."""
         assert self.cloud.pubsub is not None
         return self.cloud.pubsub.messages(f"projects/{PROJECT}/topics/{topic}")
 
     def told(self, topic: str, holds: Callable[[Payload], bool], config: str = CONFIG) -> Delivery:
-        """Wait for a log entry, and return it as a delivery to who listens to its topic."""
+        """Wait for a log entry, and return its delivery to the function of its topic."""
         found: list[Message] = []
 
         def look() -> bool:
@@ -215,12 +215,12 @@ class World:
         return Delivery(function, found[0].data, found[0].attributes, config)
 
     def told_of_end(self, image: str) -> Delivery:
-        """Wait until a warmup has ended, and return what tells it."""
+        """Wait until a warmup has ended, and return the delivery that reports it."""
         uid = self.job(image)["metadata"]["uid"]
         return self.told(GKE_EVENTS, lambda entry: is_end_of(entry, uid))
 
     def told_of_failure(self, image: str) -> Delivery:
-        """Wait until a node could not pull an image, and return what tells it."""
+        """Wait until a node fails to pull an image, and return the delivery that reports it."""
 
         def holds(entry: Payload) -> bool:
             event = entry.get("jsonPayload", {})
@@ -234,6 +234,6 @@ class World:
         return self.messages(REFERENCES)
 
     def tick(self, cluster: str | None = None, config: str = CONFIG) -> Delivery:
-        """Return the schedule's message."""
+        """Return the message of the schedule."""
         data = json.dumps({"cluster": cluster}).encode() if cluster else b"{}"
         return Delivery("scheduled_sweep", data, {}, config)
