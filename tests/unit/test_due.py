@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from shared.domain.action import Publish, WriteFact
 from shared.domain.cron_schedule import Schedule
 from shared.domain.image_reference import Digest
 from shared.domain.manifest import Manifest
 from shared.domain.prewarm import PrewarmedArtifact
+from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.sweep.due import (
     Due,
@@ -180,6 +182,16 @@ def decide(
     return due(sweep, image, read)
 
 
+def requests_of(found: Due) -> list[ReferenceRequest]:
+    return [
+        each for action in found.actions if isinstance(action, Publish) for each in action.requests
+    ]
+
+
+def facts_of(found: Due) -> list[WriteFact]:
+    return [each for each in found.actions if isinstance(each, WriteFact)]
+
+
 @pytest.mark.parametrize(
     ("index", "manifest", "references", "too_small"),
     [
@@ -197,13 +209,13 @@ def test_image_is_requested_unless_it_is_small(
 
     found = decide(sweep, index, manifest)
 
-    assert len(found.references) == len(found.names) == references
+    assert len(requests_of(found)) == len(found.names) == references
     assert found.too_small == too_small
-    assert (found.prewarm_candidates, found.facts) == ((), ())
+    assert (found.prewarm_candidates, facts_of(found)) == ((), [])
 
 
 def test_reference_has_the_target_and_the_cause() -> None:
-    (request,) = decide(make_sweep(make_use()), LARGE, LARGE).references
+    (request,) = requests_of(decide(make_sweep(make_use()), LARGE, LARGE))
 
     assert request.as_json() == {
         "image": TRAINER,
@@ -219,9 +231,11 @@ def test_image_without_a_mirror_is_requested_for_each_target() -> None:
 
     found = request_all(sweep, make_image(sweep))
 
-    placements = [dict(each.placement.node_selector) for each in found.references if each.placement]
+    placements = [
+        dict(each.placement.node_selector) for each in requests_of(found) if each.placement
+    ]
     assert placements == [L4, H100]
-    assert found == Due(found.references)
+    assert found == Due((Publish(tuple(requests_of(found))),))
 
 
 # What Artifact Registry keeps prewarmed
@@ -267,7 +281,7 @@ def test_artifact_registry_serves_what_it_can(
 ) -> None:
     found = decide(make_sweep(make_use(image), **values), LARGE, LARGE, held)
 
-    assert (len(found.references), len(found.prewarm_candidates)) == {
+    assert (len(requests_of(found)), len(found.prewarm_candidates)) == {
         "reference": (1, 0),
         "prewarm": (0, 1),
         "nothing": (0, 0),
@@ -313,9 +327,9 @@ def test_prewarm_candidate_has_the_workloads_and_the_next_start() -> None:
 def test_prewarmed_image_has_a_fact(held: PrewarmedArtifact | None, *, is_reported: bool) -> None:
     found = decide(make_sweep(make_use(OWN), **FIRST), LARGE, None, held)
 
-    outcomes = [each.fact.payload["outcome"] for each in found.facts]
+    outcomes = [each.fact.payload["outcome"] for each in facts_of(found)]
     assert outcomes == (["prewarmed"] if is_reported else [])
-    assert all(each.of_change for each in found.facts)
+    assert all(each.of_change for each in facts_of(found))
 
 
 # Facts of lasting states

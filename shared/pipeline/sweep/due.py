@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.domain.action import WriteFact
+from shared.domain.action import Publish, WriteFact
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import MirrorBypassed, Subject, TagMoved
 from shared.domain.image_reference import ImageReference
@@ -109,10 +109,8 @@ class Candidate:
 class Due:
     """What a sweep does about an image."""
 
-    references: tuple[ReferenceRequest, ...] = ()
-    """Published: ``image_reference`` warms them."""
-    facts: tuple[WriteFact, ...] = ()
-    """Facts of prewarmed images."""
+    actions: tuple[WriteFact | Publish, ...] = ()
+    """The facts of prewarmed images, then the references that ``image_reference`` warms."""
     prewarm_candidates: tuple[PrewarmCandidate, ...] = ()
     """Uses that Artifact Registry serves, if it has room for them."""
     names: frozenset[JobName] = frozenset()
@@ -181,13 +179,13 @@ def find_prewarm_request(
 
 def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due:
     """Decide what to do about the candidates of an image: nothing, prewarm, or request a warmup."""
+    actions: list[WriteFact | Publish] = []
     references: list[ReferenceRequest] = []
-    facts: list[WriteFact] = []
     prewarm_candidates: list[PrewarmCandidate] = []
     names: set[JobName] = set()
     too_small = 0
     for candidate in candidates:
-        facts += _report_prewarmed(sweep, candidate)
+        actions += _report_prewarmed(sweep, candidate)
         if candidate.manifest is None:
             continue
         if _is_too_small(sweep, candidate.manifest):
@@ -199,9 +197,9 @@ def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due
             prewarm_candidates.append(prewarm_candidate)
         elif not is_kept(sweep, candidate.held):
             references.append(candidate.order.request)
-    return Due(
-        tuple(references), tuple(facts), tuple(prewarm_candidates), frozenset(names), too_small
-    )
+    if references:
+        actions.append(Publish(tuple(references)))
+    return Due(tuple(actions), tuple(prewarm_candidates), frozenset(names), too_small)
 
 
 def request_all(sweep: Sweep, image: ImageInUse) -> Due:
@@ -209,7 +207,7 @@ def request_all(sweep: Sweep, image: ImageInUse) -> Due:
     requests: dict[tuple[str, str | None], ReferenceRequest] = {}
     for use in image.uses:
         requests.setdefault((use.placement.canonical, use.platform), _make_request(sweep, use))
-    return Due(tuple(requests.values()))
+    return Due((Publish(tuple(requests.values())),))
 
 
 def is_kept(sweep: Sweep, held: PrewarmedArtifact | None) -> bool:

@@ -156,9 +156,12 @@ class _Run:
         self.budget.skipped.update({"too_small": found.too_small} if found.too_small else {})
         for each in found.prewarm_candidates:
             self.prewarm_candidates[each.request.version.repository.project].append(each)
-        if self.storage is not None:
-            self.storage.rung.write(found.facts)
-        yield from found.references
+        for action in found.actions:
+            if isinstance(action, Publish):
+                # Published in batches, with those of other images.
+                yield from action.requests
+            elif self.storage is not None:
+                self.storage.rung.write((action,))
 
     def _read_candidates(self, image: ImageInUse, manifest: Manifest) -> list[Candidate]:
         candidates = find_candidates(self.sweep, image, manifest, self.requested)
