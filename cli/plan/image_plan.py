@@ -17,9 +17,9 @@ from shared.domain.placement import Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError, ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
-from shared.pipeline.order import Order, Target, given_targets
 from shared.pipeline.plan_warmup import PlanResult, WarmupSnapshot, plan_warmup
 from shared.pipeline.ports import ClusterApi
+from shared.pipeline.resolved_request import ResolvedRequest, Target, given_targets
 from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings
 
@@ -305,11 +305,11 @@ class Planner:
         if manifest is None:
             choice = self._lookup.read_choice(cluster, request, target) if cluster else None
             return WarmupSnapshot(target=target, choice=choice)
-        order = Order(request, "", self._now, source, manifest)
+        resolved = ResolvedRequest(request, "", self._now, source, manifest)
         if cluster is None:
-            size = self._lookup.read_size(order, target)
-            return WarmupSnapshot(target=target, order=order, image_bytes=size)
-        return self._lookup.look_up(cluster, order, target)
+            size = self._lookup.read_size(resolved, target)
+            return WarmupSnapshot(target=target, resolved=resolved, image_bytes=size)
+        return self._lookup.look_up(cluster, resolved, target)
 
 
 _EXCLUDED = PlanStep(

@@ -12,7 +12,7 @@ from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact, PrewarmRef
 from shared.domain.prewarm_plan import LIMIT_BYTES
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import format_time
-from shared.pipeline.order import Order
+from shared.pipeline.resolved_request import ResolvedRequest
 
 _REPORTED_FOR = timedelta(days=1)
 """
@@ -47,35 +47,35 @@ class PrewarmRequest:
 
 
 def make_prewarm_request(
-    order: Order, digest: Digest, platform: str, cluster: ClusterName, image_bytes: int
+    resolved: ResolvedRequest, digest: Digest, platform: str, cluster: ClusterName, image_bytes: int
 ) -> PrewarmRequest | None:
     """
     Return the request for one platform of an image; None if it is not in Artifact Registry.
 
     Args:
-        order: The image.
+        resolved: The image.
         digest: The digest of the platform's manifest.
         platform: ``os/architecture``.
         cluster: The cluster whose region gets the image.
         image_bytes: Compressed; 0 if unknown, and only for a lookup.
     """
-    version = ArtifactVersion.of(order.source.mirror, digest, platform)
+    version = ArtifactVersion.of(resolved.source.mirror, digest, platform)
     if version is None:
         return None
     return PrewarmRequest(
         subject=Subject(
-            image=order.request.image,
-            mirror=str(order.pulled),
-            digest=order.manifest.digest,
+            image=resolved.request.image,
+            mirror=str(resolved.pulled),
+            digest=resolved.manifest.digest,
             cluster=str(cluster),
-            cause=order.request.cause,
+            cause=resolved.request.cause,
         ),
         version=version,
         location=cluster.region,
-        now=order.publish_time,
+        now=resolved.publish_time,
         image_bytes=image_bytes,
-        is_mirrored=order.source.repository is not None,
-        force=order.request.force,
+        is_mirrored=resolved.source.repository is not None,
+        force=resolved.request.force,
     )
 
 

@@ -18,7 +18,7 @@ from shared.domain.warmup_job import (
     Warmup,
     time_to_live_s,
 )
-from shared.pipeline.order import SECONDS_PER_HOUR, Order, Target
+from shared.pipeline.resolved_request import SECONDS_PER_HOUR, ResolvedRequest, Target
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class WarmupSnapshot:
     """What is known about an image on a target; None is unknown, or does not exist."""
 
     target: Target
-    order: Order | None = None
+    resolved: ResolvedRequest | None = None
     """None if the digest is unknown, as for a mirror that does not exist yet."""
     name: JobName | None = None
     """The name of the Job; None if the digest or the cluster is unknown."""
@@ -79,7 +79,7 @@ class WarmupSnapshot:
     @property
     def is_postponed(self) -> bool:
         """Whether the Job failed and a retry is useless now; ``force`` tries all the same."""
-        state, is_forced = self.state, self.order is not None and self.order.request.force
+        state, is_forced = self.state, self.resolved is not None and self.resolved.request.force
         if state is None or self.read_at is None or is_forced:
             return False
         return state.is_postponed(self.read_at)
@@ -142,8 +142,8 @@ def is_too_small(settings: Settings, request: ReferenceRequest, image_bytes: int
 
 
 def _is_small(snapshot: WarmupSnapshot, settings: Settings) -> bool:
-    order = snapshot.order
-    return order is not None and is_too_small(settings, order.request, snapshot.image_bytes)
+    resolved = snapshot.resolved
+    return resolved is not None and is_too_small(settings, resolved.request, snapshot.image_bytes)
 
 
 def _describe_existing(plan: WarmupPlan, state: JobState, job: Mapping[str, Any]) -> WarmupPlan:
@@ -159,20 +159,20 @@ def _describe_existing(plan: WarmupPlan, state: JobState, job: Mapping[str, Any]
 
 def _make_warmup(snapshot: WarmupSnapshot, strategy: Strategy, settings: Settings) -> Warmup | None:
     """Return the warmup of a snapshot; None if the snapshot lacks what a Job needs."""
-    order, name, at = snapshot.order, snapshot.name, snapshot.read_at
-    if order is None or name is None or snapshot.image_bytes is None or at is None:
+    resolved, name, at = snapshot.resolved, snapshot.name, snapshot.read_at
+    if resolved is None or name is None or snapshot.image_bytes is None or at is None:
         return None
     return Warmup(
         name=name,
         namespace=settings.namespace,
-        image=order.request.image,
-        mirror=order.pulled,
-        digest=order.manifest.digest,
+        image=resolved.request.image,
+        mirror=resolved.pulled,
+        digest=resolved.manifest.digest,
         helper=snapshot.helper,
         image_bytes=snapshot.image_bytes,
         target_name=snapshot.target.name,
         strategy=strategy,
-        cause=order.request.cause,
+        cause=resolved.request.cause,
         deadline_s=round(settings.deadline_minutes * 60),
         time_to_live_s=time_to_live_s(
             settings.period_hours * SECONDS_PER_HOUR,

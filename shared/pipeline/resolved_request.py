@@ -18,7 +18,7 @@ SECONDS_PER_HOUR = 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ResolvedRequest:
     """A request for an image whose digest is known."""
 
     request: ReferenceRequest
@@ -57,30 +57,34 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> Sequence[Tar
     return None
 
 
-def job_name(settings: Settings, cluster: ClusterName, order: Order, target: Target) -> JobName:
+def job_name(
+    settings: Settings, cluster: ClusterName, resolved: ResolvedRequest, target: Target
+) -> JobName:
     """Return the name of the warmup of this period, whether its Job exists or not."""
-    key = _key(settings, cluster, order, target)
-    if order.request.force:
-        key = replace(key, forced_by=order.request.forced_by or order.message_id)
-    return key.job_name(order.source.image)
+    key = _key(settings, cluster, resolved, target)
+    if resolved.request.force:
+        key = replace(key, forced_by=resolved.request.forced_by or resolved.message_id)
+    return key.job_name(resolved.source.image)
 
 
 def earlier_names(
-    settings: Settings, cluster: ClusterName, order: Order, target: Target
+    settings: Settings, cluster: ClusterName, resolved: ResolvedRequest, target: Target
 ) -> list[JobName]:
     """Return the names of the latest earlier warmups, whether their Jobs exist or not."""
-    key = _key(settings, cluster, order, target)
+    key = _key(settings, cluster, resolved, target)
     keys = [replace(key, period=key.period - 1)]
-    if order.request.force:
+    if resolved.request.force:
         keys.append(key)
-    return [each.job_name(order.source.image) for each in keys]
+    return [each.job_name(resolved.source.image) for each in keys]
 
 
-def _key(settings: Settings, cluster: ClusterName, order: Order, target: Target) -> WarmupKey:
-    digest = order.manifest.digest
+def _key(
+    settings: Settings, cluster: ClusterName, resolved: ResolvedRequest, target: Target
+) -> WarmupKey:
+    digest = resolved.manifest.digest
     return WarmupKey(
         digest=digest,
         cluster=str(cluster),
-        target=with_platform(target.placement, order.request.platform),
-        period=period_of(order.publish_time, digest, settings.period_hours * SECONDS_PER_HOUR),
+        target=with_platform(target.placement, resolved.request.platform),
+        period=period_of(resolved.publish_time, digest, settings.period_hours * SECONDS_PER_HOUR),
     )

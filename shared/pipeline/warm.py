@@ -14,9 +14,9 @@ from shared.domain.request import Delivery, ReferenceRequest
 from shared.domain.warmup_job import JobName, JobState
 from shared.errors import ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
-from shared.pipeline.order import Order, given_targets, job_name
 from shared.pipeline.plan_resume import find_postponed, plan_resume, read_queue
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
+from shared.pipeline.resolved_request import ResolvedRequest, given_targets, job_name
 from shared.pipeline.ttl_cache import KeyedLock, TtlCache
 from shared.pipeline.warmup_lookup import WarmupLookup
 
@@ -101,11 +101,13 @@ class Warmer:
             with self._lock.hold((source.mirror, cluster)):
                 manifest = self._resolve(source, request)
                 details["digest"] = manifest.digest
-                order = Order(request, delivery.message_id, delivery.publish_time, source, manifest)
-                if names := self._find_complete(order, cluster):
-                    details |= {"mirror": str(order.pulled), "known": names, "remembered": True}
+                resolved = ResolvedRequest(
+                    request, delivery.message_id, delivery.publish_time, source, manifest
+                )
+                if names := self._find_complete(resolved, cluster):
+                    details |= {"mirror": str(resolved.pulled), "known": names, "remembered": True}
                     return Outcome("handled", details)
-                return self._warm_targets(connected, order, details)
+                return self._warm_targets(connected, resolved, details)
         except MissingMirrorError as exc:
             would = {"would_create": [f"repository {exc.repository.name}"]}
             return Outcome("handled", details | self._execute.details | would)
@@ -123,28 +125,28 @@ class Warmer:
             self._manifests.put(source.mirror, manifest)
         return manifest
 
-    def _find_complete(self, order: Order, cluster: ClusterName) -> list[JobName]:
+    def _find_complete(self, resolved: ResolvedRequest, cluster: ClusterName) -> list[JobName]:
         """Return the Jobs of a request if the cache has all of them as complete; else none."""
-        targets = given_targets(self._settings, order.request)
-        if targets is None or not _may_use_cache(order.request):
+        targets = given_targets(self._settings, resolved.request)
+        if targets is None or not _may_use_cache(resolved.request):
             return []
-        names = [job_name(self._settings, cluster, order, target) for target in targets]
+        names = [job_name(self._settings, cluster, resolved, target) for target in targets]
         return names if all(map(self._complete.get, names)) else []
 
     def _warm_targets(
-        self, cluster: "ClusterApi", order: Order, details: dict[str, Any]
+        self, cluster: "ClusterApi", resolved: ResolvedRequest, details: dict[str, Any]
     ) -> Outcome:
         warmed: dict[str, _Warmed] = {}
         failures: list[dict[str, Any]] = []
-        details = details | {"mirror": str(order.pulled)}
-        for target in self._lookup.find_targets(cluster, order.request):
+        details = details | {"mirror": str(resolved.pulled)}
+        for target in self._lookup.find_targets(cluster, resolved.request):
             try:
-                plan = plan_warmup(self._lookup.look_up(cluster, order, target), self._settings)
+                plan = plan_warmup(self._lookup.look_up(cluster, resolved, target), self._settings)
                 warmed[target.name] = self._carry_out(cluster, plan)
             except ImageError as exc:
-                failures.append(self._report(order, details, exc, target=target.name))
+                failures.append(self._report(resolved, details, exc, target=target.name))
         if any(each.result in {"created", "waiting"} for each in warmed.values()):
-            failures += self._fill_queue(cluster, order, warmed, details)
+            failures += self._fill_queue(cluster, resolved, warmed, details)
         if not failures and all(each.result == "too_small" for each in warmed.values()):
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
@@ -168,7 +170,7 @@ class Warmer:
     def _fill_queue(
         self,
         cluster: "ClusterApi",
-        order: Order,
+        resolved: ResolvedRequest,
         warmed: dict[str, _Warmed],
         details: dict[str, Any],
     ) -> list[dict[str, Any]]:
@@ -177,12 +179,12 @@ class Warmer:
         if queue is None:
             return []
         jobs = {target: each.plan.job for target, each in warmed.items() if each.plan.job}
-        namespace = order.request.cause.namespace
+        namespace = resolved.request.cause.namespace
         failures = []
         for target, state in find_postponed(queue, self._settings, jobs, namespace).items():
             error = _over_budget(state, self._settings.namespace_budget)
             # The fact first: without the Job, nothing else has its reason.
-            failures.append(self._report(order, details, error, target=target))
+            failures.append(self._report(resolved, details, error, target=target))
             self._execute.perform((DeleteJob(state.name, state.uid),), cluster)
             del warmed[target]
         details["resumed"] = self._execute.resume(
@@ -192,7 +194,7 @@ class Warmer:
 
     def _report(
         self,
-        delivery: Delivery | Order,
+        delivery: Delivery | ResolvedRequest,
         details: Mapping[str, Any],
         error: ImageError,
         *,
@@ -205,7 +207,11 @@ class Warmer:
 
 
 def plan_failure(
-    delivery: Delivery | Order, details: Mapping[str, Any], error: ImageError, *, target: str | None
+    delivery: Delivery | ResolvedRequest,
+    details: Mapping[str, Any],
+    error: ImageError,
+    *,
+    target: str | None,
 ) -> WriteFact:
     """Return the fact of an image that cannot be warmed, on a target or at all."""
     from shared.domain.fact import Subject, WarmupFinished

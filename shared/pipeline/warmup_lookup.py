@@ -16,15 +16,15 @@ from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobState
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
-from shared.pipeline.order import (
-    Order,
+from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small
+from shared.pipeline.resolved_request import (
+    ResolvedRequest,
     Target,
     earlier_names,
     given_targets,
     job_name,
     wanted_platform,
 )
-from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
@@ -68,7 +68,9 @@ class WarmupLookup:
         nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
         return [Target(placement.name, placement) for placement in find_targets(nodes)]
 
-    def look_up(self, cluster: "ClusterApi", order: Order, target: Target) -> WarmupSnapshot:
+    def look_up(
+        self, cluster: "ClusterApi", resolved: ResolvedRequest, target: Target
+    ) -> WarmupSnapshot:
         """
         Return what decides about an image on a target.
 
@@ -80,20 +82,20 @@ class WarmupLookup:
             TransientError: A service that is needed is unavailable.
             ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
         """
-        name = job_name(self.settings, cluster.name, order, target)
+        name = job_name(self.settings, cluster.name, resolved, target)
         job = cluster.fetch_job(name)
         now = datetime.now(UTC)
-        snapshot = WarmupSnapshot(order=order, target=target, name=name, job=job, read_at=now)
+        snapshot = WarmupSnapshot(resolved=resolved, target=target, name=name, job=job, read_at=now)
         if snapshot.is_served:
             return snapshot
-        self.mirrors.confirm(order.source)
-        snapshot = self._read_rung(cluster, order, self.read_size(order, target), snapshot)
-        is_small = is_too_small(self.settings, order.request, snapshot.image_bytes)
+        self.mirrors.confirm(resolved.source)
+        snapshot = self._read_rung(cluster, resolved, self.read_size(resolved, target), snapshot)
+        is_small = is_too_small(self.settings, resolved.request, snapshot.image_bytes)
         if is_small or snapshot.choice is None or snapshot.choice.strategy is None:
             return snapshot
         return self._read_for_creation(cluster, snapshot) if self.reads_for_creation else snapshot
 
-    def read_size(self, order: Order, target: Target) -> int | None:
+    def read_size(self, resolved: ResolvedRequest, target: Target) -> int | None:
         """
         Return the compressed size of an image as far as no node decides its platform.
 
@@ -102,8 +104,8 @@ class WarmupLookup:
             TransientError: The registry is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        platform = wanted_platform(order.request, target)
-        return self.mirrors.measure(order.source, order.manifest, platform)
+        platform = wanted_platform(resolved.request, target)
+        return self.mirrors.measure(resolved.source, resolved.manifest, platform)
 
     def read_choice(
         self, cluster: "ClusterApi", request: ReferenceRequest, target: Target
@@ -127,7 +129,7 @@ class WarmupLookup:
     def _read_rung(
         self,
         cluster: "ClusterApi",
-        order: Order,
+        resolved: ResolvedRequest,
         image_bytes: int | None,
         snapshot: WarmupSnapshot,
     ) -> WarmupSnapshot:
@@ -135,13 +137,15 @@ class WarmupLookup:
         from shared.pipeline.choose_rung import RungRequest, choose_rung
 
         target = snapshot.target
-        if is_too_small(self.settings, order.request, image_bytes):
+        if is_too_small(self.settings, resolved.request, image_bytes):
             return replace(snapshot, image_bytes=image_bytes)
-        platform = wanted_platform(order.request, target)
-        serve = partial(self._serve_prewarm, cluster, order, target, image_bytes)
-        source = order.source
+        platform = wanted_platform(resolved.request, target)
+        serve = partial(self._serve_prewarm, cluster, resolved, target, image_bytes)
+        source = resolved.source
         image = WantedImage(
-            order.manifest.digest, image_bytes, frozenset({source.image.name, source.mirror.name})
+            resolved.manifest.digest,
+            image_bytes,
+            frozenset({source.image.name, source.mirror.name}),
         )
         location = location_of(source.mirror)
         wanted = RungRequest(target.placement, platform, image, location)
@@ -150,26 +154,30 @@ class WarmupLookup:
         )
         chosen = choice.strategy.platform if choice.strategy else None
         if chosen and (image_bytes is None or chosen != (platform or DEFAULT_PLATFORM)):
-            image_bytes = self.mirrors.measure(order.source, order.manifest, chosen)
+            image_bytes = self.mirrors.measure(resolved.source, resolved.manifest, chosen)
         return replace(snapshot, image_bytes=image_bytes, choice=choice)
 
     def _serve_prewarm(
-        self, cluster: "ClusterApi", order: Order, target: Target, image_bytes: int | None
+        self,
+        cluster: "ClusterApi",
+        resolved: ResolvedRequest,
+        target: Target,
+        image_bytes: int | None,
     ) -> "PrewarmStep":
         from shared.pipeline.plan_prewarm import make_prewarm_request
 
-        platform = wanted_platform(order.request, target) or DEFAULT_PLATFORM
-        digest = order.manifest.platform_digest(platform)
+        platform = wanted_platform(resolved.request, target) or DEFAULT_PLATFORM
+        digest = resolved.manifest.platform_digest(platform)
         if image_bytes is None or digest is None:
             raise RungUnavailableError(f"the image has no manifest for {platform}")
-        request = make_prewarm_request(order, digest, platform, cluster.name, image_bytes)
+        request = make_prewarm_request(resolved, digest, platform, cluster.name, image_bytes)
         if request is None or self.prewarm is None:
             raise RungUnavailableError("the image lies in no repository of Artifact Registry")
-        return self.prewarm.serve(request, partial(self._was_pulled, cluster, order, target))
+        return self.prewarm.serve(request, partial(self._was_pulled, cluster, resolved, target))
 
-    def _was_pulled(self, cluster: "ClusterApi", order: Order, target: Target) -> bool:
+    def _was_pulled(self, cluster: "ClusterApi", resolved: ResolvedRequest, target: Target) -> bool:
         """Whether a node pulled the image in a recent warmup: its Job still exists."""
-        names = earlier_names(self.settings, cluster.name, order, target)
+        names = earlier_names(self.settings, cluster.name, resolved, target)
         jobs = map(cluster.fetch_job, names)
         return any(job is not None and JobState.from_body(job).is_complete for job in jobs)
 

@@ -14,9 +14,9 @@ from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.timestamp import format_time
 from shared.domain.warmup_job import JobName
 from shared.pipeline.choose_rung import RungChoice
-from shared.pipeline.order import Order, Target
 from shared.pipeline.plan_warmup import WarmupPlan, WarmupSnapshot, plan_warmup
 from shared.pipeline.prewarm_artifact import PrewarmStep
+from shared.pipeline.resolved_request import ResolvedRequest, Target
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.warmups import DIGEST, L4, make_strategy, make_warmup
@@ -31,13 +31,13 @@ LATER = format_time(WARMUP.queued_at + timedelta(seconds=1))
 MARK = MarkReported(NAME, "1", "insert-id", "pull_failed")
 
 
-def make_order(**fields: Any) -> Order:
+def make_resolved_request(**fields: Any) -> ResolvedRequest:
     image = ImageReference("docker.io", "anyscale/ray-ml", "2.7.0")
     request = ReferenceRequest(
         image="anyscale/ray-ml:2.7.0", reference=image, **{"cause": WARMUP.cause, **fields}
     )
     mirror = replace(WARMUP.mirror, tag="2.7.0", digest=None)
-    return Order(request, "message-1", NOW, Source(image, mirror), Manifest(DIGEST))
+    return ResolvedRequest(request, "message-1", NOW, Source(image, mirror), Manifest(DIGEST))
 
 
 def make_job(
@@ -54,7 +54,7 @@ def make_job(
 
 
 UNKNOWN = WarmupSnapshot(target=Target("l4", L4))
-KNOWN = replace(UNKNOWN, order=make_order(), name=NAME, image_bytes=GB)
+KNOWN = replace(UNKNOWN, resolved=make_resolved_request(), name=NAME, image_bytes=GB)
 READY = replace(
     KNOWN, choice=RungChoice(make_strategy()), helper=WARMUP.helper, read_at=WARMUP.queued_at
 )
@@ -116,7 +116,11 @@ def names_of(plan: WarmupPlan) -> list[str]:
             id="time-of-a-retry-is-invalid",
         ),
         pytest.param(
-            replace(READY, job=make_job("Failed", not_before=LATER), order=make_order(force=True)),
+            replace(
+                READY,
+                job=make_job("Failed", not_before=LATER),
+                resolved=make_resolved_request(force=True),
+            ),
             "warm",
             ["DeleteJob", "CreateJob"],
             id="force-ignores-the-time-of-a-retry",
@@ -132,13 +136,13 @@ def names_of(plan: WarmupPlan) -> list[str]:
             id="small-and-failed",
         ),
         pytest.param(
-            replace(READY, image_bytes=SMALL, order=make_order(force=True)),
+            replace(READY, image_bytes=SMALL, resolved=make_resolved_request(force=True)),
             "warm",
             ["CreateJob"],
             id="small-and-forced",
         ),
         pytest.param(
-            replace(READY, image_bytes=SMALL, order=make_order(cause=Cause())),
+            replace(READY, image_bytes=SMALL, resolved=make_resolved_request(cause=Cause())),
             "warm",
             ["CreateJob"],
             id="small-and-manual",

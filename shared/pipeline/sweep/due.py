@@ -25,8 +25,14 @@ from shared.domain.prewarm_plan import Wanted
 from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.errors import ImageError
-from shared.pipeline.order import Order, Target, earlier_names, job_name, wanted_platform
 from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm_request, plan_prewarmed
+from shared.pipeline.resolved_request import (
+    ResolvedRequest,
+    Target,
+    earlier_names,
+    job_name,
+    wanted_platform,
+)
 from shared.pipeline.sweep.inventory import Inventory, Use
 from shared.pipeline.sweep.queue import WarmupQueue
 from shared.pipeline.sweep.renew import PrewarmCandidate
@@ -95,7 +101,7 @@ class Candidate:
     """A use of an image that no warmup Job serves, with what was read about it."""
 
     use: Use
-    order: Order
+    resolved: ResolvedRequest
     target: Target
     name: JobName
     """The name of its warmup Job."""
@@ -153,13 +159,13 @@ def find_candidates(
     """Return the uses of an image that neither a Job nor an earlier request serves."""
     candidates: dict[JobName, Candidate] = {}
     for use in image.uses:
-        order = Order(
+        resolved = ResolvedRequest(
             _make_request(sweep, use), sweep.message_id, sweep.now, image.source, manifest
         )
         target = Target(use.placement.name, use.placement)
-        name = job_name(sweep.settings, sweep.cluster, order, target)
+        name = job_name(sweep.settings, sweep.cluster, resolved, target)
         if name not in requested and not sweep.queue.is_served(name, sweep.now):
-            candidates.setdefault(name, Candidate(use, order, target, name))
+            candidates.setdefault(name, Candidate(use, resolved, target, name))
     return tuple(candidates.values())
 
 
@@ -167,13 +173,13 @@ def find_prewarm_request(
     sweep: Sweep, candidate: Candidate, manifest: Manifest
 ) -> PrewarmRequest | None:
     """Return what Artifact Registry would prewarm; None without the rung or a known digest."""
-    platform = wanted_platform(candidate.order.request, candidate.target) or DEFAULT_PLATFORM
+    platform = wanted_platform(candidate.resolved.request, candidate.target) or DEFAULT_PLATFORM
     digest = manifest.platform_digest(platform)
     if PREWARM_RUNG not in sweep.settings.ladder or digest is None:
         return None
     # The size in an index is not the size of a platform, and only matters for new requests.
     return make_prewarm_request(
-        candidate.order, digest, platform, sweep.cluster, manifest.image_bytes
+        candidate.resolved, digest, platform, sweep.cluster, manifest.image_bytes
     )
 
 
@@ -196,7 +202,7 @@ def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due
         if prewarm_candidate is not None:
             prewarm_candidates.append(prewarm_candidate)
         elif not is_kept(sweep, candidate.held):
-            references.append(candidate.order.request)
+            references.append(candidate.resolved.request)
     if references:
         actions.append(Publish(tuple(references)))
     return Due(tuple(actions), tuple(prewarm_candidates), frozenset(names), too_small)
@@ -260,7 +266,7 @@ def plan_bypasses(sweep: Sweep) -> tuple[WriteFact, ...]:
 
 
 def _report_prewarmed(sweep: Sweep, candidate: Candidate) -> tuple[WriteFact, ...]:
-    manifest = candidate.manifest or candidate.order.manifest
+    manifest = candidate.manifest or candidate.resolved.manifest
     request = find_prewarm_request(sweep, candidate, manifest)
     if request is None or candidate.held is None or candidate.held.state != "ACTIVE":
         return ()
@@ -288,14 +294,14 @@ def _make_prewarm_candidate(
         workloads=image.workloads,
         next_start=image.next_start(sweep.now, sweep.retention),
     )
-    return PrewarmCandidate(request, wanted, candidate.order.request)
+    return PrewarmCandidate(request, wanted, candidate.resolved.request)
 
 
 def _may_add(sweep: Sweep, candidate: Candidate, request: PrewarmRequest) -> bool:
     """Whether the sweep starts to prewarm an image: no other rung comes first."""
     if sweep.settings.ladder[0] != PREWARM_RUNG:
         return False
-    names = earlier_names(sweep.settings, sweep.cluster, candidate.order, candidate.target)
+    names = earlier_names(sweep.settings, sweep.cluster, candidate.resolved, candidate.target)
     return not request.is_mirrored or any(map(sweep.queue.has_pulled, names))
 
 

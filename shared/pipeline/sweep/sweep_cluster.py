@@ -172,7 +172,7 @@ class _Run:
         held = self._find_held(candidate, index)
         if is_kept(self.sweep, held):
             return replace(candidate, held=held)
-        source, platform = candidate.order.source, candidate.use.platform
+        source, platform = candidate.resolved.source, candidate.use.platform
         manifest = self.budget.fetch_platform(source, index, platform)
         if manifest is not None:
             held = self._find_held(candidate, manifest)
