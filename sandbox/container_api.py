@@ -1,4 +1,4 @@
-"""The Container API: the clusters of a project, and their node pools."""
+"""The Container API: the clusters of a project with their node pools."""
 
 import base64
 import copy
@@ -25,9 +25,6 @@ from sandbox.http_service import (
 )
 
 _VERSION = "1.33.5-gke.1080000"
-_SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
-_ZONE_PARTS = 3
-"""``us-central1-a`` is a zone, ``us-central1`` a region."""
 
 
 class ContainerApi:
@@ -44,8 +41,6 @@ class ContainerApi:
         collection = "/v1/projects/<project>/locations/<location>/clusters"
         app.get(collection)(self._list)
         app.get(f"{collection}/<cluster>")(self._get)
-        app.get(f"{collection}/<cluster>/nodePools")(self._list_node_pools)
-        app.get(f"{collection}/<cluster>/nodePools/<node_pool>")(self._get_node_pool)
         self._server = HttpServer(app)
 
     @property
@@ -54,30 +49,27 @@ class ContainerApi:
         return self._server.address
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer."""
         self._server.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering, and close the socket."""
+        """Stop answering and close the socket."""
         self._server.stop()
 
     def add_cluster(self, cluster: Mapping[str, Any], project: str = "demo") -> str:
         """
         Add a cluster, and return its resource name.
 
-        ``name`` and ``location`` are needed. What else a running cluster has is filled in, also
-        in each of its ``nodePools``; what is given wins, at any depth.
+        ``name`` and ``location`` are required. Defaults complete the other fields, also those of
+        each of its ``nodePools``; given values win at any depth.
         """
         name = f"projects/{project}/locations/{cluster['location']}/clusters/{cluster['name']}"
         complete = _merged(_cluster_defaults(name, self._clock), cluster)
         complete["nodePools"] = [
-            _merged(_node_pool_defaults(complete, pool["name"]), pool)
+            _merged(_node_pool_defaults(pool["name"]), pool)
             for pool in cluster.get("nodePools", ())
         ]
-        complete["currentNodeCount"] = sum(
-            pool["initialNodeCount"] * len(pool["locations"]) for pool in complete["nodePools"]
-        )
         with self._lock:
             self.clusters[name] = complete
         return name
@@ -106,80 +98,40 @@ class ContainerApi:
             raise GoogleApiError(404, f"Not found: {name}.")
         return found
 
-    def _list_node_pools(self, project: str, location: str, cluster: str) -> dict[str, Any]:
-        return {"nodePools": self._get(project, location, cluster)["nodePools"]}
-
-    def _get_node_pool(
-        self, project: str, location: str, cluster: str, node_pool: str
-    ) -> dict[str, Any]:
-        for pool in self._get(project, location, cluster)["nodePools"]:
-            if pool["name"] == node_pool:
-                found: dict[str, Any] = pool
-                return found
-        raise GoogleApiError(404, f"Not found: node pool {node_pool!r} of cluster {cluster!r}.")
-
 
 def _cluster_defaults(name: str, clock: Clock) -> dict[str, Any]:
-    _, project, _, location, _, cluster = name.split("/")
-    is_zonal = location.count("-") + 1 == _ZONE_PARTS
-    region = location.rpartition("-")[0] if is_zonal else location
+    location, _, cluster = name.split("/")[3:]
     uid = f"gke-{hashlib.sha256(name.encode()).hexdigest()[:20]}"
     return {
         "name": cluster,
         "location": location,
-        "zone": location,
-        "locations": [location] if is_zonal else [f"{location}-{zone}" for zone in "abc"],
         "id": uid,
-        "selfLink": f"https://container.googleapis.com/v1/projects/{project}/"
-        f"{'zones' if is_zonal else 'locations'}/{location}/clusters/{cluster}",
+        "selfLink": f"https://container.googleapis.com/v1/{name}",
         "status": "RUNNING",
         "endpoint": "203.0.113.10",
         "masterAuth": {"clusterCaCertificate": _certificate()},
         "controlPlaneEndpointsConfig": {
             "dnsEndpointConfig": {
-                "endpoint": f"{uid}.{region}.gke.goog",
+                "endpoint": f"{uid}.{location}.gke.goog",
                 "allowExternalTraffic": False,
-            },
-            "ipEndpointsConfig": {
-                "enabled": True,
-                "enablePublicEndpoint": True,
-                "publicEndpoint": "203.0.113.10",
-                "privateEndpoint": "10.128.0.2",
             },
         },
         "autopilot": {},
-        "autoscaling": {"autoscalingProfile": "BALANCED"},
         "nodePoolDefaults": {"nodeConfigDefaults": {"gcfsConfig": {"enabled": False}}},
-        "resourceLabels": {},
-        "network": "default",
-        "subnetwork": "default",
-        "releaseChannel": {"channel": "REGULAR"},
-        "initialClusterVersion": _VERSION,
         "currentMasterVersion": _VERSION,
-        "currentNodeVersion": _VERSION,
         "createTime": format_time(clock.now()),
     }
 
 
-def _node_pool_defaults(cluster: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "config": {
-            "machineType": "e2-standard-4",
-            "diskSizeGb": 100,
-            "diskType": "pd-balanced",
-            "imageType": "COS_CONTAINERD",
-            "oauthScopes": _SCOPES,
-            "serviceAccount": "default",
-        },
-        "initialNodeCount": 1,
-        "locations": cluster["locations"],
-        "management": {"autoUpgrade": True, "autoRepair": True},
-        "maxPodsConstraint": {"maxPodsPerNode": "110"},
-        "selfLink": f"{cluster['selfLink']}/nodePools/{name}",
-        "status": "RUNNING",
-        "version": _VERSION,
+def _node_pool_defaults(name: str) -> dict[str, Any]:
+    config = {
+        "machineType": "e2-standard-4",
+        "diskSizeGb": 100,
+        "imageType": "COS_CONTAINERD",
+        "oauthScopes": ["https://www.googleapis.com/auth/cloud-platform"],
+        "serviceAccount": "default",
     }
+    return {"name": name, "config": config, "status": "RUNNING", "version": _VERSION}
 
 
 def _merged(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
