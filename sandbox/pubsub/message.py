@@ -18,8 +18,6 @@ ACKNOWLEDGING_STATUSES = frozenset({102, 200, 201, 202, 204})
 # https://cloud.google.com/pubsub/quotas#resource_limits
 MAX_REQUEST_BYTES = 10_000_000
 MAX_REQUEST_MESSAGES = 1_000
-_MAX_ATTRIBUTES = 100
-_MAX_KEY_BYTES = 256
 _MAX_VALUE_BYTES = 1_024
 
 _RESOURCE = re.compile(r"projects/[^/]+/(?P<kind>topics|subscriptions)/(?P<id>[^/]+)")
@@ -87,18 +85,13 @@ def check_name(name: str, kind: str) -> str:
 
 
 def check_message(message: types.PubsubMessage) -> None:
-    """Raise PubsubError if a message is empty or its attributes exceed a limit."""
-    attributes = dict(message.attributes)
-    if not message.data and not attributes:
+    """Raise PubsubError if a message is empty or an attribute is too long."""
+    if not message.data and not message.attributes:
         raise invalid_argument(
             "One or more messages in the publish request is empty. Each message must contain "
             "either non-empty data, or at least one attribute."
         )
-    if len(attributes) > _MAX_ATTRIBUTES:
-        raise invalid_argument(f"A message has more than {_MAX_ATTRIBUTES} attributes.")
-    for key, value in attributes.items():
-        if not key or key.startswith("goog") or len(key.encode()) > _MAX_KEY_BYTES:
-            raise invalid_argument(f"Attribute key is invalid: {key[:_MAX_KEY_BYTES]!r}.")
+    for key, value in message.attributes.items():
         if len(value.encode()) > _MAX_VALUE_BYTES:
             raise invalid_argument(f"Value of attribute {key!r} exceeds {_MAX_VALUE_BYTES} bytes.")
 
