@@ -32,7 +32,7 @@ _TICK_S = 0.1
 _USER = "dev@example.com"
 _FIRST_NODES = tuple(f"gke-gpu-l4-spot-{letter}" for letter in "abcd")
 _SECOND_NODES = 3
-"""A node's snapshotter has few events to spend; spread, each image has its own."""
+"""From the tenth image on, the snapshotter of a node combines its events."""
 
 
 def run_locally(console: Console, build: Path, cases: Sequence[Case] = CASES) -> int:

@@ -1,4 +1,4 @@
-"""Kubernetes Events, recorded and folded as client-go does."""
+"""Kubernetes Events, recorded and combined as client-go does."""
 
 import threading
 from dataclasses import dataclass, field
@@ -12,20 +12,6 @@ from sandbox.kubernetes.statuses import ApiError
 COMBINED = "(combined from similar events): "
 _SIMILAR = 10
 _INTERVAL = timedelta(minutes=10)
-_BURST = 25
-_REFILL = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """A message of a component about an object."""
-
-    object_key: tuple[str, ...]
-    """Kind, namespace, name and uid of the object."""
-    field_path: str
-    type: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,78 +31,55 @@ class _Similar:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    filled: datetime
-    tokens: float = _BURST
-
-
-@dataclass(slots=True)
 class Correlator:
-    """All occurrences of one component; safe for threads."""
+    """
+    The Events of one component.
 
-    _similar: dict[tuple[object, ...], _Similar] = field(default_factory=dict)
-    _seen: dict[tuple[object, ...], FoldedEvent] = field(default_factory=dict)
-    _buckets: dict[tuple[str, ...], _Bucket] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    Equal occurrences count in one Event. From the tenth similar one on, all share one Event.
+    """
 
-    def correlate(self, occurrence: Occurrence, now: datetime) -> FoldedEvent | None:
-        """Return how to record an occurrence; None if there are too many about its object."""
-        with self._lock:
-            if not self._take_token(occurrence.object_key, now):
-                return None
-            message, key = self._aggregate(occurrence, now)
-            known = self._seen.get(key)
-            folded = FoldedEvent(
-                message=message,
-                name=known.name if known else self._name(occurrence, now),
-                count=known.count + 1 if known else 1,
-                first=known.first if known else now,
-            )
-            self._seen[key] = folded
-            return folded
+    _similar: dict[tuple[str, ...], _Similar] = field(default_factory=dict)
+    _seen: dict[tuple[str, ...], FoldedEvent] = field(default_factory=dict)
+    _names: int = 0
+
+    def correlate(
+        self, about: tuple[str, ...], reason: str, message: str, now: datetime
+    ) -> FoldedEvent:
+        """Return how to record an occurrence; ``about`` begins with the name of the object."""
+        message, key = self._aggregate((*about, reason), message, now)
+        known = self._seen.get(key)
+        if known is None:
+            self._names += 1
+            stamp = int(now.timestamp() * 1e6) * 1000 + self._names % 1000
+            folded = FoldedEvent(message, f"{about[0]}.{stamp:x}", 1, now)
+        else:
+            folded = FoldedEvent(message, known.name, known.count + 1, known.first)
+        self._seen[key] = folded
+        return folded
 
     def forget(self, folded: FoldedEvent) -> None:
-        """Forget an Event that the API server no longer has, so that it is made anew."""
-        with self._lock:
-            self._seen = {
-                key: known for key, known in self._seen.items() if known.name != folded.name
-            }
+        """Forget an Event that the API server does not have, so that a new one replaces it."""
+        self._seen = {key: known for key, known in self._seen.items() if known.name != folded.name}
 
-    def _aggregate(self, occurrence: Occurrence, now: datetime) -> tuple[str, tuple[object, ...]]:
-        kind = (occurrence.object_key, occurrence.type, occurrence.reason)
+    def _aggregate(
+        self, kind: tuple[str, ...], message: str, now: datetime
+    ) -> tuple[str, tuple[str, ...]]:
         similar = self._similar.get(kind)
         if similar is None or now - similar.last > _INTERVAL:
             similar = self._similar[kind] = _Similar(now)
         similar.last = now
-        similar.messages.add(occurrence.message)
+        similar.messages.add(message)
         if len(similar.messages) < _SIMILAR:
-            return occurrence.message, (*kind, occurrence.field_path, occurrence.message)
+            return message, (*kind, message)
         similar.messages.pop()
-        return COMBINED + occurrence.message, kind
-
-    def _take_token(self, object_key: tuple[str, ...], now: datetime) -> bool:
-        bucket = self._buckets.setdefault(object_key, _Bucket(now))
-        bucket.tokens = min(bucket.tokens + (now - bucket.filled) / _REFILL, _BURST)
-        bucket.filled = now
-        if bucket.tokens < 1:
-            return False
-        bucket.tokens -= 1
-        return True
-
-    def _name(self, occurrence: Occurrence, now: datetime) -> str:
-        """Name an Event as client-go does: by its object and the time, which must be unique."""
-        stamp = int(now.timestamp() * 1e6) * 1000
-        taken = {folded.name for folded in self._seen.values()}
-        while (name := f"{occurrence.object_key[2]}.{stamp:x}") in taken:
-            stamp += 1
-        return name
+        return COMBINED + message, kind
 
 
 class EventRecorder:
     """
     Records core/v1 Events of one component.
 
-    An Event that the API server refuses is lost, as it is for client-go.
+    As with client-go, an Event that the API server refuses is lost.
     """
 
     def __init__(
@@ -140,28 +103,20 @@ class EventRecorder:
         self._lock = threading.Lock()
 
     def normal(self, about: Body, reason: str, message: str, *, field_path: str = "") -> None:
-        """Record that something happened as it should."""
+        """Record an Event of type Normal."""
         self._record(about, "Normal", reason, message, field_path)
 
     def warning(self, about: Body, reason: str, message: str, *, field_path: str = "") -> None:
-        """Record that something went wrong."""
+        """Record an Event of type Warning."""
         self._record(about, "Warning", reason, message, field_path)
 
     def _record(self, about: Body, kind: str, reason: str, message: str, field_path: str) -> None:
         reference = make_reference(about, field_path)
         namespace = reference.get("namespace") or "default"
-        occurrence = Occurrence(
-            (reference["kind"], namespace, reference["name"], reference.get("uid", "")),
-            field_path,
-            kind,
-            reason,
-            message,
-        )
+        key = (reference["name"], reference.get("uid", ""), field_path)
         now = self._clock.now()
         with self._lock:
-            folded = self._correlator.correlate(occurrence, now)
-            if folded is None:
-                return
+            folded = self._correlator.correlate(key, reason, message, now)
             body = {
                 "apiVersion": "v1",
                 "kind": "Event",

@@ -1,7 +1,6 @@
 """LogEntries as GKE writes them: audit records, Events and lines of a node's journal."""
 
 import http
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from sandbox.kubernetes.audit import AuditRecord
 from sandbox.kubernetes.bodies import Body, dig
 
 _ABSENT = ("count", "firstTimestamp")
-"""What GKE's event exporter leaves out."""
+"""Fields that GKE's event exporter leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def _resource_of(about: Body, cluster: LogSource) -> dict[str, Any]:
 
 
 def _time_of(event: Body) -> str | None:
-    """Return when an Event happened last; the scheduler's kind has other fields for it."""
+    """Return the last time of an Event; Events of the scheduler have other fields for it."""
     return (
         event.get("lastTimestamp")
         or dig(event, "series", "lastObservedTime")
@@ -120,13 +119,12 @@ _WITH_BODIES = frozenset(
         "storage.k8s.io",
     }
 )
-"""Groups whose bodies are logged; of all others, custom resources among them, none are."""
+"""Groups whose bodies are logged; those of other groups, such as custom resources, are not."""
 _WITHOUT_BODIES = frozenset({"configmaps", "secrets", "serviceaccounts/token"})
 _UNLOGGED_GROUPS = frozenset({"authentication.k8s.io", "authorization.k8s.io", "events.k8s.io"})
 _RPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 410: 11, 422: 3, 429: 8, 503: 14, 504: 4}
 _CONFLICTS = {"AlreadyExists": 6, "Conflict": 10}
 _UNKNOWN_CODE = 13
-_VERSION = "v1.36.0"
 
 
 def make_audit_entry(
@@ -138,7 +136,7 @@ def make_audit_entry(
     entry_id = record.audit_id
     return {
         "insertId": entry_id,
-        "labels": _labels(record),
+        "labels": {"command.gke.io/dryRun": "All"} if record.dry_run else {},
         "logName": f"projects/{cluster.project}/logs/cloudaudit.googleapis.com%2Factivity",
         "operation": {"first": True, "id": entry_id, "last": True, "producer": "k8s.io"},
         "protoPayload": _payload(record),
@@ -154,19 +152,12 @@ def _is_unlogged(record: AuditRecord) -> bool:
 
 
 def _payload(record: AuditRecord) -> dict[str, Any]:
-    method, resource = _method(record), _resource_name(record)
     payload: dict[str, Any] = {
         "@type": "type.googleapis.com/google.cloud.audit.AuditLog",
         "authenticationInfo": {"principalEmail": record.user},
-        "authorizationInfo": [
-            {"granted": not _is_unauthorized(record), "permission": method, "resource": resource}
-        ],
-        "methodName": method,
-        "requestMetadata": {
-            "callerIp": record.source_ip,
-            "callerSuppliedUserAgent": record.user_agent or _agent(record.user),
-        },
-        "resourceName": resource,
+        "methodName": _method(record),
+        "requestMetadata": {"callerSuppliedUserAgent": record.user_agent},
+        "resourceName": _resource_name(record),
         "serviceName": "k8s.io",
         "status": _status(record),
     }
@@ -228,42 +219,3 @@ def _status(record: AuditRecord) -> dict[str, Any]:
     reason = str(record.response.get("reason", ""))
     code = _CONFLICTS.get(reason) or _RPC_CODES.get(record.code, _UNKNOWN_CODE)
     return {"code": code, "message": str(record.response.get("message", ""))}
-
-
-def _labels(record: AuditRecord) -> dict[str, str]:
-    labels = {
-        "authorization.k8s.io/decision": "forbid" if _is_unauthorized(record) else "allow",
-        "authorization.k8s.io/reason": "" if _is_unauthorized(record) else _reason(record.user),
-    }
-    if record.dry_run:
-        labels["command.gke.io/dryRun"] = "All"
-    return labels
-
-
-def _is_unauthorized(record: AuditRecord) -> bool:
-    """Whether the caller lacked the right; admission refuses with the same code."""
-    message = str(record.response.get("message", ""))
-    return record.code == http.HTTPStatus.FORBIDDEN and bool(
-        re.search(r'cannot \w+ resource "', message)
-    )
-
-
-def _reason(user: str) -> str:
-    match = re.fullmatch(r"system:serviceaccount:kube-system:(.+)", user)
-    if match is None:
-        return "" if user.startswith("system:") else "access granted by IAM permissions."
-    role = f"system:controller:{match[1]}"
-    return (
-        f'RBAC: allowed by ClusterRoleBinding "{role}" of ClusterRole "{role}" '
-        f'to ServiceAccount "{match[1]}/kube-system"'
-    )
-
-
-def _agent(user: str) -> str:
-    program = "kube-controller-manager"
-    if user.startswith("system:node:"):
-        program = "kubelet"
-    elif user == "system:kube-scheduler":
-        program = "kube-scheduler"
-    suffix = f"/{user}" if user.startswith("system:serviceaccount:") else ""
-    return f"{program}/{_VERSION} (linux/amd64) kubernetes/sandbox{suffix}"
