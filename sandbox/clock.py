@@ -10,8 +10,8 @@ class Clock:
     """
     A clock that starts now and runs ``scale`` times as fast as the world's.
 
-    Everything in the sandbox that writes a time reads it here, so that a pull of minutes takes
-    a second and all stamps still agree. Waiting for real sockets is not its business.
+    All times that the sandbox writes come from it, so that a pull of minutes takes a second and
+    all timestamps still agree. Waits for real sockets do not use it.
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -27,7 +27,7 @@ class Clock:
         return self._origin + timedelta(seconds=elapsed) + self._moved
 
     def advance(self, by: timedelta) -> None:
-        """Move the clock forwards, waking those whose time has come."""
+        """Move the clock forwards, and wake the threads whose time has come."""
         with self._changed:
             self._moved += by
             self._changed.notify_all()
@@ -39,7 +39,7 @@ class Clock:
             self.scale = 0.0
 
     def save(self) -> Callable[[], None]:
-        """Return what moves a clock that is frozen back to this moment."""
+        """Return a function that moves a frozen clock back to this moment."""
         moved = self._moved
 
         def restore() -> None:
@@ -63,7 +63,7 @@ class Clock:
 
 
 class SkewedClock(Clock):
-    """A service's own clock, which goes as another does, and may be ahead of it or behind."""
+    """The clock of a service, which may be ahead of another clock or behind it."""
 
     def __init__(self, right: Clock) -> None:
         super().__init__(right.scale)
@@ -72,7 +72,7 @@ class SkewedClock(Clock):
         self._right = right
 
     def now(self) -> datetime:
-        """Return what time the service takes it to be."""
+        """Return the time of the service."""
         return self._right.now() + self.skew
 
     def advance(self, by: timedelta) -> None:
@@ -80,7 +80,7 @@ class SkewedClock(Clock):
         self._right.advance(by)
 
     def wait_until(self, due: datetime, stop: threading.Event | None = None) -> bool:
-        """Wait until the service takes it to be ``due``, as its clock is now."""
+        """Wait until the clock of the service shows ``due``."""
         return self._right.wait_until(due - self.skew, stop)
 
 

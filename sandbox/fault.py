@@ -18,9 +18,9 @@ class Occasion:
 
     call: str
     number: int
-    """Which of all calls that the fault was asked about it is, the first being 1."""
+    """The number of the call among all that the fault could hit, from 1."""
     repeat: int
-    """Which of the calls with the same text."""
+    """The number of the call among those with the same text, from 1."""
 
 
 Pattern = Callable[[Occasion], bool]
@@ -30,8 +30,7 @@ def at_rate(share: float, seed: int) -> Pattern:
     """
     Hit a share of the calls.
 
-    It follows from the seed, the text of the call and how often that came before, and not from
-    what else is called meanwhile.
+    The seed, the text of the call and its number of repeats decide; other calls do not matter.
 
     >>> pattern = at_rate(0.25, seed=3)
     >>> sum(pattern(Occasion("GET /", n, n)) for n in range(1, 1001))
@@ -105,7 +104,7 @@ class Fault:
     times: int | None = None
     """How many calls are hit before the fault ends; None for all."""
     content: bytes | None = None
-    """Body of the answer where that is no JSON: what something on the way answers."""
+    """A body that is not JSON, such as the page of a proxy."""
     damage: Damage | None = None
     """The call takes effect, and its own answer is damaged; a gRPC client gets none."""
     when: Pattern | None = None
@@ -115,13 +114,13 @@ class Fault:
 
     @property
     def takes_effect(self) -> bool:
-        """Whether a call that it hits does what it should all the same."""
+        """Whether a call that it hits takes effect."""
         return self.applied or self.damage is not None
 
 
 @dataclass(slots=True)
-class _Standing:
-    """A fault that is switched on, and the calls that it was asked about."""
+class _ActiveFault:
+    """A fault that is switched on, and its counts of calls."""
 
     fault: Fault
     calls: int = 0
@@ -140,38 +139,38 @@ class _Standing:
 
 
 class Faults:
-    """The faults that are switched on; the services ask it at each call."""
+    """The faults that are switched on; every service checks each call."""
 
     def __init__(self) -> None:
-        self._standing: list[_Standing] = []
+        self._active: list[_ActiveFault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> Fault:
         """Switch a fault on, and return it so that it can be removed."""
         with self._lock:
-            self._standing.append(_Standing(fault))
+            self._active.append(_ActiveFault(fault))
         return fault
 
     def remove(self, fault: Fault) -> None:
         """Switch a fault off."""
         with self._lock:
-            self._standing = [each for each in self._standing if each.fault is not fault]
+            self._active = [each for each in self._active if each.fault is not fault]
 
     def clear(self) -> None:
         """Switch all faults off."""
         with self._lock:
-            self._standing.clear()
+            self._active.clear()
 
     def hit(self, service: str, call: str) -> Fault | None:
         """Return the fault that hits a call, counting it; of several the one added first."""
         with self._lock:
-            for standing in self._standing:
-                fault = standing.fault
-                if fault.service == service and standing.hits(call):
+            for active in self._active:
+                fault = active.fault
+                if fault.service == service and active.hits(call):
                     fault.hits += 1
                     if fault.times is not None:
                         fault.times -= 1
                         if fault.times <= 0:
-                            self._standing.remove(standing)
+                            self._active.remove(active)
                     return fault
         return None

@@ -27,7 +27,7 @@ class FunctionProcess:
     Unpacks an archive into an empty folder and serves it there, as Google would.
 
     ``python`` is an interpreter in whose environment only the archive's requirements are
-    installed. ``lines`` are the JSON lines that the function wrote; what is no JSON is kept as
+    installed. ``lines`` are the JSON lines that the function wrote; other lines become
     ``{"text": …}``.
     """
 
@@ -111,7 +111,7 @@ class FunctionProcess:
             return self._written.wait_for(find, timeout_s)
 
     def stop(self) -> None:
-        """Stop serving, and remove what was unpacked."""
+        """Stop serving, and remove the folder."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -163,7 +163,7 @@ class LoadBalancer:
             def handle(self) -> None:
                 with lock:
                     chosen = next(addresses)
-                # An instance that is gone refuses; the push then has no answer, and comes again.
+                # An instance that ended refuses; the push has no answer then, and is repeated.
                 with suppress(OSError), closing(socket.create_connection(chosen)) as instance:
                     _join(self.request, instance)
 

@@ -31,10 +31,10 @@ _STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""Google's words for HTTP statuses: https://cloud.google.com/apis/design/errors."""
+"""The status codes of Google for HTTP statuses: https://cloud.google.com/apis/design/errors."""
 
 _POLL_S = 0.05
-"""How soon a server notices that it shall stop; the default of half a second adds up in tests."""
+"""The interval at which a server checks for its end; the default of 0.5 s adds up in tests."""
 
 
 class _Server(ThreadedWSGIServer):
@@ -83,12 +83,12 @@ class HttpServer:
         return f"127.0.0.1:{self._server.server_port}"
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering, also what is under way, and close the socket."""
+        """Stop answering, end all requests, and close the socket."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -96,7 +96,7 @@ class HttpServer:
         self.drop_connections()
 
     def drop_connections(self) -> None:
-        """End all connections, with what is under way on them."""
+        """End all connections and their requests."""
         for connection in tuple(self._server.open_connections):
             shut(connection)
 
@@ -143,7 +143,7 @@ def read_json() -> dict[str, Any]:
 
 
 def answer_api_errors(app: flask.Flask) -> None:
-    """Answer ``GoogleApiError``, and what the framework itself refuses, in Google's form."""
+    """Answer ``GoogleApiError`` and the errors of the framework in Google's form."""
 
     @app.errorhandler(GoogleApiError)
     def _refused(error: GoogleApiError) -> flask.Response:
@@ -181,7 +181,7 @@ def apply_faults(
     clock: Clock,
 ) -> None:
     """
-    Ask ``faults`` at each request, and answer with ``error(fault)`` where one hits.
+    Check each request for faults, and answer with ``error(fault)`` if one hits.
 
     ``service`` is its name, or returns it for the current request. ``error`` writes the
     service's own form of an error. A fault whose call takes effect lets the request pass, and
@@ -252,13 +252,13 @@ class _NoAnswer(flask.Response):
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        """Shut the connection; what follows cannot be written any more."""
+        """Shut the connection, so that nothing can be written."""
         shut(environ["werkzeug.socket"])
         return super().__call__(environ, start_response)
 
 
 class _CutAnswer(flask.Response):
-    """Ends the connection after what it has of its body, though its headers promise more."""
+    """Ends the connection after a part of the body that its headers promise."""
 
     automatically_set_content_length = False
 

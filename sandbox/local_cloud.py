@@ -60,8 +60,8 @@ class Services:
     Google's services on loopback sockets, for one project, and the functions that use them.
 
     Time runs ``scale`` times as fast as the world's. ``pubsub_address`` is an official emulator
-    that is to be used in place of the embedded server, ``kubeconfig`` a cluster of one's own,
-    ``faults`` what each service asks at each call.
+    that replaces the embedded server, ``kubeconfig`` your own cluster, ``faults`` the faults of
+    all services.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Services:
             service: SkewedClock(self.clock)
             for service in ("pubsub", "artifact-registry", "logging", "container", "kubernetes")
         }
-        """Each service's own; that of ``kubernetes`` is the API server's, not the nodes'."""
+        """The clock of each service; nodes do not use that of ``kubernetes``."""
         clocks = self.clocks
         self.catalogue = demo_catalogue()
         self.cache = StreamingCache(self.clock)
@@ -99,7 +99,7 @@ class Services:
 
     @property
     def folder(self) -> Path:
-        """A folder that goes with the cloud."""
+        """A folder that is removed with the cloud."""
         return Path(self._folder.name)
 
     @property
@@ -124,9 +124,9 @@ class Services:
         return self
 
     def stop(self) -> None:
-        """Stop everything, functions first, and remove what was written."""
+        """Stop everything, functions first, and remove the folder."""
         with ThreadPoolExecutor() as pool:
-            # At once, since each finishes what it has begun, and waits to be gone.
+            # In parallel, since each function finishes its requests first.
             list(pool.map(FunctionProcess.stop, self.functions.values()))
         if self._messaging is not None:
             self._messaging.close()
@@ -189,8 +189,8 @@ class LocalCloud(Services):
     """
     The services with a GKE cluster of their own, whose logs are routed as at Google.
 
-    Unless ``acts``, the cluster keeps what is written to it, and nothing more: no controller and no
-    node does anything, so that every call is one of those who are watched.
+    Unless ``acts``, no controller and no node acts on the objects, so that the functions under
+    test make all calls.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class LocalCloud(Services):
         return self
 
     def stop(self) -> None:
-        """Stop everything, and remove what was written."""
+        """Stop everything, and remove the folder."""
         if not self._acts:
             self.router.stop()
         elif not self._is_frozen:
@@ -255,7 +255,7 @@ class LocalCloud(Services):
         self._is_frozen = True
 
     def save(self) -> Callable[[], None]:
-        """Return what puts a frozen cloud back as it is now."""
+        """Return a function that restores the current state of a frozen cloud."""
         parts: list[Any] = [self.clock, self.catalogue, self.kubernetes, self.logging]
         parts.append(self.artifact_registry)
         parts += [] if self.pubsub is None else [self.pubsub]
@@ -286,7 +286,7 @@ class LocalCloud(Services):
             )
 
     def _find_kubeconfig(self, function: str) -> Path:
-        """Give each function an identity of its own, which RBAC knows by its service account."""
+        """Return a kubeconfig with the service account of the function, which RBAC knows."""
         kubeconfig = self.folder / f"{function}.kubeconfig"
         if not kubeconfig.exists():
             token = f"token-of-{function}"
@@ -302,7 +302,7 @@ class LocalCloud(Services):
 
 
 def read_sinks(namespace: str = "prestream") -> list[Sink]:
-    """Return the log sinks with the very filters that the infrastructure declares."""
+    """Return the log sinks with the filters that the infrastructure declares."""
     schema = json.loads(SCHEMA.read_text("utf-8"))
     variables = {
         "namespace": namespace,
@@ -319,7 +319,7 @@ def read_sinks(namespace: str = "prestream") -> list[Sink]:
 
 
 def read_manifests(project: str, folder: Path = MANIFESTS) -> list[dict[str, Any]]:
-    """Return what lives in a cluster, in the order of its kustomization, for a project."""
+    """Return the manifests of a folder for a project, in the order of its kustomization."""
     kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
     bodies: list[dict[str, Any]] = []
     for name in kustomization["resources"]:

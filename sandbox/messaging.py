@@ -17,7 +17,7 @@ SCHEDULE = "prestream-schedule"
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Which topic wakes which function."""
+    """A topic and the function that its messages trigger."""
 
     topic: str
     function: str

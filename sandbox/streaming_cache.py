@@ -1,4 +1,4 @@
-"""The region's streaming cache: which layers' owner digests it knows, and until when."""
+"""The streaming cache of each region: the digests that it holds, and their expiry."""
 
 import threading
 from datetime import datetime, timedelta
@@ -22,12 +22,12 @@ class StreamingCache:
         self._lock = threading.Lock()
 
     def add(self, region: str, digest: str, retention: timedelta = DEFAULT_RETENTION) -> None:
-        """Remember a manifest's digest in a region, for ``retention`` from now on."""
+        """Keep the digest of a manifest in a region for ``retention``."""
         with self._lock:
             self._until[region, digest] = self._clock.now() + retention
 
     def remove(self, region: str, digest: str) -> None:
-        """Forget a digest."""
+        """Remove a digest."""
         with self._lock:
             self._until.pop((region, digest), None)
 

@@ -44,12 +44,12 @@ class RegistryError(Exception):
 
 
 def unknown_repository(repository: str) -> RegistryError:
-    """The project has no repository of that name in the location of the host."""
+    """Return the error of a repository that does not exist in the location of the host."""
     return RegistryError(404, "NAME_UNKNOWN", f'Repository "{repository}" not found')
 
 
 def permission_denied(repository_name: str) -> RegistryError:
-    """The caller may not read it; so is answered, too, for what does not exist."""
+    """Return the refusal for a repository that is missing or that the caller may not read."""
     message = (
         'Permission "artifactregistry.repositories.downloadArtifacts" denied on resource '
         f'"{repository_name}" (or it may not exist)'
@@ -58,13 +58,13 @@ def permission_denied(repository_name: str) -> RegistryError:
 
 
 def unknown_manifest(reference: str) -> RegistryError:
-    """The repository has no such artifact, nor does its upstream."""
+    """Return the error of an artifact that neither the repository nor its upstream has."""
     return RegistryError(404, "MANIFEST_UNKNOWN", f'Failed to fetch "{reference}"')
 
 
 def from_upstream(error: UpstreamError, refusal_status: int) -> RegistryError:
     """
-    Pass on what an upstream answered other than 404.
+    Pass on an answer of an upstream other than 404.
 
     The words are those of
     https://cloud.google.com/artifact-registry/docs/troubleshoot-remote
@@ -91,7 +91,7 @@ def registry_fault(fault: Fault) -> flask.Response:
 
 
 def from_framework(status: int, message: str) -> RegistryError:
-    """A path or a method that the registry API does not have."""
+    """Return the error of a path or a method that the registry API does not have."""
     return RegistryError(status, _CODES.get(status, "UNKNOWN"), message)
 
 

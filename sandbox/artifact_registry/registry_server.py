@@ -88,7 +88,7 @@ class ArtifactRegistry:
     """
     A server of ``ARTIFACT_REGISTRY_EMULATOR_HOST``.
 
-    Faults of service ``artifact-registry`` hit the REST API, those of ``registry`` what lies
+    Faults of service ``artifact-registry`` hit the REST API, faults of ``registry`` the paths
     under /v2/. ``switches`` may be changed while it runs.
     """
 
@@ -123,17 +123,17 @@ class ArtifactRegistry:
         return self._repositories.switches
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer."""
         self._server.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering, and close the socket."""
+        """Stop answering and close the socket."""
         self._stopped.set()
         self._server.stop()
 
     def prewarmed(self, repository: str) -> list[dict[str, Any]]:
-        """List what is prewarmed of a repository, as the REST API describes it."""
+        """List the prewarmed artifacts of a repository, as the REST API describes them."""
         return self._prewarming.list(repository)
 
     def save(self) -> Callable[[], None]:

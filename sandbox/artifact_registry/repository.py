@@ -14,7 +14,7 @@ from sandbox.clock import Clock, format_time
 from sandbox.http_service import GoogleApiError
 
 ANY_PREFIX = "type.googleapis.com/google.devtools.artifactregistry.v1"
-"""What ``@type`` begins with for the messages of this API."""
+"""The first part of ``@type`` in the messages of this API."""
 
 
 @dataclass(frozen=True, slots=True)

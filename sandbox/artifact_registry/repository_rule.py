@@ -26,7 +26,7 @@ LOCATIONS = (
     *("northamerica-northeast1", "southamerica-east1", "us", "us-central1", "us-east1"),
     *("us-east4", "us-east5", "us-south1", "us-west1", "us-west2", "us-west4"),
 )
-"""Regions and multi-regions; of the real ones those that the sandbox has."""
+"""The regions and multi-regions of the sandbox, a part of the real ones."""
 
 
 def parse_repository(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def check_location(location: str) -> None:
     Check that a location exists.
 
     Raises:
-        GoogleApiError: It does not; 403, as the real API hides which it is.
+        GoogleApiError: It does not exist; 403, as the real API does not reveal the reason.
     """
     if location not in LOCATIONS:
         raise GoogleApiError(403, f"Location {location} is not found or access is unauthorized.")
@@ -79,7 +79,7 @@ def check_new(repository: Mapping[str, Any]) -> None:
     Check a repository that is to be created.
 
     Raises:
-        GoogleApiError: Something that is needed is missing, or does not fit its mode.
+        GoogleApiError: A required field is missing, or does not fit the mode.
     """
     if repository.get("format") != "DOCKER":
         raise _invalid("format must be specified; the sandbox has DOCKER only")
@@ -93,10 +93,10 @@ def check_new(repository: Mapping[str, Any]) -> None:
 
 def check_mutable(repository: Mapping[str, Any]) -> None:
     """
-    Check what may also be changed later: labels, cleanup policies, upstream credentials.
+    Check the fields that may also change later: labels, cleanup policies, credentials.
 
     Raises:
-        GoogleApiError: One of them is not as it must be.
+        GoogleApiError: One of them is not valid.
     """
     labels = repository.get("labels", {})
     if len(labels) > _MAX_LABELS:

@@ -63,10 +63,9 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class Image:
     """
-    An image, described by what matters to those who pull it.
+    An image, described by the properties that matter to a client.
 
-    Its digests follow from the description alone, so that the same description is the same
-    image wherever it is added.
+    Equal descriptions have equal digests, in every registry.
     """
 
     layers: tuple[int, ...]
@@ -80,11 +79,11 @@ class Image:
     repeats_layer: bool = False
     """Whether the last layer is listed twice."""
     build: str = ""
-    """Tells images of equal layers apart."""
+    """Distinguishes images with equal layers."""
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
-        """All manifests; the first is the one that a tag points at."""
+        """All manifests; a tag points at the first one."""
         return _assemble(self).manifests
 
     @property
@@ -197,7 +196,7 @@ def _schema_1(platform: str, layers: list[Blob]) -> Manifest:
 
 
 def _attestation(subject: Manifest, blobs: dict[str, Blob]) -> Manifest:
-    """Make what BuildKit adds beside each platform: provenance, which no node can run."""
+    """Make the provenance that BuildKit adds beside each platform, and that no node can run."""
     statement = json.dumps({"_type": "https://in-toto.io/Statement/v0.1", "for": subject.digest})
     layer = Blob(_digest(statement.encode()), len(statement), statement.encode())
     config = _config("unknown/unknown", [layer])

@@ -50,11 +50,11 @@ class UpstreamError(Exception):
 
 @dataclass(slots=True)
 class _Behaviour:
-    """How a registry treats those who fetch from it."""
+    """How a registry treats its clients."""
 
     required: Credentials | None = None
     remaining: int | None = None
-    """Manifests that it still gives away; None for no limit."""
+    """Manifests that clients may still fetch; None without a limit."""
     retry_after_s: int = 0
     stall_s: float = 0.0
     broken: int = 0
@@ -107,7 +107,7 @@ class Catalogue:
                 del repository.images[digest]
 
     def save(self) -> Callable[[], None]:
-        """Return what puts all images and tags back as they are now; behaviour stays."""
+        """Return a function that restores the current images and tags; behaviour stays."""
         with self._lock:
             saved = {name: each.copy() for name, each in self._repositories.items()}
 
@@ -118,7 +118,7 @@ class Catalogue:
         return restore
 
     def require_credentials(self, registry: str, username: str, secret_version: str) -> None:
-        """Refuse everyone who does not log in so; who does has no limit."""
+        """Refuse clients with other credentials; clients with these have no limit."""
         self._behaviour(registry).required = Credentials(username, secret_version)
 
     def limit(self, registry: str, after: int, retry_after_s: int = 600) -> None:
@@ -149,7 +149,7 @@ class Catalogue:
 
     def login(self, registry: str, credentials: Credentials | None) -> None:
         """
-        Do what a first request to a registry does: reach it, and log in if credentials are given.
+        Reach a registry, and log in if credentials are given.
 
         Raises:
             UpstreamError: The registry is unknown, broken or silent, or refuses the credentials.

@@ -1,1 +1,1 @@
-"""The main job, shown: what is deployed in the local cloud, and what comes of it."""
+"""The demo: it deploys images in the local cloud and shows the outcome of each."""

@@ -16,7 +16,7 @@ def main() -> int:
     """Return the exit status: 0 only if every outcome is the expected one."""
     console = Console()
     build = ROOT / "build"
-    # The demo is an entry point, so it reads the environment for those whom it calls.
+    # The demo is an entry point, so it reads the environment.
     kubeconfig = os.environ.get("KUBECONFIG")  # noqa: TID251
     if kubeconfig:
         return run_on_own_cluster(console, build, Path(kubeconfig))

@@ -10,7 +10,7 @@ NAMESPACE = "ml"
 NAMESPACE_BODY: Mapping[str, Any] = {
     "apiVersion": "v1",
     "kind": "Namespace",
-    # It opted in: its pods may be rewritten to pull from the mirror.
+    # The label lets the policy rewrite its pods to pull from the mirror.
     "metadata": {"name": NAMESPACE, "labels": {"prestream.dev/rewrite": "enabled"}},
 }
 
@@ -41,27 +41,27 @@ class Case:
     outcome: str = "pulled"
     strategy: str | None = "gpu-node"
     mirror: str | None = None
-    """Under which name a second pod pulls it; None where there is nothing to pull."""
+    """The name under which a second pod pulls it; None if no pod can."""
     node_selector: Mapping[str, str] = field(default_factory=lambda: L4_SPOT)
     replicas: int = 0
-    """A Deployment that is scaled to zero is warmed as well: before anybody waits for it."""
+    """The image of a Deployment that is scaled to zero is warmed before anybody waits for it."""
     is_build: bool = False
     is_rewritten: bool = False
-    """The second pod is the same Deployment's, which names no mirror: a policy rewrites the pod."""
+    """Whether the second pod belongs to the same Deployment: a policy rewrites it to the mirror."""
 
     @property
     def title(self) -> str:
-        """The image, and the accelerator it is for where that is what the case is about."""
+        """The image, and its accelerator if the case is about that."""
         accelerator = self.node_selector["cloud.google.com/gke-accelerator"]
         return self.image if self.node_selector == L4_SPOT else f"{self.image} for {accelerator}"
 
     @property
     def streams(self) -> bool:
-        """Whether a second node is to stream it."""
+        """Whether a second node should stream it."""
         return self.mirror is not None
 
     def deployment(self) -> dict[str, Any]:
-        """Return the workload that names the image as people do."""
+        """Return a workload with the usual name of the image."""
         return make_deployment(
             self.name, self.image, node_selector=self.node_selector, replicas=self.replicas
         )

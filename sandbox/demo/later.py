@@ -1,4 +1,4 @@
-"""Two days later: what the sweep warms again, a tag that moved, an image warmed without a node."""
+"""Two days later: an image in use is warmed again, a tag moves, an image needs no node."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Something that is to be seen once time has passed, and the fact that shows it."""
+    """An expected result of the later days, and the fact that shows it."""
 
     title: str
     payload: Payload | None
@@ -47,7 +47,7 @@ class Sight:
 
 
 def let_time_pass(cloud: LocalCloud) -> list[Sight]:
-    """Move a tag and the clock, let Cloud Scheduler tick, and return what comes of it."""
+    """Move a tag and the clock, run the sweep as Cloud Scheduler does, and return the results."""
     cloud.artifact_registry.push(f"{APPS}/trainer-arm", "v1", _ARM)
     body = make_deployment("trainer-arm", f"{APPS}/trainer-arm:v1", node_selector=GB200, replicas=0)
     cloud.kubernetes.api.create("deployments.apps", body, NAMESPACE, user=_USER)
@@ -61,7 +61,7 @@ def let_time_pass(cloud: LocalCloud) -> list[Sight]:
         if all(sight.is_seen for sight in sights) or time.monotonic() > due:
             return sights
         if time.monotonic() >= next_tick:
-            # What Cloud Scheduler sends by the hour; here its hours pass in a minute.
+            # Cloud Scheduler sends this every hour, which lasts a minute here.
             cloud.messaging.publish(SCHEDULE, b"{}")
             next_tick = time.monotonic() + _TICK_EVERY_S
         pause.wait(_PAUSE_S)

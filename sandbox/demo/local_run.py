@@ -36,7 +36,7 @@ _SECOND_NODES = 3
 
 
 def run_locally(console: Console, build: Path, cases: Sequence[Case] = CASES) -> int:
-    """Run the demo, show what came of it, and return the exit status."""
+    """Run the demo, show the outcomes, and return the exit status."""
     cloud = LocalCloud(scale=_SCALE, config=LADDER)
     demo = _LocalDemo(cloud, View(console), cases)
     try:
@@ -67,7 +67,7 @@ class _LocalDemo:
         self._view = view
 
     def run(self, build: Path) -> list[Result]:
-        """Deploy, wait, deploy on a second node, wait; return what came of it."""
+        """Deploy, wait, deploy on a second node, wait, and return the results."""
         cloud, view = self._cloud, self._view
         view.say("Starting a local cloud, and the functions from their archives")
         cloud.start()
@@ -77,14 +77,14 @@ class _LocalDemo:
         cloud.gke.add_node("gke-gpu-cpu-a", pool="cpu")
         cloud.serve(build / "functions", build / "deployed" / "bin" / "python")
         with view:
-            view.say("Deploying workloads as people write them: nobody names a mirror")
+            view.say("Deploying workloads that do not name a mirror")
             self._deploy()
             results = self._wait(lambda result: result.is_warm)
             view.say("Starting a second pod of each, on nodes that never held its image")
             self._deploy_again(results)
             results = self._wait(lambda result: result.is_complete)
             if self._cases is CASES:
-                view.say("Letting two days pass: the sweep keeps warm what is in use")
+                view.say("Letting two days pass: the sweep keeps images in use warm")
                 self.sights = let_time_pass(cloud)
         self.facts = cloud.facts()
         return results
@@ -126,7 +126,7 @@ class _LocalDemo:
             self._cordoned.add(node)
 
     def _deploy_again(self, results: list[Result]) -> None:
-        """Pull each warm image on a fresh node, by cordoning those that may hold it."""
+        """Pull each warm image on a fresh node: nodes that may hold it are cordoned."""
         warm = [each.case for each in results if each.case.streams]
         for node in set(_FIRST_NODES) - self._cordoned:
             self._cloud.gke.cordon(node)
@@ -145,7 +145,7 @@ class _LocalDemo:
             self._cloud.kubernetes.api.create("deployments.apps", body, NAMESPACE, user=_USER)
 
     def _scale(self, name: str, *, replicas: int) -> None:
-        """Do what ``kubectl scale`` does: the pod's template stays as it is."""
+        """Scale a Deployment, as ``kubectl scale`` does."""
         patch = {"spec": {"replicas": replicas}}
         self._cloud.kubernetes.api.patch("deployments.apps", name, patch, NAMESPACE, user=_USER)
 
@@ -172,7 +172,7 @@ class _LocalDemo:
         return jobs
 
     def _find_rewritten(self) -> dict[str, str]:
-        """Return what pods pull that their Deployment does not name, by its name."""
+        """Return the images of pods whose Deployment names another one, by its name."""
         api, images = self._cloud.kubernetes.api, {}
         for body in api.list("deployments.apps", NAMESPACE):
             name, written = body["metadata"]["name"], _image_of(body["spec"]["template"])

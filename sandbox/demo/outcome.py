@@ -16,7 +16,7 @@ _AROUND = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A case, and the facts about it; None for what has not been written yet."""
+    """A case and its facts; None for a fact that is not written yet."""
 
     case: Case
     warmup: Payload | None = None
@@ -40,7 +40,7 @@ class Result:
 
     @property
     def faults(self) -> list[str]:
-        """Differences from the expected outcome; empty if there are none."""
+        """Differences from the expected outcome; usually empty."""
         if self.warmup is None:
             return ["no fact was written"]
         expected = {"outcome": self.case.outcome, "strategy": self.case.strategy}

@@ -41,7 +41,7 @@ _WARMUPS = "app.kubernetes.io/component=warmup"
 
 
 def run_on_own_cluster(console: Console, build: Path, kubeconfig: Path) -> int:
-    """Run the demo, show what came of it, and return the exit status."""
+    """Run the demo, show the outcomes, and return the exit status."""
     services = Services(scale=1.0, kubeconfig=kubeconfig)
     demo = _OwnCluster(services, console, kubeconfig)
     try:
@@ -86,7 +86,7 @@ class _OwnCluster:
         self._exporter = threading.Thread(target=self._export_events, daemon=True)
 
     def run(self, build: Path) -> list[Result]:
-        """Apply, deploy, wait; return what came of it."""
+        """Apply, deploy, wait, and return the results."""
         services = self._services
         self._console.print("Starting the local services, and the functions from their archives")
         services.start()
@@ -96,7 +96,7 @@ class _OwnCluster:
             self._apply(body)
         self._exporter.start()
         services.serve(build / "functions", build / "deployed" / "bin" / "python")
-        self._console.print("Deploying workloads, scaled to zero, as people write them")
+        self._console.print("Deploying workloads, scaled to zero, that do not name a mirror")
         self._apply(dict(NAMESPACE_BODY))
         try:
             for case in CASES:
@@ -108,7 +108,7 @@ class _OwnCluster:
         return results
 
     def _read_manifests(self) -> list[dict[str, Any]]:
-        """Return what this cluster's version takes: an older one refuses the policy's kinds."""
+        """Return the manifests that the version of the cluster accepts."""
         from kubernetes import client
 
         version = client.VersionApi(self._client).get_code()
@@ -124,7 +124,7 @@ class _OwnCluster:
         return read_manifests(PROJECT)
 
     def close(self) -> None:
-        """Stop what runs beside."""
+        """Stop the router and the exporter."""
         self._stopped.set()
         if self._exporter.is_alive():
             self._exporter.join()
@@ -145,7 +145,7 @@ class _OwnCluster:
         self._router.on_audit(self._record(body, self._apply(body)))
 
     def _record(self, request: dict[str, Any], response: dict[str, Any]) -> AuditRecord:
-        """Return what the audit log of GKE would have of a creation."""
+        """Return the record that the audit log of GKE has of a creation."""
         return AuditRecord(
             verb="create",
             user="dev@example.com",
@@ -229,7 +229,7 @@ class _OwnCluster:
 
 
 def _faults(result: Result) -> list[str]:
-    """Return what is not as expected, where the cluster's nodes decide what is."""
+    """Return the differences from the expected outcome, except for those due to nodes."""
     if result.case.outcome in {"pull_failed", "not_allowed"}:
         return result.faults
     has_no_node = result.warmup is not None and result.warmup["outcome"] == "no_node"
@@ -239,7 +239,7 @@ def _faults(result: Result) -> list[str]:
 
 
 def _show(console: Console, results: list[Result]) -> None:
-    table = Table(title="What became of each image", title_justify="left")
+    table = Table(title="The outcome of each image", title_justify="left")
     for heading in ("image", "Job", "outcome", "what to do"):
         table.add_column(heading, overflow="fold")
     for result in results:

@@ -49,7 +49,7 @@ class View:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """Say what happens next."""
+        """Print the next step."""
         self._console.print(f"[dim]{self._elapsed()}[/dim]  [bold]{text}[/bold]", highlight=False)
 
     def update(self, results: Sequence[Result]) -> None:
@@ -80,7 +80,7 @@ class View:
 
 
 def show_results(console: Console, results: Sequence[Result]) -> None:
-    """Print the table: what was asked for, where it lies, how long it took, what to do."""
+    """Print the table: image, mirror, duration of the pulls, verdict and hint."""
     # Output to a file is wide, so that nothing is cut.
     wide = console if console.is_terminal else Console(file=console.file, width=_WIDE)
     is_narrow = wide.width < _NARROW
@@ -90,7 +90,7 @@ def show_results(console: Console, results: Sequence[Result]) -> None:
 
 
 def show_sights(console: Console, sights: Sequence[Sight]) -> None:
-    """Print what time brought."""
+    """Print the results of the later days."""
     if not sights:
         return
     console.print("\n[bold]Two days later[/bold]", highlight=False)
@@ -102,7 +102,7 @@ def show_sights(console: Console, sights: Sequence[Sight]) -> None:
 
 def _table(results: Sequence[Result], *, is_narrow: bool) -> Table:
     table = Table(
-        title=f"What became of each image (mirrors are in {MIRRORS})",
+        title=f"The outcome of each image (mirrors are in {MIRRORS})",
         title_justify="left",
         title_style="bold",
         box=box.HORIZONTALS,
@@ -122,7 +122,7 @@ def _table(results: Sequence[Result], *, is_narrow: bool) -> Table:
 
 
 def _notes(results: Sequence[Result], *, is_narrow: bool) -> Iterator[str]:
-    """Say what the table has no room for."""
+    """Yield the texts for which the table has no room."""
     for result in results:
         if is_narrow and (result.faults or result.verdict != "streamed"):
             yield f"{result.case.title}: {_advice(result, result.warmup or {})}"

@@ -20,7 +20,7 @@ _READY = ("Ready", "ContainersReady")
 
 @dataclass(slots=True)
 class ContainerRecord:
-    """One container of a pod, and what has become of it."""
+    """One container of a pod, and its state."""
 
     spec: Body
     is_init: bool
@@ -38,7 +38,7 @@ class ContainerRecord:
 
     @property
     def field_path(self) -> str:
-        """How Events point at it."""
+        """The path of the container in Events."""
         return f"spec.{'initContainers' if self.is_init else 'containers'}{{{self.name}}}"
 
     @property
@@ -105,7 +105,7 @@ class ContainerRecord:
 
 
 def make_records(pod: Body) -> list[ContainerRecord]:
-    """Return the records of a pod's containers, none of them begun."""
+    """Return the records of a pod's containers before their start."""
     init = [ContainerRecord(spec, is_init=True) for spec in pod["spec"].get("initContainers") or []]
     main = [ContainerRecord(spec, is_init=False) for spec in pod["spec"]["containers"]]
     for record in (*init, *main):
@@ -116,7 +116,7 @@ def make_records(pod: Body) -> list[ContainerRecord]:
 def make_status(
     before: Body, records: list[ContainerRecord], *, phase: str, now: str, addresses: Body
 ) -> Body:
-    """Return the status with what the containers have come to."""
+    """Return the status of the pod with the states of its containers."""
     init = [record for record in records if record.is_init]
     main = [record for record in records if not record.is_init]
     conditions = list(before.get("conditions") or [])
@@ -188,8 +188,8 @@ def ends_by_itself(pod: Body, record: ContainerRecord, switches: NodeSwitches) -
     """
     Whether a container runs to completion.
 
-    Init containers do, and all containers of a Job; elsewhere those whose command is that of
-    a small program, as in a pod that is not to be restarted.
+    Init containers do, and all containers of a Job; of other pods that are not restarted, the
+    containers whose command is a small program.
     """
     if switches.never_ends(record.spec["image"]):
         return False
@@ -260,7 +260,7 @@ class ContainerStarter:
 
     def attempt(self) -> None:
         """
-        Try to start the container once, and write the result to the record.
+        Try to start the container once, and keep the result in the record.
 
         Raises:
             InterruptedPullError: The pod is going away.
@@ -281,7 +281,7 @@ class ContainerStarter:
         self._wait_for_start()
 
     def _ensure_image(self) -> PulledImage | None:
-        """Return the image, or None if it is not there and must be waited for."""
+        """Return the image, or None if the node does not have it yet."""
         image = self.record.spec["image"]
         if not is_image_name(image):
             self._reject(image)
@@ -290,12 +290,12 @@ class ContainerStarter:
         policy = self.record.spec.get("imagePullPolicy", "IfNotPresent")
         if policy != "Always" and held is not None:
             text = f'Container image "{image}" already present on machine'
-            self._say("Pulled", f"{text} and can be accessed by the pod")
+            self._note("Pulled", f"{text} and can be accessed by the pod")
             return held
         if policy == "Never":
             text = f'Container image "{image}" is not present with pull policy of Never'
-            self._complain("ErrImageNeverPull", text)
-            self._complain("Failed", "Error: ErrImageNeverPull")
+            self._warn("ErrImageNeverPull", text)
+            self._warn("Failed", "Error: ErrImageNeverPull")
             self.record.wait("ErrImageNeverPull", text)
             return None
         if self._pulls.holds(self.services.clock.now()):
@@ -311,23 +311,23 @@ class ContainerStarter:
         path = ImageName.parse(image).path
         if path != path.lower() and is_image_name(image.lower()):
             text += f": repository name ({path}) must be lowercase"
-        self._complain("InspectFailed", text)
-        self._complain("Failed", "Error: InvalidImageName")
+        self._warn("InspectFailed", text)
+        self._warn("Failed", "Error: InvalidImageName")
         self.record.wait("InvalidImageName", text)
 
     def _pull(self, image: str) -> PulledImage | None:
-        self._say("Pulling", f'Pulling image "{image}"')
+        self._note("Pulling", f'Pulling image "{image}"')
         try:
             pull = self.services.puller.pull(image, self.stop)
         except PullError as error:
-            self._complain("Failed", f'Failed to pull image "{image}": {error}')
-            self._complain("Failed", "Error: ErrImagePull")
+            self._warn("Failed", f'Failed to pull image "{image}": {error}')
+            self._warn("Failed", "Error: ErrImagePull")
             self._pulls.extend(self.services.clock.now())
             self._pulls.reason = str(error)
             self.record.wait("ErrImagePull", str(error))
             return None
         text = pulled_message(image, pull.took_s, pull.waited_s, pull.image.size)
-        self._say("Pulled", text)
+        self._note("Pulled", text)
         return pull.image
 
     def _start(self, image: PulledImage) -> None:
@@ -335,11 +335,11 @@ class ContainerStarter:
         container_id = f"containerd://{secrets.token_hex(32)}"
         image_id = f"{name.repository}@{name.digest or image.digest}"
         now = format_seconds(self.services.clock.now())
-        self._say("Created", "Container created")
+        self._note("Created", "Container created")
         missing = self.services.switches.missing_executable(str(name))
         self.record.run(now, container_id, image_id)
         if missing is None:
-            self._say("Started", "Container started")
+            self._note("Started", "Container started")
             return
         cause = (
             f"stat {missing}: no such file or directory"
@@ -351,25 +351,25 @@ class ContainerStarter:
             "failed: runc create failed: unable to start container process: "
             f'exec: "{missing}": {cause}'
         )
-        self._complain("Failed", f"Error: {text}")
+        self._warn("Failed", f"Error: {text}")
         self.record.end(_START_ERROR_CODE, "StartError", now, text, started_at=_NEVER)
 
     def _wait_for_pull(self, image: str) -> None:
         text = f'Back-off pulling image "{image}"'
-        self._say("BackOff", text)
-        self._complain("Failed", "Error: ImagePullBackOff")
+        self._note("BackOff", text)
+        self._warn("Failed", "Error: ImagePullBackOff")
         self.record.wait("ImagePullBackOff", f"{text}: ErrImagePull: {self._pulls.reason}")
 
     def _wait_for_start(self) -> None:
         metadata = self.pod["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
         text = f"Back-off restarting failed container {self.record.name} in pod {pod}"
-        self._complain("BackOff", text)
+        self._warn("BackOff", text)
         delay = f"back-off {int(self._starts.delay_s)}s restarting failed "
         self.record.wait("CrashLoopBackOff", f"{delay}container={self.record.name} pod={pod}")
 
-    def _say(self, reason: str, message: str) -> None:
+    def _note(self, reason: str, message: str) -> None:
         self.services.events.normal(self.pod, reason, message, field_path=self.record.field_path)
 
-    def _complain(self, reason: str, message: str) -> None:
+    def _warn(self, reason: str, message: str) -> None:
         self.services.events.warning(self.pod, reason, message, field_path=self.record.field_path)

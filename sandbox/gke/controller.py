@@ -60,7 +60,7 @@ def is_finished(pod: Body) -> bool:
 
 
 def is_deleting(body: Body) -> bool:
-    """Whether an object is on its way out."""
+    """Whether an object is being deleted."""
     return bool(body["metadata"].get("deletionTimestamp"))
 
 
@@ -70,7 +70,7 @@ def is_active(pod: Body) -> bool:
 
 
 def is_ready(pod: Body) -> bool:
-    """Whether a pod serves."""
+    """Whether a pod is ready."""
     return has_condition(pod, "Ready")
 
 
@@ -140,7 +140,7 @@ class WorkQueue(Generic[_Item]):
         return None
 
     def close(self) -> None:
-        """Let the one that waits, and all later ones, go home."""
+        """Wake all waiting threads, for good."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -153,14 +153,14 @@ _CONFLICT_S = 0.05
 
 class Controller:
     """
-    Base of the controllers: what they watch, and how they retry.
+    Base of the controllers: their queue and their retries.
 
     A failed synchronisation is tried again with a growing delay, as the controller
-    manager's rate limiter does; a conflict at once, since the object has only moved on.
+    manager's rate limiter does; a conflict at once.
     """
 
     component: ClassVar[str]
-    """Its name, from which its principal follows."""
+    """The name in its principal."""
     kind: ClassVar[str]
     resource: ClassVar[str]
 
@@ -178,12 +178,12 @@ class Controller:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is in hand, and end."""
+        """Finish the current object, and end."""
         self.queue.close()
         self._thread.join()
 
     def observe(self, event: str, body: Body) -> None:  # noqa: ARG002
-        """Plan what a change may concern: the object itself, or its controller."""
+        """Plan the objects that a change concerns: the object itself, or its controller."""
         if body["kind"] == self.kind:
             self.queue.add(key_of(body))
             return
@@ -192,7 +192,7 @@ class Controller:
             self.queue.add((body["metadata"].get("namespace", ""), owner["name"]))
 
     def sync(self, body: Body) -> None:
-        """Bring one object to what it shall be."""
+        """Bring one object to its desired state."""
         raise NotImplementedError
 
     def find(self, key: Key) -> Body | None:

@@ -44,10 +44,10 @@ _CONTROLLERS: tuple[type[Controller], ...] = (
 
 class GkeCluster:
     """
-    Runs workloads on simulated nodes; all that happens is seen through the API server.
+    Runs workloads on simulated nodes; the API server shows all changes.
 
-    ``registry`` is the ``host:port`` under which Google's registries are served; what a pod
-    names on another host is fetched with ``fetch_upstream``. ``switches`` may be changed while
+    ``registry`` is the ``host:port`` under which Google's registries are served; images
+    on other hosts are fetched with ``fetch_upstream``. ``switches`` may be changed while
     it runs.
     """
 
@@ -95,7 +95,7 @@ class GkeCluster:
         self._thread = threading.Thread(target=self._dispatch, name="gke-watch", daemon=True)
 
     def start(self) -> Self:
-        """Begin to run workloads, those that are there already included."""
+        """Start to run workloads, also those that exist already."""
         for controller in self._controllers:
             controller.start()
         for resource in _OBSERVED:
@@ -119,7 +119,7 @@ class GkeCluster:
         self._registry.close()
 
     def attach(self, router: LogRouter) -> None:
-        """Route all later writes to this cluster; the router stops with the cluster."""
+        """Route all later writes of this cluster; the router stops with the cluster."""
         self.server.on_audit(router.on_audit)
         self._routers.append(router.start())
 
@@ -176,9 +176,9 @@ class GkeCluster:
         **node: Any,
     ) -> NodePool:
         """
-        Add a pool that grows; ``node`` is what ``add_node`` takes.
+        Add a pool that grows; ``node`` has the arguments of ``add_node``.
 
-        Its ``additions`` count the nodes that the autoscaler added, so not the first ``min``.
+        Its ``additions`` count the nodes that the autoscaler added, without the first ``min``.
         """
         pool = NodePool(NodeSpec("", name, **node), min, max)
         for _ in range(min):

@@ -37,7 +37,7 @@ class PullTimes:
     streamed_most_s: float = 5.0
     streamed_bytes_per_s: float = 2.2e9
     held_s: float = 0.3
-    """A pull of what the node holds: one question to the registry."""
+    """A pull of an image that the node holds: one request to the registry."""
 
     def cold(self, size: int, layers: int) -> float:
         """Return the seconds that a pull of ``size`` compressed bytes takes."""
@@ -56,10 +56,9 @@ WriteLine = Callable[[LogLine], None]
 
 class Snapshotter:
     """
-    Reports which images a node streams: by Events of the node, and in its own log.
+    Reports the images that a node streams, in Events of the node and in its own log.
 
-    Its Events name no pod; they are folded and dropped as client-go does it, so that their
-    absence proves nothing.
+    Its Events name no pod, and are combined as client-go does: their absence proves nothing.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Snapshotter:
         )
 
     def report(self, name: ImageName, image: PulledImage) -> None:
-        """Say that an image is streamed."""
+        """Report that an image is streamed."""
         self._report(str(name), image.layers)
 
     def _report(self, name: str, layers: int) -> None:
@@ -104,7 +103,7 @@ class Snapshotter:
 
 
 class InterruptedPullError(Exception):
-    """The node or the pod is going away in the middle of a pull."""
+    """The node stops in the middle of a pull."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Pull:
     image: PulledImage
     took_s: float
     waited_s: float
-    """With the time that another pull of the same image kept it waiting."""
+    """Including the wait for another pull of the same image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +153,7 @@ class ImagePuller:
 
         Raises:
             PullError: It cannot be pulled.
-            InterruptedPullError: ``stop`` was set before it was there.
+            InterruptedPullError: ``stop`` was set before the end.
         """
         name = ImageName.parse(text)
         asked = self._clock.now()

@@ -109,7 +109,7 @@ class Tally:
             self.counted.add(uid)
 
     def count_failure(self, job: Body, pod: Body, now: datetime) -> None:
-        """Count a pod that failed, as the podFailurePolicy says."""
+        """Count a pod that failed, according to the podFailurePolicy."""
         judgement = judge(job, pod)
         self.failure = self.failure or judgement.failure
         if judgement.counts:

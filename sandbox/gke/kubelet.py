@@ -1,4 +1,4 @@
-"""A node agent: it registers its node and runs the pods bound to it."""
+"""The agent of a node: it registers the node and runs its pods."""
 
 import contextlib
 import threading
@@ -60,7 +60,7 @@ class PodWorker:
         self._thread = threading.Thread(target=self._run, name="pod-worker", daemon=True)
 
     def start(self) -> None:
-        """Begin with the pod; with its end, if it is to go already."""
+        """Start the pod, or stop it if it is being deleted already."""
         self._thread.start()
 
     def remove(self) -> None:
@@ -199,7 +199,7 @@ class PodWorker:
         return True
 
     def _read(self) -> Body:
-        """Return the pod as it is now; one of the same name that came later is not it."""
+        """Return the current pod; a later one of the same name counts as absent."""
         namespace, name = key_of(self._pod)
         current = self._api.read("pods", name, namespace)
         if current["metadata"]["uid"] != self._pod["metadata"]["uid"]:
@@ -292,13 +292,13 @@ class Kubelet:
                 self._take_over(uid, pod)
 
     def preempt(self) -> None:
-        """Fail all pods, as a Spot node does that is being taken away, and end."""
+        """Fail all pods, as on a Spot node that is preempted, and end."""
         for worker in self._close():
             worker.preempt()
             worker.join()
 
     def stop(self) -> None:
-        """End, leaving the pods as they are."""
+        """End without changing the pods."""
         workers = self._close()
         for worker in workers:
             worker.abandon()

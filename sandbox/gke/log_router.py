@@ -65,7 +65,7 @@ class HeldEntries:
         return False
 
     def release(self, now: datetime | None = None) -> list[Entry]:
-        """Return what is due, or with no time all of it, and hold it no longer."""
+        """Return and remove the entries that are due, or without a time all entries."""
         due = [each for each in self._held if now is None or each.due <= now]
         self._held = [each for each in self._held if each not in due]
         self._series = {key: each for key, each in self._series.items() if each not in due}
@@ -78,7 +78,7 @@ Publish = Callable[[str, bytes, dict[str, str]], None]
 _RETRY_FIRST_S = 0.05
 _RETRY_MOST_S = 2.0
 _HOLD_POLL_S = 0.02
-"""How soon it is seen that what is held is due, while nothing else comes."""
+"""The interval at which held entries are checked while no other entries arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,10 @@ class Sink:
 
 class LogRouter:
     """
-    Makes LogEntries and publishes each once for each sink that wants it.
+    Makes LogEntries and publishes each to every sink whose filter matches.
 
-    One thread does it, so that entries keep their order, but for those that are held back; what
-    cannot be published is tried again until it can, or until the router is stopped. ``store``
-    gets every entry.
+    One thread publishes, so that all entries that are not held back keep their order. A failed
+    publication is repeated until it succeeds or the router stops. ``store`` gets every entry.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class LogRouter:
         self.delay: Matches | None = None
         """Entries that are held back for ``hold_s``, so that later ones overtake them."""
         self.fold: Matches | None = None
-        """Events that are held likewise; what is alike among them becomes one, of a series."""
+        """Events that are held likewise; similar ones become one Event with a series."""
         self.hold_s = 60.0
         """Seconds of the sandbox's clock."""
         self._held = HeldEntries()
@@ -132,21 +131,21 @@ class LogRouter:
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Begin to publish; what came before is published first."""
+        """Start to publish, earlier entries first."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="log-router", daemon=True)
             self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop publishing; what is not published by now is not published any more."""
+        """Stop publishing; entries that are still waiting are lost."""
         self._stopped.set()
         self._entries.put(None)
         if self._thread is not None:
             self._thread.join()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until all entries were published; False if they were not in time."""
+        """Wait until all entries are published; False after ``timeout_s``."""
         with self._settled:
             return self._settled.wait_for(lambda: self._open == 0, timeout_s)
 

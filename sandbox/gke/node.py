@@ -38,7 +38,7 @@ class NodeSpec:
     zone: str = "us-central1-a"
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: Iterable[Mapping[str, str]] | None = None
-    """None for those that GKE gives."""
+    """None for the taints that GKE adds."""
     images: Iterable[str] = ()
     """Images that it holds from the start."""
 
@@ -246,7 +246,7 @@ def is_near(location: str, region: str) -> bool:
 
 
 _REPORTED = 50
-"""The kubelet reports no more images than these (``nodeStatusMaxImages``)."""
+"""The number of images that a kubelet reports (``nodeStatusMaxImages``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,16 +324,16 @@ class NodeSwitches:
     start_errors: dict[str, str] = field(default_factory=dict)
     """Part of an image's name -> the executable that is not found when its container starts."""
     exit_codes: dict[str, int] = field(default_factory=dict)
-    """Part of an image's name -> what its containers exit with."""
+    """Part of an image's name -> exit code of its containers."""
     runs_on: set[str] = field(default_factory=set)
     """Parts of names of images whose containers never end by themselves, not even in a Job."""
 
     def missing_executable(self, image: str) -> str | None:
-        """Return what cannot be found in an image; None if it starts."""
+        """Return the executable that is missing in an image; None if it starts."""
         return next((what for part, what in self.start_errors.items() if part in image), None)
 
     def exit_code(self, image: str) -> int:
-        """Return what a container of an image exits with."""
+        """Return the exit code of the containers of an image."""
         return next((code for part, code in self.exit_codes.items() if part in image), 0)
 
     def has_exit_code(self, image: str) -> bool:

@@ -18,7 +18,7 @@ CUTOFF = -10
 
 @dataclass(slots=True)
 class NodePool:
-    """A pool, and how it grew."""
+    """A pool and its growth."""
 
     template: NodeSpec
     least: int
@@ -45,8 +45,8 @@ class Autoscaler(Controller):
     """
     Adds a node for a pod that no node takes, if one of a pool would.
 
-    It looks at pods that the scheduler gave up, after the time that a real one needs to notice
-    and to start a machine; nodes are not taken away again.
+    It serves pods that the scheduler refused, after the time in which a real one notices them
+    and starts a machine. It removes no nodes.
     """
 
     component = "cluster-autoscaler"

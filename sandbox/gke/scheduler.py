@@ -23,7 +23,7 @@ from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
 _REPORTER = "default-scheduler"
 _USER = "system:kube-scheduler"
 _SERIES = timedelta(minutes=6)
-"""After which a series that is not repeated has ended, and one that is repeated is written."""
+"""The end of a series without repeats, and the interval at which one with repeats is written."""
 
 
 @dataclass(slots=True)
@@ -48,13 +48,13 @@ class SchedulerEvents:
         self._series: dict[tuple[str, str], _Series] = {}
 
     def scheduled(self, pod: Body, node: str) -> None:
-        """Say where a pod goes."""
+        """Record the node of a pod."""
         metadata = pod["metadata"]
         text = f"Successfully assigned {metadata['namespace']}/{metadata['name']} to {node}"
         self.record(pod, "Normal", "Scheduled", "Binding", text)
 
     def failed(self, pod: Body, message: str) -> None:
-        """Say why a pod cannot go anywhere."""
+        """Record why no node serves a pod."""
         self.record(pod, "Warning", "FailedScheduling", "Scheduling", message)
 
     def record(self, pod: Body, kind: str, reason: str, action: str, message: str) -> None:
@@ -108,7 +108,7 @@ class Scheduler(Controller):
     """
     Binds pods, and tries pending pods again after each change.
 
-    Preemption is not done: no pod of the sandbox makes room for another.
+    It never preempts a pod.
     """
 
     component = "kube-scheduler"
@@ -118,7 +118,7 @@ class Scheduler(Controller):
     def __init__(self, api: Api, clock: Clock) -> None:
         super().__init__(api, clock)
         self.user = _USER
-        self._said = SchedulerEvents(api, clock)
+        self._recorder = SchedulerEvents(api, clock)
         self._waiting: dict[Key, Any] = {}
         self._nodes: dict[str, Any] = {}
         self._changes = 0
@@ -137,7 +137,7 @@ class Scheduler(Controller):
             return
         with self._lock:
             changes = self._changes
-            self._waiting[key_of(body)] = _wishes(body)
+            self._waiting[key_of(body)] = _demands(body)
         views = view_nodes(self.api.list("nodes"), self.api.list("pods"))
         chosen = choose(body, views)
         if chosen is not None:
@@ -159,11 +159,11 @@ class Scheduler(Controller):
         self.api.create(
             "pods", binding, namespace, user=self.user, subresource="binding", name=name
         )
-        self._said.scheduled(body, node)
+        self._recorder.scheduled(body, node)
 
     def _refuse(self, body: Body, message: str) -> None:
         namespace, name = key_of(body)
-        self._said.failed(body, message)
+        self._recorder.failed(body, message)
         condition = {
             "type": "PodScheduled",
             "status": "False",
@@ -197,7 +197,7 @@ class Scheduler(Controller):
                 self._waiting.pop(key, None)
                 if event == "DELETED" or is_finished(pod):
                     self._retry()
-            elif _is_pending(pod) and self._waiting.get(key) != _wishes(pod):
+            elif _is_pending(pod) and self._waiting.get(key) != _demands(pod):
                 self.queue.add(key)
 
     def _retry(self) -> None:
@@ -217,13 +217,13 @@ def _is_pending(pod: Body) -> bool:
     )
 
 
-def _wishes(pod: Body) -> Any:
-    """Return what decides where a pod can go."""
+def _demands(pod: Body) -> Any:
+    """Return the parts of a pod that decide its placement."""
     return pod["spec"], pod["metadata"].get("labels")
 
 
 def _offers(node: Body) -> Any:
-    """Return what decides which pods a node takes; which images it holds does not."""
+    """Return the parts of a node that decide which pods it takes; its images do not."""
     return (
         node["metadata"].get("labels"),
         node["spec"],
