@@ -20,7 +20,6 @@ from sandbox.fault import Faults
 from sandbox.function_process import FunctionProcess
 from sandbox.gke.gke_cluster import GkeCluster
 from sandbox.gke.log_router import LogRouter, Sink
-from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.messaging import AUDIT, GKE_EVENTS, TRIGGERS, Messaging
 from sandbox.pubsub.pubsub_server import PubsubServer
@@ -214,7 +213,7 @@ class LocalCloud(Services):
             name=CLUSTER,
             registry=self.artifact_registry.address,
             cache=self.cache,
-            fetch_upstream=upstream_fetcher(self.catalogue),
+            catalogue=self.catalogue,
         )
         self.router = LogRouter(
             PROJECT,

@@ -2,9 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, Self
 
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
 from sandbox.gke.controller import Controller, key_of, merge_condition
 from sandbox.gke.image_pull import PullTimes, Sources
@@ -15,7 +16,7 @@ from sandbox.gke.log_router import LogRouter
 from sandbox.gke.node import NodeSpec, NodeSwitches
 from sandbox.gke.node_pool import Autoscaler, NodePool
 from sandbox.gke.object_cleanup import PodCollector, TtlController
-from sandbox.gke.registry_client import FetchUpstream, RegistryClient
+from sandbox.gke.registry_client import RegistryClient
 from sandbox.gke.replica_controller import (
     DeploymentController,
     ReplicaSetController,
@@ -47,7 +48,7 @@ class GkeCluster:
     Runs workloads on simulated nodes; the API server shows all changes.
 
     ``registry`` is the ``host:port`` under which Google's registries are served; images
-    on other hosts are fetched with ``fetch_upstream``. ``switches`` may be changed while
+    on other hosts come from the registries of ``catalogue``. ``switches`` may be changed while
     it runs.
     """
 
@@ -61,26 +62,20 @@ class GkeCluster:
         name: str,
         registry: str,
         cache: StreamingCache,
-        fetch_upstream: FetchUpstream,
-        kubelet_version: str = "v1.36.0-gke.1",
-        times: PullTimes | None = None,
+        catalogue: Catalogue,
     ) -> None:
         self.server = server
         self.project, self.location, self.name = project, location, name
         self.switches = NodeSwitches()
         self._api: Api = server.api
         self._clock = clock
-        self._version = kubelet_version
         self._registry = RegistryClient(registry)
-        self._sources = Sources(
-            self._registry, fetch_upstream, cache, self.switches, times or PullTimes()
-        )
+        self._sources = Sources(self._registry, catalogue, cache, self.switches, PullTimes())
         self._autoscaler = Autoscaler(
             self._api,
             clock,
             {"project": project, "name": name},
-            kubelet_version,
-            lambda spec: self._launch(spec, kubelet_version),
+            self._launch,
         )
         self._controllers: list[Controller] = [
             *(kind(self._api, clock) for kind in _CONTROLLERS),
@@ -134,37 +129,9 @@ class GkeCluster:
                 changes.get(left_s)
         return True
 
-    def add_node(
-        self,
-        name: str,
-        *,
-        pool: str,
-        accelerator: str | None = None,
-        accelerator_count: int = 1,
-        spot: bool = False,
-        streaming: bool = True,
-        arch: str = "amd64",
-        zone: str = "us-central1-a",
-        labels: Mapping[str, str] | None = None,
-        taints: Iterable[Mapping[str, str]] | None = None,
-        images: Iterable[str] = (),
-        kubelet_version: str | None = None,
-    ) -> Body:
-        """Add a node that is ready, and return it; ``images`` are held from the start."""
-        spec = NodeSpec(
-            name,
-            pool,
-            accelerator,
-            accelerator_count,
-            spot,
-            streaming,
-            arch,
-            zone,
-            dict(labels or {}),
-            None if taints is None else tuple(taints),
-            tuple(images),
-        )
-        self._launch(spec, kubelet_version or self._version)
+    def add_node(self, name: str, **node: Any) -> Body:
+        """Add a ready node, and return it; ``node`` has the fields of ``NodeSpec``."""
+        self._launch(NodeSpec(name, **node))
         return self._api.read("nodes", name)
 
     def add_node_pool(
@@ -176,13 +143,13 @@ class GkeCluster:
         **node: Any,
     ) -> NodePool:
         """
-        Add a pool that grows; ``node`` has the arguments of ``add_node``.
+        Add a pool that grows; ``node`` has the fields of ``NodeSpec``.
 
         Its ``additions`` count the nodes that the autoscaler added, without the first ``min``.
         """
-        pool = NodePool(NodeSpec("", name, **node), min, max)
+        pool = NodePool(NodeSpec("", pool=name, **node), min, max)
         for _ in range(min):
-            self._launch(pool.next_spec(self.name), self._version)
+            self._launch(pool.next_spec(self.name))
         self._autoscaler.pools[name] = pool
         for pod in self._api.list("pods"):
             self._autoscaler.observe("ADDED", pod)
@@ -235,7 +202,7 @@ class GkeCluster:
         }
         self._api.create("pods", eviction, namespace, user=user, subresource="eviction", name=name)
 
-    def _launch(self, spec: NodeSpec, version: str) -> None:
+    def _launch(self, spec: NodeSpec) -> None:
         with self._lock:
             self._numbers += 1
             kubelet = Kubelet(
@@ -244,7 +211,6 @@ class GkeCluster:
                 spec,
                 self._sources,
                 project=self.project,
-                version=version,
                 number=self._numbers,
                 write=self._write_line,
             )

@@ -6,15 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
 from sandbox.gke.event_recorder import EventRecorder
 from sandbox.gke.log_entry import LogLine
 from sandbox.gke.node import ImageName, ImageStore, NodeSpec, NodeSwitches, PulledImage, is_near
-from sandbox.gke.registry_client import (
-    FetchUpstream,
-    RegistryClient,
-    resolve_upstream,
-)
+from sandbox.gke.registry_client import RegistryClient, resolve_upstream
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bodies import Body
 from sandbox.streaming_cache import StreamingCache
@@ -121,7 +118,7 @@ class Sources:
     """The registries, the streaming cache and the switches of all nodes."""
 
     registry: RegistryClient
-    fetch_upstream: FetchUpstream
+    catalogue: Catalogue
     cache: StreamingCache
     switches: NodeSwitches
     times: PullTimes
@@ -174,7 +171,7 @@ class ImagePuller:
 
     def _resolve(self, name: ImageName) -> PulledImage:
         if name.location is None:
-            return resolve_upstream(name, self._sources.fetch_upstream)
+            return resolve_upstream(name, self._sources.catalogue, self._spec.arch)
         return self._sources.registry.resolve(name, self._spec.arch)
 
     def _transfer(self, name: ImageName, image: PulledImage, stop: threading.Event) -> float:

@@ -249,7 +249,6 @@ class Kubelet:
         sources: Sources,
         *,
         project: str,
-        version: str,
         number: int,
         write: WriteLine,
     ) -> None:
@@ -262,9 +261,7 @@ class Kubelet:
         self._lock = threading.Lock()
         self._is_stopped = False
         self._store = ImageStore()
-        node = self._register(
-            make_node(spec, clock.now(), project=project, version=version, address=self._address)
-        )
+        node = self._register(make_node(spec, clock.now(), project=project, address=self._address))
         snapshotter = Snapshotter(api, clock, node, switches=sources.switches, write=write)
         puller = ImagePuller(
             spec,

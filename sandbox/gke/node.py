@@ -41,6 +41,7 @@ class NodeSpec:
     """None for the taints that GKE adds."""
     images: Iterable[str] = ()
     """Images that it holds from the start."""
+    kubelet_version: str = "v1.36.0-gke.1"
 
     @property
     def region(self) -> str:
@@ -48,9 +49,7 @@ class NodeSpec:
         return self.zone.rsplit("-", 1)[0]
 
 
-def make_node(
-    spec: NodeSpec, now: datetime, *, project: str, version: str, address: str
-) -> dict[str, Any]:
+def make_node(spec: NodeSpec, now: datetime, *, project: str, address: str) -> dict[str, Any]:
     """Return the body of a node that is ready."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -76,8 +75,8 @@ def make_node(
                 "bootID": str(uuid.uuid4()),
                 "containerRuntimeVersion": "containerd://2.1.4",
                 "kernelVersion": "6.6.97+",
-                "kubeProxyVersion": version,
-                "kubeletVersion": version,
+                "kubeProxyVersion": spec.kubelet_version,
+                "kubeletVersion": spec.kubelet_version,
                 "machineID": uuid.uuid4().hex,
                 "operatingSystem": "linux",
                 "osImage": "Container-Optimized OS from Google",

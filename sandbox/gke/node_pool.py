@@ -60,14 +60,12 @@ class Autoscaler(Controller):
         api: Api,
         clock: Clock,
         cluster: Mapping[str, str],
-        version: str,
         grow: Callable[[NodeSpec], None],
     ) -> None:
         super().__init__(api, clock)
         self.user = "system:cluster-autoscaler"
         self.pools: dict[str, NodePool] = {}
         self._cluster = cluster
-        self._version = version
         self._grow = grow
         self._seen: set[str] = set()
         self._lock = threading.Lock()
@@ -127,7 +125,6 @@ class Autoscaler(Controller):
             replace(pool.template, name=f"template-{pool.name}"),
             self.clock.now(),
             project=self._cluster["project"],
-            version=self._version,
             address="10.128.0.0",
         )
         return NodeView(body)

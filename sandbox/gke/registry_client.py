@@ -2,16 +2,13 @@
 
 import http
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import urllib3
 
 from sandbox.catalogue.upstream import Catalogue, UpstreamError
 from sandbox.gke.node import ImageName, PulledImage
-
-FetchUpstream = Callable[[str], tuple[str, int, int]]
-"""From a full reference to digest, compressed bytes and layers; it raises UpstreamError."""
 
 _INDEXES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -136,44 +133,23 @@ class RegistryClient:
             raise _unreachable(name, _url(name, identifier), reason) from error
 
 
-def upstream_fetcher(catalogue: Catalogue) -> FetchUpstream:
-    """Return a function that fetches from a catalogue, as a client of each of its registries."""
-
-    def fetch(reference: str) -> tuple[str, int, int]:
-        name = ImageName.parse(reference)
-        manifest = catalogue.fetch(name.host, name.path, name.identifier)
-        digest = manifest.digest
-        if manifest.platform is None:
-            for entry in manifest.content["manifests"]:
-                if entry["platform"] == {"os": "linux", "architecture": "amd64"}:
-                    manifest = catalogue.fetch(name.host, name.path, entry["digest"])
-        return digest, manifest.image_bytes, manifest.layer_count
-
-    return fetch
-
-
-def resolve_upstream(name: ImageName, fetch: FetchUpstream) -> PulledImage:
+def resolve_upstream(name: ImageName, catalogue: Catalogue, arch: str) -> PulledImage:
     """
-    Return the image that a reference names upstream.
+    Return the image that a reference names upstream, for one architecture.
 
     Raises:
         PullError: The upstream does not return it.
     """
     try:
-        digest, size, layers = fetch(str(name))
+        manifest = catalogue.fetch(name.host, name.path, name.identifier)
+        digest = manifest.digest
+        if manifest.platform is None:
+            platform_digest = _choose(manifest.content, digest, arch)
+            manifest = catalogue.fetch(name.host, name.path, platform_digest)
     except UpstreamError as error:
-        raise _translate(name, error) from error
-    return PulledImage(digest, digest, size, layers, can_stream=False)
-
-
-def _translate(name: ImageName, error: UpstreamError) -> PullError:
-    if error.status == http.HTTPStatus.TOO_MANY_REQUESTS:
-        # Docker Hub limits the GET of a manifest and not its HEAD, so the pull fails later.
-        body = {"errors": [{"code": "TOOMANYREQUESTS", "message": error.message}]}
-        return _unfetched(name, error.status, error.url, body)
-    if error.status == http.HTTPStatus.GATEWAY_TIMEOUT:
-        return _unreachable(name, error.url, "i/o timeout")
-    return _unresolved(name, error.status, error.url, None)
+        raise _unresolved(name, error.status, error.url, None) from error
+    size, layers = manifest.image_bytes, manifest.layer_count
+    return PulledImage(digest, manifest.digest, size, layers, can_stream=False)
 
 
 def _url(name: ImageName, identifier: str) -> str:

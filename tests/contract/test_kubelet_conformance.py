@@ -17,7 +17,6 @@ from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
 from sandbox.fault import Fault, Faults
 from sandbox.gke.gke_cluster import GkeCluster
-from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.gke.scheduler import SchedulerEvents
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
@@ -111,7 +110,7 @@ def lab() -> Iterator[Lab]:
         name="gpu",
         registry=registry.address,
         cache=cache,
-        fetch_upstream=upstream_fetcher(catalogue),
+        catalogue=catalogue,
     ).start()
     yield Lab(faults, registry, cluster)
     cluster.stop()

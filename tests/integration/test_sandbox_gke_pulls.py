@@ -17,7 +17,6 @@ from sandbox.clock import Clock
 from sandbox.fault import Faults
 from sandbox.gke.gke_cluster import GkeCluster
 from sandbox.gke.log_router import LogRouter, Sink
-from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 
@@ -107,7 +106,7 @@ def lab() -> Iterator[Lab]:
         name="gpu",
         registry=registry.address,
         cache=cache,
-        fetch_upstream=upstream_fetcher(catalogue),
+        catalogue=catalogue,
     ).start()
     lab = Lab(clock, faults, catalogue, cache, registry, cluster)
     cluster.add_node("n1", pool="default")

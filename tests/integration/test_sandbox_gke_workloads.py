@@ -12,7 +12,6 @@ from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
 from sandbox.fault import Faults
 from sandbox.gke.gke_cluster import GkeCluster
-from sandbox.gke.registry_client import upstream_fetcher
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
@@ -101,7 +100,7 @@ def lab() -> Iterator[Lab]:
         name="gpu",
         registry=registry.address,
         cache=cache,
-        fetch_upstream=upstream_fetcher(catalogue),
+        catalogue=catalogue,
     ).start()
     cluster.add_node("cpu-1", pool="default")
     yield Lab(cluster)
