@@ -11,14 +11,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NewType, Self
+from typing import TYPE_CHECKING, Any, NewType, Self
 
 from shared.domain.image_reference import Digest, ImageReference
-from shared.domain.ladder import Strategy
 from shared.domain.node import STREAMING_KEY
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import Cause
 from shared.domain.timestamp import parse_time
+
+if TYPE_CHECKING:
+    from shared.domain.ladder import Strategy
 
 JobName = NewType("JobName", str)
 """A name that is also a valid label value, because Kubernetes copies it: at most 63 characters."""
@@ -143,7 +145,7 @@ class Warmup:
     digest: Digest
     image_bytes: int
     target_name: str
-    strategy: Strategy
+    strategy: "Strategy"
     cause: Cause
     deadline_s: int
     time_to_live_s: int
@@ -258,7 +260,7 @@ class Warmup:
         }
 
 
-def make_node_affinity(strategy: Strategy) -> dict[str, Any]:
+def make_node_affinity(strategy: "Strategy") -> dict[str, Any]:
     """
     Return the node affinity of a warmup; empty on Autopilot.
 
