@@ -18,19 +18,29 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
 from cli.report.entries import EvidenceFields, ReadFact
 from cli.report.figures import Pull
-from cli.report.joining import AFTER, BEFORE, Statement, joined_verdict
+from cli.report.joining import AFTER, BEFORE, Statement, join_verdict
 from shared.domain.fact import EventName
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
 from shared.domain.streaming_verdict import Streamed
 
 _SQL: Final = Path(__file__).with_name("fact_store.sql").read_text(encoding="utf-8")
-_SCHEMA, _INSERT, _KEYS, _COPIES, _STATEMENTS, _DOUBTFUL, _JOINED, _PULLS = _SQL.split("-- next\n")
+(
+    _SCHEMA,
+    _INSERT,
+    _KEYS,
+    _COPIES,
+    _STATEMENTS,
+    _NEAR,
+    _DETAIL,
+    _JOINED,
+    _PULLS,
+) = _SQL.split("-- next\n")
 _TOLD: Final = "SELECT * FROM facts WHERE event = ? "
 
 _BATCH: Final = 1_000
@@ -169,7 +179,7 @@ class FactStore:
         Join what belongs together, once all facts are taken; return how many came twice.
 
         Images that are named by digest alone get the name that another fact has for it, and pulls
-        the verdict that their node's statements give.
+        the verdict that the statements of their node give.
         """
         self._flush()
         run = self._connection.execute
@@ -228,33 +238,49 @@ class FactStore:
                 "UPDATE facts SET name = new FROM renamed WHERE renamed.old = facts.name"
             )
 
-    def _join(self) -> Iterable[tuple[str, str, int]]:
+    def _join(self) -> Iterator[tuple[Streamed, str, int]]:
+        """Yield the pulls whose verdict changes: verdict, details, and number of the row."""
         window = {"before": BEFORE // _MICROSECOND, "after": AFTER // _MICROSECOND}
-        rows = self._connection.execute(_DOUBTFUL, window)
-        for rowid, group in groupby(rows, key=itemgetter(0)):
-            said = list(group)
-            _, streamed, mirror, digest, detail, *_ = said[0]
-            statements = [Statement(each[5], each[6]) for each in said]
-            verdict, deciding = joined_verdict(streamed, mirror, digest, statements)
-            if deciding:
-                stored = _decode_detail(detail)
-                stored.evidence = [
-                    *(_evidence(said[number]) for number in deciding),
-                    *(stored.evidence or ()),
+        rows = self._connection.execute(_NEAR, window)
+        for (_, _, repository), on_node in groupby(rows, key=itemgetter(0, 1, 2)):
+            taken: set[int] = set()
+            for pull, group in groupby(on_node, key=itemgetter(3)):
+                near = list(group)
+                streamed, version, digest = near[0][4:7]
+                statements = [
+                    Statement(repository + each[8], each[9], each[7] in taken) for each in near
                 ]
-                yield cast(str, verdict), _encode(stored), rowid
+                joined = join_verdict(streamed, repository + version, digest, statements)
+                taken.update(near[number][7] for number in joined.about)
+                if joined.verdict is not None and joined.verdict != streamed:
+                    deciding = [near[number] for number in joined.deciding]
+                    yield joined.verdict, self._rewrite_evidence(pull, deciding), pull
+
+    def _rewrite_evidence(self, pull: int, deciding: Iterable[tuple[Any, ...]]) -> str:
+        """Return the details of a pull with the evidence for its verdict."""
+        stored = self._detail_of(pull)
+        evidence = [_evidence(each[9], self._detail_of(each[7])) for each in deciding]
+        kept = [each for each in stored.evidence or () if each.kind != "snapshotter"]
+        stored.evidence = [*(evidence or [_FOUND]), *kept]
+        return _encode(stored)
+
+    def _detail_of(self, row: int) -> Detail:
+        (detail,) = self._connection.execute(_DETAIL, (row,)).fetchone()
+        return _decode_detail(detail)
 
 
 def _encode(detail: Detail) -> str:
     return _encode_detail(detail).decode()
 
 
-def _evidence(row: tuple[Any, ...]) -> EvidenceFields:
-    """Return what a statement of the node proves, and which entry it is."""
-    statement = _decode_detail(row[7])
-    layers = "" if row[6] is None else f" ({row[6]} layers)"
+def _evidence(streamed_layers: int | None, statement: Detail) -> EvidenceFields:
+    """Return the evidence of a statement, with the entry that holds it."""
+    layers = "" if streamed_layers is None else f" ({streamed_layers} layers)"
     text = f"the node's snapshotter streamed the image{layers}"
     return EvidenceFields("snapshotter", text, statement.log, statement.insert_id)
+
+
+_FOUND: Final = EvidenceFields("node", "an earlier pull brought the image to the node")
 
 
 def _pull(row: tuple[Any, ...]) -> Pull:

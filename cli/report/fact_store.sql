@@ -48,19 +48,22 @@ WHERE key IN (SELECT key FROM facts GROUP BY key HAVING count(*) > 1) AND EXISTS
 -- next
 CREATE INDEX statements ON facts (node, repository, at) WHERE event = 'stream.observed';
 -- next
--- Pulls whose verdict is open, each with what its node said around it: before and after in
--- microseconds.
-SELECT pull.rowid, pull.streamed, pull.repository || pull.version, pull.digest, pull.detail,
-    said.repository || said.version, said.streamed_layers, said.detail
+-- The pulls on each node in the order in which they began, with the statements of the node near
+-- each: before and after in microseconds.
+SELECT pull.cluster, pull.node, pull.repository, pull.rowid, pull.streamed, pull.version,
+    pull.digest, said.rowid, said.version, said.streamed_layers
 FROM facts AS pull CROSS JOIN facts AS said
 WHERE pull.event IN ('pull.observed', 'warmup.finished')
-    AND pull.streamed IN ('likely_streamed', 'not_streamed', 'unknown')
+    AND pull.streamed IS NOT NULL
     AND said.event = 'stream.observed' AND said.node = pull.node
     AND said.repository = pull.repository
     AND said.cluster IS pull.cluster
     AND said.at BETWEEN pull.at - coalesce(pull.seconds, 0) * 1000000 - :before
         AND pull.at + :after
-ORDER BY pull.rowid, said.at, said.key
+ORDER BY pull.cluster, pull.node, pull.repository,
+    pull.at - coalesce(pull.seconds, 0) * 1000000, pull.key, said.at, said.key
+-- next
+SELECT detail FROM facts WHERE rowid = ?
 -- next
 UPDATE facts SET streamed = joined.streamed, detail = joined.detail
 FROM joined WHERE joined.pull = facts.rowid

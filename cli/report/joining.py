@@ -1,8 +1,8 @@
 """
-Join the snapshotter's messages about an image to the pulls that they are about.
+Join the messages of a node's snapshotter to the pull that each is about.
 
-The two reach the log in different messages, in any order, so that the verdict which a pull's fact
-carries is what could be known when it was written.
+They reach the log separately from the pull, in any order, and a fact has the verdict that was
+known when it was written. A message is evidence for one pull: the first of its image on its node.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,6 @@ BEFORE: Final = timedelta(minutes=1)
 AFTER: Final = timedelta(minutes=5)
 """How long before a pull began, and after it ended, its node's statements are about it."""
 
-_DOUBTFUL: Final = frozenset({"likely_streamed", "not_streamed", "unknown"})
-
-
 # The same few references come again and again, and each is parsed to be compared.
 _is_same_image = lru_cache(maxsize=4096)(is_same_image)
 
@@ -29,33 +26,52 @@ class Statement(NamedTuple):
 
     mirror: str
     streamed_layers: int | None
-    """None where it gives no figures: it then says that the image is streamed."""
+    """None if it gives no figures; it then states that the image is streamed."""
+    is_taken: bool = False
+    """Whether it is evidence for an earlier pull."""
 
 
-def joined_verdict(
-    pull: Streamed | None, mirror: str | None, digest: str | None, said: Iterable[Statement]
-) -> tuple[Streamed | None, list[int]]:
+class Joined(NamedTuple):
+    """The verdict on a pull, with the numbers of the statements that belong to it."""
+
+    verdict: Streamed | None
+    about: tuple[int, ...] = ()
+    """The statements about its image, which are no evidence for any later pull."""
+    deciding: tuple[int, ...] = ()
+    """The statements that are evidence for the verdict ``streamed``."""
+
+
+def join_verdict(
+    verdict: Streamed | None, mirror: str | None, digest: str | None, said: Iterable[Statement]
+) -> Joined:
     """
-    Return the verdict on a pull with what its node said around it, and which statements decide.
+    Return the verdict on a pull with the statements of its node near its time.
 
-    The snapshotter's message can arrive separately from the pull, before or after it.
-    Statements with figures outweigh those without. A pull that found the image on its node stays
-    ``cached_on_node``: what the node said was about another.
+    Statements with figures outweigh those without. If all of them belong to an earlier pull, that
+    pull brought the image to the node, and a pull that was not slow found it there.
 
-    >>> joined_verdict("unknown", "r.io/a:1", None, [Statement("r.io/a:1", 3)])
-    ('streamed', [0])
+    >>> join_verdict("unknown", "r.io/a:1", None, [Statement("r.io/a:1", 3)])
+    Joined(verdict='streamed', about=(0,), deciding=(0,))
+    >>> join_verdict("unknown", "r.io/a:1", None, [Statement("r.io/a:1", 3, True)]).verdict
+    'cached_on_node'
     """
-    if pull not in _DOUBTFUL or mirror is None:
-        return pull, []
-    about = [
-        (number, each)
+    if verdict is None or mirror is None:
+        return Joined(verdict)
+    about = {
+        number: each
         for number, each in enumerate(said)
         if _is_same_image(each.mirror, mirror, digest)
-    ]
-    with_figures = [each for each in about if each[1].streamed_layers is not None]
-    deciding = [
-        number
-        for number, each in with_figures or about
-        if each.streamed_layers is None or each.streamed_layers > 0
-    ]
-    return ("streamed", deciding) if deciding else (pull, [])
+    }
+    numbers = tuple(about)
+    if verdict == "cached_on_node" or not about:
+        return Joined(verdict, numbers)
+    own = {number: each for number, each in about.items() if not each.is_taken}
+    if not own:
+        return Joined(verdict if verdict == "not_streamed" else "cached_on_node", numbers)
+    with_figures = {n: each for n, each in own.items() if each.streamed_layers is not None}
+    deciding = tuple(
+        number for number, each in (with_figures or own).items() if each.streamed_layers != 0
+    )
+    if verdict == "streamed" or not deciding:
+        return Joined(verdict, numbers)
+    return Joined("streamed", numbers, deciding)

@@ -9,12 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.report.figures import Group, Place, PlaceFigures, Pull, Spread, spread_of
-from cli.report.joining import Statement, joined_verdict
 from cli.report.prices import Prices
 from cli.report.tallies import Figures
 from shared.domain.streaming_verdict import Streamed
 
-DIGEST = f"sha256:{'a' * 64}"
 FREE = Prices(
     accelerator_hour={"l4": 3600.0}, warming_hour={"gpu-node": 0.0, "any-node": 36.0}, source="test"
 )
@@ -210,32 +208,3 @@ def test_totals_and_places_are_the_sums_of_the_images() -> None:
 
 def saved(place: PlaceFigures) -> float | None:
     return place.figures.saving.accelerator_seconds
-
-
-@pytest.mark.parametrize(
-    ("verdict", "said", "expected"),
-    [
-        pytest.param("unknown", [Statement("r.io/a:1", None)], "streamed", id="plain"),
-        pytest.param("not_streamed", [Statement("r.io/a:1", 9)], "streamed", id="figures"),
-        pytest.param("likely_streamed", [Statement("r.io/a:1", 9)], "streamed", id="likely"),
-        pytest.param("unknown", [Statement("r.io/a:1", 0)], "unknown", id="no layer"),
-        pytest.param(
-            "unknown",
-            [Statement("r.io/a:1", None), Statement("r.io/a:1", 0)],
-            "unknown",
-            id="figures outweigh",
-        ),
-        pytest.param("unknown", [Statement("r.io/a:2", 9)], "unknown", id="another tag"),
-        pytest.param("unknown", [Statement(f"r.io/a@{DIGEST}", 9)], "streamed", id="digest"),
-        pytest.param("cached_on_node", [Statement("r.io/a:1", 9)], "cached_on_node", id="cached"),
-        pytest.param("unknown", [], "unknown", id="silence"),
-        pytest.param(None, [Statement("r.io/a:1", 9)], None, id="nothing pulled"),
-    ],
-)
-def test_snapshotter_message_is_joined_to_its_pull(
-    verdict: Streamed | None, said: list[Statement], expected: Streamed | None
-) -> None:
-    joined, deciding = joined_verdict(verdict, "r.io/a:1", DIGEST, said)
-
-    assert joined == expected
-    assert bool(deciding) == (expected == "streamed")
