@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.deployments import DeployedFunction, deployed
 from tests.fakes.publishers import FakePublisher
 from tests.fakes.served_functions import Line, served
 from tests.fakes.wired_functions import WIRING, Lines, Serve, Wired
+from tests.strategies.shapes import SHAPES
 
 
 @pytest.fixture
@@ -73,3 +75,14 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
         return [json.loads(line) for line in output.out.splitlines()]
 
     return read
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DeployedFunction]]:
+    """Return all functions with their real steps, by name, each in a world in memory."""
+    config: Path = tmp_path_factory.mktemp("deployed") / "prestream.yaml"
+    config.write_text("")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
+        patch.setenv("PRESTREAM_CONFIG", str(config))
+        yield {name: stack.enter_context(deployed(name)) for name in sorted(SHAPES)}

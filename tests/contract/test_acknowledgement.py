@@ -235,16 +235,6 @@ def test_framework_refuses_a_body_without_delivery_and_serves_the_next(
 
 
 @every_function
-def test_id_that_cannot_be_written_does_not_cost_the_line(
-    serve: Serve, lines: Lines, name: str
-) -> None:
-    assert serve(name).push(WIRING[name][1], messageId="half a pair: \ud800") == 200
-
-    (line,) = lines()
-    assert (line["disposition"], line["event_id"]) == ("handled", "half a pair: ?")
-
-
-@every_function
 @pytest.mark.parametrize(
     ("headers", "trace"),
     [

@@ -1,4 +1,4 @@
-"""The function image_reference through the real framework: what it takes from a message."""
+"""The function image_reference through the real framework, from a message to its delivery."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,8 +11,7 @@ from sandbox.cloud_logging import CloudLogging
 from sandbox.fault import Faults
 from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
-from shared.domain.placement import Placement
-from shared.domain.request import Cause, Delivery, ReferenceRequest
+from shared.domain.request import Delivery, ReferenceRequest
 from shared.errors import TransientError
 from tests.fakes.served_functions import Line, ServedFunction, served
 
@@ -82,16 +81,8 @@ def test_documented_message_is_understood_whole(
     assert status == 200
     assert (delivery.message_id, delivery.publish_time) == ("m-7", published)
     assert str(cluster) == CLUSTER
-    assert (request.image, str(request.reference)) == (
-        "anyscale/ray-ml:2.7.0",
-        "docker.io/anyscale/ray-ml:2.7.0",
-    )
-    assert request.placement == Placement.of({"cloud.google.com/gke-accelerator": "nvidia-l4"})
-    assert request.platform == "linux/amd64"
-    assert request.cause == Cause(
-        "audit_log", "INSERT_ID", "apps/v1/namespaces/ml/deployments/trainer"
-    )
-    assert request.force is False
+    assert request.as_json() == DOCUMENTED
+    assert str(request.reference) == "docker.io/anyscale/ray-ml:2.7.0"
     assert line()["message"] == "event handled: created Job warm-1 for anyscale/ray-ml:2.7.0"
 
 

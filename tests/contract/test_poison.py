@@ -6,16 +6,13 @@ delivery at all never reaches our code: the framework refuses it.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.deployments import DeployedFunction, Settled, World, deployed
+from tests.fakes.deployments import DeployedFunction, Settled, World
 from tests.strategies.breaking import bodies, odd_values
 from tests.strategies.envelopes import broken_envelopes, envelope
 from tests.strategies.shapes import SHAPES
@@ -32,16 +29,6 @@ poisoned = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DeployedFunction]]:
-    config: Path = tmp_path_factory.mktemp("poison") / "prestream.yaml"
-    config.write_text("")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
-        patch.setenv("PRESTREAM_CONFIG", str(config))
-        yield {name: stack.enter_context(deployed(name)) for name in NAMES}
 
 
 def assert_settled(settled: Settled, world: World) -> None:

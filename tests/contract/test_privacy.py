@@ -7,9 +7,6 @@ what may). None comes out: in no line, sound or not, no message, Job, fact or Co
 
 import copy
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import ConfigurationError, TransientError
-from tests.fakes.deployments import DeployedFunction, Settled, World, deployed
+from tests.fakes.deployments import DeployedFunction, Settled, World
 from tests.fakes.recorded_events import load_events
 from tests.fakes.sweeps import make_deployment, make_pod
 from tests.strategies.breaking import at, walk, write
@@ -42,16 +39,6 @@ many = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 ATTRIBUTES = {CANARY: CANARY, "principalEmail": f"{CANARY}@people.example"}
-
-
-@pytest.fixture(scope="module")
-def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, DeployedFunction]]:
-    config: Path = tmp_path_factory.mktemp("privacy") / "prestream.yaml"
-    config.write_text("")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv("GOOGLE_CLOUD_PROJECT", "demo")
-        patch.setenv("PRESTREAM_CONFIG", str(config))
-        yield {name: stack.enter_context(deployed(name)) for name in NAMES}
 
 
 class SpiedWorld(World):

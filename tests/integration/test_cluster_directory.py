@@ -203,16 +203,6 @@ def test_old_description_is_used_during_an_outage(
     assert directory.connect(GPU_CLUSTER) is first
 
 
-def test_autopilot_is_known(container: ContainerApi, directory: ClusterDirectory) -> None:
-    container.add_cluster(
-        {"name": "gpu", "location": "us-central1", "autopilot": {"enabled": True}}
-    )
-    container.add_cluster({"name": "batch", "location": "europe-west4-b"})
-
-    assert directory.connect(GPU_CLUSTER).is_autopilot is True
-    assert directory.connect(OTHER).is_autopilot is False
-
-
 GPU = {"accelerators": [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]}
 STREAMING = {"gcfsConfig": {"enabled": True}}
 
@@ -223,7 +213,7 @@ def add_pools(container: ContainerApi, *pools: Any, name: str = "gpu", **fields:
     )
 
 
-def test_clusters_of_a_project_are_listed_with_what_makes_them_worth_watching(
+def test_clusters_of_a_project_are_listed_with_their_accelerators(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     add_pools(container, {"name": "cpu"}, {"name": "l4", "config": GPU | STREAMING})
@@ -259,7 +249,7 @@ def test_pool_with_accelerators_makes_a_cluster_worth_watching(
     assert cluster.cold_pools == ("fast",)
 
 
-def test_pool_streams_by_its_own_word_or_by_the_clusters(
+def test_pool_streams_by_its_own_setting_or_by_that_of_the_cluster(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     pools = [
@@ -281,15 +271,19 @@ def test_pool_streams_by_its_own_word_or_by_the_clusters(
     assert [by_name[each].streams for each in ("gpu", "cold", "colder")] == [True, True, False]
 
 
-def test_every_node_of_autopilot_streams(
+def test_autopilot_is_known_and_every_node_of_it_streams(
     container: ContainerApi, directory: ClusterDirectory
 ) -> None:
     add_pools(container, {"name": "pool-1", "config": GPU}, autopilot={"enabled": True})
+    container.add_cluster({"name": "batch", "location": "europe-west4-b"})
 
-    (cluster,) = directory.list_clusters("demo")
+    clusters = {each.name: each for each in directory.list_clusters("demo")}
 
-    assert cluster.streams
-    assert cluster.cold_pools == ()
+    assert (clusters[GPU_CLUSTER].streams, clusters[GPU_CLUSTER].cold_pools) == (True, ())
+    assert clusters[GPU_CLUSTER].is_autopilot
+    assert not clusters[OTHER].is_autopilot
+    assert directory.connect(GPU_CLUSTER).is_autopilot is True
+    assert directory.connect(OTHER).is_autopilot is False
 
 
 @pytest.mark.parametrize("status", ["PROVISIONING", "STOPPING"])
@@ -300,16 +294,6 @@ def test_cluster_that_is_being_made_or_removed_is_not_listed(
     add_pools(container, {"name": "l4", "config": GPU}, name="upgrading", status="RECONCILING")
 
     assert [each.name.name for each in directory.list_clusters("demo")] == ["upgrading"]
-
-
-def test_list_of_clusters_is_kept_for_minutes(
-    container: ContainerApi, directory: ClusterDirectory
-) -> None:
-    add_pools(container, {"name": "l4", "config": GPU})
-    first = directory.list_clusters("demo")
-    container.remove_cluster(str(GPU_CLUSTER))
-
-    assert directory.list_clusters("demo") == first
 
 
 def test_project_that_does_not_exist_is_a_fault_of_the_deployment(

@@ -120,14 +120,11 @@ def test_file_that_is_no_kubeconfig_is_a_fault_of_the_deployment(
         read_nodes(path)
 
 
-def test_file_that_is_missing_is_a_fault_of_the_deployment(path: Path) -> None:
+def test_path_without_a_file_is_a_fault_of_the_deployment(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no file at KUBECONFIG"):
         read_nodes(path)
-
-
-def test_folder_is_no_kubeconfig(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot use KUBECONFIG"):
-        read_nodes(tmp_path)
+        read_nodes(path.parent)
 
 
 def test_kubeconfig_replaces_the_container_api(kubernetes: KubernetesServer, path: Path) -> None:
