@@ -88,24 +88,20 @@ def by_name(checks: list[dict[str, Any]]) -> dict[str, set[str]]:
     return verdicts
 
 
-def test_cluster_that_streams_is_ok_as_far_as_it_can_be_seen(cloud: Cloud) -> None:
+def test_cluster_that_streams_is_ok_and_services_without_a_server_are_unknown(
+    cloud: Cloud,
+) -> None:
     exit_code, checks = cloud.run()
 
     verdicts = by_name(checks)
+    seen = ("streaming-on", "node-image", "node-scopes", "node-labels", "manifests")
+    inside = ("function-rights", "policy-binding", "mirror")
+    unseen = ("api-enabled", "sink", "subscription", "dead-letters", "node-reads-images")
     assert exit_code == 0
-    for name in ("streaming-on", "node-image", "node-scopes", "node-labels", "manifests"):
-        assert verdicts[name] == {"ok"}, name
-    assert verdicts["function-rights"] == {"ok"}
-    assert verdicts["policy-binding"] == {"ok"}
-    assert verdicts["mirror"] == {"ok"}
-
-
-def test_service_without_local_server_is_unknown(cloud: Cloud) -> None:
-    _, checks = cloud.run()
-
-    verdicts = by_name(checks)
-    for name in ("api-enabled", "sink", "subscription", "dead-letters", "node-reads-images"):
-        assert verdicts[name] == {"unknown"}, name
+    assert {name: verdicts[name] for name in (*seen, *inside, *unseen)} == {
+        **{name: {"ok"} for name in (*seen, *inside)},
+        **{name: {"unknown"} for name in unseen},
+    }
 
 
 def test_missing_rights_in_the_cluster_are_reported(cloud: Cloud) -> None:
@@ -146,14 +142,15 @@ def test_silent_api_server_is_called_once(cloud: Cloud) -> None:
 def test_image_in_the_mirror_can_be_streamed(cloud: Cloud) -> None:
     found = cloud.image(VLLM)
 
-    assert {name: found[name]["verdict"] for name in ("image-place", "manifest", "platform")} == {
+    expected = {
         "image-place": "ok",
         "manifest": "ok",
         "platform": "ok",
+        "size": "ok",
+        "pulled-name": "unknown",
+        "last-warmup": "warning",
     }
-    assert found["size"]["verdict"] == "ok"
-    assert found["pulled-name"]["verdict"] == "unknown"
-    assert found["last-warmup"]["verdict"] == "warning"
+    assert {name: found[name]["verdict"] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
@@ -207,27 +204,22 @@ def test_platform_comes_from_nodes_without_the_container_api(cloud: Cloud) -> No
     )
 
 
-def test_workload_that_pulls_from_upstream_is_named(cloud: Cloud) -> None:
+def test_workload_that_bypasses_or_may_bypass_the_mirror_is_named(cloud: Cloud) -> None:
     cloud.add_pod("bypassing", "library/alpine:3.20")
-
-    found = cloud.image("alpine:3.20")["pulled-name"]
-
-    assert found["verdict"] == "failed"
-    assert found["finding"].startswith("core/v1/namespaces/bypassing/pods/trainer pull it from")
-    assert found["mend"] == (
-        f"kubectl --context={CONTEXT} label --overwrite namespace bypassing"
-        " prestream.dev/rewrite=enabled"
-    )
-
-
-def test_workload_with_pull_secrets_is_named(cloud: Cloud) -> None:
     secrets = [{"name": "hub"}]
     cloud.add_pod("secretive", f"{MIRROR}/library/alpine:3.19", imagePullSecrets=secrets)
 
-    found = cloud.image("alpine:3.19")
+    bypassing = cloud.image("alpine:3.20")["pulled-name"]
+    secretive = cloud.image("alpine:3.19")
 
-    assert found["pulled-name"]["verdict"] == "ok"
-    assert found["pull-secrets"]["verdict"] == "warning"
+    assert bypassing["verdict"] == "failed"
+    assert bypassing["finding"].startswith("core/v1/namespaces/bypassing/pods/trainer pull it from")
+    assert bypassing["mend"] == (
+        f"kubectl --context={CONTEXT} label --overwrite namespace bypassing"
+        " prestream.dev/rewrite=enabled"
+    )
+    assert secretive["pulled-name"]["verdict"] == "ok"
+    assert secretive["pull-secrets"]["verdict"] == "warning"
 
 
 def test_history_of_an_image_comes_from_its_facts(cloud: Cloud) -> None:

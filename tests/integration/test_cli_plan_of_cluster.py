@@ -1,4 +1,4 @@
-"""prestream plan against the services of the local cloud, and what replay publishes there."""
+"""prestream plan, policy and replay with the services of the local cloud."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from cli.app import app
 from cli.exits import ExitCode
 from sandbox.local_cloud import PROJECT, LocalCloud
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.domain.mirror import RemoteRepository, RepositoryName
+from tests.fakes.command_line import run_command
 from tests.fakes.recorded_events import load_event, read_event
 from tests.fakes.warmups import L4
 from tests.integration.conftest import ENDLESS_PERIOD
@@ -27,22 +27,30 @@ TOPIC = f"projects/{PROJECT}/topics/prestream-image-references"
 
 
 class Lab:
-    """A cloud with one GPU node, and the command of whoever administers it."""
+    """A cloud with one GPU node, and the commands of its administrator."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         self.cloud = cloud
         self.environ = cloud.environ("image_reference")
         self.context = f"gke_{PROJECT}_us-central1_gpu"
-        kubeconfig = cloud.folder / "admin.kubeconfig"
-        config = cloud.kubernetes.kubeconfig(self.context)
-        kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
-        self.environ["KUBECONFIG"] = str(kubeconfig)
+        self.environ["KUBECONFIG"] = self.write_kubeconfig()
 
     def create(self, resource: str, body: Mapping[str, Any], namespace: str | None = None) -> None:
         self.cloud.kubernetes.api.create(resource, dict(body), namespace, user=ADMIN)
 
-    def run(self, *arguments: str, text: str = "") -> Result:
-        return CliRunner().invoke(app, list(arguments), input=text, obj=self.environ)
+    def run(self, *arguments: str, text: str = "", **environ: str) -> Result:
+        return run_command({**self.environ, **environ}, *arguments, text=text)
+
+    def write_kubeconfig(self, token: str | None = None, server: str | None = None) -> str:
+        """Return the path of a kubeconfig with another user or another server."""
+        tokens = () if token is None else (token,)
+        config = self.cloud.kubernetes.kubeconfig(self.context, *tokens)
+        if server is not None:
+            config["clusters"][0]["cluster"]["server"] = server
+        name = f"{token or 'admin'}{'' if server is None else '-elsewhere'}.kubeconfig"
+        path = self.cloud.folder / name
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return str(path)
 
     def state(self) -> Any:
         """Return all that a function could have changed."""
@@ -115,7 +123,7 @@ def fill(lab: Lab) -> None:
         lab.cloud.clock.sleep(1)
 
 
-def test_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
+def test_policy_shows_the_proven_mirrors(lab: Lab) -> None:
     result = lab.run("policy", "--status")
 
     assert result.exit_code == 0, result.stderr
@@ -123,20 +131,14 @@ def test_status_of_the_policy_shows_what_is_proven_there(lab: Lab) -> None:
     assert row == ["docker.io", "proven", MIRROR, "all"]
 
 
-def test_plan_reports_an_unreadable_parameter(lab: Lab) -> None:
-    folder = lab.cloud.folder
-    config = lab.cloud.kubernetes.kubeconfig(lab.context, "nobody")
-    path = folder / "nobody.kubeconfig"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
-
-    environ = {**lab.environ, "KUBECONFIG": str(path)}
-    result = CliRunner().invoke(app, ["policy", "--status"], obj=environ)
+def test_policy_reports_an_unreadable_parameter(lab: Lab) -> None:
+    result = lab.run("policy", "--status", KUBECONFIG=lab.write_kubeconfig("nobody"))
 
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert "nothing is rewritten" not in result.stdout
 
 
-def test_plan_of_a_cluster_lists_its_actions(lab: Lab) -> None:
+def test_plan_of_a_cluster_lists_its_actions_and_the_pods_to_rewrite(lab: Lab) -> None:
     planned = lab.plan()
 
     images = {each["image"]: each for each in planned["images"]}
@@ -152,11 +154,7 @@ def test_plan_of_a_cluster_lists_its_actions(lab: Lab) -> None:
         "docker.io": "exists",
         "quay.io": "missing",
     }
-
-
-def test_plan_of_a_cluster_lists_pods_to_rewrite(lab: Lab) -> None:
-    pods = {each["workload"].rpartition("/")[2]: each for each in lab.plan()["pods"]}
-
+    pods = {each["workload"].rpartition("/")[2]: each for each in planned["pods"]}
     assert pods["trainer"]["opted_in"] is True
     assert pods["trainer"]["rewritten"][0]["mirror"] == f"{MIRROR}/{RAY}"
     assert pods["site"]["opted_in"] is False
@@ -201,24 +199,18 @@ def test_log_export_and_cluster_give_the_same_plan(lab: Lab) -> None:
 
 
 def test_missing_cluster_is_reported(lab: Lab) -> None:
-    environ = {name: value for name, value in lab.environ.items() if name != "KUBECONFIG"}
     name = "projects/demo/locations/us-central1/clusters/absent"
 
-    result = CliRunner().invoke(app, ["plan", "--cluster", name], obj=environ)
+    result = lab.run("plan", "--cluster", name, KUBECONFIG="")
 
     assert result.exit_code == 5
     assert "absent" in result.stderr
 
 
-def test_silent_cluster_is_reported(lab: Lab, tmp_path: Path) -> None:
-    config = lab.cloud.kubernetes.kubeconfig(lab.context)
-    config["clusters"][0]["cluster"]["server"] = "http://127.0.0.1:9"
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+def test_silent_cluster_is_reported(lab: Lab) -> None:
+    kubeconfig = lab.write_kubeconfig(server="http://127.0.0.1:9")
 
-    result = CliRunner().invoke(app, ["plan"], obj={**lab.environ, "KUBECONFIG": str(path)})
-
-    assert result.exit_code == 5
+    assert lab.run("plan", KUBECONFIG=kubeconfig).exit_code == 5
 
 
 def allow(lab: Lab, user: str, groups: list[str]) -> None:
@@ -236,16 +228,11 @@ def allow(lab: Lab, user: str, groups: list[str]) -> None:
     lab.create(f"clusterrolebindings.{group}", binding)
 
 
-def test_forbidden_kind_does_not_hide_the_others(lab: Lab, tmp_path: Path) -> None:
+def test_forbidden_kind_does_not_hide_the_others(lab: Lab) -> None:
     allow(lab, "dev@example.com", ["", "apps"])
     lab.cloud.kubernetes.add_user("token-of-dev", "dev@example.com")
-    path = tmp_path / "kubeconfig"
-    config = lab.cloud.kubernetes.kubeconfig(lab.context, "token-of-dev")
-    path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
-    result = CliRunner().invoke(
-        app, ["plan", "--json"], obj={**lab.environ, "KUBECONFIG": str(path)}
-    )
+    result = lab.run("plan", "--json", KUBECONFIG=lab.write_kubeconfig("token-of-dev"))
 
     planned = json.loads(result.stdout)
     assert RAY in {each["image"] for each in planned["images"]}
@@ -270,12 +257,7 @@ def test_replay_publishes_after_consent(lab: Lab, tmp_path: Path) -> None:
 def test_failed_publish_is_reported(lab: Lab) -> None:
     text = read_event("build-success")
 
-    result = CliRunner().invoke(
-        app,
-        ["replay", "--publish", "--yes", "-"],
-        input=text,
-        obj={**lab.environ, "GOOGLE_CLOUD_PROJECT": "another"},
-    )
+    result = lab.run("replay", "--publish", "--yes", "-", text=text, GOOGLE_CLOUD_PROJECT="another")
 
     assert result.exit_code == 5
     assert "0 of" in result.stderr
