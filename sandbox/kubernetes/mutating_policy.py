@@ -135,7 +135,7 @@ def _replace(attributes: Attributes, patched: Body) -> None:
         text = f"Internal error occurred: {error.message}"
         causes = {"causes": [{"message": error.message}]}
         raise failure(500, "InternalError", text, causes) from error
-    set_defaults(attributes.resource.key, decoded)
+    set_defaults(attributes.resource, decoded)
     attributes.body.clear()
     attributes.body.update(decoded)
 

@@ -7,7 +7,7 @@ milliseconds for a pod and does not drop fields.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -22,15 +22,8 @@ _PREFIX = "#/$defs/"
 _ZEROS: dict[str | None, Any] = {"string": "", "integer": 0, "boolean": False}
 
 
-@dataclass(slots=True)
-class Findings:
-    """Unknown fields, and required ones that are missing."""
-
-    unknown: list[str] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-
-Check = Callable[[Any, Path, Findings], Any]
+Check = Callable[[Any, Path, list[str]], Any]
+"""Decodes a value at a path, and adds the paths of unknown fields to the list."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +35,7 @@ class Struct:
     schemas: Body = field(default_factory=dict)
     """The schema of each field, for patches: list types and merge keys."""
 
-    def check(self, value: Any, path: Path, found: Findings) -> Any:
+    def check(self, value: Any, path: Path, found: list[str]) -> Any:
         """Return an object without nulls and unknown fields."""
         if value.__class__ is not dict:
             raise undecodable(value, path, "an object")
@@ -50,21 +43,14 @@ class Struct:
         for key, item in value.items():
             check = self.fields.get(key)
             if check is None:
-                found.unknown.append(join_path((path, key)))
+                found.append(join_path((path, key)))
             elif item is not None:
                 result[key] = check(item, (path, key), found)
         for key in self.required:
-            if key not in result:
-                self._miss(key, path, result, found)
+            if key not in result and join_path((path, key)).startswith("status."):
+                zero = _ZEROS.get(_type(self.schemas[key]))
+                result |= {} if zero is None else {key: zero}
         return result
-
-    def _miss(self, key: str, path: Path, result: Body, found: Findings) -> None:
-        """Record a missing field; in a status, set its zero instead."""
-        where = join_path((path, key))
-        if not where.startswith("status."):
-            found.missing.append(where)
-        elif (zero := _ZEROS.get(_type(self.schemas[key]))) is not None:
-            result[key] = zero
 
 
 @functools.cache
@@ -87,6 +73,43 @@ def _kinds() -> dict[tuple[str, str, str], str]:
 def definition_of(resource: Resource) -> str:
     """Return the name of the definition of a resource's kind."""
     return _kinds()[resource.group, resource.version, resource.kind]
+
+
+def required_keys(definition: str) -> tuple[str, ...]:
+    """Return the fields that a definition requires."""
+    struct = struct_of(definition)
+    return struct.required if struct is not None else ()
+
+
+def walk(resource: Resource, body: Body) -> Iterator[tuple[str, Body, str]]:
+    """
+    Yield an object, and the objects in it, with their definitions and paths.
+
+    Metadata and the status are left out. A caller that adds objects to one gets them next.
+    """
+    return _walk(definition_of(resource), body, "")
+
+
+def _walk(definition: str, value: Body, path: str) -> Iterator[tuple[str, Body, str]]:
+    yield definition, value, path
+    for key, child in _children(definition):
+        part, where = value.get(key), f"{path}.{key}" if path else key
+        if isinstance(part, dict):
+            yield from _walk(child, part, where)
+        elif isinstance(part, list):
+            for index, one in enumerate(part):
+                yield from _walk(child, one, f"{where}[{index}]")
+
+
+@functools.cache
+def _children(definition: str) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a definition that hold objects with fields, or lists of them."""
+    pairs = (
+        (key, definition_in(schema) or definition_in(schema.get("items", {})))
+        for key, schema in schemas_of(definition).items()
+        if key not in ("metadata", "status")
+    )
+    return tuple((key, name) for key, name in pairs if name and struct_of(name) is not None)
 
 
 def schemas_of(definition: str | None) -> Body:
@@ -118,8 +141,6 @@ class Decoded:
     """A decoded object, and the findings of its decoding."""
 
     body: Body
-    missing: tuple[str, ...]
-    """Fields that the schema requires and the body lacks."""
     warnings: tuple[str, ...]
 
 
@@ -131,18 +152,18 @@ def decode_body(resource: Resource, body: object, field_validation: str) -> Deco
         ApiError: 400 for another kind, a wrong type or, if it is strict, an unknown field.
     """
     checked = _checked_kind(resource, body)
-    struct, found = struct_of(definition_of(resource)), Findings()
+    struct, found = struct_of(definition_of(resource)), list[str]()
     assert struct is not None  # noqa: S101 - every served kind has fields
     try:
         decoded = struct.check(checked, None, found)
     except DecodeError as exc:
         raise _undecodable(resource, str(exc)) from exc
-    unknown = tuple(f'unknown field "{path}"' for path in found.unknown)
+    unknown = tuple(f'unknown field "{path}"' for path in found)
     if unknown and field_validation == "Strict":
         raise _undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
     warnings = unknown if field_validation == "Warn" else ()
     typed: Body = {"apiVersion": resource.api_version, "kind": resource.kind}
-    return Decoded({"metadata": {}} | decoded | typed, tuple(found.missing), warnings)
+    return Decoded({"metadata": {}} | decoded | typed, warnings)
 
 
 def _checked_kind(resource: Resource, body: object) -> Body:
@@ -165,7 +186,7 @@ def _undecodable(resource: Resource, why: str) -> ApiError:
 def _empty_status(definition: str) -> Body:
     struct = struct_of(definition)
     assert struct is not None  # noqa: S101 - every served kind has fields
-    status: Body = struct.check({"status": {}}, None, Findings())["status"]
+    status: Body = struct.check({"status": {}}, None, [])["status"]
     return status
 
 
@@ -175,7 +196,7 @@ def empty_status(resource: Resource) -> Body:
 
 
 def _lazy(owner: Struct, key: str, schema: Body) -> Check:
-    def first(value: Any, path: Path, found: Findings) -> Any:
+    def first(value: Any, path: Path, found: list[str]) -> Any:
         owner.fields[key] = compiled = _compile(schema)
         return compiled(value, path, found)
 
@@ -208,7 +229,7 @@ def _referred(name: str) -> Check:
 def _array(schema: Body) -> Check:
     check = _compile(schema["items"])
 
-    def walk(value: Any, path: Path, found: Findings) -> Any:
+    def walk(value: Any, path: Path, found: list[str]) -> Any:
         if value.__class__ is not list:
             raise undecodable(value, path, "a list")
         return [
@@ -222,7 +243,7 @@ def _array(schema: Body) -> Check:
 def _map(schema: Body) -> Check:
     check = _compile(schema)
 
-    def walk(value: Any, path: Path, found: Findings) -> Any:
+    def walk(value: Any, path: Path, found: list[str]) -> Any:
         if value.__class__ is not dict:
             raise undecodable(value, path, "an object")
         return {
@@ -238,5 +259,5 @@ def _type(schema: Body) -> str | None:
     return kind[0] if isinstance(kind, list) else kind
 
 
-def _anything(value: Any, _path: Path, _found: Findings) -> Any:
+def _anything(value: Any, _path: Path, _found: list[str]) -> Any:
     return value

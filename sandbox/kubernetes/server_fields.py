@@ -134,16 +134,21 @@ def qos_class(spec: Body) -> str:
     return "Burstable"
 
 
+def generated_labels(job: Body) -> dict[str, str]:
+    """Return the labels that the pods of a Job get."""
+    uid, name = job["metadata"].get("uid", ""), job["metadata"].get("name", "")
+    return {CONTROLLER_UID: uid, "controller-uid": uid, JOB_NAME: name, "job-name": name}
+
+
 def _prepare_job(body: Body) -> None:
     """Generate the selector, and the labels of the pods, from the Job's uid and name."""
     spec = mapping(body, "spec")
     if spec.get("manualSelector"):
         return
-    metadata = spec["template"].setdefault("metadata", {})
-    labels = metadata.setdefault("labels", {})
-    uid, name = body["metadata"]["uid"], body["metadata"].get("name", "")
-    labels.update({CONTROLLER_UID: uid, "controller-uid": uid, JOB_NAME: name, "job-name": name})
-    spec.setdefault("selector", {}).setdefault("matchLabels", {})[CONTROLLER_UID] = uid
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    labels.update(generated_labels(body))
+    selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
+    selector[CONTROLLER_UID] = body["metadata"]["uid"]
     body["spec"] = spec
     if not body["metadata"].get("labels"):
         body["metadata"]["labels"] = dict(labels)

@@ -1,83 +1,89 @@
-"""The rules of each resource that its schema does not contain."""
+"""The rules for new and changed objects."""
 
-import re
 from collections.abc import Callable
 
-from sandbox.kubernetes.bodies import Body, dig, items, mapping
-from sandbox.kubernetes.field_errors import (
-    Errors,
-    FieldError,
-    invalid,
-    not_supported,
-    required,
-    too_long,
-)
-from sandbox.kubernetes.job_rules import validate_job, validate_job_spec, validate_job_update
-from sandbox.kubernetes.name_rules import (
-    validate_metadata,
-    validate_metadata_update,
-    validate_selector,
-)
-from sandbox.kubernetes.pod_rules import (
-    validate_ephemeral_update,
-    validate_pod,
-    validate_pod_update,
-    validate_template,
-)
-from sandbox.kubernetes.policy_expressions import compile_policy
+from sandbox.kubernetes.bodies import Body, containers, dig, items, mapping
+from sandbox.kubernetes.field_errors import Errors, FieldError, disallowed, invalid, required
+from sandbox.kubernetes.field_rules import validate_fields
+from sandbox.kubernetes.name_rules import name_problem, validate_annotations, validate_labels
 from sandbox.kubernetes.resources import Resource
-from sandbox.kubernetes.selectors import from_object
 
-_DATA_KEY = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
-_MAX_DATA = 1024 * 1024
-_ADMISSION = "admissionregistration.k8s.io"
+_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+_POD_UPDATES = (
+    "pod updates may not change fields other than `spec.containers[*].image`,"
+    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
+    "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow "
+    "it to be set to 1 if it was previously negative)"
+)
+_IMMUTABLE = ("completionMode", "completions", "managedBy", "podFailurePolicy", "selector")
+_SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 
 
-def validate_create(
-    resource: Resource, body: Body, missing: tuple[str, ...] = ()
-) -> list[FieldError]:
-    """Return the errors of a new object; ``missing`` are the fields that its schema requires."""
-    errors = list(validate_metadata(resource.key, body))
+def validate_create(resource: Resource, body: Body) -> list[FieldError]:
+    """Return the errors of a new object."""
+    errors = [*_metadata(resource.key, body), *validate_fields(resource, body)]
     rule = _ON_CREATE.get(resource.key)
-    errors += rule(body) if rule is not None else ()
-    named = {error.field for error in errors}
-    return errors + [
-        required(field)
-        for field in missing
-        if field not in named and field.partition(".")[0] not in ("metadata", *body)
-    ]
+    return [*errors, *(rule(body) if rule is not None else ())]
 
 
 def validate_update(
     resource: Resource, subresource: str, body: Body, before: Body
 ) -> list[FieldError]:
     """Return the errors of an object that replaces another."""
-    errors = [*validate_metadata_update(body, before), *validate_metadata(resource.key, body)]
+    errors = [*_identity(body, before), *_metadata(resource.key, body)]
     if subresource == "ephemeralcontainers":
-        errors += validate_ephemeral_update(body, before)
-    if subresource:
+        errors += _ephemeral_update(body, before)
+    if subresource not in ("", "ephemeralcontainers"):
         return errors
-    update, create = _ON_UPDATE.get(resource.key), _ON_CREATE.get(resource.key)
-    if update is not None:
-        errors += update(body, before)
-    elif create is not None and resource.key != "events":
-        errors += create(body)
-    return errors
+    rule = _ON_UPDATE.get(resource.key) if not subresource else None
+    errors += rule(body, before) if rule is not None else ()
+    return [*errors, *validate_fields(resource, body)]
 
 
-def _data(body: Body) -> Errors:
-    """Check the keys and the size of a ConfigMap or Secret."""
-    size = 0
-    for field in ("data", "binaryData"):
-        for key, value in mapping(body, field).items():
-            size += len(value)
-            if not _DATA_KEY.fullmatch(key):
-                why = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-                yield invalid(f"{field}[{key}]", key, why)
-    for key in mapping(body, "data").keys() & mapping(body, "binaryData").keys():
-        yield invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
-    if size > _MAX_DATA:
-        yield too_long("[]", _MAX_DATA)
+def _metadata(resource: str, body: Body) -> Errors:
+    metadata = mapping(body, "metadata")
+    name = metadata.get("name", "")
+    if not name:
+        yield required("metadata.name", "name or generateName is required")
+    elif problem := name_problem(resource, name):
+        yield invalid("metadata.name", name, problem)
+    yield from validate_labels(mapping(metadata, "labels"), "metadata.labels")
+    yield from validate_annotations(mapping(metadata, "annotations"), "metadata.annotations")
+    for owner in items(metadata, "ownerReferences"):
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(field):
+                yield invalid(f"metadata.ownerReferences.{field}", "", "must not be empty")
+    for index, finalizer in enumerate(items(metadata, "finalizers")):
+        if "/" not in finalizer and finalizer not in _FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield invalid(f"metadata.finalizers[{index}]", finalizer, why)
+
+
+def _identity(body: Body, before: Body) -> Errors:
+    """Check that the identity of an object stays, and that a deleted one gets no finalizer."""
+    metadata, old = body["metadata"], before["metadata"]
+    for field in ("name", "namespace", "uid", "creationTimestamp"):
+        if metadata.get(field) != old.get(field):
+            yield invalid(f"metadata.{field}", metadata.get(field), "field is immutable")
+    added = set(items(metadata, "finalizers")) - set(items(old, "finalizers"))
+    if old.get("deletionTimestamp") and added:
+        why = "no new finalizers can be added if the object is being deleted"
+        yield disallowed("metadata.finalizers", why)
+
+
+def _pod(body: Body) -> Errors:
+    """Check what holds for new pods, but not for templates."""
+    spec = mapping(body, "spec")
+    for field, index, container in containers(spec):
+        image = container.get("image", "")
+        if image != image.strip():
+            why = "must not have leading or trailing whitespace"
+            yield invalid(f"spec.{field}[{index}].image", image, why)
+    for index, volume in enumerate(items(spec, "volumes")):
+        if "image" in volume and not dig(volume, "image", "reference"):
+            yield required(f"spec.volumes[{index}].image.reference")
+    if items(spec, "ephemeralContainers"):
+        yield disallowed("spec.ephemeralContainers", "cannot be set on create")
 
 
 def _event(body: Body) -> Errors:
@@ -99,91 +105,60 @@ def _event(body: Body) -> Errors:
             yield required(field)
 
 
-def _workload(body: Body) -> Errors:
-    """Check a Deployment or another workload: its selector must match its template."""
-    spec = mapping(body, "spec")
-    selector = spec.get("selector")
-    if body["kind"] == "ReplicationController" and selector is not None:
-        selector = {"matchLabels": selector}
-    labels = mapping(spec, "template", "metadata", "labels")
-    if selector is None:
-        yield required("spec.selector")
-    elif not from_object(selector)(labels):
-        why = "`selector` does not match template `labels`"
-        yield invalid("spec.template.metadata.labels", labels, why)
-    yield from validate_template(mapping(spec, "template"), "spec.template")
-    policy = dig(spec, "template", "spec", "restartPolicy") or "Always"
-    if policy != "Always":
-        yield not_supported("spec.template.spec.restartPolicy", policy, ("Always",))
+def _pod_update(body: Body, before: Body) -> Errors:
+    """Check that a pod changes only its images, its deadline and its tolerations."""
+    spec, old = mapping(body, "spec"), mapping(before, "spec")
+    new = [_without(one, "tolerationSeconds") for one in items(spec, "tolerations")]
+    if any(_without(one, "tolerationSeconds") not in new for one in items(old, "tolerations")):
+        why = "existing toleration can not be modified except its tolerationSeconds"
+        yield disallowed("spec.tolerations", why)
+    changeable = ("activeDeadlineSeconds", "tolerations")
+    if _fixed(spec, changeable, "image") != _fixed(old, changeable, "image"):
+        yield disallowed("spec", _POD_UPDATES)
 
 
-def _workload_update(body: Body, before: Body) -> Errors:
-    yield from _workload(body)
-    selector = dig(body, "spec", "selector")
-    if body["kind"] != "ReplicationController" and selector != dig(before, "spec", "selector"):
-        yield invalid("spec.selector", selector, "field is immutable")
+def _ephemeral_update(body: Body, before: Body) -> Errors:
+    """Check that ephemeral containers are only added."""
+    new = items(body, "spec", "ephemeralContainers")
+    for old in items(before, "spec", "ephemeralContainers"):
+        if old not in new:
+            why = "existing ephemeral containers may not be changed or removed"
+            yield disallowed("spec.ephemeralContainers", why)
 
 
-def _cron_job(body: Body) -> Errors:
-    if not dig(body, "spec", "schedule"):
-        yield required("spec.schedule")
-    yield from validate_job_spec(
-        mapping(body, "spec", "jobTemplate", "spec"), "spec.jobTemplate.spec"
-    )
+def _job_update(body: Body, before: Body) -> Errors:
+    """Check that a Job's immutable fields stay."""
+    spec, old = mapping(body, "spec"), mapping(before, "spec")
+    for field in _IMMUTABLE:
+        if spec.get(field) != old.get(field):
+            yield invalid(f"spec.{field}", spec.get(field), "field is immutable")
+    template, earlier = mapping(spec, "template"), mapping(old, "template")
+    # Scheduling directives and resources may change until the Job starts.
+    if not old.get("suspend") or dig(before, "status", "startTime") is not None:
+        if template != earlier:
+            yield invalid("spec.template", template, "field is immutable")
+        return
+    pods = (mapping(template, "spec"), mapping(earlier, "spec"))
+    fixed, was = (_fixed(each, _SCHEDULING, "resources") for each in pods)
+    if fixed != was:
+        yield invalid("spec.template.spec", mapping(template, "spec"), "field is immutable")
 
 
-def _mutating_policy(body: Body) -> Errors:
-    """Check that a policy names its resources, and that all its expressions compile."""
-    spec = mapping(body, "spec")
-    constraints = mapping(spec, "matchConstraints")
-    if not items(constraints, "resourceRules"):
-        yield required("spec.matchConstraints.resourceRules")
-    for key in ("namespaceSelector", "objectSelector"):
-        yield from validate_selector(constraints.get(key), f"spec.matchConstraints.{key}")
-    if not items(spec, "mutations"):
-        yield required("spec.mutations", "mutations must contain at least one item")
-    for index, one in enumerate(items(spec, "mutations")):
-        # The API server also has ApplyConfiguration; such a policy is refused here.
-        if one.get("patchType") != "JSONPatch" or not dig(one, "jsonPatch", "expression"):
-            path = f"spec.mutations[{index}].patchType"
-            yield not_supported(path, one.get("patchType"), ("JSONPatch",))
-    for problem in compile_policy(spec).problems:
-        yield invalid(problem.field, problem.expression, problem.detail)
+def _fixed(spec: Body, changeable: tuple[str, ...], of_containers: str) -> Body:
+    """Return a pod specification without the fields that may change."""
+    fixed = _without(spec, *changeable)
+    for field in ("containers", "initContainers"):
+        if field in fixed:
+            fixed[field] = [_without(one, of_containers) for one in fixed[field]]
+    return fixed
 
 
-def _mutating_binding(body: Body) -> Errors:
-    spec = mapping(body, "spec")
-    reference = mapping(spec, "paramRef")
-    if not spec.get("policyName"):
-        yield required("spec.policyName")
-    if reference and not reference.get("name"):
-        # The API server also selects parameters by labels; such a binding is refused here.
-        yield required("spec.paramRef.name")
-    if reference and reference.get("parameterNotFoundAction") not in ("Allow", "Deny"):
-        yield required("spec.paramRef.parameterNotFoundAction")
+def _without(body: Body, *keys: str) -> Body:
+    return {name: value for name, value in body.items() if name not in keys}
 
 
-_ON_CREATE: dict[str, Callable[[Body], Errors]] = {
-    "pods": validate_pod,
-    "replicationcontrollers": _workload,
-    "deployments.apps": _workload,
-    "statefulsets.apps": _workload,
-    "daemonsets.apps": _workload,
-    "replicasets.apps": _workload,
-    "jobs.batch": validate_job,
-    "cronjobs.batch": _cron_job,
-    "configmaps": _data,
-    "secrets": _data,
-    "events": _event,
-    f"mutatingadmissionpolicies.{_ADMISSION}": _mutating_policy,
-    f"mutatingadmissionpolicybindings.{_ADMISSION}": _mutating_binding,
-}
+_ON_CREATE: dict[str, Callable[[Body], Errors]] = {"pods": _pod, "events": _event}
 _ON_UPDATE: dict[str, Callable[[Body, Body], Errors]] = {
-    "pods": validate_pod_update,
-    "jobs.batch": validate_job_update,
-    "deployments.apps": _workload_update,
-    "statefulsets.apps": _workload_update,
-    "daemonsets.apps": _workload_update,
-    "replicasets.apps": _workload_update,
-    "replicationcontrollers": _workload_update,
+    "pods": _pod_update,
+    "jobs.batch": _job_update,
 }

@@ -41,12 +41,12 @@ def create(store: Store, call: Call) -> Answer:
     decoded = decode_body(resource, call.body, call.options.field_validation)
     body = decoded.body
     _set_identity(call, body)
-    set_defaults(resource.key, body)
+    set_defaults(resource, body)
     attributes = _attributes(call, body, decoded.warnings)
     attributes.name = body["metadata"].get("name", "")
     admission.mutate(attributes, store)
     prepare_for_create(resource, body, store.clock.now())
-    if errors := validate_create(resource, body, decoded.missing):
+    if errors := validate_create(resource, body):
         raise invalid(resource.qualified_kind, attributes.name, errors)
     admission.check(attributes, store)
     key = key_of(resource, call.namespace, attributes.name)
@@ -154,7 +154,7 @@ def _write(store: Store, call: Call, stored: Stored, decoded: Decoded) -> Answer
     resource, before = call.resource, stored.body
     _check_identity(call, decoded.body)
     _check_preconditions(call, decoded.body, stored)
-    set_defaults(resource.key, decoded.body)
+    set_defaults(resource, decoded.body)
     body = write_view(resource, call.subresource, decoded.body, before)
     attributes = _attributes(call, body, decoded.warnings, before)
     admission.mutate(attributes, store)
