@@ -31,10 +31,9 @@ def apply_patch(resource: Resource, content_type: str, target: Body, patch: Any)
         return _apply_operations(target, patch)
     if not isinstance(patch, dict):
         raise bad_request("error decoding patch: json: cannot unmarshal it into an object")
-    if content_type == MERGE_PATCH:
-        merged: Body = merge(target, patch)
-        return merged
-    result: Body = merge_strategically(target, patch, definition_of(resource))
+    # Without a definition, no list has a merge key: that is a JSON merge patch (RFC 7396).
+    definition = definition_of(resource) if content_type == STRATEGIC_PATCH else None
+    result: Body = merge(target, patch, definition)
     return result
 
 
@@ -51,30 +50,15 @@ def _apply_operations(target: Body, operations: Any) -> Body:
     return result
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """
-    Return a value after a JSON merge patch (RFC 7396).
-
-    >>> merge({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
-    {'b': {'c': 2, 'd': 3}}
-    """
-    if not isinstance(patch, dict):
-        return patch
-    result: Body = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
-
-
-def merge_strategically(target: Any, patch: Body, definition: str | None) -> Any:
+def merge(target: Any, patch: Body, definition: str | None = None) -> Any:
     """
     Return an object of a definition after a strategic merge patch.
 
     Raises:
         ApiError: 400, for an unknown directive or a list item without its merge key.
+
+    >>> merge({"a": 1, "b": {"c": 2}}, {"a": None, "b": {"d": 3}})
+    {'b': {'c': 2, 'd': 3}}
     """
     if patch.get(_DIRECTIVE) == "replace":
         return {key: value for key, value in patch.items() if key != _DIRECTIVE}
@@ -111,7 +95,7 @@ def _check_directive(patch: Body) -> None:
 
 def _merge_field(old: Any, new: Any, schema: Body) -> Any:
     if isinstance(new, dict):
-        return merge_strategically(old, new, definition_in(schema))
+        return merge(old, new, definition_in(schema))
     if not isinstance(new, list):
         return new
     if "merge" not in schema.get("x-kubernetes-patch-strategy", ""):
@@ -141,9 +125,9 @@ def _merge_list(
             if index is not None:
                 del result[index]
         elif index is None:
-            result.append(merge_strategically({}, item, definition))
+            result.append(merge({}, item, definition))
         else:
-            result[index] = merge_strategically(result[index], item, definition)
+            result[index] = merge(result[index], item, definition)
     return result
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.kubernetes.patches import merge_strategically
+from sandbox.kubernetes.patches import merge
 from sandbox.kubernetes.statuses import ApiError
 
 POD = "io.k8s.api.core.v1.Pod"
@@ -89,16 +89,14 @@ SPEC = "io.k8s.api.core.v1.PodSpec"
 def test_strategic_patch_merges_lists(
     target: dict[str, Any], patch: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert merge_strategically(target, patch, SPEC) == expected
+    assert merge(target, patch, SPEC) == expected
 
 
 def test_finalizers_merge_as_a_set() -> None:
     target = {"metadata": {"finalizers": ["a/b"]}}
 
-    added = merge_strategically(target, {"metadata": {"finalizers": ["c/d"]}}, POD)
-    removed = merge_strategically(
-        added, {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/b"]}}, POD
-    )
+    added = merge(target, {"metadata": {"finalizers": ["c/d"]}}, POD)
+    removed = merge(added, {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/b"]}}, POD)
 
     assert added["metadata"]["finalizers"] == ["a/b", "c/d"]
     assert removed["metadata"]["finalizers"] == ["c/d"]
@@ -106,6 +104,6 @@ def test_finalizers_merge_as_a_set() -> None:
 
 def test_item_without_merge_key_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
-        merge_strategically({}, {"containers": [{"image": "x"}]}, SPEC)
+        merge({}, {"containers": [{"image": "x"}]}, SPEC)
 
     assert "does not contain declared merge key: name" in caught.value.message
