@@ -8,7 +8,7 @@ from sandbox.kubernetes.deletion import FOREGROUND, ORPHAN
 from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.resources import BY_KEY, RESOURCES, find_kind
 from sandbox.kubernetes.statuses import ApiError
-from sandbox.kubernetes.store import Change, Name, Stored
+from sandbox.kubernetes.store import Change, Name, Stored, key_of
 
 _GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 _AGENT = "kube-controller-manager/v1.36.0 (linux/amd64)"
@@ -34,82 +34,43 @@ class GarbageCollector:
         """Handle a write."""
         if change.after is None:
             if change.before is not None:
-                self._release(change.before)
-        elif change.after.body["metadata"].get("deletionTimestamp"):
-            self._prepare_deletion(change.resource, change.name, change.after)
-        elif change.before is None:
-            self._collect_if_ownerless(change.resource, change.name, change.after)
-
-    def _release(self, gone: Stored) -> None:
-        """Delete the dependents without another owner, and finish waiting owners."""
-        uid = gone.body["metadata"]["uid"]
-        for resource, name in self._store.dependents(uid):
-            dependent = self._store.get(resource, name)
-            if dependent is None:
-                continue
-            if self._has_owner(dependent):
-                self._remove_owner(resource, name, dependent, uid)
-            else:
-                self._delete(resource, name, dependent, "Background")
-        for owner in items(gone.body["metadata"], "ownerReferences"):
-            self._reconsider(owner, gone.body["metadata"].get("namespace", ""))
-
-    def _has_owner(self, dependent: Stored) -> bool:
-        owners = items(dependent.body["metadata"], "ownerReferences")
-        return any(self._store.has_uid(owner["uid"]) for owner in owners)
-
-    def _collect_if_ownerless(self, resource: str, name: Name, created: Stored) -> None:
-        if items(created.body["metadata"], "ownerReferences") and not self._has_owner(created):
-            self._delete(resource, name, created, "Background")
-
-    def _reconsider(self, owner: Body, namespace: str) -> None:
-        resource = find_kind(owner["apiVersion"], owner["kind"])
-        if resource is None:
+                self._release(change.before.body["metadata"])
             return
-        name = (namespace if resource.namespaced else "", owner["name"])
-        stored = self._store.get(resource.key, name)
-        if stored is not None and stored.body["metadata"].get("deletionTimestamp"):
-            self._prepare_deletion(resource.key, name, stored)
+        owners = items(change.after.body, "metadata", "ownerReferences")
+        if change.before is None and owners and not self._store.has_uid(owners[0]["uid"]):
+            self._delete(change.resource, change.name, change.after, "Background")
+        else:
+            self._prepare_deletion(change.resource, change.name)
 
-    def _prepare_deletion(self, resource: str, name: Name, owner: Stored) -> None:
-        metadata = owner.body["metadata"]
-        finalizers = items(metadata, "finalizers")
-        uid = metadata["uid"]
+    def _release(self, gone: Body) -> None:
+        """Delete the dependents of a deleted object, and finish owners that wait for it."""
+        for resource, name, dependent in self._store.dependents(gone["uid"]):
+            self._delete(resource, name, dependent, "Background")
+        for owner in items(gone, "ownerReferences"):
+            resource = find_kind(owner["apiVersion"], owner["kind"])
+            if resource is not None:
+                name = key_of(resource, gone.get("namespace", ""), owner["name"])
+                self._prepare_deletion(resource.key, name)
+
+    def _prepare_deletion(self, resource: str, name: Name) -> None:
+        """Treat the dependents as a finalizer requires, then remove the finalizer."""
+        owner = self._store.get(resource, name)
+        metadata = owner.body["metadata"] if owner is not None else {}
+        finalizers = items(metadata, "finalizers") if "deletionTimestamp" in metadata else []
         if ORPHAN in finalizers:
-            for other, key in self._store.dependents(uid):
-                dependent = self._store.get(other, key)
-                if dependent is not None:
-                    self._remove_owner(other, key, dependent, uid)
-            self._remove_finalizer(resource, name, owner, ORPHAN)
+            for other, key, _ in self._store.dependents(metadata["uid"]):
+                self._patch(other, key, {"ownerReferences": None})
         elif FOREGROUND in finalizers:
-            blocking = False
-            for other, key in self._store.dependents(uid):
-                blocking |= self._delete_dependent(other, key, uid)
-            if not blocking:
-                self._remove_finalizer(resource, name, owner, FOREGROUND)
-
-    def _delete_dependent(self, resource: str, name: Name, uid: str) -> bool:
-        """Delete a dependent; return whether its owner must wait for it."""
-        dependent = self._store.get(resource, name)
-        if dependent is not None and not dependent.body["metadata"].get("deletionTimestamp"):
-            self._delete(resource, name, dependent, "Foreground")
-            dependent = self._store.get(resource, name)
-        if dependent is None:
-            return False
-        owners = items(dependent.body["metadata"], "ownerReferences")
-        return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in owners)
-
-    def _remove_owner(self, resource: str, name: Name, dependent: Stored, uid: str) -> None:
-        owners = items(dependent.body["metadata"], "ownerReferences")
-        left = [owner for owner in owners if owner["uid"] != uid]
-        self._patch(resource, name, {"ownerReferences": left or None})
-
-    def _remove_finalizer(self, resource: str, name: Name, owner: Stored, finalizer: str) -> None:
-        current = self._store.get(resource, name)
-        if current is None or current.body["metadata"]["uid"] != owner.body["metadata"]["uid"]:
+            for other, key, dependent in self._store.dependents(metadata["uid"]):
+                if not dependent.body["metadata"].get("deletionTimestamp"):
+                    self._delete(other, key, dependent, "Foreground")
+            left = self._store.dependents(metadata["uid"])
+            if any(_blocks(dependent, metadata["uid"]) for _, _, dependent in left):
+                return
+        else:
             return
-        left = [one for one in items(current.body["metadata"], "finalizers") if one != finalizer]
-        self._patch(resource, name, {"finalizers": left or None})
+        others = [one for one in finalizers if one not in (ORPHAN, FOREGROUND)]
+        self._patch(resource, name, {"finalizers": others or None})
 
     def _patch(self, resource: str, name: Name, metadata: Body) -> None:
         self._write("patch", resource, name, body={"metadata": metadata}, content_type=MERGE_PATCH)
@@ -119,12 +80,18 @@ class GarbageCollector:
         self._write("delete", resource, name, deletion=Deletion(policy, uid=uid))
 
     def _write(self, verb: str, resource: str, name: Name, **rest: Any) -> None:
-        call = Call(verb, BY_KEY[resource], _COLLECTOR, name[0], name[1], **rest)
+        call = Call(verb, BY_KEY[resource], _COLLECTOR, *name, **rest)
         try:
             self._engine.execute(call)
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
+
+
+def _blocks(dependent: Stored, uid: str) -> bool:
+    """Whether an owner that is deleted in the foreground waits for a dependent."""
+    owners = items(dependent.body, "metadata", "ownerReferences")
+    return any(one["uid"] == uid and one.get("blockOwnerDeletion") for one in owners)
 
 
 class NamespaceController:

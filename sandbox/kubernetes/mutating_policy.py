@@ -1,8 +1,8 @@
 """
 MutatingAdmissionPolicy: stored expressions change objects at admission.
 
-Failures follow the API server: a policy's own failure obeys its ``failurePolicy``, but an object
-that a policy made undecodable is an internal error under either.
+Only what the rewriting policy uses exists: ``failurePolicy: Ignore``, and a ConfigMap as the
+parameter. An object that a policy made undecodable is an internal error, as in the API server.
 https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
 
 A policy sees an object once, because nothing changes it afterwards. It does not see writes of
@@ -10,9 +10,7 @@ another kind than the object's own (a Binding or an Eviction).
 """
 
 import functools
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jsonpatch
@@ -22,16 +20,14 @@ from sandbox.kubernetes.bodies import Body, decode, encode, items, mapping
 from sandbox.kubernetes.calls import Attributes
 from sandbox.kubernetes.defaults import set_defaults
 from sandbox.kubernetes.policy_expressions import (
-    DRY_RUN,
     CompiledPolicy,
     EvaluationError,
     compile_policy,
 )
-from sandbox.kubernetes.resources import find_kind
 from sandbox.kubernetes.schemas import decode_body
 from sandbox.kubernetes.selectors import from_object
-from sandbox.kubernetes.statuses import ApiError, failure, forbidden
-from sandbox.kubernetes.store import Store, key_of
+from sandbox.kubernetes.statuses import ApiError, failure
+from sandbox.kubernetes.store import Store
 
 _GROUP = "admissionregistration.k8s.io"
 _POLICIES = f"mutatingadmissionpolicies.{_GROUP}"
@@ -40,86 +36,49 @@ _OTHER_KINDS = ("binding", "eviction")
 _EVERY = "*"
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A failure of a policy that does not ignore it."""
-
-    message: str
-    reason: str = "Forbidden"
-
-
 def admit_mutating_policies(attributes: Attributes, store: Store) -> None:
     """
     Let every bound policy change the object, in the order of their names.
 
     Raises:
-        ApiError: A policy with ``failurePolicy: Fail`` failed, or one broke the object.
+        ApiError: A policy broke the object.
     """
     if attributes.resource.group == _GROUP or attributes.subresource in _OTHER_KINDS:
         return
-    failures: list[_Failure] = []
     for policy in _sorted(store, _POLICIES):
-        if _concerns(mapping(policy, "spec", "matchConstraints"), attributes, store):
-            found = _admit(policy, attributes, store)
-            failures += found if policy["spec"].get("failurePolicy") != "Ignore" else ()
-    if failures:
-        raise _denied(attributes, failures)
+        if not _concerns(mapping(policy, "spec", "matchConstraints"), attributes, store):
+            continue
+        for binding in _sorted(store, _BINDINGS):
+            is_bound = binding["spec"].get("policyName") == policy["metadata"]["name"]
+            if is_bound and _concerns(
+                mapping(binding, "spec", "matchResources"), attributes, store
+            ):
+                _admit(policy["spec"], binding["spec"], attributes, store)
 
 
 def _sorted(store: Store, resource: str) -> list[Body]:
     return [stored.body for _, stored in sorted(store.scan(resource), key=lambda x: x[0])]
 
 
-def _admit(policy: Body, attributes: Attributes, store: Store) -> list[_Failure]:
-    failures: list[_Failure] = []
-    for binding in _sorted(store, _BINDINGS):
-        if binding["spec"].get("policyName") != policy["metadata"]["name"]:
-            continue
-        if not _concerns(mapping(binding, "spec", "matchResources"), attributes, store):
-            continue
-        named = (
-            f"policy '{policy['metadata']['name']}' with binding '{binding['metadata']['name']}'"
-        )
-        try:
-            parameters = _find_parameters(policy, binding, attributes.namespace, store)
-        except _ParameterError as error:
-            text = f"{named} denied request: failed to configure binding: {error}"
-            failures.append(_Failure(text))
-            continue
-        for parameter in parameters:
-            failures += [
-                _Failure(f"{named} denied request: {error}", "Invalid")
-                for error in _mutate(policy, parameter, attributes, store)
-            ]
-    return failures
-
-
-def _mutate(
-    policy: Body, parameter: Body | None, attributes: Attributes, store: Store
-) -> Iterator[Exception]:
-    """Apply a policy's mutations in order; yields the errors of those that cannot be applied."""
-    compiled = _compiled(encode(policy["spec"]))
+def _admit(policy: Body, binding: Body, attributes: Attributes, store: Store) -> None:
+    """Apply a policy; one that fails, or whose parameter does not exist, changes nothing."""
+    parameter = None
+    reference = mapping(binding, "paramRef")
+    if reference:
+        where = (reference.get("namespace") or attributes.namespace, reference["name"])
+        stored = store.get("configmaps", where)
+        if stored is None:
+            return
+        parameter = stored.body
+    compiled = _compiled(encode(policy))
     inputs = _inputs(attributes, parameter, store)
     try:
-        if not compiled.matches(inputs):
-            return
-    except EvaluationError as error:
-        yield error
+        if compiled.matches(inputs):
+            for mutation in compiled.mutations:
+                operations = compiled.make_patch(mutation, inputs)
+                _replace(attributes, jsonpatch.apply_patch(attributes.body, operations))
+    except (EvaluationError, jsonpatch.JsonPatchException, jsonpointer.JsonPointerException):
         return
-    for mutation in compiled.mutations:
-        try:
-            operations = compiled.make_patch(mutation, inputs)
-            patched = jsonpatch.apply_patch(attributes.body, operations)
-        except jsonpatch.JsonPatchTestFailed:
-            continue
-        except (
-            EvaluationError,
-            jsonpatch.JsonPatchException,
-            jsonpointer.JsonPointerException,
-        ) as error:
-            yield error
-        else:
-            _replace(attributes, patched)
 
 
 @functools.lru_cache(maxsize=64)
@@ -133,8 +92,7 @@ def _replace(attributes: Attributes, patched: Body) -> None:
         decoded = decode_body(attributes.resource, patched, "Strict").body
     except ApiError as error:
         text = f"Internal error occurred: {error.message}"
-        causes = {"causes": [{"message": error.message}]}
-        raise failure(500, "InternalError", text, causes) from error
+        raise failure(500, "InternalError", text) from error
     set_defaults(attributes.resource, decoded)
     attributes.body.clear()
     attributes.body.update(decoded)
@@ -148,37 +106,17 @@ def _inputs(attributes: Attributes, parameter: Body | None, store: Store) -> dic
         "params": parameter,
         "namespaceObject": namespace.body if namespace is not None else None,
         "request": _request(attributes),
-        DRY_RUN: attributes.dry_run,
     }
 
 
 def _request(attributes: Attributes) -> Body:
-    """Return the request as expressions see it, with the fields of an AdmissionRequest."""
-    resource = attributes.resource
-    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-    names = {"group": resource.group, "version": resource.version, "resource": resource.plural}
+    """Return the fields of the request that expressions may read."""
     return {
-        "uid": str(uuid.uuid4()),
-        "kind": kind,
-        "resource": names,
-        "subResource": attributes.subresource,
-        "requestKind": kind,
-        "requestResource": names,
-        "requestSubResource": attributes.subresource,
-        "name": attributes.name,
-        "namespace": attributes.namespace,
         "operation": attributes.verb.upper(),
-        "userInfo": {"username": attributes.caller.name, "groups": list(attributes.caller.groups)},
-        "dryRun": attributes.dry_run,
+        "namespace": attributes.namespace,
+        "name": attributes.name,
+        "subResource": attributes.subresource,
     }
-
-
-def _denied(attributes: Attributes, failures: list[_Failure]) -> ApiError:
-    error = forbidden(attributes.resource, attributes.name, failures[0].message)
-    error.status["message"] = failures[0].message
-    error.status["reason"] = failures[0].reason
-    error.status["details"]["causes"] = [{"message": each.message} for each in failures]
-    return error
 
 
 def _concerns(constraints: Body, attributes: Attributes, store: Store) -> bool:
@@ -231,35 +169,3 @@ def _selects_object(selector: Body, attributes: Attributes) -> bool:
 
 def _labels(body: Body) -> Mapping[str, str]:
     return mapping(body, "metadata", "labels")
-
-
-class _ParameterError(Exception):
-    """The parameter does not exist, although it must."""
-
-
-def _find_parameters(
-    policy: Body, binding: Body, namespace: str, store: Store
-) -> list[Body | None]:
-    """
-    Return the parameter of a binding; ``[None]`` if the binding has none.
-
-    The list is empty if the parameter does not exist and that is allowed; the binding then does
-    nothing.
-
-    Raises:
-        _ParameterError: It does not exist, which is not allowed.
-    """
-    kind, reference = mapping(policy, "spec", "paramKind"), mapping(binding, "spec", "paramRef")
-    if not kind or not reference:
-        return [None]
-    resource = find_kind(kind.get("apiVersion", ""), kind.get("kind", ""))
-    if resource is None:
-        raise _ParameterError(f"paramKind kind `{kind.get('kind', '')}` not known")
-    where = reference.get("namespace") or namespace
-    stored = store.get(resource.key, key_of(resource, where, reference["name"]))
-    if stored is not None:
-        return [stored.copy()]
-    if reference.get("parameterNotFoundAction") == "Deny":
-        why = "no params found for policy binding with `Deny` parameterNotFoundAction"
-        raise _ParameterError(why)
-    return []

@@ -1,25 +1,24 @@
 """
 The expressions of a MutatingAdmissionPolicy, compiled and evaluated by the C++ implementation.
 
-The libraries are strings, optional values, sets, comprehensions with two variables, and the type
-JSONPatch. An expression that needs another one (quantities, IP addresses, ``Object``,
-``authorizer``) does not compile, so that the policy is refused.
+The libraries are those of the rewriting policy: strings, optional values, comprehensions with two
+variables, and the type JSONPatch, whose values are texts. An expression that needs another library
+(sets, quantities, ``authorizer``) does not compile, so that the policy is refused.
 https://kubernetes.io/docs/reference/using-api/cel/
 """
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.kubernetes.bodies import Body, dig, items, mapping
+from sandbox.kubernetes.bodies import Body, dig, items
 
 CONDITION = "BOOL"
 PATCH = "LIST<JSONPatch>"
-DRY_RUN = "request.dryRun"
-"""The one input whose type is declared, because it can be a condition by itself."""
 _INPUTS = ("object", "oldObject", "request", "namespaceObject")
-_LIBRARIES = "name: policy\nextensions:\n  - name: two-var-comprehensions\n  - name: sets\n"
+_LIBRARIES = "name: policy\nextensions:\n  - name: two-var-comprehensions\n"
 _STRINGS_OF_KUBERNETES = 2
 """The version of the strings library."""
 
@@ -71,28 +70,19 @@ class CompiledPolicy:
         Raises:
             EvaluationError: It, or a variable that it needs, cannot be evaluated.
         """
-        bound, failed = dict(inputs), {}
+        bound = dict(inputs)
         for name, expression in self.variables.items():
-            try:
+            # The API server evaluates variables lazily: one without a use may fail.
+            with contextlib.suppress(EvaluationError):
                 bound[f"variables.{name}"] = _evaluate(expression, bound)
-            except EvaluationError as error:
-                # The API server evaluates variables lazily: one without a use may fail.
-                failed[name] = error
-        try:
-            return [_operation(each) for each in _evaluate(mutation, bound)]
-        except EvaluationError as error:
-            for name, reason in failed.items():
-                if f"variables.{name}" in str(error):
-                    text = f'composited variable "{name}" fails to evaluate: {reason}'
-                    raise EvaluationError(text) from error
-            raise
+        return [_operation(each) for each in _evaluate(mutation, bound)]
 
 
 def compile_policy(spec: Body) -> CompiledPolicy:
     """Compile all expressions of a policy's specification."""
     compiled = CompiledPolicy()
     declared = [*_INPUTS, *(["params"] if spec.get("paramKind") else [])]
-    types = dict.fromkeys(declared, _cel().Type.DYN) | {DRY_RUN: _cel().Type.BOOL}
+    types = dict.fromkeys(declared, _cel().Type.DYN)
     for index, one in enumerate(items(spec, "matchConditions")):
         path = f"spec.matchConditions[{index}].expression"
         condition = _compile(compiled, one.get("expression", ""), path, types, CONDITION)
@@ -135,20 +125,11 @@ def _environment(types: Mapping[str, Any], *, has_patches: bool) -> Any:
         ext_strings,
     )
 
-    cel = _cel()
-    escape = cel.Overload(
-        "jsonpatch_escape_key_string",
-        return_type=cel.Type.STRING,
-        parameters=[cel.Type.STRING],
-        impl=lambda key: key.replace("~", "~0").replace("/", "~1"),
-    )
-    functions = [cel.FunctionDecl("jsonpatch.escapeKey", [escape])] if has_patches else []
-    return cel.NewEnv(
+    return _cel().NewEnv(
         descriptor_pool=_patch_types() if has_patches else None,
-        config=cel.NewEnvConfigFromYaml(_LIBRARIES),
+        config=_cel().NewEnvConfigFromYaml(_LIBRARIES),
         variables=dict(types),
         extensions=[ext_strings.ExtStrings(_STRINGS_OF_KUBERNETES), ext_optional.ExtOptional()],
-        functions=functions,
     )
 
 
@@ -208,19 +189,8 @@ def _operation(message: Any) -> Body:
     if origin := getattr(message, "from"):
         fields["from"] = origin
     if message.HasField("value"):
-        fields["value"] = _whole(json_format.MessageToDict(message.value))
+        fields["value"] = json_format.MessageToDict(message.value)
     return fields
-
-
-def _whole(value: Any) -> Any:
-    """Make whole numbers integers: a message holds only floating-point numbers."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _whole(each) for key, each in mapping(value).items()}
-    return value
 
 
 def _shown(name: str) -> str:

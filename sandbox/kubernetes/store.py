@@ -131,9 +131,11 @@ class Store:
             self._publish(Change(self.revision, resource, name, last, None))
             return last
 
-    def dependents(self, uid: str) -> list[tuple[str, Name]]:
-        """Return the objects that name this uid as an owner."""
-        return sorted(self._dependents.get(uid, ()))
+    def dependents(self, uid: str) -> Iterator[tuple[str, Name, Stored]]:
+        """Yield the objects that name this uid as an owner."""
+        for resource, name in sorted(self._dependents.get(uid, ())):
+            if stored := self.get(resource, name):
+                yield resource, name, stored
 
     def has_uid(self, uid: str) -> bool:
         """Whether an object of this uid exists."""
