@@ -91,20 +91,6 @@ def test_foreground_deletion_waits_for_dependents(api: Api) -> None:
     assert (names(api, "pods"), names(api, "jobs.batch")) == ([], [])
 
 
-def test_dependent_stays_with_other_owner(api: Api) -> None:
-    first = api.create("configmaps", {"metadata": {"name": "a"}}, "default", user=USER)
-    second = api.create("configmaps", {"metadata": {"name": "b"}}, "default", user=USER)
-    pod = owned("p", first)
-    other = owned("p", second)["metadata"]["ownerReferences"][0] | {"controller": False}
-    pod["metadata"]["ownerReferences"].append(other)
-    api.create("pods", pod, "default", user=USER)
-
-    api.delete("configmaps", "a", "default", user=USER)
-
-    owners = api.read("pods", "p", "default")["metadata"]["ownerReferences"]
-    assert [owner["name"] for owner in owners] == ["b"]
-
-
 def test_dependent_of_deleted_owner_is_deleted(api: Api) -> None:
     job = make_job(api)
     api.delete("jobs.batch", "j", "default", user=USER)
@@ -199,12 +185,3 @@ def test_evicted_pod_is_deleted(api: Api) -> None:
 
     assert (answer["kind"], answer["status"]) == ("Status", "Success")
     assert names(api, "pods") == []
-
-
-def test_system_namespaces_cannot_be_deleted(api: Api) -> None:
-    with pytest.raises(ApiError) as caught:
-        api.delete("namespaces", "kube-system", user=USER)
-
-    assert caught.value.message == (
-        'namespaces "kube-system" is forbidden: this namespace may not be deleted'
-    )

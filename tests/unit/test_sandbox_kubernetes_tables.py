@@ -1,4 +1,4 @@
-"""How the embedded API server reads objects, and how it shows them."""
+"""Tables of objects for kubectl, and copies of objects for the controllers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,6 @@ from sandbox.clock import Clock
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.bootstrap import assemble
 from sandbox.kubernetes.resources import BY_KEY
-from sandbox.kubernetes.statuses import ApiError
 from sandbox.kubernetes.tables import table_of
 
 USER = "tester"
@@ -24,67 +23,6 @@ def api() -> Api:
 def pod(**spec: Any) -> dict[str, Any]:
     containers = [{"name": "c", "image": "i"}]
     return {"metadata": {"name": "p"}, "spec": {"containers": containers, **spec}}
-
-
-def test_null_is_absent_value(api: Api) -> None:
-    body = pod(nodeName=None, tolerations=None)
-    body["metadata"]["creationTimestamp"] = None
-
-    made = api.create("pods", body, "default", user=USER)
-
-    assert "nodeName" not in made["spec"]
-    assert made["metadata"]["creationTimestamp"].endswith("Z")
-
-
-def test_invalid_time_is_refused(api: Api) -> None:
-    event = {
-        "metadata": {"name": "e"},
-        "involvedObject": {"namespace": "default"},
-        "firstTimestamp": "yesterday",
-    }
-
-    with pytest.raises(ApiError) as caught:
-        api.create("events", event, "default", user=USER)
-
-    assert caught.value.code == 400
-    assert "firstTimestamp: expected a time" in caught.value.message
-
-
-def test_too_large_number_is_refused(api: Api) -> None:
-    with pytest.raises(ApiError) as caught:
-        api.create("pods", pod(priority=2**31), "default", user=USER)
-
-    assert caught.value.code == 400
-    assert "spec.priority: expected an integer of 32 bits" in caught.value.message
-
-
-def test_new_status_has_zeros(api: Api) -> None:
-    api.create("pods", pod(), "default", user=USER)
-    status = {"containerStatuses": [{"name": "c"}]}
-
-    written = api.patch("pods", "p", {"status": status}, "default", user=USER, subresource="status")
-
-    assert written["status"]["containerStatuses"] == [
-        {"name": "c", "image": "", "imageID": "", "ready": False, "restartCount": 0}
-    ]
-
-
-@pytest.mark.parametrize(
-    ("image", "policy"),
-    [
-        pytest.param("nginx", "Always", id="no-tag"),
-        pytest.param("nginx:latest", "Always", id="latest"),
-        pytest.param("nginx:1.27", "IfNotPresent", id="tag"),
-        pytest.param("registry:5000/nginx", "Always", id="port-is-no-tag"),
-        pytest.param(f"nginx@sha256:{'0' * 64}", "IfNotPresent", id="digest"),
-    ],
-)
-def test_pull_policy_follows_tag(api: Api, image: str, policy: str) -> None:
-    body = pod(containers=[{"name": "c", "image": image}])
-
-    made = api.create("pods", body, "default", user=USER)
-
-    assert made["spec"]["containers"][0]["imagePullPolicy"] == policy
 
 
 def test_requests_follow_limits(api: Api) -> None:
@@ -161,15 +99,3 @@ def test_table_shows_waiting_reason(pod_status: dict[str, Any], expected: str) -
     table = table_of(BY_KEY["pods"], [body], {}, NOW)
 
     assert table["rows"][0]["cells"][2] == expected
-
-
-def test_missing_required_field_is_refused(api: Api) -> None:
-    with pytest.raises(ApiError) as caught:
-        api.create(
-            "rolebindings.rbac.authorization.k8s.io",
-            {"metadata": {"name": "b"}},
-            "default",
-            user=USER,
-        )
-
-    assert [cause["field"] for cause in caught.value.status["details"]["causes"]] == ["roleRef"]
