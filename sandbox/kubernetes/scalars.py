@@ -9,92 +9,87 @@ from typing import Any
 
 from sandbox.kubernetes.bodies import format_seconds
 
-Path = tuple[Any, Any] | None
-"""A path as linked pairs of the parent and the last step; joined only for a message."""
-Scalar = Callable[[Any, Path, Any], Any]
+Check = Callable[[Any], Any]
+"""Returns the value as the server stores it, or raises DecodeError."""
 
 _QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+|[numkKMGTPE]i?|)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 class DecodeError(ValueError):
-    """A field cannot hold a value."""
-
-
-def undecodable(value: Any, path: Path, expected: str) -> DecodeError:
-    """Return the error of a value that is not of the expected type."""
-    return DecodeError(f"{join_path(path)}: expected {expected}, found {value!r}")
-
-
-def join_path(path: Path) -> str:
     """
-    Join a path as messages have it.
+    A field cannot hold a value.
 
-    >>> join_path((((None, "spec"), "containers"), 0))
-    'spec.containers[0]'
+    >>> error = DecodeError(1, "a string")
+    >>> for step in (0, "containers", "spec"):
+    ...     error.add_parent(step)
+    >>> str(error)
+    'spec.containers[0]: expected a string, found 1'
     """
-    text = ""
-    while path is not None:
-        path, step = path
-        text = (f"[{step}]" if isinstance(step, int) else f".{step}") + text
-    return text.removeprefix(".")
+
+    def __init__(self, value: Any, expected: str) -> None:
+        super().__init__(f"expected {expected}, found {value!r}")
+        self._path = ""
+
+    def add_parent(self, step: str | int) -> None:
+        """Put the field or the index of a parent before the path."""
+        self._path = (f"[{step}]" if isinstance(step, int) else f".{step}") + self._path
+
+    def __str__(self) -> str:
+        return f"{self._path.removeprefix('.')}: {self.args[0]}"
 
 
-def _of_type(expected: str, *types: type) -> Scalar:
-    def check(value: Any, path: Path, _found: Any) -> Any:
+def _of_type(expected: str, *types: type) -> Check:
+    def check(value: Any) -> Any:
         if value.__class__ not in types:
-            raise undecodable(value, path, expected)
+            raise DecodeError(value, expected)
         return value
 
     return check
 
 
-_string = _of_type("a string", str)
-
-
-def _integer(bits: int) -> Scalar:
+def _integer(bits: int) -> Check:
     limit = 1 << (bits - 1)
 
-    def check(value: Any, path: Path, _found: Any) -> Any:
+    def check(value: Any) -> Any:
         if value.__class__ is not int or not -limit <= value < limit:
-            raise undecodable(value, path, f"an integer of {bits} bits")
+            raise DecodeError(value, f"an integer of {bits} bits")
         return value
 
     return check
 
 
-def _bytes(value: Any, path: Path, found: Any) -> Any:
+def _bytes(value: Any) -> Any:
     try:
-        base64.b64decode(_string(value, path, found), validate=True)
-    except binascii.Error as exc:
-        raise undecodable(value, path, "base64") from exc
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError, TypeError) as exc:
+        raise DecodeError(value, "base64") from exc
     return value
 
 
-def _quantity(value: Any, path: Path, _found: Any) -> Any:
+def _quantity(value: Any) -> Any:
     if value.__class__ is bool or not _QUANTITY.fullmatch(text := str(value)):
-        raise undecodable(value, path, "a quantity")
+        raise DecodeError(value, "a quantity")
     return text
 
 
-def _parse_time(value: Any, path: Path) -> datetime:
+def _parse_time(value: Any) -> datetime:
     if value.__class__ is not str or not _TIME.fullmatch(value):
-        raise undecodable(value, path, "a time")
+        raise DecodeError(value, "a time")
     return datetime.fromisoformat(value)
 
 
-def _time(value: Any, path: Path, _found: Any) -> Any:
+def _time(value: Any) -> Any:
     """Keep whole seconds, as the server does."""
-    return format_seconds(_parse_time(value, path))
+    return format_seconds(_parse_time(value))
 
 
-def _micro_time(value: Any, path: Path, _found: Any) -> Any:
-    moment = _parse_time(value, path).astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _micro_time(value: Any) -> Any:
+    return _parse_time(value).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-SCALARS: dict[tuple[str | None, str | None], Scalar] = {
-    ("string", None): _string,
+SCALARS: dict[tuple[str | None, str | None], Check] = {
+    ("string", None): _of_type("a string", str),
     ("string", "byte"): _bytes,
     ("string", "date-time"): _time,
     ("boolean", None): _of_type("a boolean", bool),

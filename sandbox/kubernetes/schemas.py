@@ -1,56 +1,25 @@
 """
 The published schemas, compiled into functions that decode a body as the API server does.
 
-The decoder refuses a wrong type with a 400. It reports unknown fields, which are dropped or
-refused as ``fieldValidation`` asks. Null is an absent value. A JSON Schema validator would take
-milliseconds for a pod and does not drop fields.
+The decoder refuses a wrong type with a 400, and drops or refuses unknown fields as
+``fieldValidation`` asks. Null is an absent value. A JSON Schema validator would take milliseconds
+for a pod and does not drop fields.
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from sandbox.kubernetes.bodies import Body, decode
 from sandbox.kubernetes.resources import Resource
-from sandbox.kubernetes.scalars import SCALARS, DecodeError, Path, join_path, undecodable
+from sandbox.kubernetes.scalars import SCALARS, Check, DecodeError
 from sandbox.kubernetes.statuses import ApiError, bad_request
 
 _VERSION = "v1.36.0-local"
 _PREFIX = "#/$defs/"
 _ZEROS: dict[str | None, Any] = {"string": "", "integer": 0, "boolean": False}
-
-
-Check = Callable[[Any, Path, list[str]], Any]
-"""Decodes a value at a path, and adds the paths of unknown fields to the list."""
-
-
-@dataclass(slots=True, eq=False)
-class Struct:
-    """A definition with named fields."""
-
-    fields: dict[str, Check] = field(default_factory=dict)
-    required: tuple[str, ...] = ()
-    schemas: Body = field(default_factory=dict)
-    """The schema of each field, for patches: list types and merge keys."""
-
-    def check(self, value: Any, path: Path, found: list[str]) -> Any:
-        """Return an object without nulls and unknown fields."""
-        if value.__class__ is not dict:
-            raise undecodable(value, path, "an object")
-        result = {}
-        for key, item in value.items():
-            check = self.fields.get(key)
-            if check is None:
-                found.append(join_path((path, key)))
-            elif item is not None:
-                result[key] = check(item, (path, key), found)
-        for key in self.required:
-            if key not in result and join_path((path, key)).startswith("status."):
-                zero = _ZEROS.get(_type(self.schemas[key]))
-                result |= {} if zero is None else {key: zero}
-        return result
 
 
 @functools.cache
@@ -75,10 +44,20 @@ def definition_of(resource: Resource) -> str:
     return _kinds()[resource.group, resource.version, resource.kind]
 
 
-def required_keys(definition: str) -> tuple[str, ...]:
+def schemas_of(definition: str | None) -> Body:
+    """Return the schemas of a definition's fields."""
+    return definitions()[definition].get("properties", {}) if definition else {}
+
+
+def definition_in(schema: Body) -> str | None:
+    """Return the definition that a schema refers to."""
+    reference = schema.get("$ref")
+    return reference.removeprefix(_PREFIX) if reference else None
+
+
+def required_keys(definition: str) -> list[str]:
     """Return the fields that a definition requires."""
-    struct = struct_of(definition)
-    return struct.required if struct is not None else ()
+    return definitions()[definition].get("required", [])
 
 
 def walk(resource: Resource, body: Body) -> Iterator[tuple[str, Body, str]]:
@@ -109,31 +88,7 @@ def _children(definition: str) -> tuple[tuple[str, str], ...]:
         for key, schema in schemas_of(definition).items()
         if key not in ("metadata", "status")
     )
-    return tuple((key, name) for key, name in pairs if name and struct_of(name) is not None)
-
-
-def schemas_of(definition: str | None) -> Body:
-    """Return the schemas of a definition's fields."""
-    struct = struct_of(definition) if definition else None
-    return struct.schemas if struct is not None else {}
-
-
-def definition_in(schema: Body) -> str | None:
-    """Return the definition that a schema refers to."""
-    reference = schema.get("$ref")
-    return reference.removeprefix(_PREFIX) if reference else None
-
-
-@functools.cache
-def struct_of(name: str) -> Struct | None:
-    """Compile a definition; None if it has no fields of its own."""
-    schema = definitions()[name]
-    if "properties" not in schema:
-        return None
-    made = Struct(schemas=schema["properties"], required=tuple(schema.get("required", ())))
-    # Fields are compiled at their first use, as definitions refer to themselves.
-    made.fields = {key: _lazy(made, key, one) for key, one in schema["properties"].items()}
-    return made
+    return tuple((key, name) for key, name in pairs if name and schemas_of(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +107,15 @@ def decode_body(resource: Resource, body: object, field_validation: str) -> Deco
         ApiError: 400 for another kind, a wrong type or, if it is strict, an unknown field.
     """
     checked = _checked_kind(resource, body)
-    struct, found = struct_of(definition_of(resource)), list[str]()
-    assert struct is not None  # noqa: S101 - every served kind has fields
     try:
-        decoded = struct.check(checked, None, found)
+        decoded = _decode_object(definition_of(resource), checked)
     except DecodeError as exc:
         raise _undecodable(resource, str(exc)) from exc
-    unknown = tuple(f'unknown field "{path}"' for path in found)
+    unknown = tuple(f'unknown field "{path}"' for path in _unknown(checked, decoded, ""))
     if unknown and field_validation == "Strict":
         raise _undecodable(resource, f"strict decoding error: {', '.join(unknown)}")
+    if "status" in decoded:
+        _add_zeros(resource, decoded["status"])
     warnings = unknown if field_validation == "Warn" else ()
     typed: Body = {"apiVersion": resource.api_version, "kind": resource.kind}
     return Decoded({"metadata": {}} | decoded | typed, warnings)
@@ -182,82 +137,106 @@ def _undecodable(resource: Resource, why: str) -> ApiError:
     return bad_request(message)
 
 
-@functools.cache
-def _empty_status(definition: str) -> Body:
-    struct = struct_of(definition)
-    assert struct is not None  # noqa: S101 - every served kind has fields
-    status: Body = struct.check({"status": {}}, None, [])["status"]
-    return status
+def _unknown(sent: Any, kept: Any, path: str) -> Iterator[str]:
+    """Yield the paths of the fields that decoding dropped."""
+    if isinstance(kept, dict):
+        for key, value in sent.items():
+            where = f"{path}.{key}" if path else key
+            if key in kept:
+                yield from _unknown(value, kept[key], where)
+            elif value is not None:
+                yield where
+    elif isinstance(kept, list):
+        for index, (old, new) in enumerate(zip(sent, kept, strict=True)):
+            yield from _unknown(old or {}, new, f"{path}[{index}]")
+
+
+def _add_zeros(resource: Resource, status: Body) -> None:
+    """Set the required fields of a status that it lacks: the server always shows them."""
+    definition = definition_in(schemas_of(definition_of(resource))["status"])
+    for name, part, _ in _walk(definition or "", status, ""):
+        for key in required_keys(name):
+            zero = _ZEROS.get(_type(schemas_of(name)[key]))
+            if zero is not None:
+                part.setdefault(key, zero)
 
 
 def empty_status(resource: Resource) -> Body:
     """Return the status of a new object: zeros in the fields that the server always shows."""
-    return dict(_empty_status(definition_of(resource)))
+    status: Body = {}
+    _add_zeros(resource, status)
+    return status
 
 
-def _lazy(owner: Struct, key: str, schema: Body) -> Check:
-    def first(value: Any, path: Path, found: list[str]) -> Any:
-        owner.fields[key] = compiled = _compile(schema)
-        return compiled(value, path, found)
+def _decode_object(definition: str, value: Any) -> Body:
+    if value.__class__ is not dict:
+        raise DecodeError(value, "an object")
+    result, checks = {}, _checks(definition)
+    for key, item in value.items():
+        if item is not None and key in checks:
+            try:
+                result[key] = checks[key](item)
+            except DecodeError as error:
+                error.add_parent(key)
+                raise
+    return result
 
-    return first
+
+@functools.cache
+def _checks(definition: str) -> dict[str, Check]:
+    return {key: _compile(schema) for key, schema in schemas_of(definition).items()}
 
 
 def _compile(schema: Body) -> Check:
-    reference = schema.get("$ref")
-    if reference is not None:
-        return _referred(reference.removeprefix(_PREFIX))
-    kind = _type(schema)
-    if kind == "array":
-        return _array(schema)
-    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
-        return _map(schema["additionalProperties"])
-    return SCALARS.get((kind, schema.get("format")), _anything)
+    if name := definition_in(schema):
+        return _compile_reference(name)
+    if _type(schema) == "array":
+        return functools.partial(_decode_list, _compile(schema["items"]))
+    if isinstance(schema.get("additionalProperties"), dict):
+        return functools.partial(_decode_map, _compile(schema["additionalProperties"]))
+    return _scalar(schema)
 
 
-def _referred(name: str) -> Check:
-    struct = struct_of(name)
-    if struct is not None:
-        return struct.check
-    short = name.rsplit(".", 1)[1]
-    if ("", short) in SCALARS:
-        return SCALARS["", short]
-    schema = definitions()[name]
-    return SCALARS.get((_type(schema), schema.get("format")), _anything)
+def _compile_reference(name: str) -> Check:
+    if schemas_of(name):
+        return functools.partial(_decode_object, name)
+    return SCALARS.get(("", name.rpartition(".")[2])) or _scalar(definitions()[name])
 
 
-def _array(schema: Body) -> Check:
-    check = _compile(schema["items"])
-
-    def walk(value: Any, path: Path, found: list[str]) -> Any:
-        if value.__class__ is not list:
-            raise undecodable(value, path, "a list")
-        return [
-            check({} if item is None else item, (path, index), found)
-            for index, item in enumerate(value)
-        ]
-
-    return walk
+def _scalar(schema: Body) -> Check:
+    return SCALARS.get((_type(schema), schema.get("format")), _keep)
 
 
-def _map(schema: Body) -> Check:
-    check = _compile(schema)
+def _keep(value: Any) -> Any:
+    return value
 
-    def walk(value: Any, path: Path, found: list[str]) -> Any:
-        if value.__class__ is not dict:
-            raise undecodable(value, path, "an object")
-        return {
-            key: "" if item is None else check(item, (path, key), found)
-            for key, item in value.items()
-        }
 
-    return walk
+def _decode_list(check: Check, value: Any) -> list[Any]:
+    if value.__class__ is not list:
+        raise DecodeError(value, "a list")
+    result = []
+    for index, item in enumerate(value):
+        try:
+            result.append(check({} if item is None else item))
+        except DecodeError as error:
+            error.add_parent(index)
+            raise
+    return result
+
+
+def _decode_map(check: Check, value: Any) -> Body:
+    if value.__class__ is not dict:
+        raise DecodeError(value, "an object")
+    result = {}
+    for key, item in value.items():
+        try:
+            result[key] = "" if item is None else check(item)
+        except DecodeError as error:
+            error.add_parent(key)
+            raise
+    return result
 
 
 def _type(schema: Body) -> str | None:
     kind = schema.get("type")
     return kind[0] if isinstance(kind, list) else kind
-
-
-def _anything(value: Any, _path: Path, _found: list[str]) -> Any:
-    return value
