@@ -184,17 +184,13 @@ def _denied(caller: Caller, access: Access) -> ApiError:
 
 def answer_review(authorizer: Authorizer, call: Call) -> Answer:
     """
-    Answer who a caller is, or which access a caller has.
+    Answer whether a user has an access.
 
     Raises:
         ApiError: 400, for a body that cannot be read.
     """
     decoded = decode_body(call.resource, call.body, call.options.field_validation)
     body, spec, caller = decoded.body, mapping(decoded.body, "spec"), call.caller
-    if call.resource.kind == "SelfSubjectReview":
-        info = {"username": caller.name, "groups": list(caller.groups)}
-        body["status"] = {"userInfo": info}
-        return Answer(body, 201, list(decoded.warnings))
     if call.resource.kind == "SubjectAccessReview":
         caller = Caller(str(spec.get("user", "")), tuple(items(spec, "groups")))
     reason = authorizer.reason(caller, _access(spec))

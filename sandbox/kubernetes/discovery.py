@@ -21,8 +21,6 @@ _SUBRESOURCE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
     "binding": ("", "", "Binding"),
 }
-_OLD, _NEW = "#/$defs/", "#/components/schemas/"
-_SWAGGER = "#/definitions/"
 
 
 def version(git_version: str) -> Body:
@@ -120,12 +118,10 @@ def _subresource(resource: Resource, name: str) -> Body:
 def openapi(parts: list[str]) -> bytes | None:
     """Return the document at a path below /openapi, or None."""
     match parts:
-        case ["v2"]:
-            return _version_two()
         case ["v3"]:
             return encode({"paths": {path: _place(path) for path in _paths()}})
         case ["v3", *rest] if "/".join(rest) in _paths():
-            return _version_three("/".join(rest))
+            return _document("/".join(rest))
     return None
 
 
@@ -141,14 +137,6 @@ def _paths() -> list[str]:
     return sorted(found)
 
 
-def _served(schema: Any, prefix: str) -> Any:
-    """Convert the published schemas to the form that a server returns."""
-    text = json.dumps(schema)
-    served = json.loads(text.replace(_OLD, prefix))
-    _drop_nulls(served)
-    return served
-
-
 def _drop_nulls(schema: Any) -> None:
     if isinstance(schema, list):
         for one in schema:
@@ -162,25 +150,22 @@ def _drop_nulls(schema: Any) -> None:
 
 
 @functools.cache
-def _version_two() -> bytes:
-    info = {"title": "Kubernetes", "version": "v1.36.0"}
-    schemas = _served(definitions(), _SWAGGER)
-    return encode({"swagger": "2.0", "info": info, "paths": {}, "definitions": schemas})
-
-
-@functools.cache
-def _schemas_three() -> Body:
-    schemas: Body = _served(definitions(), _NEW)
+def _schemas() -> Body:
+    """Return the published schemas in the form that a server returns."""
+    schemas: Body = json.loads(
+        json.dumps(definitions()).replace("#/$defs/", "#/components/schemas/")
+    )
+    _drop_nulls(schemas)
     return schemas
 
 
-def _version_three(path: str) -> bytes:
+def _document(path: str) -> bytes:
     group, version = ("", "v1") if path == "api/v1" else tuple(path.split("/")[1:])
     paths: Body = {}
     for resource in resources_of(group, version):
         paths |= _operations(resource, f"/{path}")
     info = {"title": "Kubernetes", "version": "v1.36.0"}
-    components = {"schemas": _schemas_three()}
+    components = {"schemas": _schemas()}
     return encode({"openapi": "3.0.0", "info": info, "paths": paths, "components": components})
 
 

@@ -17,7 +17,6 @@ from sandbox.kubernetes.tables import TABLE
 from sandbox.kubernetes.watches import Watching
 
 _JSON = ("", "application/json")
-_TRUE = ("true", "1")
 _POLICIES = ("Foreground", "Background", "Orphan")
 _VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _ONE_NAME = re.compile(r"metadata\.name==?([^,]+)")
@@ -243,7 +242,6 @@ def watching_of(target: Target, resource: Resource) -> Watching:
     query = query_of(target, resource)
     timeout = _number("timeoutSeconds")
     flags = {
-        "bookmarks": arguments.get("allowWatchBookmarks") in _TRUE,
         "initial_events": arguments.get("sendInitialEvents") == "true",
         "as_tables": wants_table(),
     }

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 _APPS = "apps"
 _RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
-_AUTHORIZATION = "authorization.k8s.io"
 _STATUS = ("status",)
 
 
@@ -57,8 +56,8 @@ def _policy(plural: str, kind: str) -> Resource:
     return Resource(_ADMISSION, plural, kind, namespaced=False, has_generation=True)
 
 
-def _review(group: str, plural: str, kind: str) -> Resource:
-    return Resource(group, plural, kind, namespaced=False, stored=False)
+def _review(plural: str, kind: str) -> Resource:
+    return Resource("authorization.k8s.io", plural, kind, namespaced=False, stored=False)
 
 
 _POD_SUBRESOURCES = ("binding", "ephemeralcontainers", "eviction", "log", "status")
@@ -97,9 +96,8 @@ RESOURCES: tuple[Resource, ...] = (
     _cluster_wide(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
     _policy("mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
     _policy("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
-    _review(_AUTHORIZATION, "selfsubjectaccessreviews", "SelfSubjectAccessReview"),
-    _review(_AUTHORIZATION, "subjectaccessreviews", "SubjectAccessReview"),
-    _review("authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"),
+    _review("selfsubjectaccessreviews", "SelfSubjectAccessReview"),
+    _review("subjectaccessreviews", "SubjectAccessReview"),
 )
 BY_KEY = {resource.key: resource for resource in RESOURCES}
 """Every resource by its key, such as ``jobs.batch``."""

@@ -141,16 +141,17 @@ class Store:
         """Whether an object of this uid exists."""
         return uid in self._uids
 
-    def changes_since(self, revision: int) -> list[Change]:
+    def changes_since(self, revision: int, resource: str) -> list[Change]:
         """
-        Return all writes after a revision.
+        Return the writes of a resource after a revision.
 
         Raises:
             ApiError: 410, if the history no longer includes the revision.
         """
         with self.lock:
             self.check_reach(revision, f"too old resource version: {revision} ({self._forgotten})")
-            return [change for change in self._history if change.revision > revision]
+            later = (change for change in self._history if change.revision > revision)
+            return [change for change in later if change.resource == resource]
 
     def check_reach(self, revision: int, message: str) -> None:
         """Raise a 410 if the history no longer includes a revision."""

@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -18,7 +18,6 @@ StoredEvent = tuple[str, Stored]
 
 _POLL_S = 5.0
 """The longest wait of a stream for a change."""
-_BOOKMARK_S = 60.0
 _DEFAULT_TIMEOUT_S = 1800.0
 
 
@@ -51,56 +50,43 @@ def _with_revision(stored: Stored, revision: int) -> Stored:
     return Stored(revision, stored.body, raw)
 
 
-class ChangeQueue:
-    """The changes of a store from now on, in order, until it is closed."""
+class Watch:
+    """The events of one resource, or of all, from now on, until it is closed."""
 
-    def __init__(self, store: Store, wanted: Callable[[Change], bool]) -> None:
+    def __init__(
+        self, store: Store, resource: str | None, matches: Predicate = _everything
+    ) -> None:
+        self.closed = False
+        self._resource = resource
+        self._matches = matches
         self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
-        self._wanted = wanted
-        self._end = store.subscribe(self.put)
+        self._end = store.subscribe(self._put)
 
-    def put(self, change: Change) -> None:
-        """Add a change, if it is wanted."""
-        if self._wanted(change):
+    def _put(self, change: Change) -> None:
+        if self._resource in (None, change.resource):
             self._queue.put(change)
 
-    def get(self, timeout_s: float | None) -> Change | None:
-        """Return the next change, or None after the timeout or when it is closed."""
+    def get_stored(self, timeout_s: float | None) -> StoredEvent | None:
+        """Return the next event, or None after the timeout or when it is closed."""
         try:
-            return self._queue.get(timeout=timeout_s)
+            change = self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
-
-    def close(self) -> None:
-        """End, and wake the waiting reader."""
-        self._end()
-        self._queue.put(None)
-
-
-class Watch:
-    """The events of one resource, or of all, for a caller in the same process."""
-
-    def __init__(self, store: Store, resource: str | None) -> None:
-        self._changes = ChangeQueue(
-            store, lambda change: resource is None or change.resource == resource
-        )
-        self._closed = False
+        return None if change is None else event_of(change, self._matches)
 
     def get(self, timeout_s: float | None = None) -> Event | None:
-        """Return the next event, or None after the timeout or when it is closed."""
-        if self._closed:
-            return None
-        change = self._changes.get(timeout_s)
-        event = None if change is None else event_of(change)
+        """Return the next event with a copy of the object, or None as ``get_stored`` does."""
+        event = None if self.closed else self.get_stored(timeout_s)
         return None if event is None else (event[0], event[1].copy())
 
     def close(self) -> None:
         """End the watch, and every iteration over it."""
-        self._closed = True
-        self._changes.close()
+        self.closed = True
+        self._end()
+        self._queue.put(None)
 
     def __iter__(self) -> Iterator[Event]:
-        while not self._closed:
+        while not self.closed:
             event = self.get()
             if event is not None:
                 yield event
@@ -118,7 +104,6 @@ class Watching:
 
     query: Query
     timeout_s: float = _DEFAULT_TIMEOUT_S
-    bookmarks: bool = False
     initial_events: bool = False
     """Whether the present state comes first, followed by a bookmark."""
     as_tables: bool = False
@@ -131,7 +116,7 @@ class Streams:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._stopped = False
-        self._open: set[ChangeQueue] = set()
+        self._open: set[Watch] = set()
 
     def stop(self) -> None:
         """End all watches, also those that begin later."""
@@ -140,9 +125,8 @@ class Streams:
 
     def end_all(self) -> None:
         """End the open watches."""
-        for changes in tuple(self._open):
-            self._open.discard(changes)
-            changes.close()
+        for watch in tuple(self._open):
+            watch.close()
 
     def open(self, watching: Watching) -> Iterator[bytes]:
         """
@@ -158,46 +142,41 @@ class Streams:
             why = f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: invalid syntax'
             raise failure(500, "", why)
         asked = int(version)
-        fresh = watching.initial_events or not asked
         with store.lock:
-            try:
-                past = [] if fresh else store.changes_since(asked)
-            except ApiError as error:
-                return iter([_joined("ERROR", encode(error.status))])
-            page = list_page(store, replace(query, resource_version="", limit=0)) if fresh else None
-            changes = ChangeQueue(store, lambda change: change.resource == query.resource.key)
-            self._open.add(changes)
-        first: list[bytes] = []
-        if page is not None:
-            first = [self._line(watching, ("ADDED", one)) for one in page.listed]
-            if watching.initial_events:
-                first.append(self._bookmark(query, page.revision, initial=True))
-        for change in past:
-            if change.resource == query.resource.key:
-                event = event_of(change, matches)
-                first += [self._line(watching, event)] if event is not None else []
-        return self._run(watching, first, changes)
+            if watching.initial_events or not asked:
+                first = self._initial(watching)
+            else:
+                try:
+                    past = [
+                        event_of(each, matches)
+                        for each in store.changes_since(asked, query.resource.key)
+                    ]
+                except ApiError as error:
+                    return iter([_joined("ERROR", encode(error.status))])
+                first = [self._line(watching, event) for event in past if event is not None]
+            watch = Watch(store, query.resource.key, matches)
+            self._open.add(watch)
+        return self._run(watching, first, watch)
 
-    def _run(self, watching: Watching, first: list[bytes], changes: ChangeQueue) -> Iterator[bytes]:
-        query, matches = watching.query, matching(watching.query)
+    def _initial(self, watching: Watching) -> list[bytes]:
+        """Return the present state as events."""
+        query = watching.query
+        page = list_page(self._store, replace(query, resource_version="", limit=0))
+        lines = [self._line(watching, ("ADDED", one)) for one in page.listed]
+        return [*lines, _bookmark(query, page.revision)] if watching.initial_events else lines
+
+    def _run(self, watching: Watching, first: list[bytes], watch: Watch) -> Iterator[bytes]:
         end = time.monotonic() + watching.timeout_s
-        marked = time.monotonic()
         try:
             yield b""  # The headers go out even while nothing happens.
             yield from first
-            while (
-                changes in self._open and not self._stopped and (left := end - time.monotonic()) > 0
-            ):
-                change = changes.get(min(left, _POLL_S))
-                event = None if change is None else event_of(change, matches)
+            while not (watch.closed or self._stopped) and (left := end - time.monotonic()) > 0:
+                event = watch.get_stored(min(left, _POLL_S))
                 if event is not None:
                     yield self._line(watching, event)
-                elif watching.bookmarks and time.monotonic() - marked > _BOOKMARK_S:
-                    marked = time.monotonic()
-                    yield self._bookmark(query, self._store.revision)
         finally:
-            self._open.discard(changes)
-            changes.close()
+            self._open.discard(watch)
+            watch.close()
 
     def _line(self, watching: Watching, event: StoredEvent) -> bytes:
         resource, (kind, stored) = watching.query.resource, event
@@ -207,13 +186,13 @@ class Streams:
         table = table_of(resource, [stored.body], version, self._store.clock.now())
         return _joined(kind, encode(table))
 
-    def _bookmark(self, query: Query, revision: int, *, initial: bool = False) -> bytes:
-        metadata: Body = {"resourceVersion": str(revision), "creationTimestamp": None}
-        if initial:
-            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
-        resource = query.resource
-        body = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        return _joined("BOOKMARK", encode(body))
+
+def _bookmark(query: Query, revision: int) -> bytes:
+    """Return the event that ends the initial events."""
+    metadata: Body = {"resourceVersion": str(revision), "creationTimestamp": None}
+    metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+    head = {"kind": query.resource.kind, "apiVersion": query.resource.api_version}
+    return _joined("BOOKMARK", encode(head | {"metadata": metadata}))
 
 
 def _joined(kind: str, raw: bytes) -> bytes:

@@ -138,7 +138,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     },
     "rights": {"pull-event-events-list-everywhere": GRANTED},
     "watch": {
-        "bookmarks": "the embedded server sends a bookmark once a minute",
+        "bookmarks": "no client needs a bookmark on the way",
         "initial-events-no-match": "no client sends it",
         "of-one": "clients watch one object by a field selector",
     },
