@@ -58,17 +58,15 @@ def _named(word: str, names: list[str]) -> str:
     return f"{word}{'s' if len(names) > 1 else ''} {_quoted(names)}"
 
 
+def _setters(spec: Body, offends: Callable[[Body], object], *, with_pod: bool = False) -> str:
+    """Name the containers, and the pod if asked, whose security context offends."""
+    names = [one["name"] for _, _, one in containers(spec) if offends(_context(one))]
+    subjects = ["pod"] if with_pod and offends(_context(spec)) else []
+    return " and ".join(subjects + ([_named("container", names)] if names else []))
+
+
 def _context(part: Body) -> Body:
     return mapping(part, "securityContext")
-
-
-def _offending(spec: Body, offends: Callable[[Body], bool]) -> list[str]:
-    return [container["name"] for _, _, container in containers(spec) if offends(container)]
-
-
-def _setters(of_pod: bool, names: list[str]) -> str:  # noqa: FBT001
-    subjects = ["pod"] if of_pod else []
-    return " and ".join(subjects + ([_named("container", names)] if names else []))
 
 
 def _host_namespaces(spec: Body) -> str:
@@ -77,34 +75,26 @@ def _host_namespaces(spec: Body) -> str:
 
 
 def _privileged(spec: Body) -> str:
-    names = _offending(spec, lambda one: bool(_context(one).get("privileged")))
-    who = _named("container", names)
-    return f"privileged ({who} must not set securityContext.privileged=true)" if names else ""
+    who = _setters(spec, lambda context: context.get("privileged"))
+    return f"privileged ({who} must not set securityContext.privileged=true)" if who else ""
 
 
 def _escalation(spec: Body) -> str:
     field = "allowPrivilegeEscalation"
-    names = _offending(spec, lambda one: _context(one).get(field) is not False)
-    who = _named("container", names)
-    return f"{field} != false ({who} must set securityContext.{field}=false)" if names else ""
+    who = _setters(spec, lambda context: context.get(field) is not False)
+    return f"{field} != false ({who} must set securityContext.{field}=false)" if who else ""
 
 
 def _capabilities(spec: Body) -> str:
-    def added(one: Body) -> set[str]:
-        return set(items(_context(one), "capabilities", "add")) - {"NET_BIND_SERVICE"}
+    def added(context: Body) -> set[str]:
+        return set(items(context, "capabilities", "add")) - {"NET_BIND_SERVICE"}
 
-    keeping = _offending(
-        spec, lambda one: "ALL" not in items(_context(one), "capabilities", "drop")
-    )
-    adding = _offending(spec, lambda one: bool(added(one)))
     texts = []
-    if keeping:
-        drop = 'must set securityContext.capabilities.drop=["ALL"]'
-        texts.append(f"{_named('container', keeping)} {drop}")
-    if adding:
-        found = sorted({name for _, _, one in containers(spec) for name in added(one)})
-        who, what = _named("container", adding), _quoted(found)
-        texts.append(f"{who} must not include {what} in securityContext.capabilities.add")
+    if who := _setters(spec, lambda context: "ALL" not in items(context, "capabilities", "drop")):
+        texts.append(f'{who} must set securityContext.capabilities.drop=["ALL"]')
+    if who := _setters(spec, added):
+        found = sorted({name for _, _, one in containers(spec) for name in added(_context(one))})
+        texts.append(f"{who} must not include {_quoted(found)} in securityContext.capabilities.add")
     return f"unrestricted capabilities ({'; '.join(texts)})" if texts else ""
 
 
@@ -122,42 +112,38 @@ def _restricted_volumes(spec: Body) -> str:
 
 
 def _non_root(spec: Body) -> str:
-    of_pod = dig(spec, "securityContext", "runAsNonRoot")
-    wrong = _offending(spec, lambda one: _context(one).get("runAsNonRoot") is False)
-    unset = _offending(spec, lambda one: _context(one).get("runAsNonRoot") is None)
-    if of_pod is False or wrong:
-        why = f"{_setters(of_pod is False, wrong)} must not set securityContext.runAsNonRoot=false"
-    elif unset and not of_pod:
-        why = f"pod or {_named('container', unset)} must set securityContext.runAsNonRoot=true"
-    else:
-        return ""
-    return f"runAsNonRoot != true ({why})"
+    field = "runAsNonRoot"
+    wrong = _setters(spec, lambda context: context.get(field) is False, with_pod=True)
+    unset = _setters(spec, lambda context: context.get(field) is None)
+    if wrong:
+        return f"{field} != true ({wrong} must not set securityContext.{field}=false)"
+    if unset and not _context(spec).get(field):
+        return f"{field} != true (pod or {unset} must set securityContext.{field}=true)"
+    return ""
 
 
 def _user(spec: Body) -> str:
-    names = _offending(spec, lambda one: _context(one).get("runAsUser") == 0)
-    of_pod = _context(spec).get("runAsUser") == 0
-    who = _setters(of_pod, names)
+    who = _setters(spec, lambda context: context.get("runAsUser") == 0, with_pod=True)
     return f"runAsUser=0 ({who} must not set runAsUser=0)" if who else ""
 
 
 def _seccomp(spec: Body) -> str:
-    field = ("seccompProfile", "type")
+    def profile(context: Body) -> str | None:
+        kind: str | None = dig(context, "seccompProfile", "type")
+        return kind
 
-    def offends(part: Body) -> bool:
-        return dig(_context(part), *field) not in (None, *_PROFILES)
+    def offends(context: Body) -> bool:
+        return profile(context) not in (None, *_PROFILES)
 
-    names, of_pod = _offending(spec, offends), offends(spec)
-    if names or of_pod:
-        parts = (spec, *(one for _, _, one in containers(spec)))
-        wrong = _quoted(sorted({dig(_context(one), *field) for one in parts if offends(one)}))
-        who = _setters(of_pod, names)
-        return f"seccompProfile ({who} must not set securityContext.seccompProfile.type to {wrong})"
-    unset = _offending(spec, lambda one: dig(_context(one), *field) is None)
-    if not unset or dig(_context(spec), *field) is not None:
+    field = "securityContext.seccompProfile.type"
+    if who := _setters(spec, offends, with_pod=True):
+        contexts = [_context(part) for part in (spec, *(one for _, _, one in containers(spec)))]
+        wrong = _quoted(sorted({profile(each) or "" for each in contexts if offends(each)}))
+        return f"seccompProfile ({who} must not set {field} to {wrong})"
+    unset = _setters(spec, lambda context: profile(context) is None)
+    if not unset or profile(_context(spec)) is not None:
         return ""
-    who, allowed = f"pod or {_named('container', unset)}", '"RuntimeDefault" or "Localhost"'
-    return f"seccompProfile ({who} must set securityContext.seccompProfile.type to {allowed})"
+    return f'seccompProfile (pod or {unset} must set {field} to "RuntimeDefault" or "Localhost")'
 
 
 _CHECKS: tuple[Callable[[Body], str], ...] = (
