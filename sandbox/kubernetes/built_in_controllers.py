@@ -47,10 +47,10 @@ class GarbageCollector:
         for resource, name, dependent in self._store.dependents(gone["uid"]):
             self._delete(resource, name, dependent, "Background")
         for owner in items(gone, "ownerReferences"):
-            resource = find_kind(owner["apiVersion"], owner["kind"])
-            if resource is not None:
-                name = key_of(resource, gone.get("namespace", ""), owner["name"])
-                self._prepare_deletion(resource.key, name)
+            owning = find_kind(owner["apiVersion"], owner["kind"])
+            if owning is not None:
+                name = key_of(owning, gone.get("namespace", ""), owner["name"])
+                self._prepare_deletion(owning.key, name)
 
     def _prepare_deletion(self, resource: str, name: Name) -> None:
         """Treat the dependents as a finalizer requires, then remove the finalizer."""

@@ -8,19 +8,18 @@ import flask
 
 from sandbox.kubernetes.bodies import Body, decode, dig, mapping
 from sandbox.kubernetes.calls import Call, Caller, Deletion, Options
-from sandbox.kubernetes.field_errors import FieldError, invalid, not_supported
+from sandbox.kubernetes.field_errors import invalid as invalid_field
+from sandbox.kubernetes.field_errors import not_supported
 from sandbox.kubernetes.queries import Query
 from sandbox.kubernetes.resources import Resource, find_resource
-from sandbox.kubernetes.statuses import ApiError, bad_request, failure, unsupported_media_type
-from sandbox.kubernetes.statuses import invalid as invalid_object
+from sandbox.kubernetes.statuses import bad_request, failure, invalid, unsupported_media_type
 from sandbox.kubernetes.tables import TABLE
 from sandbox.kubernetes.watches import Watching
 
 _JSON = ("", "application/json")
-_POLICIES = ("Foreground", "Background", "Orphan")
-_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _ONE_NAME = re.compile(r"metadata\.name==?([^,]+)")
 _MAX_BODY = 3 * 1024 * 1024
+_KINDS = {"create": "Create", "update": "Update", "patch": "Patch"}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 _NAMESPACES = "namespaces"
 _NAMESPACE_SUBRESOURCES = ("finalize", "status")
@@ -101,20 +100,6 @@ def wants_table() -> bool:
     return TABLE in flask.request.headers.get("Accept", "").partition(",")[0]
 
 
-def check_accept() -> None:
-    """
-    Check that JSON is acceptable.
-
-    Raises:
-        ApiError: 406.
-    """
-    accepted = flask.request.headers.get("Accept", "") or "*/*"
-    kinds = {part.partition(";")[0].strip() for part in accepted.split(",")}
-    if not kinds & {"application/json", "*/*"}:
-        message = "406: Not Acceptable\n\nAvailable representations: application/json"
-        raise failure(406, "NotAcceptable", message)
-
-
 def call_of(target: Target, resource: Resource, verb: str, caller: Caller) -> Call:
     """
     Return a write.
@@ -125,7 +110,6 @@ def call_of(target: Target, resource: Resource, verb: str, caller: Caller) -> Ca
     arguments = flask.request.args
     body = _body(verb)
     options = body if verb.startswith("delete") and isinstance(body, dict) else {}
-    kind = {"create": "Create", "update": "Update", "patch": "Patch"}.get(verb, "Delete")
     return Call(
         verb,
         resource,
@@ -135,7 +119,7 @@ def call_of(target: Target, resource: Resource, verb: str, caller: Caller) -> Ca
         target.subresource,
         body,
         _content_type() if verb == "patch" else "",
-        _options(options, f"{kind}Options"),
+        _options(options, f"{_KINDS.get(verb, 'Delete')}Options"),
         _deletion(options),
         arguments.get("labelSelector", ""),
         arguments.get("fieldSelector", ""),
@@ -163,20 +147,18 @@ def _body(verb: str) -> Any:
     return {} if body is None and verb == "create" else body
 
 
-def _invalid_option(kind: str, error: FieldError) -> ApiError:
-    return invalid_object(f"{kind}.meta.k8s.io", "", [error])
-
-
 def _options(body: Body, kind: str) -> Options:
     arguments = flask.request.args
-    dry_run = arguments.getlist("dryRun") or dig(body, "dryRun") or []
-    if any(one != "All" for one in dry_run):
-        raise _invalid_option(kind, not_supported("dryRun", dry_run, ("All",)))
+    dry_run = arguments.get("dryRun") or (dig(body, "dryRun") or [""])[0]
     validation = arguments.get("fieldValidation", "")
-    if validation not in _VALIDATIONS:
-        error = not_supported("fieldValidation", validation, _VALIDATIONS)
-        raise _invalid_option(kind, error)
+    _check_choice(kind, "dryRun", dry_run, ("", "All"))
+    _check_choice(kind, "fieldValidation", validation, ("", "Ignore", "Strict", "Warn"))
     return Options(bool(dry_run), validation or "Warn")
+
+
+def _check_choice(kind: str, field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise invalid(f"{kind}.meta.k8s.io", "", [not_supported(field, value, allowed)])
 
 
 def _deletion(body: Body) -> Deletion:
@@ -184,13 +166,12 @@ def _deletion(body: Body) -> Deletion:
     if body.get("kind", "DeleteOptions") != "DeleteOptions":
         raise bad_request(f'no kind "{body["kind"]}" is registered for version "v1"')
     propagation = body.get("propagationPolicy") or arguments.get("propagationPolicy")
-    if propagation not in (None, *_POLICIES):
-        error = not_supported("propagationPolicy", propagation, _POLICIES)
-        raise _invalid_option("DeleteOptions", error)
-    if propagation and body.get("orphanDependents") is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        error = invalid("propagationPolicy", propagation, why)
-        raise _invalid_option("DeleteOptions", error)
+    if propagation is not None:
+        allowed = ("Foreground", "Background", "Orphan")
+        _check_choice("DeleteOptions", "propagationPolicy", propagation, allowed)
+        if body.get("orphanDependents") is not None:
+            error = invalid_field("propagationPolicy", propagation, "excludes orphanDependents")
+            raise invalid("DeleteOptions.meta.k8s.io", "", [error])
     grace = body.get("gracePeriodSeconds")
     if grace is None and (text := arguments.get("gracePeriodSeconds", "")).isdigit():
         grace = int(text)
@@ -200,15 +181,9 @@ def _deletion(body: Body) -> Deletion:
 
 
 def query_of(target: Target, resource: Resource) -> Query:
-    """
-    Return the parameters of a list.
-
-    Raises:
-        ApiError: 400 or 422, for an invalid parameter.
-    """
+    """Return the parameters of a list."""
     arguments = flask.request.args
-    limit, version = _number("limit"), arguments.get("resourceVersion", "")
-    _number("timeoutSeconds")
+    version = arguments.get("resourceVersion", "")
     field_selector = arguments.get("fieldSelector", "")
     if target.name:
         field_selector = f"metadata.name={target.name}"
@@ -218,31 +193,18 @@ def query_of(target: Target, resource: Resource) -> Query:
         arguments.get("labelSelector", ""),
         field_selector,
         # The API server serves version 0 from its cache, which knows no pages.
-        0 if version == "0" else max(limit, 0),
+        0 if version == "0" else max(arguments.get("limit", 0, int), 0),
         arguments.get("continue", ""),
         version,
     )
 
 
-def _number(name: str) -> int:
-    text = flask.request.args.get(name, "") or "0"
-    if not text.removeprefix("-").isdigit():
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return int(text)
-
-
 def watching_of(target: Target, resource: Resource) -> Watching:
-    """
-    Return the parameters of a watch.
-
-    Raises:
-        ApiError: 400 or 422, for an invalid parameter.
-    """
+    """Return the parameters of a watch."""
     arguments = flask.request.args
-    query = query_of(target, resource)
-    timeout = _number("timeoutSeconds")
-    flags = {
-        "initial_events": arguments.get("sendInitialEvents") == "true",
-        "as_tables": wants_table(),
-    }
-    return Watching(query, float(timeout), **flags) if timeout else Watching(query, **flags)
+    return Watching(
+        query_of(target, resource),
+        arguments.get("timeoutSeconds", 0.0, float) or 1800.0,
+        initial_events=arguments.get("sendInitialEvents") == "true",
+        as_tables=wants_table(),
+    )

@@ -57,7 +57,8 @@ def definition_in(schema: Body) -> str | None:
 
 def required_keys(definition: str) -> list[str]:
     """Return the fields that a definition requires."""
-    return definitions()[definition].get("required", [])
+    required: list[str] = definitions()[definition].get("required", [])
+    return required
 
 
 def walk(resource: Resource, body: Body) -> Iterator[tuple[str, Body, str]]:

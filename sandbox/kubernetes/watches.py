@@ -18,7 +18,6 @@ StoredEvent = tuple[str, Stored]
 
 _POLL_S = 5.0
 """The longest wait of a stream for a change."""
-_DEFAULT_TIMEOUT_S = 1800.0
 
 
 def _everything(_body: Body) -> bool:
@@ -103,7 +102,7 @@ class Watching:
     """The parameters of a watch."""
 
     query: Query
-    timeout_s: float = _DEFAULT_TIMEOUT_S
+    timeout_s: float
     initial_events: bool = False
     """Whether the present state comes first, followed by a bookmark."""
     as_tables: bool = False

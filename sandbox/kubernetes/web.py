@@ -13,7 +13,6 @@ from sandbox.kubernetes.engine import Engine
 from sandbox.kubernetes.http_requests import (
     Target,
     call_of,
-    check_accept,
     name_of,
     parse_target,
     query_of,
@@ -90,7 +89,6 @@ class Web:
         verb, resource = verb_of(target), target.resource
         if verb in _READS or resource is None:
             self._authorize(caller, target, verb)
-            check_accept()
             return self._read(target, _served(target), verb)
         self._check_method(target, resource, verb)
         call = call_of(target, resource, verb, caller)

@@ -44,6 +44,7 @@ OPTED_IN = "golden-ml"
 ADMIN = "admin@example.com"
 
 UNUSED = "Prestream sets no such value"
+UNSENT = "no client sends it"
 EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
 GRANTED = "recorded before the manifests let pull_event list the events of all namespaces"
@@ -95,7 +96,12 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "version-match-*": EXACT,
         "version-exact": EXACT,
         "version-old": EXACT,
-        "send-initial-events-without-watch": "no client sends it",
+        "send-initial-events-without-watch": UNSENT,
+        "limit-text": UNSENT,
+        "timeout-text": UNSENT,
+        "version-future": UNSENT,
+        "version-garbage": UNSENT,
+        "version-negative": UNSENT,
         "one-as-*": "kubectl needs the first columns only, and no PartialObjectMetadata",
     },
     "objects": {
@@ -121,12 +127,16 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         ),
     },
     "protocol": {
+        "accept-application": UNSENT,
+        "accept-garbage": UNSENT,
+        "accept-html": UNSENT,
+        "accept-xml": UNSENT,
         "*version": "the version of the recorded build",
         "get-with-body": "the version of the recorded build",
         "impersonate-refused": "only administrators impersonate",
         "*-yaml": "kubectl and all other clients send and request JSON",
         "root": "no client reads the list of paths",
-        "double-slash": "no client sends it",
+        "double-slash": UNSENT,
         "method-*": "no client sends other methods",
     },
     "quota": {"job-events": CONTROLLERS},
@@ -139,7 +149,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "rights": {"pull-event-events-list-everywhere": GRANTED},
     "watch": {
         "bookmarks": "no client needs a bookmark on the way",
-        "initial-events-no-match": "no client sends it",
+        "initial-events-no-match": UNSENT,
         "of-one": "clients watch one object by a field selector",
     },
 }
