@@ -65,21 +65,34 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeJobs:
-    """Resume the first waiting Jobs; one that no longer exists leaves its place to the next."""
+class SuspendJob:
+    """Suspend a running Job that gives up its place in the queue."""
 
-    names: "tuple[JobName, ...]"
-    limit: int
+    name: "JobName"
+    version: str
+    attempts: int
+    requeued: str
+    """The time."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndJob:
-    """End a running Job whose pull cannot succeed."""
+    """End a running Job that cannot succeed."""
 
     name: "JobName"
     version: str
     refusal: str
     """The value of the annotation that keeps the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeJobs:
+    """Resume the first waiting Jobs; one that no longer exists leaves its place to the next."""
+
+    names: "tuple[JobName, ...]"
+    limit: int
+    releases: tuple[SuspendJob | EndJob, ...] = ()
+    """What happens before, to running Jobs that have no node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +154,9 @@ Action = (
     | UpdateMirror
     | CreateJob
     | DeleteJob
-    | ResumeJobs
+    | SuspendJob
     | EndJob
+    | ResumeJobs
     | MarkReported
     | ProveMirror
     | CountPullFailure

@@ -15,6 +15,8 @@ from shared.domain.placement import (
     COMPUTE_CLASS_KEY,
     DEFAULT_PLATFORM,
     OS_KEY,
+    PRIORITY_CLASS,
+    SCALING_PRIORITY_CLASS,
     SPOT_KEY,
     TPU_KEY,
     Placement,
@@ -25,9 +27,6 @@ PREWARM_RUNG = "prewarm-api"
 """The rung that does not need a node."""
 
 WARM_POOL_TAINT = "prestream.dev/warmup"
-
-PRIORITY_CLASS = "prestream-warmup"
-SCALING_PRIORITY_CLASS = "prestream-warmup-scaling"
 
 _GPU_TOLERATION = Toleration("nvidia.com/gpu", "Exists", effect="NoSchedule")
 _TPU_TOLERATION = Toleration("google.com/tpu", "Exists", effect="NoSchedule")

@@ -24,6 +24,9 @@ SPOT_KEY = "cloud.google.com/gke-spot"
 
 DEFAULT_PLATFORM = "linux/amd64"
 
+PRIORITY_CLASS = "prestream-warmup"
+SCALING_PRIORITY_CLASS = "prestream-warmup-scaling"
+
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 """https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set"""
 

@@ -10,12 +10,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NewType, Self
 
 from shared.domain.image_reference import Digest, ImageReference
+from shared.domain.json_access import field_at, number_of, text_of
 from shared.domain.node import STREAMING_KEY
-from shared.domain.placement import ACCELERATOR_KEY, Placement
+from shared.domain.placement import ACCELERATOR_KEY, SCALING_PRIORITY_CLASS, Placement
 from shared.domain.request import Cause
 from shared.domain.timestamp import parse_time
 
@@ -47,6 +48,10 @@ QUEUED_ANNOTATION = "prestream.dev/queued"
 """The time of the request in microseconds: creation timestamps have whole seconds."""
 HOLDING_ANNOTATION = "prestream.dev/nodes-with-image"
 LACKING_ANNOTATION = "prestream.dev/nodes-without-image"
+ATTEMPTS_ANNOTATION = "prestream.dev/attempts"
+"""How many attempts found no node for the pod."""
+REQUEUED_ANNOTATION = "prestream.dev/requeued"
+"""When the warmup was last suspended again because its pod had no node."""
 
 HOSTNAME_KEY = "kubernetes.io/hostname"
 
@@ -57,11 +62,14 @@ HELPER_CONTAINER = "helper"
 SERVICE_ACCOUNT = "prestream-warmup"
 
 _ALREADY_PRESENT = "already_present"
-
+_PRIORITY_CLASS = ("spec", "template", "spec", "priorityClassName")
 _USER = 65_532
 _BINARY_VOLUME = "binary"
 _BINARY_FOLDER = "/.prestream-warmup"
 """A path that an image hardly contains, because a mount hides the content below it."""
+
+_EXISTING_NODE_WAIT = timedelta(minutes=2)
+_NEW_NODE_WAIT = timedelta(minutes=15)
 
 _TTL_MARGIN_S = 3600
 _UNBOUNDED_AGE_S = 31 * 24 * 3600
@@ -309,6 +317,12 @@ class JobState:
     """The earliest time for a retry, in RFC 3339."""
     asked_by: str | None = None
     """The namespace of the workload that requested it first; ``None`` without a workload."""
+    started: str = ""
+    """When it was resumed; empty while it is suspended."""
+    may_add_node: bool = False
+    """Whether the cluster may add a node for its pod."""
+    attempts: int = 0
+    requeued: str = ""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -334,6 +348,10 @@ class JobState:
             outcome=annotations.get(OUTCOME_ANNOTATION),
             not_before=annotations.get(NOT_BEFORE_ANNOTATION),
             asked_by=cause.namespace if cause is not None else None,
+            started=text_of(field_at(body, ("status", "startTime"))) or "",
+            may_add_node=field_at(body, _PRIORITY_CLASS) == SCALING_PRIORITY_CLASS,
+            attempts=number_of(annotations.get(ATTEMPTS_ANNOTATION)) or 0,
+            requeued=annotations.get(REQUEUED_ANNOTATION) or "",
         )
 
     @property
@@ -364,9 +382,14 @@ class JobState:
         return not self.is_suspended and not self.is_finished
 
     @property
+    def max_node_wait(self) -> timedelta:
+        """How long its pod may wait for a node."""
+        return _NEW_NODE_WAIT if self.may_add_node else _EXISTING_NODE_WAIT
+
+    @property
     def turn(self) -> tuple[str, str, JobName]:
-        """The sort key of waiting warmups: the time of the request."""
-        return self.created, self.queued, self.name
+        """The sort key of waiting warmups: the time of the request, or of the last suspension."""
+        return self.requeued or self.created, self.queued, self.name
 
 
 def _container(

@@ -1,5 +1,5 @@
 """
-The report of a permanently failed pull or an eviction, kept on the Job that it ends.
+The report of a failed pull, an eviction or the scheduler, kept on the Job that it ends.
 
 Kubernetes deletes events, and the pod is deleted with the end of the Job. The reason must still be
 known when the fact is written.
@@ -9,17 +9,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shared.domain.cluster_event import ImagePullFailed, Origin, PodEvicted
+from shared.domain.cluster_event import ImagePullFailed, Origin, PodEvicted, PodUnschedulable
 from shared.domain.json_access import field_at, mapping_of
 from shared.domain.pull_failure import classify_pull_failure
 from shared.domain.timestamp import format_time, parse_time
 
 REFUSAL_ANNOTATION = "prestream.dev/refusal"
 
+Refusal = ImagePullFailed | PodEvicted | PodUnschedulable
+
 _MAX_MESSAGE = 2_000
 
 
-def write_refusal(report: ImagePullFailed | PodEvicted) -> str:
+def write_refusal(report: Refusal) -> str:
     """Return the annotation with a report."""
     origin = report.origin
     return json.dumps(
@@ -33,11 +35,12 @@ def write_refusal(report: ImagePullFailed | PodEvicted) -> str:
             "message": origin.message[:_MAX_MESSAGE],
             "log": origin.log,
             "insertId": origin.insert_id,
+            **({"unscheduled": True} if isinstance(report, PodUnschedulable) else {}),
         }
     )
 
 
-def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFailed | PodEvicted]:
+def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[Refusal]:
     """Return the report on a Job; empty if it is missing or unreadable."""
     text = field_at(job, ["metadata", "annotations", REFUSAL_ANNOTATION])
     try:
@@ -59,5 +62,7 @@ def read_refusal(job: Mapping[str, Any], *, cluster: str) -> list[ImagePullFaile
         return []
     if not all(isinstance(each, str) for each in (origin.name, origin.message, image or "")):
         return []
+    if kept.get("unscheduled"):
+        return [PodUnschedulable(origin)]
     failure = classify_pull_failure(origin.message)
     return [ImagePullFailed(origin, image, failure) if image else PodEvicted(origin, failure)]

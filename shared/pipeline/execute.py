@@ -23,10 +23,17 @@ from shared.domain.action import (
     Publish,
     RemovePrewarmed,
     ResumeJobs,
+    SuspendJob,
     UpdateMirror,
     WriteFact,
 )
-from shared.domain.warmup_job import NOT_BEFORE_ANNOTATION, OUTCOME_ANNOTATION, REPORTED_ANNOTATION
+from shared.domain.warmup_job import (
+    ATTEMPTS_ANNOTATION,
+    NOT_BEFORE_ANNOTATION,
+    OUTCOME_ANNOTATION,
+    REPORTED_ANNOTATION,
+    REQUEUED_ANNOTATION,
+)
 from shared.errors import TransientError
 
 if TYPE_CHECKING:
@@ -101,13 +108,17 @@ class Executor:
         self.perform(actions, cluster)
         return actions
 
-    def resume(self, cluster: "ClusterApi", plan: Callable[[], ResumeJobs]) -> "list[JobName]":
+    def resume(
+        self, cluster: "ClusterApi", plan: Callable[[], ResumeJobs]
+    ) -> "dict[str, list[JobName]]":
         """
-        Resume Jobs, and return which; as in ``change``, a dry run does not make the plan.
+        Release Jobs, resume others, and return which, as the fields of the log line.
 
-        Another instance may resume the same Jobs at the same time, which has the same effect as
-        one of them. Hence the patch has no resourceVersion: the Job controller writes the status
-        of each new Job, and a Job that is not resumed because of that waits for the next event.
+        As in ``change``, a dry run does not make the plan. Another instance may resume the same
+        Jobs at the same time, which has the same effect as one of them. Hence that patch has no
+        resourceVersion: the Job controller writes the status of each new Job, and a Job that is
+        not resumed because of that waits for the next event. A release applies to the version
+        read, so that two instances do not count one attempt twice.
 
         Raises:
             TransientError: The cluster is unavailable.
@@ -115,15 +126,22 @@ class Executor:
         """
         resumption = self.read_for_change(plan)
         if resumption is None:
-            return []
+            return {"resumed": []}
+        released = [
+            each for each in resumption.releases if cluster.patch_job(each.name, _make_patch(each))
+        ]
+        requeued = [each.name for each in released if isinstance(each, SuspendJob)]
+        ended = [each.name for each in released if isinstance(each, EndJob)]
+        kept = {each.name for each in resumption.releases} - set(requeued)
         resumed: list[JobName] = []
         for name in resumption.names:
-            if len(resumed) >= resumption.limit:
+            if len(resumed) >= resumption.limit + len(requeued):
                 break
             # A Job that no longer exists leaves its place to the next.
-            if cluster.patch_job(name, {"spec": {"suspend": False}}):
+            if name not in kept and cluster.patch_job(name, {"spec": {"suspend": False}}):
                 resumed.append(name)
-        return resumed
+        details = {"resumed": resumed, "requeued": requeued, "ended": ended}
+        return {key: names for key, names in details.items() if names or key == "resumed"}
 
     def read_for_change(self, read: Callable[[], _T]) -> _T | None:
         """Read what only a change of a cluster needs; None in a dry run, which makes no change."""
@@ -199,7 +217,7 @@ def _change(cluster: "ClusterApi", action: Action) -> None:
     if isinstance(action, DeleteJob):
         cluster.delete_job(action.name, action.uid, action.version)
     elif isinstance(action, EndJob):
-        _patch_job(cluster, action.name, _end_patch(action), "was to be ended")
+        _patch_job(cluster, action.name, _make_patch(action), "was to be ended")
     elif isinstance(action, MarkReported):
         patch = _mark_patch(action)
         _patch_job(cluster, action.name, patch, "could be marked as reported", "before it")
@@ -223,16 +241,20 @@ def _patch_job(
         raise ConflictError(f"Job {name} changed {when} {what}")
 
 
-def _end_patch(action: EndJob) -> Mapping[str, Any]:
-    from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
+def _make_patch(action: SuspendJob | EndJob) -> Mapping[str, Any]:
+    if isinstance(action, SuspendJob):
+        annotations = {
+            ATTEMPTS_ANNOTATION: str(action.attempts),
+            REQUEUED_ANNOTATION: action.requeued,
+        }
+        spec: dict[str, Any] = {"suspend": True}
+    else:
+        from shared.domain.warmup_refusal import REFUSAL_ANNOTATION
 
-    return {
-        "metadata": {
-            "resourceVersion": action.version,
-            "annotations": {REFUSAL_ANNOTATION: action.refusal},
-        },
-        "spec": {"activeDeadlineSeconds": 1},
-    }
+        annotations = {REFUSAL_ANNOTATION: action.refusal}
+        spec = {"activeDeadlineSeconds": 1}
+    metadata = {"resourceVersion": action.version, "annotations": annotations}
+    return {"metadata": metadata, "spec": spec}
 
 
 def _mark_patch(action: MarkReported) -> Mapping[str, Any]:

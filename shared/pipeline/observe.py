@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
     from shared.pipeline.ports import ClusterApi, ObserverServices
 
+WarmupEvent = JobReported | ImagePullFailed | PodEvicted | PodUnschedulable
 PodEvent = ImagePulling | ImagePulled | ImagePullDelayed | ContainerFailed | PodUnschedulable
 
 _SYSTEM_REGISTRIES = ("-artifactregistry.gcr.io", "gke.gcr.io")
@@ -91,7 +92,10 @@ class Observer:
             return ignored(event.reason)
         if not is_watched(event.origin.cluster, self.settings.clusters):
             return ignored("the cluster is not watched", cluster=event.origin.cluster)
-        if isinstance(event, JobReported | ImagePullFailed | PodEvicted):
+        is_own = event.origin.namespace == self.settings.namespace
+        if isinstance(event, JobReported | ImagePullFailed | PodEvicted) or (
+            is_own and isinstance(event, PodUnschedulable)
+        ):
             return self._observe_warmup(event)
         if isinstance(event, LayerDownloadFailed):
             return ignored("it is evidence for the pull of its image", node=event.origin.name)
@@ -102,9 +106,14 @@ class Observer:
         self.execute.perform(decision.actions)
         return decision.outcome
 
-    def _observe_warmup(self, event: JobReported | ImagePullFailed | PodEvicted) -> Outcome:
+    def _observe_warmup(self, event: WarmupEvent) -> Outcome:
         # Most reports are pulls of workloads, which need none of this.
-        from shared.pipeline.observe_warmup import end_warmup, observe_failure, observe_job
+        from shared.pipeline.observe_warmup import (
+            end_warmup,
+            observe_failure,
+            observe_job,
+            observe_unschedulable,
+        )
 
         def connect() -> "ClusterApi":
             return self._connect_to(event.origin)
@@ -113,6 +122,8 @@ class Observer:
             return observe_job(event, connect, self.settings, self.execute)
         if isinstance(event, PodEvicted):
             return end_warmup(event, connect, self.settings, self.execute)
+        if isinstance(event, PodUnschedulable):
+            return observe_unschedulable(event, connect, self.settings, self.execute)
         return observe_failure(event, connect, self.settings, self.execute)
 
     def _plan_pod(self, event: PodEvent) -> Decision:

@@ -1,17 +1,18 @@
 """Act on the reports of warmups: an ended Job, or a failed pull, which may also be a workload's."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import Action, DistrustMirror, EndJob
-from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted
+from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted, PodUnschedulable
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.domain.warmup_job import MIRROR_ANNOTATION, JobState
 from shared.domain.warmup_pod import Pod, holds_image, uid_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError
-from shared.pipeline.plan_resume import plan_resume, read_queue
+from shared.pipeline.plan_resume import read_resumption
 from shared.pipeline.read_warmup import find_pods, is_warmup
 from shared.pipeline.report_warmup import report_job
 from shared.pipeline.track_proven import (
@@ -52,7 +53,7 @@ def observe_job(
         return ignored("the Job is not a warmup's", job=origin.name)
     if not JobState.from_body(body).is_finished:
         raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
-    return Outcome("handled", _finish(cluster, body, settings, execute))
+    return Outcome("handled", _finish(cluster, body, origin.timestamp, settings, execute))
 
 
 def observe_failure(
@@ -80,6 +81,26 @@ def _is_of_warmup(event: ImagePullFailed, cluster: "ClusterApi", settings: Setti
     job = origin.name.rpartition("-")[0]
     pods = cluster.list_pods(f"batch.kubernetes.io/job-name={job}")
     return any(uid_of(pod) == origin.uid for pod in pods)
+
+
+def observe_unschedulable(
+    event: PodUnschedulable, connect: Connect, settings: Settings, execute: "Executor"
+) -> Outcome:
+    """
+    Let warmups without a node give up their places.
+
+    A pod is reported when the scheduler tries it, so this report is the occasion to look at the
+    pods that have waited before.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    cluster, at = connect(), event.origin.timestamp
+    details = execute.resume(cluster, lambda: read_resumption(cluster, settings, at))
+    if not any(details.values()):
+        return ignored("no warmup has waited too long for a node", pod=event.origin.name)
+    return Outcome("handled", {"pod": event.origin.name, **details})
 
 
 def end_warmup(
@@ -128,13 +149,17 @@ def plan_end(
 
 
 def _finish(
-    cluster: "ClusterApi", body: Mapping[str, Any], settings: Settings, execute: "Executor"
+    cluster: "ClusterApi",
+    body: Mapping[str, Any],
+    at: datetime,
+    settings: Settings,
+    execute: "Executor",
 ) -> dict[str, Any]:
     details: dict[str, Any] = {"job": JobState.from_body(body).name}
     if proven := _prove(cluster, body, settings, execute):
         details["proven"] = proven
     # Before the fact, so that no warmup waits until Cloud Logging takes it.
-    details["resumed"] = execute.resume(cluster, lambda: plan_resume(read_queue(cluster), settings))
+    details |= execute.resume(cluster, lambda: read_resumption(cluster, settings, at))
     fact = report_job(cluster, body, execute)
     if fact is None:
         return details | {"reason": "its fact was written before"}

@@ -1,6 +1,9 @@
 """
 Decide which waiting warmups run: suspended Jobs are the warmup queue.
 
+A running warmup whose pod finds no node in time gives up its place and moves to the end of the
+queue; after its last attempt it ends.
+
 https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
@@ -8,10 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from shared.domain.action import ResumeJobs
+from shared.domain.action import EndJob, ResumeJobs, SuspendJob
+from shared.domain.timestamp import format_time, parse_time
 from shared.domain.warmup_job import SELECTOR, JobName, JobState
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.domain.cluster import ClusterName
+    from shared.domain.node_wait import UnscheduledWarmup
     from shared.pipeline.ports import ClusterApi
     from shared.settings.keys import Settings
 
@@ -37,12 +45,76 @@ def read_queue(cluster: "ClusterApi") -> list[JobState]:
     return sorted(queue, key=lambda state: (not state.is_running, state.turn))
 
 
-def plan_resume(queue: Sequence[JobState], settings: "Settings") -> ResumeJobs:
-    """Return the waiting warmups to resume, oldest first, and how many may run."""
+def read_unscheduled(
+    cluster: "ClusterApi", queue: Iterable[JobState], now: "datetime"
+) -> "list[UnscheduledWarmup]":
+    """
+    Return the running warmups whose pods have waited too long for a node.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    overdue = [each for each in queue if each.is_running and _may_be_overdue(each, now)]
+    if not overdue:
+        return []
+    # Most deliveries need neither these modules nor the pods.
+    from shared.domain.node_wait import UnscheduledWarmup
+    from shared.pipeline.read_warmup import find_pods
+
+    found = (UnscheduledWarmup.find(each, find_pods(cluster, each), now) for each in overdue)
+    return [each for each in found if each is not None]
+
+
+def _may_be_overdue(state: JobState, now: "datetime") -> bool:
+    """Whether a Job runs for longer than its pod may wait for a node."""
+    try:
+        return now - parse_time(state.started) >= state.max_node_wait
+    except ValueError:
+        return False
+
+
+def read_resumption(cluster: "ClusterApi", settings: "Settings", now: "datetime") -> ResumeJobs:
+    """
+    Return what happens to the queue of a cluster.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    queue = read_queue(cluster)
+    return plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
+
+
+def plan_resume(
+    queue: Sequence[JobState],
+    settings: "Settings",
+    cluster: "ClusterName",
+    unscheduled: "Sequence[UnscheduledWarmup]" = (),
+) -> ResumeJobs:
+    """
+    Return the waiting warmups to resume, oldest first, and how many may run.
+
+    Warmups without a node come last. One that ends keeps its place until it has ended.
+    """
     excess = find_excess(queue, settings.namespace_budget)
     names = [each.name for each in queue if each.is_waiting and each.name not in excess]
+    names += [each.state.name for each in unscheduled if not each.is_exhausted]
     room = settings.max_running - sum(each.is_running for each in queue)
-    return ResumeJobs(tuple(names), room)
+    releases = tuple(plan_release(each, cluster) for each in unscheduled)
+    return ResumeJobs(tuple(names), room, releases)
+
+
+def plan_release(unscheduled: "UnscheduledWarmup", cluster: "ClusterName") -> SuspendJob | EndJob:
+    """Return the action that takes the place of a warmup without a node."""
+    state = unscheduled.state
+    if not unscheduled.is_exhausted:
+        requeued = format_time(unscheduled.at.replace(microsecond=0))
+        return SuspendJob(state.name, state.resource_version, unscheduled.attempts, requeued)
+    from shared.domain.warmup_refusal import write_refusal
+
+    refusal = write_refusal(unscheduled.as_report(str(cluster)))
+    return EndJob(state.name, state.resource_version, refusal)
 
 
 def find_excess(queue: Iterable[JobState], namespace_budget: int) -> frozenset[JobName]:

@@ -14,7 +14,12 @@ from shared.domain.request import Delivery, ReferenceRequest
 from shared.domain.warmup_job import JobName, JobState
 from shared.errors import ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
-from shared.pipeline.plan_resume import find_postponed, plan_resume, read_queue
+from shared.pipeline.plan_resume import (
+    find_postponed,
+    plan_resume,
+    read_queue,
+    read_unscheduled,
+)
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
 from shared.pipeline.resolved_request import ResolvedRequest, given_targets, job_name
 from shared.pipeline.ttl_cache import KeyedLock, TtlCache
@@ -187,8 +192,14 @@ class Warmer:
             failures.append(self._report(resolved, details, error, target=target))
             self._execute.perform((DeleteJob(state.name, state.uid),), cluster)
             del warmed[target]
-        details["resumed"] = self._execute.resume(
-            cluster, lambda: plan_resume(queue, self._settings)
+        details |= self._execute.resume(
+            cluster,
+            lambda: plan_resume(
+                queue,
+                self._settings,
+                cluster.name,
+                read_unscheduled(cluster, queue, resolved.publish_time),
+            ),
         )
         return failures
 

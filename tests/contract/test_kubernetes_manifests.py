@@ -12,7 +12,7 @@ import yaml
 from kubernetes_validate.utils import validate
 
 from shared.clients.kubernetes_api import KubernetesCluster
-from shared.domain.ladder import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
+from shared.domain.placement import PRIORITY_CLASS, SCALING_PRIORITY_CLASS
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.domain.warmup_job import SERVICE_ACCOUNT
 from shared.pipeline.sweep.inventory import KINDS, PODS

@@ -17,14 +17,13 @@ from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.ladder import (
-    SCALING_PRIORITY_CLASS,
     Strategy,
     WantedImage,
     plan_rung,
     serve_rung,
 )
 from shared.domain.node import Node
-from shared.domain.placement import Placement, Toleration
+from shared.domain.placement import SCALING_PRIORITY_CLASS, Placement, Toleration
 from shared.domain.request import Cause
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import DIGEST, L4, make_node, make_strategy, make_warmup

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.domain.image_reference import Digest, parse_reference
-from shared.domain.ladder import PRIORITY_CLASS, Strategy
-from shared.domain.placement import Placement, Toleration
+from shared.domain.ladder import Strategy
+from shared.domain.placement import PRIORITY_CLASS, Placement, Toleration
 from shared.domain.request import Cause
 from shared.domain.warmup_job import JobName, Warmup
 from shared.pipeline.execute import Executor
@@ -102,4 +102,7 @@ def resume_next(cluster: Any, max_running: int, *, namespace_budget: int = 0) ->
         max_running=max_running,
         namespace_budget=namespace_budget,
     )
-    return list(Executor().resume(cluster, lambda: plan_resume(read_queue(cluster), settings)))
+    done = Executor().resume(
+        cluster, lambda: plan_resume(read_queue(cluster), settings, cluster.name)
+    )
+    return list(done["resumed"])

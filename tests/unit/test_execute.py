@@ -21,6 +21,7 @@ from shared.domain.action import (
     Publish,
     RemovePrewarmed,
     ResumeJobs,
+    SuspendJob,
     UpdateMirror,
     WriteFact,
 )
@@ -242,7 +243,7 @@ def test_dry_run_makes_no_plan_of_a_change() -> None:
         raise AssertionError("a plan was made")
 
     assert list(scene.execute.change(scene.cluster, plan)) == []
-    assert scene.execute.resume(scene.cluster, plan) == []
+    assert scene.execute.resume(scene.cluster, plan) == {"resumed": []}
 
 
 def test_plan_of_a_change_is_performed_and_returned() -> None:
@@ -270,7 +271,7 @@ def test_jobs_are_resumed_up_to_the_limit(
         scene.cluster.create_job(make_warmup(name).body())
     plan = ResumeJobs(tuple(map(JobName, names)), limit)
 
-    assert scene.execute.resume(scene.cluster, lambda: plan) == resumed
+    assert scene.execute.resume(scene.cluster, lambda: plan) == {"resumed": resumed}
     running = [name for name, job in scene.cluster.jobs.items() if not job["spec"]["suspend"]]
     assert running == resumed
 
@@ -286,7 +287,51 @@ class StatusWriter(FakeCluster):
 def test_job_is_resumed_although_its_status_changed() -> None:
     scene = Scene(cluster=StatusWriter())
 
-    assert scene.execute.resume(scene.cluster, lambda: ResumeJobs((JOB,), 1)) == [JOB]
+    done = scene.execute.resume(scene.cluster, lambda: ResumeJobs((JOB,), 1))
+
+    assert done == {"resumed": [JOB]}
+
+
+REQUEUED = "2026-11-24T07:02:00Z"
+
+
+@pytest.mark.parametrize(
+    ("version", "limit", "done"),
+    [
+        pytest.param(
+            None, 0, {"resumed": ["warm-b"], "requeued": ["warm-a"]}, id="place-goes-to-the-next"
+        ),
+        pytest.param(
+            None, 1, {"resumed": ["warm-b", "warm-a"], "requeued": ["warm-a"]}, id="room-for-both"
+        ),
+        pytest.param("stale", 0, {"resumed": []}, id="changed-job-keeps-its-place"),
+        pytest.param("stale", 5, {"resumed": ["warm-b"]}, id="changed-job-is-not-resumed"),
+    ],
+)
+def test_suspended_job_gives_up_its_place(
+    version: str | None, limit: int, done: Mapping[str, Any]
+) -> None:
+    scene = Scene()
+    scene.cluster.create_job(make_warmup("warm-b").body())
+    scene.job["spec"]["suspend"] = False
+    suspension = SuspendJob(JOB, version or scene.version, 2, REQUEUED)
+    plan = ResumeJobs((JobName("warm-b"), JOB), limit, (suspension,))
+
+    assert scene.execute.resume(scene.cluster, lambda: plan) == done
+    assert scene.job["spec"]["suspend"] is ("requeued" in done and JOB not in done["resumed"])
+    annotations = scene.job["metadata"]["annotations"]
+    assert annotations.get("prestream.dev/attempts") == ("2" if "requeued" in done else None)
+    assert annotations.get("prestream.dev/requeued") == (REQUEUED if "requeued" in done else None)
+
+
+def test_ended_job_keeps_its_place_until_it_has_ended() -> None:
+    scene = Scene()
+    scene.cluster.create_job(make_warmup("warm-b").body())
+    end = EndJob(JOB, scene.version, "why")
+    plan = ResumeJobs((JobName("warm-b"),), 0, (end,))
+
+    assert scene.execute.resume(scene.cluster, lambda: plan) == {"resumed": [], "ended": [JOB]}
+    assert scene.job["spec"]["activeDeadlineSeconds"] == 1
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

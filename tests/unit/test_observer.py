@@ -24,7 +24,6 @@ from tests.fakes.node_reports import (
     node_event,
     pod_event,
     pulled_text,
-    unschedulable_event,
 )
 
 CLUSTER = str(GPU_CLUSTER)
@@ -130,7 +129,6 @@ LAYER_FAILED = f'Layer download failed. Layer id: "sha256:1", image: "{MIRROR}"'
             for name, event in {
                 "warmup-back-off": pod_event("BackOff", BACK_OFF),
                 "warmup-pulled": pod_event("Pulled", pulled_text()),
-                "warmup-unschedulable": unschedulable_event("0/3 nodes are available"),
             }.items()
         ),
     ],

@@ -1,15 +1,20 @@
 """Decisions about the warmup queue: the Jobs that exist as input, the Jobs to resume as output."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.action import ResumeJobs
+from shared.domain.action import EndJob, ResumeJobs, SuspendJob
+from shared.domain.cluster_event import PodUnschedulable
+from shared.domain.node_wait import UnscheduledWarmup
 from shared.domain.request import Cause
+from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import JobName, JobState
+from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
 from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.settings.keys import Settings
-from tests.fakes.clusters import FakeCluster
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.warmups import make_warmup
 
 
@@ -70,7 +75,60 @@ def test_oldest_waiting_warmups_are_resumed_up_to_the_limit(
         namespace_budget=budget,
     )
 
-    assert plan_resume(queue, settings) == ResumeJobs(tuple(map(JobName, names)), limit)
+    assert plan_resume(queue, settings, GPU_CLUSTER) == ResumeJobs(
+        tuple(map(JobName, names)), limit
+    )
+
+
+L4_MISSING = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+BUSY = "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
+NOW = parse_time("2026-11-24T08:00:30.5Z")
+LIMITS = Settings(project="demo", deployment_project="demo", max_running=1)
+
+
+def make_unscheduled(attempts: int, message: str = L4_MISSING) -> UnscheduledWarmup:
+    state = replace(RUNNING, attempts=attempts)
+    return UnscheduledWarmup(state, NOW, "running-x", "uid-of-pod", message)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "message", "counted"),
+    [
+        pytest.param(0, L4_MISSING, 1, id="first"),
+        pytest.param(1, L4_MISSING, 2, id="second"),
+        pytest.param(1, BUSY, 1, id="behind-another-warmup"),
+        pytest.param(2, BUSY, 2, id="last-behind-another-warmup"),
+    ],
+)
+def test_warmup_without_a_node_moves_to_the_end(attempts: int, message: str, counted: int) -> None:
+    unscheduled = make_unscheduled(attempts, message)
+
+    plan = plan_resume([unscheduled.state, A, B], LIMITS, GPU_CLUSTER, [unscheduled])
+
+    suspension = SuspendJob(RUNNING.name, "1", counted, "2026-11-24T08:00:30Z")
+    assert plan == ResumeJobs((A.name, B.name, RUNNING.name), 0, (suspension,))
+
+
+def test_warmup_without_a_node_ends_after_its_last_attempt() -> None:
+    unscheduled = make_unscheduled(2)
+
+    plan = plan_resume([unscheduled.state, A], LIMITS, GPU_CLUSTER, [unscheduled])
+
+    (end,) = plan.releases
+    assert isinstance(end, EndJob)
+    assert (end.name, end.version) == (RUNNING.name, "1")
+    job = {"metadata": {"annotations": {REFUSAL_ANNOTATION: end.refusal}}}
+    (report,) = read_refusal(job, cluster=str(GPU_CLUSTER))
+    assert isinstance(report, PodUnschedulable)
+    assert (report.origin.message, report.origin.timestamp) == (L4_MISSING, NOW)
+    assert (plan.names, plan.limit) == ((A.name,), 0)
+
+
+def test_requeued_warmup_is_behind_those_that_waited_longer() -> None:
+    again = replace(A, requeued="2026-11-24T07:00:01Z")
+    late = replace(C, created="2026-11-24T07:00:02Z")
+
+    assert sorted([late, again, B], key=lambda each: each.turn) == [B, again, late]
 
 
 def test_queue_is_in_the_order_of_the_requests() -> None:

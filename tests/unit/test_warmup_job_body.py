@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.ladder import SCALING_PRIORITY_CLASS
-from shared.domain.placement import Toleration
+from shared.domain.placement import SCALING_PRIORITY_CLASS, Toleration
 from shared.domain.request import Cause
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS, make_strategy, make_warmup
 

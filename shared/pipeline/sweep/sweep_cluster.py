@@ -16,7 +16,7 @@ from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
-from shared.pipeline.plan_resume import plan_resume, read_queue
+from shared.pipeline.plan_resume import read_resumption
 from shared.pipeline.sweep.due import (
     Candidate,
     ImageInUse,
@@ -73,9 +73,7 @@ class Sweeper:
         """
         queue = repair_queue(cluster, self.settings, self.execute, now)
         # Before everything that can fail, so that no warmup waits for it.
-        resumed = self.execute.resume(
-            cluster, lambda: plan_resume(read_queue(cluster), self.settings)
-        )
+        served = self.execute.resume(cluster, lambda: read_resumption(cluster, self.settings, now))
         inventory = read_inventory(cluster, self.settings)
         sweep = Sweep(self.settings, cluster.name, message_id, now, queue, inventory)
         budget = UpstreamBudget(self.mirrors, self.settings.sweep_share)
@@ -85,7 +83,7 @@ class Sweeper:
             "workloads": inventory.workloads,
             "reported": queue.reported,
             "removed": queue.removed,
-            "resumed": resumed,
+            **served,
         }
         return Outcome("handled", details | run.finish() | self.execute.details)
 

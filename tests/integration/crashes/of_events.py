@@ -36,6 +36,23 @@ def prove(world: World, *failures: int) -> None:
         world.deliver(world.told_of_failure(DENIED[number]))
 
 
+def refuse_pod(world: World, image: str) -> None:
+    """Let the scheduler refuse the pod of a warmup."""
+    job = world.job(image)["metadata"]["name"]
+    (pod,) = world.api.list(
+        "pods", "prestream", label_selector=f"batch.kubernetes.io/job-name={job}"
+    )
+    refused = {"type": "PodScheduled", "status": "False", "message": "no node fits"}
+    world.api.patch(
+        "pods",
+        pod["metadata"]["name"],
+        {"status": {"conditions": [refused]}},
+        "prestream",
+        user=ADMIN,
+        subresource="status",
+    )
+
+
 # Reports of nodes and Jobs.
 
 
@@ -113,6 +130,24 @@ def a_warmup_waited_for_too_long(world: World) -> Delivery:
     world.deliver(world.ask(world.add_image("team/late"), config))
     world.advance(49)
     return world.tick(world.cloud.cluster, config)
+
+
+@scenario("scheduled_sweep", "requeued", "resumed")
+def a_warmup_finds_no_node(world: World) -> Delivery:
+    world.delete_jobs(but=HOPELESS)
+    world.deliver(world.ask(world.add_image("team/behind")))
+    refuse_pod(world, HOPELESS)
+    world.advance(1)
+    return world.tick(world.cloud.cluster)
+
+
+@scenario("scheduled_sweep", "ended")
+def a_warmup_finds_no_node_in_its_last_attempt(world: World) -> Delivery:
+    attempts = {"metadata": {"annotations": {"prestream.dev/attempts": "2"}}}
+    world.patch_job(HOPELESS, attempts)
+    refuse_pod(world, HOPELESS)
+    world.advance(1)
+    return world.tick(world.cloud.cluster)
 
 
 @scenario("scheduled_sweep", "renewed", "prewarming")
