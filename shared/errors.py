@@ -4,7 +4,9 @@ The failures that a handler expects, by who is at fault.
 - EventError
     - InvalidEventError    the event's: redelivery cannot help
     - TransientError       the world's: redelivery may help
+        - ClusterUnavailableError
     - ConfigurationError   the deployment's: redelivery helps after the fix
+        - ClusterRefusedError
 - ImageError               one image's: a fact is written, and the event is settled
 
 Every other exception is a bug; its event is redelivered.
@@ -55,6 +57,14 @@ class ConfigurationError(EventError):
     disposition = "blocked"
     severity = logging.CRITICAL
     redeliver = True
+
+
+class ClusterUnavailableError(TransientError):
+    """The API server of a cluster does not answer; that of another cluster may."""
+
+
+class ClusterRefusedError(ConfigurationError):
+    """A cluster refuses our identity, or lacks our manifests; another cluster may have both."""
 
 
 class ImageError(Exception):

@@ -18,7 +18,7 @@ from shared.clients.vendor_error import from_status, request_errors
 from shared.clients.vendor_import import IMPORTING
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.node_pool import has_accelerators, is_autopilot, pools_of, streams
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import ClusterRefusedError, ConfigurationError, TransientError
 
 _OK = 200
 _ABSENT = frozenset({400, 404})
@@ -154,7 +154,7 @@ class ClusterDirectory:
         if body.get("endpoint"):
             authority = _decode_authority(name, body)
             return _Address(name, f"https://{body['endpoint']}", authority, is_autopilot(body))
-        raise ConfigurationError(f"cluster {name} has no endpoint that can be reached")
+        raise ClusterRefusedError(f"cluster {name} has no endpoint that can be reached")
 
     def _open(self, address: _Address) -> Any:
         with IMPORTING:

@@ -15,7 +15,13 @@ from shared.clients.deadline import READ_RETRIES, TIMEOUT
 from shared.clients.vendor_error import TRANSIENT_STATUSES, kubernetes_errors
 from shared.clients.vendor_import import IMPORTING
 from shared.domain.cluster import ClusterName
-from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
+from shared.errors import (
+    ClusterRefusedError,
+    ClusterUnavailableError,
+    EventError,
+    InvalidEventError,
+    TransientError,
+)
 
 _NOT_FOUND = 404
 _CONFLICT = 409
@@ -249,7 +255,7 @@ class KubernetesCluster:
         raise _error(answer.status, action, content)
 
 
-class _NotFoundError(ConfigurationError):
+class _NotFoundError(ClusterRefusedError):
     """404: the object does not exist; on creation, our namespace does not exist."""
 
 
@@ -271,9 +277,11 @@ def _error(status: int, action: str, content: bytes | None) -> EventError:
         return _ConflictError(message, exists=reason == "AlreadyExists")
     if status in _INVALID:
         return InvalidEventError(message)
-    if status in TRANSIENT_STATUSES or status >= 500 or status == _GONE:  # noqa: PLR2004
+    if status == _GONE:
         return TransientError(message)
-    return ConfigurationError(message)
+    if status in TRANSIENT_STATUSES or status >= 500:  # noqa: PLR2004
+        return ClusterUnavailableError(message)
+    return ClusterRefusedError(message)
 
 
 def _parse_object(content: bytes, action: str) -> dict[str, Any]:

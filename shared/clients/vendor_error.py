@@ -12,7 +12,12 @@ from contextlib import contextmanager
 
 from shared.clients.deadline import check_time_left
 from shared.clients.vendor_import import IMPORTING
-from shared.errors import ConfigurationError, EventError, TransientError
+from shared.errors import (
+    ClusterUnavailableError,
+    ConfigurationError,
+    EventError,
+    TransientError,
+)
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -83,7 +88,8 @@ def kubernetes_errors(action: str) -> Iterator[None]:
     Translate the errors of the Kubernetes client for a missing answer.
 
     Raises:
-        TransientError: No connection, no answer in time, a partial answer, or no time left.
+        ClusterUnavailableError: No connection, no answer in time, or a partial answer.
+        TransientError: There is no time left, or the request for a token was not answered.
         ConfigurationError: Credentials are missing or refused, or an address is invalid.
     """
     with IMPORTING:
@@ -94,7 +100,10 @@ def kubernetes_errors(action: str) -> Iterator[None]:
     try:
         yield
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as exc:
-        raise _from_connection(action, exc) from exc
+        error = _from_connection(action, exc)
+        if isinstance(error, TransientError):
+            error = ClusterUnavailableError(str(error))
+        raise error from exc
     except auth.GoogleAuthError as exc:
         raise _from_auth(action, exc) from exc
 

@@ -73,6 +73,8 @@ class ReferenceRequest:
     reference: "ImageReference"
     cluster: str | None = None
     """``projects/P/locations/L/clusters/C``; ``None`` for one watched cluster of every region."""
+    fallbacks: tuple[str, ...] = ()
+    """Other clusters of the region, in order, for a cluster that cannot be reached."""
     placement: "Placement | None" = None
     platform: str | None = None
     """``os/architecture``; ``None`` for the placement's or the default platform."""
@@ -95,6 +97,8 @@ class ReferenceRequest:
         body: dict[str, Any] = {"image": self.image}
         if self.cluster is not None:
             body["cluster"] = self.cluster
+        if self.fallbacks:
+            body["fallbacks"] = list(self.fallbacks)
         if self.placement is not None:
             body["placement"] = self.placement.as_json()
         if self.platform is not None:

@@ -33,6 +33,7 @@ class _WireCause(msgspec.Struct):
 class _Wire(msgspec.Struct):
     image: str
     cluster: str | None = None
+    fallbacks: list[str] = []
     placement: Any = None
     platform: str | None = None
     cause: _WireCause | None = None
@@ -54,8 +55,9 @@ def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
     except (InvalidReferenceError, InvalidPlacementError) as exc:
         raise InvalidEventError(str(exc)) from exc
     try:
-        if wire.cluster is not None:
-            ClusterName.parse(wire.cluster)
+        for name in (wire.cluster, *wire.fallbacks):
+            if name is not None:
+                ClusterName.parse(name)
     except ValueError as exc:
         raise InvalidEventError(f"cluster is {exc}") from exc
     if wire.platform is not None and not _PLATFORM.fullmatch(wire.platform):
@@ -65,6 +67,7 @@ def parse_reference_request(message: PubsubMessage) -> ReferenceRequest:
         image=wire.image,
         reference=reference,
         cluster=wire.cluster,
+        fallbacks=tuple(wire.fallbacks),
         placement=placement,
         platform=wire.platform,
         cause=Cause(cause.kind, cause.id, cause.resource),

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from shared.pipeline.ports import Directory, SweepServices, WarmupServices
     from shared.settings.keys import Settings
 
+_MAX_FALLBACKS = 2
+"""A delivery does not have time for more clusters that do not answer."""
+
 
 def route_request(
     request: ReferenceRequest, message: "PubsubMessage", services: "WarmupServices"
@@ -71,15 +74,18 @@ def fan_out_request(request: ReferenceRequest, services: "WarmupServices") -> Ou
         ConfigurationError: One of them refuses our identity.
     """
     settings = services.settings
-    chosen = [str(name) for name in _choose(request, settings, services.directory)]
+    chosen = _choose(request, settings, services.directory)
     if not chosen:
         return ignored("no cluster is watched", image=request.image)
     if request.placement is not None:
         # Warmups use no other keys of the placement.
         reduced = request.placement.reduced_to(settings.placement_keys)
         request = replace(request, placement=reduced)
-    services.publisher.publish([replace(request, cluster=name) for name in chosen])
-    return Outcome("handled", {"image": request.image, "published": chosen})
+    services.publisher.publish(
+        [replace(request, cluster=name, fallbacks=tuple(others)) for name, *others in chosen]
+    )
+    published = [name for name, *_ in chosen]
+    return Outcome("handled", {"image": request.image, "published": published})
 
 
 def fan_out_tick(services: "SweepServices") -> Outcome:
@@ -109,17 +115,24 @@ def _is_too_old(message: "PubsubMessage", settings: "Settings") -> bool:
 
 def _choose(
     request: ReferenceRequest, settings: "Settings", directory: "Directory"
-) -> list[ClusterName]:
+) -> list[list[str]]:
+    """Return the clusters to warm in, each followed by those that can take its place."""
     clusters = sorted(find_watched(settings, directory), key=lambda each: str(each.name))
     if settings.spread == "cluster":
-        return [each.name for each in clusters]
+        return [[str(each.name)] for each in clusters]
     regions: dict[str, list[Cluster]] = defaultdict(list)
     for each in clusters:
         regions[each.name.region].append(each)
-    # By a hash of the reference, so that it is the same cluster each time.
+    # By a hash of the reference, so that it is the same order each time.
     number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
     members = [_that_stream(each) for each in regions.values()]
-    return [each[number % len(each)].name for each in members]
+    return [_rotate(each, number % len(each)) for each in members]
+
+
+def _rotate(clusters: list[Cluster], start: int) -> list[str]:
+    """Return the names of the cluster at an index and of those behind it, around the end."""
+    ordered = [*clusters[start:], *clusters[:start]]
+    return [str(each.name) for each in ordered[: 1 + _MAX_FALLBACKS]]
 
 
 def _that_stream(clusters: list[Cluster]) -> list[Cluster]:

@@ -1,18 +1,19 @@
 """Warm an image in a cluster: read, decide, and create its Jobs, or write the fact of a failure."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import DeleteJob, WriteFact
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.request import Delivery, ReferenceRequest
 from shared.domain.warmup_job import JobName, JobState
-from shared.errors import ImageError
+from shared.errors import ClusterRefusedError, ClusterUnavailableError, ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (
     find_postponed,
@@ -40,6 +41,8 @@ WarmupResult = Literal[
     "prewarmed",
 ]
 """What became of an image on a target, as the log line names it."""
+
+_UNREACHABLE = (ClusterUnavailableError, ClusterRefusedError, UnknownClusterError)
 
 _MANIFEST_S = 300.0
 """How long the answer of a mirror for a tag is reused; a mirror lags up to an hour behind."""
@@ -86,6 +89,29 @@ class Warmer:
         self._lock = KeyedLock()
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
+        """
+        Warm an image in a cluster, or in the first of its fallbacks that can be reached.
+
+        If none can be reached, the error is that of the cluster.
+
+        Raises:
+            TransientError: A service that is needed is unavailable.
+            ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
+            UnknownClusterError: The cluster does not exist.
+        """
+        try:
+            return self._warm_in(delivery, cluster)
+        except _UNREACHABLE:
+            for name in delivery.request.fallbacks:
+                if not is_watched(name, self._settings.clusters):
+                    continue
+                with contextlib.suppress(*_UNREACHABLE):
+                    outcome = self._warm_in(delivery, ClusterName.parse(name))
+                    details = {**outcome.details, "unreachable": str(cluster)}
+                    return Outcome(outcome.disposition, details)
+            raise
+
+    def _warm_in(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         """
         Warm an image in a cluster, on every target that is wanted.
 

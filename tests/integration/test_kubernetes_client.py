@@ -13,7 +13,14 @@ from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.warmup_job import SELECTOR
-from shared.errors import ConfigurationError, EventError, InvalidEventError, TransientError
+from shared.errors import (
+    ClusterRefusedError,
+    ClusterUnavailableError,
+    ConfigurationError,
+    EventError,
+    InvalidEventError,
+    TransientError,
+)
 from tests.contract.cluster_conformance import Body, Cluster, ClusterConformance, World
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.warmups import make_node, make_warmup
@@ -89,17 +96,17 @@ CALLS = [
     ("status", "error"),
     [
         pytest.param(400, InvalidEventError, id="bad-request"),
-        pytest.param(401, ConfigurationError, id="unauthorized"),
-        pytest.param(403, ConfigurationError, id="forbidden"),
-        pytest.param(408, TransientError, id="timeout"),
+        pytest.param(401, ClusterRefusedError, id="unauthorized"),
+        pytest.param(403, ClusterRefusedError, id="forbidden"),
+        pytest.param(408, ClusterUnavailableError, id="timeout"),
         pytest.param(413, InvalidEventError, id="too-large"),
-        pytest.param(415, ConfigurationError, id="media-type"),
+        pytest.param(415, ClusterRefusedError, id="media-type"),
         pytest.param(422, InvalidEventError, id="invalid"),
-        pytest.param(429, TransientError, id="too-many"),
-        pytest.param(500, TransientError, id="internal"),
-        pytest.param(503, TransientError, id="unavailable"),
-        pytest.param(504, TransientError, id="gateway-timeout"),
-        pytest.param(0, TransientError, id="reset"),
+        pytest.param(429, ClusterUnavailableError, id="too-many"),
+        pytest.param(500, ClusterUnavailableError, id="internal"),
+        pytest.param(503, ClusterUnavailableError, id="unavailable"),
+        pytest.param(504, ClusterUnavailableError, id="gateway-timeout"),
+        pytest.param(0, ClusterUnavailableError, id="reset"),
     ],
 )
 def test_failure_is_classified(

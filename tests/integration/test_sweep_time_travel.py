@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from sandbox.catalogue.image import Image
-from sandbox.local_cloud import CLUSTER, LOCATION, PROJECT, LocalCloud
+from sandbox.local_cloud import LocalCloud
 from sandbox.messaging import BUILDS, PUSHES, REFERENCES
 from shared.domain.image_reference import Digest
 from shared.domain.warmup_job import period_of
 from tests.integration.conftest import CONFIG, SCALE
 from tests.integration.pipelines import ADMIN, MEDIUM, REPORTED, Pipeline
+from tests.integration.silent_cluster import SILENT, add_silent_cluster
 from tests.integration.warmup_jobs import annotation, is_finished, is_reported
 
 pytestmark = pytest.mark.integration
@@ -229,23 +229,7 @@ def test_two_sweeps_at_once_make_each_warmup_once(start: Start) -> None:
 
 
 def test_cluster_that_does_not_answer_blocks_no_other_and_is_reported(start: Start) -> None:
-    def add_silent_cluster(cloud: LocalCloud) -> None:
-        accelerators = [{"acceleratorType": "nvidia-l4", "acceleratorCount": "1"}]
-        pool = {"name": "l4", "config": {"accelerators": accelerators}}
-        cloud.container.add_cluster({"name": "silent", "location": LOCATION, "nodePools": [pool]})
-        token = f"token-of-{SWEEP}"
-        context = f"gke_{PROJECT}_{LOCATION}_{CLUSTER}"
-        config = cloud.kubernetes.kubeconfig(context, token)
-        silent = f"gke_{PROJECT}_{LOCATION}_silent"
-        # A port that nothing listens on.
-        config["clusters"].append({"name": silent, "cluster": {"server": "http://127.0.0.1:9"}})
-        joined = {"cluster": silent, "user": context}
-        config["contexts"].append({"name": silent, "context": joined})
-        (cloud.folder / f"{SWEEP}.kubeconfig").write_text(yaml.safe_dump(config))
-        email = f"prestream-scheduled-sweep@{PROJECT}.iam.gserviceaccount.com"
-        cloud.kubernetes.add_user(token, email)
-
-    pipeline = start("scheduled_sweep", prepare=add_silent_cluster)
+    pipeline = start(SWEEP, prepare=lambda cloud: add_silent_cluster(cloud, SWEEP))
     image = add_image(pipeline, "team/answered")
     pipeline.deploy("answered", image, replicas=0)
 
@@ -253,7 +237,7 @@ def test_cluster_that_does_not_answer_blocks_no_other_and_is_reported(start: Sta
     silent = pipeline.next_line(SWEEP, "deferred", 0)
 
     assert (line["cluster"], line["due"]) == (pipeline.cloud.cluster, 1)
-    assert f"locations/{LOCATION}/clusters/silent" in silent["reason"]
+    assert SILENT in silent["reason"]
     assert len(pipeline.reference_messages(image)) == 1
 
 

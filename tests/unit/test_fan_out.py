@@ -97,7 +97,8 @@ def test_other_fields_of_the_request_are_unchanged() -> None:
     _, published = spread(asked)
 
     for each in published:
-        assert each.as_json() == asked.as_json() | {"cluster": each.cluster}
+        fallbacks = {"fallbacks": list(each.fallbacks)} if each.fallbacks else {}
+        assert each.as_json() == asked.as_json() | {"cluster": each.cluster} | fallbacks
 
 
 def test_choice_is_the_same_each_time_and_in_any_order() -> None:
@@ -124,8 +125,38 @@ def test_different_references_go_to_different_clusters() -> None:
     assert chosen == WATCHED
 
 
+def test_other_clusters_of_the_region_are_fallbacks_in_order() -> None:
+    names = sorted(str(each) for each in WATCHED if each.region == "us-central1")
+    orders = set()
+    for number in range(30):
+        _, published = spread(request(f"org/app:{number}"))
+        (pilot,) = [each for each in published if "europe-west4" in str(each.cluster)]
+        (each,) = [each for each in published if each is not pilot]
+        assert pilot.fallbacks == ()
+        orders.add((each.cluster, *each.fallbacks))
+
+    assert orders == {(*names[start:], *names[:start]) for start in range(3)}
+
+
+def test_number_of_fallbacks_is_limited() -> None:
+    clusters = [Cluster(name("us-central1", f"c-{n}"), has_accelerators=True) for n in range(9)]
+
+    _, (published,) = spread(request(), Directory(clusters))
+
+    assert len(published.fallbacks) == 2
+
+
+def test_cluster_that_does_not_stream_is_not_a_fallback() -> None:
+    cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
+
+    _, (published,) = spread(request(), Directory([CLUSTERS[0], cold]))
+
+    assert (published.cluster, published.fallbacks) == (str(CLUSTERS[0].name), ())
+
+
 def test_spread_cluster_sends_to_each_cluster() -> None:
     _, published = spread(request(), spread="cluster")
+    assert {each.fallbacks for each in published} == {()}
 
     assert set(clusters_of(published)) == WATCHED
     assert len(published) == len(WATCHED)

@@ -61,7 +61,14 @@ def test_full_message_is_read() -> None:
     )
 
 
-@pytest.mark.parametrize("body", [FULL, {"image": "nginx", "force": True}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        FULL,
+        {"image": "nginx", "force": True},
+        {"image": "nginx", "cluster": CLUSTER, "fallbacks": [f"{CLUSTER}-2", f"{CLUSTER}-3"]},
+    ],
+)
 def test_request_that_is_written_is_read_as_itself(body: dict[str, Any]) -> None:
     request = parse(body)
 
@@ -144,6 +151,8 @@ def test_empty_placement_differs_from_a_missing_one() -> None:
             {"image": "nginx", "cluster": f"{CLUSTER}/nodePools/a"}, "cluster", id="node-pool"
         ),
         pytest.param({"image": "nginx", "cluster": 5}, "cluster", id="cluster-number"),
+        pytest.param({"image": "nginx", "fallbacks": ["gpu"]}, "cluster", id="fallback-alone"),
+        pytest.param({"image": "nginx", "fallbacks": CLUSTER}, "fallbacks", id="one-fallback"),
         pytest.param({"image": "nginx", "placement": "l4"}, "placement", id="placement"),
         pytest.param(
             {"image": "nginx", "placement": {"nodeSelector": {"a": 1}}}, "nodeSelector", id="label"
