@@ -14,6 +14,7 @@ from shared.domain.image_reference import (
     WrittenImage,
     parse_reference,
 )
+from shared.domain.job_state import JobState
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import RepositoryName, make_repository_id
@@ -24,7 +25,7 @@ from shared.domain.prewarm import (
     PrewarmedArtifact,
     PrewarmRefusedError,
 )
-from shared.domain.warmup_job import SELECTOR, JobState
+from shared.domain.warmup_job import SELECTOR
 from shared.errors import ConfigurationError, EventError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.ports import ClusterApi, PrewarmReader

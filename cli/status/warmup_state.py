@@ -27,6 +27,7 @@ from shared.domain.image_reference import (
     InvalidReferenceError,
     parse_reference,
 )
+from shared.domain.job_state import JobState
 from shared.domain.json_access import mapping_of, text_of
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.timestamp import format_time, parse_time
@@ -36,7 +37,6 @@ from shared.domain.warmup_job import (
     MIRROR_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
     TARGET_LABEL,
-    JobState,
     end_of_period,
 )
 from shared.domain.warmup_outcome import FinishedJob

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from shared.domain.cluster_event import Origin, PodUnschedulable
+from shared.domain.job_state import JobState
 from shared.domain.json_access import field_at, mappings_of, text_of
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_job import JobState
 from shared.domain.warmup_pod import Pod, uid_of
 
 MAX_ATTEMPTS: Final = 3

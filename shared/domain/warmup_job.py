@@ -1,5 +1,5 @@
 """
-The warmup Job: its name, its body, and the state of an existing one.
+The warmup Job: its name and its body.
 
 The name is derived from the warmup, so that duplicate requests lead to one Job.
 """
@@ -8,17 +8,14 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NewType, Self
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NewType
 
 from shared.domain.image_reference import Digest, ImageReference
-from shared.domain.json_access import field_at, number_of, text_of
 from shared.domain.node import STREAMING_KEY
-from shared.domain.placement import ACCELERATOR_KEY, SCALING_PRIORITY_CLASS, Placement
+from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import Cause
-from shared.domain.timestamp import parse_time
 
 if TYPE_CHECKING:
     from shared.domain.ladder import Strategy
@@ -61,15 +58,10 @@ CONTAINER = "image"
 HELPER_CONTAINER = "helper"
 SERVICE_ACCOUNT = "prestream-warmup"
 
-_ALREADY_PRESENT = "already_present"
-_PRIORITY_CLASS = ("spec", "template", "spec", "priorityClassName")
 _USER = 65_532
 _BINARY_VOLUME = "binary"
 _BINARY_FOLDER = "/.prestream-warmup"
 """A path that an image hardly contains, because a mount hides the content below it."""
-
-_EXISTING_NODE_WAIT = timedelta(minutes=2)
-_NEW_NODE_WAIT = timedelta(minutes=15)
 
 _TTL_MARGIN_S = 3600
 _UNBOUNDED_AGE_S = 31 * 24 * 3600
@@ -296,100 +288,6 @@ def make_node_affinity(strategy: "Strategy") -> dict[str, Any]:
     if terms:
         affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
     return affinity
-
-
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """The state of an existing warmup Job that decides on its resumption and its end."""
-
-    name: JobName
-    uid: str
-    resource_version: str
-    created: str
-    queued: str
-    is_suspended: bool
-    is_complete: bool
-    is_failed: bool
-    is_reported: bool
-    outcome: str | None = None
-    """The outcome in its fact; None if it is not reported yet."""
-    not_before: str | None = None
-    """The earliest time for a retry, in RFC 3339."""
-    asked_by: str | None = None
-    """The namespace of the workload that requested it first; ``None`` without a workload."""
-    started: str = ""
-    """When it was resumed; empty while it is suspended."""
-    may_add_node: bool = False
-    """Whether the cluster may add a node for its pod."""
-    attempts: int = 0
-    requeued: str = ""
-
-    @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Self:
-        """Read a Job from its body in the Kubernetes API."""
-        metadata = body.get("metadata") or {}
-        annotations = metadata.get("annotations") or {}
-        conditions = {
-            condition.get("type")
-            for condition in (body.get("status") or {}).get("conditions") or []
-            if condition.get("status") == "True"
-        }
-        cause = Cause.from_text(annotations.get(CAUSE_ANNOTATION))
-        return cls(
-            name=JobName(metadata.get("name") or ""),
-            uid=metadata.get("uid") or "",
-            resource_version=metadata.get("resourceVersion") or "",
-            created=metadata.get("creationTimestamp") or "",
-            queued=annotations.get(QUEUED_ANNOTATION) or "",
-            is_suspended=bool((body.get("spec") or {}).get("suspend")),
-            is_complete="Complete" in conditions,
-            is_failed="Failed" in conditions,
-            is_reported=REPORTED_ANNOTATION in annotations,
-            outcome=annotations.get(OUTCOME_ANNOTATION),
-            not_before=annotations.get(NOT_BEFORE_ANNOTATION),
-            asked_by=cause.namespace if cause is not None else None,
-            started=text_of(field_at(body, ("status", "startTime"))) or "",
-            may_add_node=field_at(body, _PRIORITY_CLASS) == SCALING_PRIORITY_CLASS,
-            attempts=number_of(annotations.get(ATTEMPTS_ANNOTATION)) or 0,
-            requeued=annotations.get(REQUEUED_ANNOTATION) or "",
-        )
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has finished, with success or failure."""
-        return self.is_complete or self.is_failed
-
-    @property
-    def is_replaceable(self) -> bool:
-        """Whether another warmup may replace it: it failed, or its node already held the image."""
-        return self.is_failed or (self.is_complete and self.outcome == _ALREADY_PRESENT)
-
-    def is_postponed(self, now: datetime) -> bool:
-        """Whether it failed, and the registry named a later time for a retry."""
-        try:
-            return self.is_failed and parse_time(self.not_before or "") > now
-        except ValueError:
-            return False
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it is suspended in the queue."""
-        return self.is_suspended and not self.is_finished
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it was resumed, with or without a pod."""
-        return not self.is_suspended and not self.is_finished
-
-    @property
-    def max_node_wait(self) -> timedelta:
-        """How long its pod may wait for a node."""
-        return _NEW_NODE_WAIT if self.may_add_node else _EXISTING_NODE_WAIT
-
-    @property
-    def turn(self) -> tuple[str, str, JobName]:
-        """The sort key of waiting warmups: the time of the request, or of the last suspension."""
-        return self.requeued or self.created, self.queued, self.name
 
 
 def _container(

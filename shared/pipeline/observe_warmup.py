@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.action import Action, DistrustMirror, EndJob
 from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted, PodUnschedulable
 from shared.domain.disposition import Outcome, ignored
+from shared.domain.job_state import JobState
 from shared.domain.proven_mirrors import PARAMETER_NAME
-from shared.domain.warmup_job import MIRROR_ANNOTATION, JobState
+from shared.domain.warmup_job import MIRROR_ANNOTATION
 from shared.domain.warmup_pod import Pod, holds_image, uid_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shared.domain.action import EndJob, ResumeJobs, SuspendJob
+from shared.domain.job_state import JobState
 from shared.domain.timestamp import format_time, parse_time
-from shared.domain.warmup_job import SELECTOR, JobName, JobState
+from shared.domain.warmup_job import SELECTOR, JobName
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import Action, CreateJob, DeleteJob
 from shared.domain.image_reference import ImageReference
+from shared.domain.job_state import JobState
 from shared.domain.json_access import number_of
 from shared.domain.ladder import PREWARM_RUNG, Strategy
 from shared.domain.request import ReferenceRequest
@@ -14,7 +15,6 @@ from shared.domain.warmup_job import (
     SIZE_ANNOTATION,
     STRATEGY_ANNOTATION,
     JobName,
-    JobState,
     Warmup,
     time_to_live_s,
 )

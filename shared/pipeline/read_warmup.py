@@ -15,6 +15,7 @@ from shared.domain.cluster_event import (
 )
 from shared.domain.disposition import Irrelevant
 from shared.domain.fact import NodeDetails
+from shared.domain.job_state import JobState
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY
@@ -66,7 +67,7 @@ class EndedWarmup:
 
     cluster: ClusterName
     body: Mapping[str, Any]
-    state: jobs.JobState
+    state: JobState
     finished: FinishedJob
     diagnosis: Diagnosis
     node: NodeView
@@ -85,7 +86,7 @@ def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWa
     finished = FinishedJob.from_body(body)
     if finished is None or not is_warmup(body):
         return None
-    state = jobs.JobState.from_body(body)
+    state = JobState.from_body(body)
     pods = find_pods(cluster, state)
     reports, others = _read_job_events(cluster, state, pods)
     reports += read_refusal(body, cluster=str(cluster.name))
@@ -149,7 +150,7 @@ def evidence_of(report: Any) -> Evidence:
     return Evidence("pull", origin.message, origin.log, origin.insert_id)
 
 
-def find_pods(cluster: "ClusterApi", state: jobs.JobState) -> list[Pod]:
+def find_pods(cluster: "ClusterApi", state: JobState) -> list[Pod]:
     """Return the pods of a Job, oldest first; a disruption can lead to more than one."""
     pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
     own = [pod for pod in pods if belongs_to(pod, state.uid)]
@@ -157,7 +158,7 @@ def find_pods(cluster: "ClusterApi", state: jobs.JobState) -> list[Pod]:
 
 
 def _read_job_events(
-    cluster: "ClusterApi", state: jobs.JobState, pods: Iterable[Pod]
+    cluster: "ClusterApi", state: JobState, pods: Iterable[Pod]
 ) -> tuple[list[NodeEvent], list[ImagePulled]]:
     """
     Return the events of a Job's pods, and the pulls of other pods.

@@ -16,6 +16,7 @@ from shared.domain.fact import (
     WarmupOutcome,
 )
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
+from shared.domain.job_state import JobState
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.request import Cause
@@ -55,7 +56,7 @@ def read_report(
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    if jobs.JobState.from_body(body).is_reported:
+    if JobState.from_body(body).is_reported:
         return ()
     ended = read_ended_warmup(cluster, body)
     return () if ended is None else plan_report(ended)
@@ -130,7 +131,7 @@ def make_fact(ended: EndedWarmup) -> Fact:
 
 def make_lapsed_fact(cluster: ClusterName, body: Mapping[str, Any], at: datetime) -> Fact:
     """Return the fact of a warmup that was not resumed within a period, which ended at ``at``."""
-    state, annotations = jobs.JobState.from_body(body), _annotations_of(body)
+    state, annotations = JobState.from_body(body), _annotations_of(body)
     return WarmupFinished(
         subject=_make_subject(cluster, annotations),
         outcome=TIMED_OUT,

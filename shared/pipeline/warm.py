@@ -9,10 +9,11 @@ from shared.domain.action import DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
+from shared.domain.job_state import JobState
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.request import Delivery, ReferenceRequest
-from shared.domain.warmup_job import JobName, JobState
+from shared.domain.warmup_job import JobName
 from shared.errors import ClusterRefusedError, ClusterUnavailableError, ImageError
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
+from shared.domain.job_state import JobState
 from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError, WantedImage, find_targets
 from shared.domain.mirror import location_of
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
-from shared.domain.warmup_job import JobState
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small

@@ -5,11 +5,12 @@ import math
 
 import pytest
 
+from shared.domain.job_state import JobState
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import parse_pulled
 from shared.domain.request import Cause
 from shared.domain.snapshotter_messages import parse_statement
-from shared.domain.warmup_job import CAUSE_ANNOTATION, SIZE_ANNOTATION, JobState
+from shared.domain.warmup_job import CAUSE_ANNOTATION, SIZE_ANNOTATION
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
 from shared.domain.workload import ORIGINALS_ANNOTATION, read_originals
 from tests.fakes.warmings import Scene

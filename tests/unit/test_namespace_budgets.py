@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from sandbox.catalogue.image import Image
+from shared.domain.job_state import JobState
 from shared.domain.request import Cause
-from shared.domain.warmup_job import CAUSE_ANNOTATION, JobState
+from shared.domain.warmup_job import CAUSE_ANNOTATION
 from shared.errors import TransientError
 from shared.pipeline.plan_resume import find_excess, read_queue
 from tests.fakes.clusters import FakeCluster

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from shared.domain.job_state import JobState
 from shared.domain.placement import SCALING_PRIORITY_CLASS
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_job import JobState
 from shared.pipeline.plan_resume import read_unscheduled
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.node_reports import JOB, POD, at, place_pod, place_warmup

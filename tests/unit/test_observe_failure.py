@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.action import EndJob
 from shared.domain.cluster_event import ImagePullFailed
-from shared.domain.warmup_job import JobState
+from shared.domain.job_state import JobState
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, write_refusal
 from shared.errors import TransientError
 from shared.messages.node_event import parse_log_entry

@@ -7,10 +7,11 @@ import pytest
 
 from shared.domain.action import EndJob, ResumeJobs, SuspendJob
 from shared.domain.cluster_event import PodUnschedulable
+from shared.domain.job_state import JobState
 from shared.domain.node_wait import UnscheduledWarmup
 from shared.domain.request import Cause
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_job import JobName, JobState
+from shared.domain.warmup_job import JobName
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
 from shared.pipeline.plan_resume import plan_resume, read_queue
 from shared.settings.keys import Settings

@@ -10,13 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.image_reference import Digest, ImageReference, parse_reference
+from shared.domain.job_state import JobState
 from shared.domain.placement import Placement, Toleration
-from shared.domain.warmup_job import (
-    JobState,
-    WarmupKey,
-    period_of,
-    time_to_live_s,
-)
+from shared.domain.warmup_job import WarmupKey, period_of, time_to_live_s
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, L4, make_warmup
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")

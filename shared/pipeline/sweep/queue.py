@@ -13,14 +13,10 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.action import Action, DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import ALREADY_PRESENT, Fact
+from shared.domain.job_state import JobState
 from shared.domain.json_access import field_at, text_of
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_job import (
-    IMAGE_ANNOTATION,
-    SELECTOR,
-    JobName,
-    JobState,
-)
+from shared.domain.warmup_job import IMAGE_ANNOTATION, SELECTOR, JobName
 from shared.domain.warmup_outcome import FinishedJob
 from shared.pipeline.execute import ConflictError, Executor
 from shared.pipeline.read_warmup import is_warmup
