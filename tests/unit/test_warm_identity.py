@@ -9,6 +9,7 @@ import pytest
 from shared.domain.placement import Placement
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.clusters import FakeCluster
+from tests.fakes.node_reports import JOB, place_pod, place_warmup
 from tests.fakes.warmings import PUBLISHED, RAY, Scene
 from tests.fakes.warmups import make_node
 
@@ -285,3 +286,16 @@ def test_nodes_are_listed_by_label(scene: Scene) -> None:
     scene.warm()
 
     assert scene.cluster.node_selectors == [f"{ACCELERATOR}=nvidia-l4"]
+
+
+def test_new_warmup_takes_the_place_of_one_without_a_node() -> None:
+    scene = Scene(max_running=1)
+    scene.cluster.place(make_node("gpu-1"))
+    place_warmup(scene.cluster)
+    condition = {"type": "PodScheduled", "status": "False", "message": "no node fits"}
+    place_pod(scene.cluster, node=None, status={"conditions": [condition]})
+
+    outcome = scene.warm()
+
+    assert outcome.details["requeued"] == [JOB]
+    assert outcome.details["resumed"] == outcome.details["created"]
