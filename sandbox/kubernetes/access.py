@@ -84,10 +84,6 @@ class Authorizer:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def allows(self, caller: Caller, access: Access) -> bool:
-        """Whether a caller has an access."""
-        return self.reason(caller, access) is not None
-
     def reason(self, caller: Caller, access: Access) -> str | None:
         """Return the reason why a caller has an access, or None if it does not."""
         if MASTERS in caller.groups:
@@ -104,7 +100,7 @@ class Authorizer:
         Raises:
             ApiError: 403.
         """
-        if not self.allows(caller, access):
+        if self.reason(caller, access) is None:
             raise _denied(caller, access)
 
     def _granted(self, caller: Caller, namespace: str) -> Iterator[tuple[str, list[Body]]]:

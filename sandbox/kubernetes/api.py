@@ -32,28 +32,20 @@ class Api:
         namespace: str | None = None,
         *,
         user: str,
-        subresource: str | None = None,
-        name: str | None = None,
+        subresource: str = "",
+        name: str = "",
     ) -> Body:
         """
         Create an object, or a ``subresource`` (``binding``, ``eviction``) of ``name``.
 
         Without ``namespace``, the body's own namespace is used.
         """
-        return self._write(
-            "create",
-            resource,
-            name or "",
-            namespace or (body.get("metadata") or {}).get("namespace"),
-            user,
-            body=body,
-            subresource=subresource or "",
-        )
+        where = namespace or (body.get("metadata") or {}).get("namespace")
+        return self._write("create", resource, name, where, user, body, subresource=subresource)
 
     def read(self, resource: str, name: str, namespace: str | None = None) -> Body:
         """Return an object."""
-        served = self._resource(resource)
-        return self._store.fetch(served, namespace or "", name).copy()
+        return self._store.fetch(_resource(resource), namespace or "", name).copy()
 
     def list(
         self,
@@ -64,8 +56,7 @@ class Api:
         field_selector: str = "",
     ) -> list[Body]:
         """Return the selected objects of a namespace, or of all."""
-        served = self._resource(resource)
-        query = Query(served, namespace or "", label_selector, field_selector)
+        query = Query(_resource(resource), namespace or "", label_selector, field_selector)
         return [stored.copy() for stored in list_page(self._store, query).listed]
 
     def replace(
@@ -76,12 +67,10 @@ class Api:
         namespace: str | None = None,
         *,
         user: str,
-        subresource: str | None = None,
+        subresource: str = "",
     ) -> Body:
         """Replace an object, or its ``status``; 409 if its resourceVersion changed."""
-        return self._write(
-            "update", resource, name, namespace, user, body=body, subresource=subresource or ""
-        )
+        return self._write("update", resource, name, namespace, user, body, subresource=subresource)
 
     def patch(
         self,
@@ -92,19 +81,11 @@ class Api:
         *,
         user: str,
         content_type: str = MERGE_PATCH,
-        subresource: str | None = None,
+        subresource: str = "",
     ) -> Body:
         """Patch an object, or its ``status``."""
-        return self._write(
-            "patch",
-            resource,
-            name,
-            namespace,
-            user,
-            body=body,
-            content_type=content_type,
-            subresource=subresource or "",
-        )
+        rest = {"content_type": content_type, "subresource": subresource}
+        return self._write("patch", resource, name, namespace, user, body, **rest)
 
     def delete(
         self,
@@ -127,31 +108,35 @@ class Api:
 
     def watch(self, resource: str | None = None) -> Watch:
         """Watch one resource, or all, from now on; the caller closes the watch."""
-        if resource is not None:
-            self._resource(resource)
-        return Watch(self._store, resource)
-
-    def _resource(self, resource: str) -> Resource:
-        if resource not in BY_KEY:
-            raise unknown_path()
-        return BY_KEY[resource]
+        return Watch(self._store, None if resource is None else _resource(resource).key)
 
     def _write(
-        self, verb: str, resource: str, name: str, namespace: str | None, user: str, **rest: Any
+        self,
+        verb: str,
+        resource: str,
+        name: str,
+        namespace: str | None,
+        user: str,
+        body: Patch | None = None,
+        **rest: Any,
     ) -> Body:
-        served = self._resource(resource)
-        caller = Caller(user, ("system:authenticated",))
-        if "body" in rest:
-            # The audit record must not change when the caller changes its body.
-            rest["body"] = clone(rest["body"])
+        served = _resource(resource)
         call = Call(
             verb,
             served,
-            caller,
+            Caller(user, ("system:authenticated",)),
             (namespace or "") if served.namespaced else "",
             name,
+            # The audit record must not change when the caller changes its body.
+            body=clone(body),
             options=Options(field_validation="Strict"),
             **rest,
         )
         answer: Body = clone(self._engine.execute(call).body)
         return answer
+
+
+def _resource(key: str) -> Resource:
+    if key not in BY_KEY:
+        raise unknown_path()
+    return BY_KEY[key]

@@ -11,9 +11,9 @@ from sandbox.kubernetes.statuses import bad_request
 Predicate = Callable[[Body], bool]
 LabelTest = Callable[[Mapping[str, str]], bool]
 
-_KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
+_KEY = r"[A-Za-z0-9][-A-Za-z0-9_.]*(?:/[-A-Za-z0-9_.]+)?"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
-_EQUALS = re.compile(rf"({_KEY})\s*(==|=|!=|>|<)\s*([-A-Za-z0-9_.]*)")
+_EQUALS = re.compile(rf"({_KEY})\s*(==|=|!=)\s*([-A-Za-z0-9_.]*)")
 _EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 _FIELD = re.compile(r"([^=!,]+?)\s*(==|=|!=)\s*(.*)")
 
@@ -53,25 +53,15 @@ def _split(text: str) -> Iterable[str]:
 
 def _requirement(text: str) -> LabelTest:
     if match := _SET.fullmatch(text):
-        _check_key(match[1])
         values = [value.strip() for value in match[3].split(",")]
         return requirement(match[1], "In" if match[2] == "in" else "NotIn", values)
     if match := _EQUALS.fullmatch(text):
-        _check_key(match[1])
-        operators = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
-        if match[2] in "<>" and not match[3].isdigit():
-            raise bad_request("for 'Gt', 'Lt' operators, the value must be an integer")
-        return requirement(match[1], operators[match[2]], [match[3]])
+        return requirement(match[1], "NotIn" if match[2] == "!=" else "In", [match[3]])
     if match := _EXISTS.fullmatch(text):
         return requirement(match[2], "DoesNotExist" if match[1] else "Exists", [])
     raise bad_request(
         f"unable to parse requirement: found {text!r}, expected: ',' or 'end of string'"
     )
-
-
-def _check_key(key: str) -> None:
-    if key.count("/") > 1:
-        raise bad_request(f"unable to parse requirement: invalid label key {key!r}")
 
 
 def requirement(key: str, operator: str, values: list[str]) -> LabelTest:
@@ -120,11 +110,11 @@ def parse_fields(resource: Resource, text: str) -> Predicate:
         match = _FIELD.fullmatch(part)
         if match is None:
             raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        tests.append(_field_test(resource, match[1], match[2], match[3]))
+        tests.append(_fieldrequirement(resource, match[1], match[2], match[3]))
     return lambda body: all(test(body) for test in tests)
 
 
-def _field_test(resource: Resource, field: str, operator: str, wanted: str) -> Predicate:
+def _fieldrequirement(resource: Resource, field: str, operator: str, wanted: str) -> Predicate:
     message = f"field label not supported: {field}"
     if field not in (*_COMMON_FIELDS, *_FIELDS.get(resource.key, ())):
         raise bad_request(message)

@@ -163,12 +163,6 @@ _COLUMNS: dict[str, tuple[Column, ...]] = {
         ("Available", _at("status", "availableReplicas", default=0)),
         _AGE,
     ),
-    "priorityclasses.scheduling.k8s.io": (
-        _NAME,
-        ("Value", _at("value")),
-        ("Global-default", _at("globalDefault", default=False)),
-        _AGE,
-    ),
 }
 _WIDE = ("Node",)
 """Columns of ``-o wide`` only."""

@@ -156,7 +156,7 @@ class World:
         ]
         return found
 
-    def patch_job(self, image: str, patch: Payload, subresource: str | None = None) -> None:
+    def patch_job(self, image: str, patch: Payload, subresource: str = "") -> None:
         """Change the Job of an image, as an administrator or a controller does."""
         name = self.job(image)["metadata"]["name"]
         self.api.patch(
