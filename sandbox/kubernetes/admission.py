@@ -107,18 +107,13 @@ def _admit_priority(attributes: Attributes, store: Store) -> None:
 
 
 def _class_of(attributes: Attributes, store: Store) -> Body:
-    spec = attributes.body["spec"]
-    name = spec.get("priorityClassName")
-    if name:
-        stored = store.get(_CLASSES, ("", name))
-        if stored is None:
-            raise _refuse(attributes, f"no PriorityClass with name {name} was found")
-        return stored.body
-    for (_, default), stored in store.scan(_CLASSES):
-        if stored.body.get("globalDefault"):
-            spec["priorityClassName"] = default
-            return stored.body
-    return {}
+    name = attributes.body["spec"].get("priorityClassName")
+    if not name:
+        return {}
+    stored = store.get(_CLASSES, ("", name))
+    if stored is None:
+        raise _refuse(attributes, f"no PriorityClass with name {name} was found")
+    return stored.body
 
 
 def _admit_tolerations(spec: Body) -> None:

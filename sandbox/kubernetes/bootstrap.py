@@ -15,16 +15,6 @@ _SERVER = Caller("system:apiserver", ("system:masters", "system:authenticated"),
 _RBAC = "rbac.authorization.k8s.io"
 _PATHS = ["/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", "/version", "/version/"]
 _HEALTH = ["/healthz", "/livez", "/readyz"]
-_READ = ["get", "list", "watch"]
-_WRITE = ["create", "delete", "deletecollection", "patch", "update"]
-_WORKLOADS: tuple[tuple[str, str], ...] = (
-    ("", "configmaps events persistentvolumeclaims pods pods/log pods/status"),
-    ("", "replicationcontrollers serviceaccounts services"),
-    ("apps", "daemonsets deployments replicasets statefulsets"),
-    ("batch", "cronjobs jobs"),
-    ("networking.k8s.io", "ingresses networkpolicies"),
-    ("policy", "poddisruptionbudgets"),
-)
 
 
 def assemble(clock: Clock) -> Engine:
@@ -44,15 +34,7 @@ def _furnish(engine: Engine) -> None:
     for name, value in (("cluster", 2_000_000_000), ("node", 2_000_001_000)):
         body = {"metadata": {"name": f"system-{name}-critical"}, "value": value}
         _create(engine, "priorityclasses.scheduling.k8s.io", body)
-    read = [_rule(group, names.split(), _READ) for group, names in _WORKLOADS]
-    read.append(_rule("", ["limitranges", "namespaces", "resourcequotas"], _READ))
-    write = [_rule(group, names.split(), _WRITE) for group, names in _WORKLOADS]
-    write.append(_rule("", ["secrets"], _READ + _WRITE))
-    roles = [_rule(_RBAC, ["rolebindings", "roles"], _READ + _WRITE)]
     _role(engine, "cluster-admin", [_rule("*", ["*"], ["*"]), _path_rule(["*"], ["*"])])
-    _role(engine, "view", read)
-    _role(engine, "edit", read + write)
-    _role(engine, "admin", read + write + roles)
     _role(engine, "system:discovery", [_path_rule([*_PATHS, *_HEALTH], ["get"])])
     reviews = _rule("authorization.k8s.io", ["selfsubjectaccessreviews"], ["create"])
     _role(engine, "system:basic-user", [reviews])

@@ -5,13 +5,10 @@ from dataclasses import replace
 from sandbox.kubernetes.bodies import Body, dig, format_seconds
 from sandbox.kubernetes.calls import Answer, Call, Deletion
 from sandbox.kubernetes.deletion import delete
-from sandbox.kubernetes.field_errors import required
 from sandbox.kubernetes.resources import Resource
 from sandbox.kubernetes.schemas import decode_body
 from sandbox.kubernetes.statuses import (
-    bad_request,
     conflict,
-    invalid,
     method_not_allowed,
     unknown_path,
 )
@@ -47,11 +44,6 @@ def create_subresource(store: Store, call: Call) -> Answer:
 
 def _bind(store: Store, call: Call) -> Answer:
     decoded = decode_body(_BINDING, call.body, call.options.field_validation)
-    node = dig(decoded.body, "target", "name")
-    if not node:
-        raise invalid("Binding", call.name, [required("target.name")])
-    if dig(decoded.body, "target", "kind") not in (None, "", "Node"):
-        raise bad_request("invalid target kind: only nodes can be bound to")
     body = store.fetch(call.resource, call.namespace, call.name).copy()
     if body["metadata"].get("deletionTimestamp"):
         why = f"pod {call.name} is being deleted, cannot be assigned to a host"
@@ -59,7 +51,7 @@ def _bind(store: Store, call: Call) -> Answer:
     if body["spec"].get("nodeName"):
         why = f'pod {call.name} is already assigned to node "{body["spec"]["nodeName"]}"'
         raise conflict(_POD_BINDING, call.name, why)
-    body["spec"]["nodeName"] = node
+    body["spec"]["nodeName"] = decoded.body["target"]["name"]
     _set_scheduled(body, format_seconds(store.clock.now()))
     if not call.options.dry_run:
         key = key_of(call.resource, call.namespace, call.name)

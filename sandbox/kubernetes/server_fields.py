@@ -13,8 +13,6 @@ VIEWS = ("", "status", "ephemeralcontainers", "finalize")
 _SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63 - 5
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
-_STATUS_WITH_METADATA = ("pods", "nodes", "jobs.batch", "namespaces", "services")
-"""Resources whose status subresource also changes labels and annotations."""
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 
@@ -75,17 +73,16 @@ def _desired(body: Body) -> Body:
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}
 
 
-def prepare_status_update(resource: Resource, body: Body, before: Body) -> Body:
-    """Return the object after a write of its status."""
+def _write_status(body: Body, before: Body) -> Body:
+    """Return the object after a write of its status, which may change labels and annotations."""
     result: Body = clone(before)
     result.pop("status", None)
     if "status" in body:
         result["status"] = body["status"]
-    if resource.key in _STATUS_WITH_METADATA:
-        for field in ("labels", "annotations"):
-            result["metadata"].pop(field, None)
-            if field in body["metadata"]:
-                result["metadata"][field] = body["metadata"][field]
+    for field in ("labels", "annotations"):
+        result["metadata"].pop(field, None)
+        if field in body["metadata"]:
+            result["metadata"][field] = body["metadata"][field]
     return result
 
 
@@ -103,7 +100,7 @@ def check_view(resource: Resource, subresource: str) -> None:
 def write_view(resource: Resource, subresource: str, body: Body, before: Body) -> Body:
     """Return the object after a write of one of its views."""
     if subresource == "status":
-        return prepare_status_update(resource, body, before)
+        return _write_status(body, before)
     if subresource == "":
         prepare_for_update(resource, body, before)
         return body
