@@ -117,7 +117,7 @@ def _class_of(attributes: Attributes, store: Store) -> Body:
 
 
 def _admit_tolerations(spec: Body) -> None:
-    """Let the pod stay five minutes on a node that became unreachable, unless it says otherwise."""
+    """Let the pod stay five minutes on a node that became unreachable, by default."""
     listed = spec.setdefault("tolerations", [])
     for taint in _TAINTS:
         if not any(

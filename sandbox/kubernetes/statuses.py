@@ -1,7 +1,6 @@
 """Status objects, and the error that carries one."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from sandbox.kubernetes.bodies import Body
 from sandbox.kubernetes.field_errors import FieldError
@@ -55,12 +54,12 @@ def success(resource: Resource, name: str, uid: str) -> Body:
     }
 
 
-def _details(resource: Resource, name: str, **rest: Any) -> Body:
+def _details(resource: Resource, name: str) -> Body:
     details: Body = {"name": name} if name else {}
     if resource.group:
         details["group"] = resource.group
     details["kind"] = resource.plural
-    return details | rest
+    return details
 
 
 def _named(resource: Resource, name: str) -> str:

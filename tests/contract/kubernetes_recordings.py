@@ -197,7 +197,7 @@ def compare(recorded: Answer, actual: Answer, values: Values) -> Iterator[str]:
 
     An absent field equals an empty value. Three things are not compared: ``managedFields``, the
     status of a Job, because controllers write it, and the text of refusals whose code or causes
-    tell them apart.
+    distinguish them.
     """
     if actual.status != recorded.status:
         yield f"status: {recorded.status} -> {actual.status}"
