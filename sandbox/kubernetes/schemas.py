@@ -72,8 +72,9 @@ def walk(resource: Resource, body: Body) -> Iterator[tuple[str, Body, str]]:
 
 def _walk(definition: str, value: Body, path: str) -> Iterator[tuple[str, Body, str]]:
     yield definition, value, path
-    for key, child in _children(definition):
-        part, where = value.get(key), f"{path}.{key}" if path else key
+    children = _children(definition)
+    for key in [key for key in value if key in children]:
+        part, child, where = value[key], children[key], f"{path}.{key}" if path else key
         if isinstance(part, dict):
             yield from _walk(child, part, where)
         elif isinstance(part, list):
@@ -82,14 +83,14 @@ def _walk(definition: str, value: Body, path: str) -> Iterator[tuple[str, Body, 
 
 
 @functools.cache
-def _children(definition: str) -> tuple[tuple[str, str], ...]:
+def _children(definition: str) -> dict[str, str]:
     """Return the fields of a definition that hold objects with fields, or lists of them."""
     pairs = (
         (key, definition_in(schema) or definition_in(schema.get("items", {})))
         for key, schema in schemas_of(definition).items()
         if key not in ("metadata", "status")
     )
-    return tuple((key, name) for key, name in pairs if name and schemas_of(name))
+    return {key: name for key, name in pairs if name and schemas_of(name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,8 @@ def _undecodable(resource: Resource, why: str) -> ApiError:
 
 def _unknown(sent: Any, kept: Any, path: str) -> Iterator[str]:
     """Yield the paths of the fields that decoding dropped."""
+    if sent == kept:
+        return
     if isinstance(kept, dict):
         for key, value in sent.items():
             where = f"{path}.{key}" if path else key

@@ -154,7 +154,8 @@ def _write(store: Store, call: Call, stored: Stored, decoded: Decoded) -> Answer
     resource, before = call.resource, stored.body
     _check_identity(call, decoded.body)
     _check_preconditions(call, decoded.body, stored)
-    set_defaults(resource, decoded.body)
+    if call.subresource != "status":
+        set_defaults(resource, decoded.body)
     body = write_view(resource, call.subresource, decoded.body, before)
     attributes = _attributes(call, body, decoded.warnings, before)
     admission.mutate(attributes, store)
