@@ -75,9 +75,6 @@ def from_upstream(error: UpstreamError, refusal_status: int) -> RegistryError:
     if error.status in {401, 403}:
         code = "DENIED" if refusal_status == 403 else "UNKNOWN"  # noqa: PLR2004
         return RegistryError(refusal_status, code, _invalid_status(error))
-    if error.status == 504:  # noqa: PLR2004
-        message = f"Deadline exceeded while fetching from external repository; url={error.url}"
-        return RegistryError(504, "UNKNOWN", message)
     return RegistryError(502, "UNKNOWN", _invalid_status(error))
 
 

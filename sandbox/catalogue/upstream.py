@@ -36,7 +36,7 @@ class Credentials:
 
 
 class UpstreamError(Exception):
-    """An upstream's refusal or failure; ``status`` is its HTTP status, 504 for no answer."""
+    """An upstream's refusal or failure; ``status`` is its HTTP status."""
 
     def __init__(
         self, status: int, url: str, message: str, retry_after_s: int | None = None
@@ -56,10 +56,6 @@ class _Behaviour:
     remaining: int | None = None
     """Manifests that clients may still fetch; None without a limit."""
     retry_after_s: int = 0
-    stall_s: float = 0.0
-    broken: int = 0
-    """The status of all its answers; 0 while it is in order."""
-    restored: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -98,14 +94,6 @@ class Catalogue:
         """Move a tag to another image; the former image keeps its digest."""
         return self.add(reference_name, tag, image)
 
-    def remove(self, reference_name: str, tag: str) -> None:
-        """Delete a tag, and its image if no other tag points at it."""
-        with self._lock:
-            repository = self._repositories[reference_name]
-            digest = repository.tags.pop(tag)
-            if digest not in repository.tags.values():
-                del repository.images[digest]
-
     def save(self) -> Callable[[], None]:
         """Return a function that restores the current images and tags; behaviour stays."""
         with self._lock:
@@ -126,33 +114,17 @@ class Catalogue:
         behaviour = self._behaviour(registry)
         behaviour.remaining, behaviour.retry_after_s = after, retry_after_s
 
-    def stall(self, registry: str, seconds: float = 60.0) -> None:
-        """Accept requests, and answer none for so many real seconds."""
-        self._behaviour(registry).stall_s = seconds
-
-    def break_(self, registry: str, status: int = 503) -> None:
-        """Answer everything with a server's error."""
-        self._behaviour(registry).broken = status
-
     def restore(self, registry: str) -> None:
-        """Reset the behaviour of a registry; it answers the requests that it holds."""
+        """Add a registry without images, or reset the behaviour of a registry."""
         with self._lock:
-            before = self._behaviours.get(registry)
             self._behaviours[registry] = _Behaviour()
-        if before is not None:
-            before.restored.set()
-
-    def is_known(self, registry: str) -> bool:
-        """Whether a registry of that name exists."""
-        with self._lock:
-            return registry in self._behaviours
 
     def login(self, registry: str, credentials: Credentials | None) -> None:
         """
         Reach a registry, and log in if credentials are given.
 
         Raises:
-            UpstreamError: The registry is unknown, broken or silent, or refuses the credentials.
+            UpstreamError: The registry is unknown, or refuses the credentials.
         """
         behaviour = self._reach(registry, url := f"https://{_host(registry)}/v2/")
         if credentials and behaviour.required and credentials != behaviour.required:
@@ -209,10 +181,6 @@ class Catalogue:
             behaviour = self._behaviours.get(registry)
         if behaviour is None:
             raise UpstreamError(502, url, f"no such host: {registry}")
-        if behaviour.stall_s and not behaviour.restored.wait(behaviour.stall_s):
-            raise UpstreamError(504, url, "no answer")
-        if behaviour.broken:
-            raise UpstreamError(behaviour.broken, url, "service unavailable")
         return behaviour
 
     def _admit(

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Hashable
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from sandbox.clock import Clock
 from sandbox.gke.event_recorder import EventRecorder
@@ -91,11 +91,6 @@ def merge_condition(conditions: list[Body], condition: Body) -> list[Body]:
         elif known["status"] == condition["status"] and "lastTransitionTime" in known:
             condition = {**condition, "lastTransitionTime": known["lastTransitionTime"]}
     return [*kept, condition]
-
-
-def without(body: Body, *keys: str) -> Any:
-    """Return a mapping without some keys."""
-    return {key: value for key, value in body.items() if key not in keys}
 
 
 _Item = TypeVar("_Item", bound=Hashable)
