@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 import flask
 
@@ -33,7 +33,7 @@ _DEFAULT_PAGE = 50
 _MAX_PAGE = 1000
 
 
-class CloudLogging:
+class CloudLogging(HttpServer):
     """A server of ``CLOUD_LOGGING_EMULATOR_HOST``; its faults are those of service ``logging``."""
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
@@ -46,21 +46,7 @@ class CloudLogging:
         answer_api_errors(app)
         app.post("/v2/entries:write")(self._serve_write)
         app.post("/v2/entries:list")(self._serve_list)
-        self._server = HttpServer(app)
-
-    @property
-    def address(self) -> str:
-        """``host:port`` of the API."""
-        return self._server.address
-
-    def start(self) -> Self:
-        """Start to answer."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop answering and close the socket."""
-        self._server.stop()
+        super().__init__(app)
 
     def write(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import threading
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import flask
 from cryptography import x509
@@ -27,7 +27,7 @@ from sandbox.http_service import (
 _VERSION = "1.33.5-gke.1080000"
 
 
-class ContainerApi:
+class ContainerApi(HttpServer):
     """A server of ``GKE_EMULATOR_HOST``; its faults are those of service ``container``."""
 
     def __init__(self, clock: Clock, faults: Faults) -> None:
@@ -41,21 +41,7 @@ class ContainerApi:
         collection = "/v1/projects/<project>/locations/<location>/clusters"
         app.get(collection)(self._list)
         app.get(f"{collection}/<cluster>")(self._get)
-        self._server = HttpServer(app)
-
-    @property
-    def address(self) -> str:
-        """``host:port`` of the API."""
-        return self._server.address
-
-    def start(self) -> Self:
-        """Start to answer."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop answering and close the socket."""
-        self._server.stop()
+        super().__init__(app)
 
     def add_cluster(self, cluster: Mapping[str, Any], project: str = "demo") -> str:
         """

@@ -6,7 +6,7 @@ The registry API has the body of a layer only up to 1 MiB; it does not accept pu
 
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import flask
 from werkzeug.exceptions import HTTPException
@@ -84,7 +84,7 @@ def _check_accepted(manifest: Manifest, reference: str) -> None:
     )
 
 
-class ArtifactRegistry:
+class ArtifactRegistry(HttpServer):
     """
     A server of ``ARTIFACT_REGISTRY_EMULATOR_HOST``.
 
@@ -105,12 +105,7 @@ class ArtifactRegistry:
         self._prewarming = Prewarming(
             clock, self._repositories, self._contents, cache, self._stopped
         )
-        self._server = HttpServer(self._app(faults, catalogue))
-
-    @property
-    def address(self) -> str:
-        """``host:port`` of both APIs."""
-        return self._server.address
+        super().__init__(self._app(faults, catalogue))
 
     @property
     def repositories(self) -> dict[str, dict[str, Any]]:
@@ -122,15 +117,10 @@ class ArtifactRegistry:
         """The switches of its behaviour."""
         return self._repositories.switches
 
-    def start(self) -> Self:
-        """Start to answer."""
-        self._server.start()
-        return self
-
     def stop(self) -> None:
-        """Stop answering and close the socket."""
+        """Stop answering, also on the threads that fill the streaming cache."""
         self._stopped.set()
-        self._server.stop()
+        super().stop()
 
     def prewarmed(self, repository: str) -> list[dict[str, Any]]:
         """List the prewarmed artifacts of a repository, as the REST API describes them."""

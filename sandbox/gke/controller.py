@@ -1,9 +1,8 @@
 """The base of all controllers: work queue, owner references and conditions."""
 
 import threading
-from collections.abc import Hashable
 from datetime import datetime, timedelta
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar
 
 from sandbox.clock import Clock
 from sandbox.gke.event_recorder import EventRecorder
@@ -93,13 +92,11 @@ def merge_condition(conditions: list[Body], condition: Body) -> list[Body]:
     return [*kept, condition]
 
 
-_Item = TypeVar("_Item", bound=Hashable)
-
 _MOVED_CLOCK_S = 0.1
 """Real seconds after which a clock that was moved is noticed."""
 
 
-class WorkQueue(Generic[_Item]):
+class WorkQueue:
     """
     Keys that wait to be worked on, each at most once, the earliest first.
 
@@ -108,18 +105,18 @@ class WorkQueue(Generic[_Item]):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due: dict[_Item, datetime] = {}
+        self._due: dict[Key, datetime] = {}
         self._changed = threading.Condition()
         self._closed = False
 
-    def add(self, key: _Item, after_s: float = 0.0) -> None:
+    def add(self, key: Key, after_s: float = 0.0) -> None:
         """Plan a key; the earlier time counts if it is planned already."""
         due = self._clock.now() + timedelta(seconds=after_s)
         with self._changed:
             self._due[key] = min(due, self._due.get(key, due))
             self._changed.notify()
 
-    def get(self) -> _Item | None:
+    def get(self) -> Key | None:
         """Wait for the next key that is due; None when the queue is closed."""
         with self._changed:
             while not self._closed:
@@ -163,7 +160,7 @@ class Controller:
         self.api = api
         self.clock = clock
         self.user = f"system:serviceaccount:kube-system:{self.component}"
-        self.queue: WorkQueue[Key] = WorkQueue(clock)
+        self.queue = WorkQueue(clock)
         self.events = EventRecorder(api, clock, component=self._event_component(), user=self.user)
         self._failures: dict[Key, int] = {}
         self._thread = threading.Thread(target=self._run, name=self.component, daemon=True)
