@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.clock import Clock
-from sandbox.gke.controller import controller_of, merge_condition
+from sandbox.gke.controller import FINISHED, controller_of, make_condition, merge_condition
 from sandbox.gke.event_recorder import EventRecorder
 from sandbox.gke.go_duration import format_duration
 from sandbox.gke.image_pull import ImagePuller
@@ -114,19 +114,19 @@ def make_records(pod: Body) -> list[ContainerRecord]:
 
 
 def make_status(
-    before: Body, records: list[ContainerRecord], *, phase: str, now: str, addresses: Body
+    before: Body, records: list[ContainerRecord], *, phase: str, now: datetime, addresses: Body
 ) -> Body:
     """Return the status of the pod with the states of its containers."""
     init = [record for record in records if record.is_init]
     main = [record for record in records if not record.is_init]
     conditions = list(before.get("conditions") or [])
-    for condition in _conditions(init, main, phase):
-        conditions = merge_condition(conditions, {**condition, "lastTransitionTime": now})
+    for condition in _conditions(init, main, phase, now):
+        conditions = merge_condition(conditions, condition)
     status: dict[str, Any] = {
         **before,
         **addresses,
         "phase": phase,
-        "startTime": before.get("startTime", now),
+        "startTime": before.get("startTime", format_seconds(now)),
         "conditions": conditions,
         "containerStatuses": [record.describe() for record in main],
     }
@@ -135,36 +135,30 @@ def make_status(
     return status
 
 
-def _conditions(init: list[ContainerRecord], main: list[ContainerRecord], phase: str) -> list[Body]:
+def _conditions(
+    init: list[ContainerRecord], main: list[ContainerRecord], phase: str, now: datetime
+) -> list[Body]:
     incomplete = [record.name for record in init if record.exit_code != 0]
     unready = [record.name for record in main if not record.is_running]
-    has_sandbox = "False" if phase in ("Succeeded", "Failed") else "True"
-    conditions = [{"type": "PodReadyToStartContainers", "status": has_sandbox}]
-    if incomplete:
-        conditions.append(
-            _false(
-                "Initialized",
-                "ContainersNotInitialized",
-                f"containers with incomplete status: [{' '.join(incomplete)}]",
-            )
-        )
-    elif phase == "Succeeded":
-        conditions.append({"type": "Initialized", "status": "True", "reason": "PodCompleted"})
-    else:
-        conditions.append({"type": "Initialized", "status": "True"})
+    done, reason, message = "", "", ""
     if phase == "Succeeded":
-        return conditions + [_false(kind, "PodCompleted") for kind in _READY]
-    if phase == "Failed":
-        return conditions + [_false(kind, "PodFailed") for kind in _READY]
-    if unready:
-        text = f"containers with unready status: [{' '.join(unready)}]"
-        return conditions + [_false(kind, "ContainersNotReady", text) for kind in _READY]
-    return conditions + [{"type": kind, "status": "True"} for kind in _READY]
-
-
-def _false(kind: str, reason: str, message: str = "") -> Body:
-    condition = {"type": kind, "status": "False", "reason": reason}
-    return condition | ({"message": message} if message else {})
+        done = reason = "PodCompleted"
+    elif phase == "Failed":
+        reason = "PodFailed"
+    elif unready:
+        reason = "ContainersNotReady"
+        message = f"containers with unready status: [{' '.join(unready)}]"
+    initialized = make_condition("Initialized", now, done)
+    if incomplete:
+        text = f"containers with incomplete status: [{' '.join(incomplete)}]"
+        initialized = make_condition(
+            "Initialized", now, "ContainersNotInitialized", text, is_true=False
+        )
+    return [
+        make_condition("PodReadyToStartContainers", now, is_true=phase not in FINISHED),
+        initialized,
+        *(make_condition(kind, now, reason, message, is_true=not reason) for kind in _READY),
+    ]
 
 
 def pulled_message(image: str, took_s: float, waited_s: float, size: int) -> str:

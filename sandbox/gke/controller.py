@@ -2,12 +2,12 @@
 
 import threading
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sandbox.clock import Clock
 from sandbox.gke.event_recorder import EventRecorder
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.bodies import Body, dig, items
+from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
 from sandbox.kubernetes.statuses import ApiError
 
 Key = tuple[str, str]
@@ -94,6 +94,28 @@ def merge_condition(conditions: list[Body], condition: Body) -> list[Body]:
 
 _MOVED_CLOCK_S = 0.1
 """Real seconds after which a clock that was moved is noticed."""
+
+
+def make_condition(
+    kind: str, now: datetime, reason: str = "", message: str = "", *, is_true: bool = True
+) -> Body:
+    """Return a condition that changed now."""
+    condition = {
+        "type": kind,
+        "status": "True" if is_true else "False",
+        "lastTransitionTime": format_seconds(now),
+    }
+    texts = {"reason": reason, "message": message}
+    return condition | {key: text for key, text in texts.items() if text}
+
+
+def patch_condition(api: Api, pod: Body, condition: Body, *, user: str, **status: Any) -> None:
+    """Set a condition of a pod and more fields of its status, unless they are set already."""
+    conditions = merge_condition(items(pod, "status", "conditions"), condition)
+    if status or conditions != items(pod, "status", "conditions"):
+        namespace, name = key_of(pod)
+        changed = {"status": {"conditions": conditions, **status}}
+        api.patch("pods", name, changed, namespace, user=user, subresource="status")
 
 
 class WorkQueue:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from sandbox.catalogue.upstream import Catalogue
 from sandbox.clock import Clock
-from sandbox.gke.controller import Controller, key_of, merge_condition
+from sandbox.gke.controller import Controller, key_of, make_condition, patch_condition
 from sandbox.gke.image_pull import PullTimes, Sources
 from sandbox.gke.job_controller import JobController
 from sandbox.gke.kubelet import Kubelet
@@ -23,7 +23,7 @@ from sandbox.gke.replica_controller import (
 )
 from sandbox.gke.scheduler import Scheduler
 from sandbox.kubernetes.api import Api
-from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+from sandbox.kubernetes.bodies import Body, dig, items
 from sandbox.kubernetes.server import KubernetesServer
 from sandbox.streaming_cache import StreamingCache
 
@@ -185,16 +185,9 @@ class GkeCluster:
 
     def _evict(self, pod: Body, user: str) -> None:
         namespace, name = key_of(pod)
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "EvictionByEvictionAPI",
-            "message": "Eviction API: evicting",
-            "lastTransitionTime": format_seconds(self._clock.now()),
-        }
-        conditions = merge_condition(items(pod, "status", "conditions"), condition)
-        changed = {"status": {"conditions": conditions}}
-        self._api.patch("pods", name, changed, namespace, user=user, subresource="status")
+        reason, text = "EvictionByEvictionAPI", "Eviction API: evicting"
+        condition = make_condition("DisruptionTarget", self._clock.now(), reason, text)
+        patch_condition(self._api, pod, condition, user=user)
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",

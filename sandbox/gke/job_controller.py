@@ -16,6 +16,7 @@ from sandbox.gke.controller import (
     is_finished,
     is_ready,
     key_of,
+    make_condition,
     make_pod,
     merge_condition,
 )
@@ -270,15 +271,8 @@ class JobController(Controller):
             self.queue.add(key_of(body), max(left_s, 0.0))
 
     def _condition(self, kind: str, reason: str, message: str, *, is_true: bool = True) -> Body:
-        now = format_seconds(self.clock.now())
-        return {
-            "type": kind,
-            "status": "True" if is_true else "False",
-            "reason": reason,
-            "message": message,
-            "lastProbeTime": now,
-            "lastTransitionTime": now,
-        }
+        condition = make_condition(kind, self.clock.now(), reason, message, is_true=is_true)
+        return condition | {"lastProbeTime": condition["lastTransitionTime"]}
 
 
 def is_job_finished(body: Body) -> bool:

@@ -14,7 +14,7 @@ from sandbox.gke.container import (
     make_records,
     make_status,
 )
-from sandbox.gke.controller import FINISHED, is_deleting, key_of, merge_condition
+from sandbox.gke.controller import FINISHED, is_deleting, key_of, make_condition, merge_condition
 from sandbox.gke.event_recorder import EventRecorder
 from sandbox.gke.image_pull import (
     ImagePuller,
@@ -69,12 +69,12 @@ class PodWorker:
 
     def preempt(self) -> None:
         """Fail the pod, since its node is being shut down."""
-        self._disruption = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "TerminationByKubelet",
-            "message": "Pod was terminated in response to imminent node shutdown.",
-        }
+        self._disruption = make_condition(
+            "DisruptionTarget",
+            self._services.clock.now(),
+            "TerminationByKubelet",
+            "Pod was terminated in response to imminent node shutdown.",
+        )
         self._stopped.set()
         self._going.set()
 
@@ -179,12 +179,11 @@ class PodWorker:
             current.get("status") or {},
             self._records,
             phase=phase,
-            now=self._now(),
+            now=self._services.clock.now(),
             addresses=self._addresses,
         )
         if disruption is not None:
-            stamped = {**disruption, "lastTransitionTime": self._now()}
-            status["conditions"] = merge_condition(status["conditions"], stamped)
+            status["conditions"] = merge_condition(status["conditions"], disruption)
             status |= {"reason": "Terminated", "message": disruption["message"]}
         if status == current.get("status"):
             return True

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from sandbox.gke.controller import Controller, is_finished, key_of, merge_condition
+from sandbox.gke.controller import Controller, is_finished, key_of, make_condition, patch_condition
 from sandbox.gke.job_controller import is_job_finished
-from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+from sandbox.kubernetes.bodies import Body, dig, items
 
 
 class TtlController(Controller):
@@ -59,22 +59,10 @@ class PodCollector(Controller):
             return
         namespace, name = key_of(body)
         if not is_finished(body):
-            condition = {
-                "type": "DisruptionTarget",
-                "status": "True",
-                "reason": "DeletionByPodGC",
-                "message": "PodGC: node no longer exists",
-                "lastTransitionTime": format_seconds(self.clock.now()),
-            }
-            conditions = merge_condition(items(body, "status", "conditions"), condition)
-            self.api.patch(
-                "pods",
-                name,
-                {"status": {"phase": "Failed", "conditions": conditions}},
-                namespace,
-                user=self.user,
-                subresource="status",
-            )
+            text = "PodGC: node no longer exists"
+            now = self.clock.now()
+            condition = make_condition("DisruptionTarget", now, "DeletionByPodGC", text)
+            patch_condition(self.api, body, condition, user=self.user, phase="Failed")
         self.api.delete("pods", name, namespace, user=self.user, grace_period_s=0)
 
 

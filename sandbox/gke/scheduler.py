@@ -13,12 +13,13 @@ from sandbox.gke.controller import (
     is_deleting,
     is_finished,
     key_of,
-    merge_condition,
+    make_condition,
+    patch_condition,
 )
 from sandbox.gke.event_recorder import make_reference
 from sandbox.gke.placement import choose, explain, view_nodes
 from sandbox.kubernetes.api import Api, ApiError
-from sandbox.kubernetes.bodies import Body, dig, format_seconds, items
+from sandbox.kubernetes.bodies import Body, dig
 
 _REPORTER = "default-scheduler"
 _USER = "system:kube-scheduler"
@@ -162,25 +163,10 @@ class Scheduler(Controller):
         self._recorder.scheduled(body, node)
 
     def _refuse(self, body: Body, message: str) -> None:
-        namespace, name = key_of(body)
         self._recorder.failed(body, message)
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastTransitionTime": format_seconds(self.clock.now()),
-        }
-        conditions = merge_condition(items(body, "status", "conditions"), condition)
-        if conditions != items(body, "status", "conditions"):
-            self.api.patch(
-                "pods",
-                name,
-                {"status": {"conditions": conditions}},
-                namespace,
-                user=self.user,
-                subresource="status",
-            )
+        now = self.clock.now()
+        condition = make_condition("PodScheduled", now, "Unschedulable", message, is_true=False)
+        patch_condition(self.api, body, condition, user=self.user)
 
     def _observe_node(self, event: str, node: Body) -> None:
         name = node["metadata"]["name"]

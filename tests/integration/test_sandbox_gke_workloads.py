@@ -111,7 +111,7 @@ def lab() -> Iterator[Lab]:
     assert not left & {"pod-worker", "gke-watch"}
 
 
-def test_a_deployment_runs_pods_through_a_replica_set(lab: Lab) -> None:
+def test_deployment_runs_pods_through_a_replica_set(lab: Lab) -> None:
     lab.create("deployments.apps", "Deployment", "web", {"replicas": 2, **workload("web")})
 
     lab.wait(lambda: lab.status("deployments.apps", "web").get("availableReplicas") == 2)
@@ -128,7 +128,7 @@ def test_a_deployment_runs_pods_through_a_replica_set(lab: Lab) -> None:
     ]
 
 
-def test_a_new_template_replaces_the_pods(lab: Lab) -> None:
+def test_new_template_replaces_the_pods(lab: Lab) -> None:
     lab.create("deployments.apps", "Deployment", "web", {"replicas": 2, **workload("web")})
     lab.wait(lambda: len(lab.running("web")) == 2)
     before = {pod["metadata"]["name"] for pod in lab.pods("web")}
@@ -146,7 +146,7 @@ def test_a_new_template_replaces_the_pods(lab: Lab) -> None:
     assert sizes == {0, 2}
 
 
-def test_a_deleted_deployment_takes_its_pods_along(lab: Lab) -> None:
+def test_deleted_deployment_takes_its_pods_along(lab: Lab) -> None:
     lab.create("deployments.apps", "Deployment", "web", {"replicas": 1, **workload("web")})
     lab.wait(lambda: lab.running("web"))
 
@@ -156,7 +156,7 @@ def test_a_deleted_deployment_takes_its_pods_along(lab: Lab) -> None:
     assert lab.events("web", "Killing") == ["Stopping container main"]
 
 
-def test_a_pod_over_quota_is_created_once_there_is_room(lab: Lab) -> None:
+def test_pod_over_quota_is_created_once_there_is_room(lab: Lab) -> None:
     quota = lab.create("resourcequotas", "ResourceQuota", "pods", {"hard": {"pods": "0"}})
     lab.job("queued")
     lab.wait(lambda: lab.events("queued", "FailedCreate"))
@@ -167,7 +167,7 @@ def test_a_pod_over_quota_is_created_once_there_is_room(lab: Lab) -> None:
     assert "exceeded quota: pods" in lab.events("queued", "FailedCreate")[0]
 
 
-def test_a_finished_job_goes_after_its_time_to_live(lab: Lab) -> None:
+def test_finished_job_is_deleted_after_its_time_to_live(lab: Lab) -> None:
     lab.job("short", ttlSecondsAfterFinished=30)
 
     lab.wait(lambda: lab.events("short", "Completed"))
@@ -176,7 +176,7 @@ def test_a_finished_job_goes_after_its_time_to_live(lab: Lab) -> None:
     lab.wait(lambda: not lab.pods("short"))
 
 
-def test_no_pool_grows_for_an_expendable_pod(lab: Lab) -> None:
+def test_pool_does_not_grow_for_an_expendable_pod(lab: Lab) -> None:
     pool = lab.cluster.add_node_pool("l4", accelerator="nvidia-l4")
     low = {"kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "value": -1000}
     for name, value in (("expendable", -1000), ("barely", -10)):
