@@ -71,7 +71,7 @@ def logs() -> Iterator[Logs]:
     logs.server.stop()
 
 
-def test_without_faults_an_answer_is_whole(logs: Logs) -> None:
+def test_answer_without_a_fault_is_whole(logs: Logs) -> None:
     answer = logs.call()
 
     assert (answer.status, answer.media_type) == (200, JSON)
@@ -79,7 +79,7 @@ def test_without_faults_an_answer_is_whole(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "truncated", "mistyped", "emptied"])
-def test_a_damaged_answer_comes_after_the_call_took_effect(logs: Logs, damage: Damage) -> None:
+def test_damaged_answer_comes_after_the_call_took_effect(logs: Logs, damage: Damage) -> None:
     logs.faults.add(Fault("logging", "write", damage=damage, times=1))
 
     logs.write()
@@ -88,7 +88,7 @@ def test_a_damaged_answer_comes_after_the_call_took_effect(logs: Logs, damage: D
     assert logs.write().status == 200
 
 
-def test_an_answer_is_cut_in_the_middle_of_its_body(logs: Logs) -> None:
+def test_cut_answer_ends_in_the_middle_of_its_body(logs: Logs) -> None:
     whole = logs.call().content
     logs.faults.add(Fault("logging", damage="cut"))
 
@@ -97,7 +97,7 @@ def test_an_answer_is_cut_in_the_middle_of_its_body(logs: Logs) -> None:
     assert (answer.status, answer.part) == (None, whole[: len(whole) // 2])
 
 
-def test_a_truncated_answer_looks_whole(logs: Logs) -> None:
+def test_truncated_answer_looks_whole(logs: Logs) -> None:
     whole = logs.call().content
     logs.faults.add(Fault("logging", damage="truncated"))
 
@@ -106,7 +106,7 @@ def test_a_truncated_answer_looks_whole(logs: Logs) -> None:
     assert (answer.status, answer.content) == (200, whole[: len(whole) // 2])
 
 
-def test_a_mistyped_answer_has_another_media_type(logs: Logs) -> None:
+def test_mistyped_answer_has_another_media_type(logs: Logs) -> None:
     whole = logs.call().content
     logs.faults.add(Fault("logging", damage="mistyped"))
 
@@ -115,7 +115,7 @@ def test_a_mistyped_answer_has_another_media_type(logs: Logs) -> None:
     assert (answer.content, answer.media_type) == (whole, "text/html; charset=utf-8")
 
 
-def test_an_emptied_answer_has_no_body(logs: Logs) -> None:
+def test_emptied_answer_has_no_body(logs: Logs) -> None:
     logs.faults.add(Fault("logging", damage="emptied"))
 
     answer = logs.call()
@@ -124,7 +124,7 @@ def test_an_emptied_answer_has_no_body(logs: Logs) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 502])
-def test_something_on_the_way_answers_with_a_page(logs: Logs, status: int) -> None:
+def test_proxy_answers_with_a_page(logs: Logs, status: int) -> None:
     logs.faults.add(Fault("logging", "write", status, content=b"<html>"))
 
     answer = logs.write()
@@ -133,7 +133,7 @@ def test_something_on_the_way_answers_with_a_page(logs: Logs, status: int) -> No
     assert len(logs.server.entries) == 1
 
 
-def test_a_connection_serves_on_after_a_refusal(logs: Logs) -> None:
+def test_connection_serves_on_after_a_refusal(logs: Logs) -> None:
     logs.faults.add(Fault("logging", status=429, headers={"Retry-After": "7"}, times=1))
     connection = http.client.HTTPConnection(logs.server.address, timeout=TIMEOUT_S)
 
@@ -158,7 +158,7 @@ def hit(pattern: Pattern, calls: list[str]) -> list[bool]:
     return [faults.hit("logging", call) is not None for call in calls]
 
 
-def test_a_rate_hits_the_same_calls_each_time_and_about_so_many() -> None:
+def test_rate_hits_the_same_share_of_calls_each_time() -> None:
     calls = [f"GET /{n}" for n in range(1000)]
 
     once = hit(at_rate(0.1, seed=7), calls)
@@ -168,7 +168,7 @@ def test_a_rate_hits_the_same_calls_each_time_and_about_so_many() -> None:
     assert 70 < sum(once) < 130
 
 
-def test_a_rate_does_not_depend_on_what_else_is_called() -> None:
+def test_rate_does_not_depend_on_other_calls() -> None:
     calls = [f"GET /{n}" for n in range(200)]
     mixed = [each for call in calls for each in (call, f"{call}/other")]
 
@@ -178,23 +178,23 @@ def test_a_rate_does_not_depend_on_what_else_is_called() -> None:
     assert alone == {call: among[call] for call in calls}
 
 
-def test_a_rate_draws_anew_for_a_call_that_comes_again() -> None:
+def test_rate_draws_anew_for_a_repeated_call() -> None:
     drawn = hit(at_rate(0.5, seed=7), ["GET /"] * 100)
 
     assert 30 < sum(drawn) < 70
 
 
-def test_calls_are_counted_for_each_fault_and_only_those_it_is_about() -> None:
+def test_fault_counts_only_the_calls_that_it_could_hit() -> None:
     calls = ["GET /", "POST /", "GET /", "GET /", "GET /"]
 
     assert hit(every(2), calls) == [False, False, True, False, True]
 
 
-def test_the_first_calls_of_each_text_are_hit() -> None:
+def test_first_calls_of_each_text_are_hit() -> None:
     assert hit(first(1), ["GET /a", "GET /b", "GET /a"]) == [True, True, False]
 
 
-def test_a_window_follows_the_clock_of_the_sandbox() -> None:
+def test_window_follows_the_clock_of_the_sandbox() -> None:
     clock = Clock()
     faults = Faults()
     begin, end = timedelta(hours=1), timedelta(hours=2)
@@ -212,7 +212,7 @@ def test_a_window_follows_the_clock_of_the_sandbox() -> None:
 # Clocks.
 
 
-def test_a_service_whose_clock_is_wrong_stamps_and_dates_by_it(logs: Logs) -> None:
+def test_service_with_a_wrong_clock_stamps_and_dates_by_it(logs: Logs) -> None:
     logs.clock.skew = timedelta(hours=-3)
 
     answer = logs.write()
@@ -223,7 +223,7 @@ def test_a_service_whose_clock_is_wrong_stamps_and_dates_by_it(logs: Logs) -> No
         assert timedelta(hours=2) < datetime.now(UTC) - told < timedelta(hours=4)
 
 
-def test_who_waits_by_a_wrong_clock_waits_as_long() -> None:
+def test_wait_by_a_wrong_clock_lasts_as_long() -> None:
     right = Clock()
     wrong = SkewedClock(right)
     wrong.skew = timedelta(hours=5)
@@ -252,7 +252,7 @@ def read(server: KubernetesServer, path: str) -> int:
     return status
 
 
-def test_a_restart_of_the_api_server_keeps_its_data_and_forgets_its_history() -> None:
+def test_restart_of_the_api_server_keeps_its_data_and_forgets_its_history() -> None:
     clock = Clock()
     server = KubernetesServer(clock, Faults()).start()
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kept"}}
@@ -272,7 +272,7 @@ def test_a_restart_of_the_api_server_keeps_its_data_and_forgets_its_history() ->
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
 
 
-def test_a_restart_of_the_api_server_breaks_off_watches(kubernetes: KubernetesServer) -> None:
+def test_restart_of_the_api_server_breaks_off_watches(kubernetes: KubernetesServer) -> None:
     connection = http.client.HTTPConnection(kubernetes.address, timeout=TIMEOUT_S)
     connection.request(
         "GET", "/api/v1/namespaces?watch=1", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -323,7 +323,7 @@ def event(insert_id: str, uid: str, reason: str) -> dict[str, Any]:
     return {"insertId": insert_id, "timestamp": f"t-{insert_id}", "jsonPayload": payload}
 
 
-def test_an_entry_that_is_held_is_overtaken(routed: Routed) -> None:
+def test_held_entry_is_overtaken(routed: Routed) -> None:
     routed.router.hold_s = 3600.0
     routed.router.delay = lambda entry: entry["insertId"] == "a"
     for name in "abc":
@@ -337,7 +337,7 @@ def test_an_entry_that_is_held_is_overtaken(routed: Routed) -> None:
     assert routed.router.flush(TIMEOUT_S)
 
 
-def test_events_that_are_alike_are_told_as_a_series(routed: Routed) -> None:
+def test_similar_events_become_a_series(routed: Routed) -> None:
     routed.router.hold_s = 3600.0
     routed.router.fold = lambda entry: entry["jsonPayload"]["reason"] == "BackOff"
     for name, reason in [("a", "BackOff"), ("b", "BackOff"), ("c", "Pulled"), ("d", "BackOff")]:

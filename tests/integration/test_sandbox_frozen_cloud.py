@@ -16,7 +16,7 @@ ADMIN = "admin@example.com"
 HOUR = timedelta(hours=1)
 
 
-def test_a_frozen_clock_goes_on_only_when_it_is_moved() -> None:
+def test_frozen_clock_moves_only_by_advance() -> None:
     clock = Clock(1_000_000.0)
     clock.freeze()
     before = clock.now()
@@ -26,7 +26,7 @@ def test_a_frozen_clock_goes_on_only_when_it_is_moved() -> None:
     assert clock.now() == before + HOUR
 
 
-def test_a_frozen_clock_is_put_back() -> None:
+def test_frozen_clock_is_restored() -> None:
     clock = Clock()
     clock.freeze()
     before = clock.now()
@@ -45,7 +45,7 @@ def api_server() -> Iterator[KubernetesServer]:
     server.stop()
 
 
-def test_objects_are_put_back_as_often_as_one_likes(api_server: KubernetesServer) -> None:
+def test_objects_are_restored_repeatedly(api_server: KubernetesServer) -> None:
     api = api_server.api
     body = {"metadata": {"name": "kept"}, "data": {"a": "1"}}
     kept = api.create("configmaps", body, "default", user=ADMIN)
@@ -61,7 +61,7 @@ def test_objects_are_put_back_as_often_as_one_likes(api_server: KubernetesServer
             api.read("configmaps", "new", "default")
 
 
-def test_images_and_tags_are_put_back() -> None:
+def test_images_and_tags_are_restored() -> None:
     catalogue = Catalogue()
     first = catalogue.add("docker.io/team/app", "1", Image((1_000,), build="first"))
     restore = catalogue.save()
