@@ -9,7 +9,6 @@ from typing import Any
 from sandbox.clock import Clock
 from sandbox.gke.controller import FINISHED, controller_of, make_condition, merge_condition
 from sandbox.gke.event_recorder import EventRecorder
-from sandbox.gke.go_duration import format_duration
 from sandbox.gke.image_pull import ImagePuller
 from sandbox.gke.node import ImageName, ImageStore, NodeSwitches, PulledImage, is_image_name
 from sandbox.gke.registry_client import PullError
@@ -159,6 +158,27 @@ def _conditions(
         initialized,
         *(make_condition(kind, now, reason, message, is_true=not reason) for kind in _READY),
     ]
+
+
+_SECOND_MS = 1000
+
+
+def format_duration(seconds: float) -> str:
+    """
+    Return a duration, cut to milliseconds, as Go's ``time.Duration`` prints it.
+
+    >>> [format_duration(seconds) for seconds in (317.0, 150.4625, 0.637, 3600, 0)]
+    ['5m17s', '2m30.462s', '637ms', '1h0m0s', '0s']
+    """
+    milliseconds = int(seconds * 1000 + 1e-6)
+    if milliseconds < _SECOND_MS:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, rest = divmod(milliseconds, 60 * _SECOND_MS)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest / _SECOND_MS:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
 
 
 def pulled_message(image: str, took_s: float, waited_s: float, size: int) -> str:

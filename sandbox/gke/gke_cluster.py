@@ -71,12 +71,7 @@ class GkeCluster:
         self._clock = clock
         self._registry = RegistryClient(registry)
         self._sources = Sources(self._registry, catalogue, cache, self.switches, PullTimes())
-        self._autoscaler = Autoscaler(
-            self._api,
-            clock,
-            {"project": project, "name": name},
-            self._launch,
-        )
+        self._autoscaler = Autoscaler(self._api, clock, project, name, self._launch)
         self._controllers: list[Controller] = [
             *(kind(self._api, clock) for kind in _CONTROLLERS),
             Scheduler(self._api, clock),

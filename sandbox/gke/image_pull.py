@@ -72,9 +72,7 @@ class Snapshotter:
 
     def report(self, name: ImageName, image: PulledImage) -> None:
         """Report that an image is streamed."""
-        self._report(str(name), image.layers)
-
-    def _report(self, name: str, layers: int) -> None:
+        layers = image.layers
         plain = f"Image {name} is backed by image streaming."
         shares = (
             f"Image {name} is backed by secondary boot disk caching by 0.0% (0/{layers} layers), "

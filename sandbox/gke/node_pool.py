@@ -1,7 +1,7 @@
 """Node pools that grow from zero, and the cluster autoscaler."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,13 +59,14 @@ class Autoscaler(Controller):
         self,
         api: Api,
         clock: Clock,
-        cluster: Mapping[str, str],
+        project: str,
+        cluster: str,
         grow: Callable[[NodeSpec], None],
     ) -> None:
         super().__init__(api, clock)
         self.user = "system:cluster-autoscaler"
         self.pools: dict[str, NodePool] = {}
-        self._cluster = cluster
+        self._project, self._cluster = project, cluster
         self._grow = grow
         self._seen: set[str] = set()
         self._lock = threading.Lock()
@@ -89,42 +90,19 @@ class Autoscaler(Controller):
             # A node added for another pod may serve this one too, if it is not taken by then.
             self.queue.add(key_of(body), self.delay_s)
             return
-        reasons: list[str] = []
         for pool in self.pools.values():
-            refusal = refuse(body, view := self._imagine(pool), [view])
-            if refusal is not None:
-                reasons += refusal.reasons
-            elif len(pool.nodes) >= pool.most:
-                reasons.append("max node group size reached")
-            else:
-                self._add(body, pool)
+            view = self._imagine(pool)
+            if refuse(body, view, [view]) is None and len(pool.nodes) < pool.most:
+                pool.additions += 1
+                self._grow(pool.next_spec(self._cluster))
                 return
-        counted = ", ".join(
-            f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons)
-        )
-        text = f"pod didn't trigger scale-up: {counted}"
-        self.events.normal(body, "NotTriggerScaleUp", text)
-
-    def _add(self, body: Body, pool: NodePool) -> None:
-        before = len(pool.nodes)
-        group = (
-            f"https://www.googleapis.com/compute/v1/projects/{self._cluster['project']}/zones/"
-            f"{pool.template.zone}/instanceGroups/gke-{self._cluster['name']}-{pool.name}-grp"
-        )
-        self.events.normal(
-            body,
-            "TriggeredScaleUp",
-            f"pod triggered scale-up: [{{{group} {before}->{before + 1} (max: {pool.most})}}]",
-        )
-        pool.additions += 1
-        self._grow(pool.next_spec(self._cluster["name"]))
 
     def _imagine(self, pool: NodePool) -> NodeView:
         """Return an empty node of a pool."""
         body: dict[str, Any] = make_node(
             replace(pool.template, name=f"template-{pool.name}"),
             self.clock.now(),
-            project=self._cluster["project"],
+            project=self._project,
             address="10.128.0.0",
         )
         return NodeView(body)
