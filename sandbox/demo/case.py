@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.catalogue.image import Image
+from sandbox.messaging import BUILDS
+
+if TYPE_CHECKING:
+    from sandbox.local_cloud import Services
 
 NAMESPACE = "ml"
 NAMESPACE_BODY: Mapping[str, Any] = {
@@ -66,15 +70,18 @@ class Case:
             self.name, self.image, node_selector=self.node_selector, replicas=self.replicas
         )
 
-    def build_message(self, digest: str) -> dict[str, Any]:
-        """Return the Cloud Build message of the build that pushed the image."""
-        return {
+    def build(self, services: "Services") -> None:
+        """Push the image as a build does, and publish the message of Cloud Build."""
+        digest = services.artifact_registry.push(f"{APPS}/{self.name}", "v1", TRAINER)
+        message = {
             "id": f"build-of-{self.name}",
             "projectId": "demo",
             "status": "SUCCESS",
             "images": [self.image],
             "results": {"images": [{"name": self.image, "digest": digest}]},
         }
+        attributes = {"buildId": f"build-of-{self.name}", "status": "SUCCESS"}
+        services.messaging.publish(BUILDS, message, attributes)
 
 
 CASES = (

@@ -1,7 +1,6 @@
 """The demo in the local cloud, nodes included."""
 
 import itertools
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,20 +10,17 @@ from typing import Any
 from rich.console import Console
 
 from sandbox.demo.case import (
-    APPS,
     CASES,
     L4_SPOT,
     NAMESPACE,
     NAMESPACE_BODY,
-    TRAINER,
     Case,
     make_deployment,
 )
 from sandbox.demo.later import LADDER, Sight, let_time_pass
-from sandbox.demo.outcome import Result, caused_by, read_results, write_facts
+from sandbox.demo.outcome import Result, jobs_by_cause, read_results, write_facts
 from sandbox.demo.view import View, show_results, show_sights
 from sandbox.local_cloud import LocalCloud
-from sandbox.messaging import BUILDS
 
 _SCALE = 60.0
 _TIMEOUT_S = 40.0
@@ -99,9 +95,7 @@ class _LocalDemo:
         api.create("namespaces", dict(NAMESPACE_BODY), user=_USER)
         for case in self._cases:
             if case.is_build:
-                digest = self._cloud.artifact_registry.push(f"{APPS}/{case.name}", "v1", TRAINER)
-                attributes = {"buildId": f"build-of-{case.name}", "status": "SUCCESS"}
-                self._cloud.messaging.publish(BUILDS, case.build_message(digest), attributes)
+                case.build(self._cloud)
             else:
                 api.create("deployments.apps", case.deployment(), NAMESPACE, user=_USER)
             if case.replicas:
@@ -154,22 +148,13 @@ class _LocalDemo:
         due = time.monotonic() + _TIMEOUT_S
         pause = threading.Event()
         while True:
-            results = read_results(
-                self._cases, self._cloud.facts(), self._find_jobs(), self._find_rewritten()
-            )
+            jobs = jobs_by_cause(self._cloud.kubernetes.api.list("jobs.batch", "prestream"))
+            facts = self._cloud.facts()
+            results = read_results(self._cases, facts, jobs, self._find_rewritten())
             self._view.update(results)
             if all(is_done(result) for result in results) or time.monotonic() > due:
                 return results
             pause.wait(_TICK_S)
-
-    def _find_jobs(self) -> dict[str, str]:
-        jobs = {}
-        for body in self._cloud.kubernetes.api.list("jobs.batch", "prestream"):
-            cause = json.loads(body["metadata"]["annotations"]["prestream.dev/cause"])
-            name = caused_by(cause)
-            if name is not None:
-                jobs[name] = body["metadata"]["name"]
-        return jobs
 
     def _find_rewritten(self) -> dict[str, str]:
         """Return the images of pods whose Deployment names another one, by its name."""

@@ -80,12 +80,22 @@ def read_results(
 
 
 def caused_by(cause: Payload | None) -> str | None:
-    """Return the name of the workload or build that a cause speaks of."""
+    """Return the name of the workload or build of a cause."""
     if not cause:
         return None
     if cause.get("kind") == "build":
         return str(cause["id"]).removeprefix("build-of-")
     return str(cause.get("resource") or "").rpartition("/")[2]
+
+
+def jobs_by_cause(bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of warmup Jobs by the name of the workload or build that caused them."""
+    jobs = {}
+    for body in bodies:
+        name = caused_by(json.loads(body["metadata"]["annotations"]["prestream.dev/cause"]))
+        if name is not None:
+            jobs[name] = body["metadata"]["name"]
+    return jobs
 
 
 def _read_result(
@@ -108,15 +118,15 @@ def _join(pull: Mapping[str, Any], entries: Iterable[Mapping[str, Any]]) -> str:
     """
     Return the verdict on a pull, joined with reports of its node around that time.
 
-    The snapshotter's word may have come after the pull's fact was written, in another message.
+    The report of the snapshotter may come in another message, after the fact of the pull.
     """
     payload = pull["jsonPayload"]
     for entry in entries:
-        said = entry["jsonPayload"]
+        report = entry["jsonPayload"]
         if (
-            said["event"] == "stream.observed"
-            and (said["node"], said["mirror"]) == (payload["node"], payload["mirror"])
-            and said["streamed_layers"] != 0
+            report["event"] == "stream.observed"
+            and (report["node"], report["mirror"]) == (payload["node"], payload["mirror"])
+            and report["streamed_layers"] != 0
             and abs(_time(entry) - _time(pull)) <= _AROUND
         ):
             return "streamed"

@@ -1,11 +1,10 @@
 """
-The demo on a Kubernetes cluster of one's own: its API server, and its nodes if it has any.
+The demo on your own Kubernetes cluster: its API server, and its nodes if it has any.
 
-Google's services stay local, so what a Job pulls is not there for the cluster's nodes: this shows
-that the manifests and the Jobs are accepted, under the cluster's own rules.
+Google's services stay local, so the nodes of the cluster cannot pull the images of the Jobs: the
+demo shows that the cluster accepts the manifests and the Jobs under its own rules.
 """
 
-import json
 import threading
 import time
 import uuid
@@ -17,8 +16,8 @@ import urllib3
 from rich.console import Console
 from rich.table import Table
 
-from sandbox.demo.case import APPS, CASES, NAMESPACE, NAMESPACE_BODY, TRAINER, Case
-from sandbox.demo.outcome import Result, caused_by, read_results, write_facts
+from sandbox.demo.case import CASES, NAMESPACE, NAMESPACE_BODY, Case
+from sandbox.demo.outcome import Result, jobs_by_cause, read_results, write_facts
 from sandbox.gke.log_router import LogRouter
 from sandbox.kubernetes.audit import AuditRecord
 from sandbox.local_cloud import (
@@ -30,7 +29,6 @@ from sandbox.local_cloud import (
     read_manifests,
     read_sinks,
 )
-from sandbox.messaging import BUILDS
 
 _TIMEOUT_S = 60.0
 _TICK_S = 0.2
@@ -136,9 +134,7 @@ class _OwnCluster:
 
     def _deploy(self, case: Case) -> None:
         if case.is_build:
-            digest = self._services.artifact_registry.push(f"{APPS}/{case.name}", "v1", TRAINER)
-            attributes = {"buildId": f"build-of-{case.name}", "status": "SUCCESS"}
-            self._services.messaging.publish(BUILDS, case.build_message(digest), attributes)
+            case.build(self._services)
             return
         body = case.deployment()
         body["spec"]["replicas"] = 0
@@ -202,12 +198,7 @@ class _OwnCluster:
     def _find_jobs(self) -> dict[str, str]:
         resource = self._api.resources.get(api_version="batch/v1", kind="Job")
         found = resource.get(namespace="prestream", label_selector=_WARMUPS).to_dict()
-        jobs = {}
-        for body in found["items"]:
-            name = caused_by(json.loads(body["metadata"]["annotations"]["prestream.dev/cause"]))
-            if name is not None:
-                jobs[name] = body["metadata"]["name"]
-        return jobs
+        return jobs_by_cause(found["items"])
 
     def _export_events(self) -> None:
         """Hand the cluster's events to the sinks, as GKE's exporter does."""

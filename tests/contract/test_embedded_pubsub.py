@@ -1,4 +1,4 @@
-"""What the sandbox's own Pub/Sub offers beyond the API: faults, records, and a clean end."""
+"""Faults, records and the end of the sandbox's Pub/Sub, which are not part of the API."""
 
 import http.client
 import queue

@@ -1,10 +1,9 @@
 """
 One suite for every Pub/Sub that the project runs on, by the real clients and over real sockets.
 
-The sandbox's own server always takes part; whatever PUBSUB_EMULATOR_HOST names, such as Google's
-emulator, does so when the variable is set. Where Google's emulator is known to differ from the
-service, `Traits` says so, and the tests hold it to that too, so that a difference that goes away
-is noticed.
+The suite always tests the sandbox's own server, and the server of PUBSUB_EMULATOR_HOST if that is
+set, such as Google's emulator. `Traits` lists the known differences of Google's emulator from the
+service; the tests check them too, so that they fail when a difference ends.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a fault does to the calls that it hits, over real sockets; and which ones it hits."""
+"""The calls that a fault hits, and its effect on them, over real sockets."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ JSON = "application/json"
 
 @dataclass
 class Answer:
-    """What came of a call; no status where no answer came, or only a part of one."""
+    """The result of a call; without a status if no complete answer came."""
 
     status: int | None
     content: bytes = b""
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Logs:
-    """Cloud Logging with faults, and a client that tells all that it sees."""
+    """Cloud Logging with faults, and a client that returns all that it receives."""
 
     def __init__(self) -> None:
         self.clock = SkewedClock(Clock())

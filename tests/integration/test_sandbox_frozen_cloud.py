@@ -1,4 +1,4 @@
-"""A cloud that stands still: no time passes, and what happens can be undone."""
+"""A frozen cloud: no time passes, and all changes can be undone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
