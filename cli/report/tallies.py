@@ -23,7 +23,7 @@ from cli.report.figures import (
     spread_of,
 )
 from cli.report.prices import Prices
-from shared.domain.fact import GOOD_OUTCOMES
+from shared.domain.fact import GOOD_OUTCOMES, fills_cache
 from shared.domain.streaming_verdict import Streamed
 
 
@@ -73,13 +73,13 @@ class _Tally:
 
     def _add_warmup(self, pull: Pull, prices: Prices) -> None:
         self.warmups += 1
-        is_good = pull.outcome in GOOD_OUTCOMES
-        self.failed += not is_good
+        self.failed += pull.outcome not in GOOD_OUTCOMES
         if pull.streamed is not None:
             self.warmup_verdicts[pull.streamed] += 1
         if pull.streamed == "not_streamed" and pull.seconds is not None:
             self.cold_warmups.append(pull.seconds)
-        if is_good and pull.total_seconds is not None:
+        is_warm = fills_cache(pull.outcome, pull.streamed, ())
+        if is_warm and pull.total_seconds is not None:
             self.to_warm.append(pull.total_seconds)
         took = pull.total_seconds or pull.seconds or 0.0
         cost = prices.warming_cost(pull.strategy, took, pull.node_pool, pull.accelerator)

@@ -48,6 +48,7 @@ STYLES = {
     "failed": "red",
     "warming": "cyan",
     "waiting": "yellow",
+    "held": "yellow",
     "due": "yellow",
     "nothing seen": "dim",
 }
@@ -238,7 +239,7 @@ def exit_code(answers: Sequence[WaitResult]) -> ExitCode:
 def describe(answer: WaitResult) -> Text:
     """Return one line: the state of an image in a cluster or region, and a hint."""
     state = answer.state or "nothing seen"
-    if answer.verdict == "failed":
+    if answer.verdict == "failed" and state != "held":
         state = "failed"
     targets = ", ".join(sorted({each.target for each in answer.states if each.target}))
     said = [f" on {targets}" if targets else ""]
@@ -291,7 +292,8 @@ def _make_table(answers: Sequence[WaitResult], waited: timedelta) -> Table:
     for name in ("IMAGE", "PLACE", "STATE"):
         table.add_column(name, overflow="fold")
     for each in answers:
-        state = "failed" if each.verdict == "failed" else each.state or "nothing seen"
+        state = each.state or "nothing seen"
+        state = "failed" if each.verdict == "failed" and state != "held" else state
         place = harmless(each.wish.place.rpartition("/")[2])
         table.add_row(harmless(each.wish.image), place, Text(state, STYLES[state]))
     warm = sum(each.verdict == "warm" for each in answers)

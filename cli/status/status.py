@@ -1,4 +1,4 @@
-"""prestream status: what is warm, warming, waiting, due or failed now, by what was seen of it."""
+"""prestream status: the state of each image, from the warmups that were observed."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -41,10 +41,11 @@ def status(  # noqa: PLR0913  # each is an option of the command
     project: ProjectOption = None,
 ) -> None:
     """
-    Show what is warm, warming, waiting, due or failed now, in each cluster.
+    Show what is warm, warming, waiting, held, due or failed now, in each cluster.
 
-    Warm is only what was seen warm: its pull ended well less than a period ago, or Artifact
-    Registry says that it holds it. Anything that cannot be read is listed.
+    An image is warm if a node that did not hold it pulled it within a period, or if Artifact
+    Registry reports that it holds it. It is held if the last warmup found it on its node, so that
+    the regional cache was not used. Anything that cannot be read is listed.
     """
     settings = read_settings(context.obj, project)
     written = parse_images([image])[0] if image is not None else None
@@ -182,7 +183,9 @@ def _show_last(warmup: WarmupState, now: datetime) -> str:
     if last.progress == "bad" and last.reason:
         text += f": {last.reason}"
     return harmless(
-        text if warmup.state in {"warm", "failed", "due"} else f"{text}, {show_since(last.at, now)}"
+        text
+        if warmup.state in {"warm", "held", "failed", "due"}
+        else f"{text}, {show_since(last.at, now)}"
     )
 
 

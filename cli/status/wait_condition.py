@@ -10,7 +10,12 @@ from cli.status.warmup_state import UNDER_WAY, Observation, State, WarmupState, 
 
 Verdict = Literal["warm", "failed", "pending"]
 
-_DUE = "it was pulled a period ago or longer, and may have gone cold since"
+_USELESS = frozenset({"bad", "held"})
+
+_REASONS: Mapping[State, str] = {
+    "due": "it was pulled a period ago or longer, and may have gone cold since",
+    "held": "it is on a node; the regional cache was not used",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +42,8 @@ class Baseline:
     @classmethod
     def of(cls, seen: Observations, *, force: bool) -> "Baseline":
         """Return the failed warmups; with ``force``, all others too."""
-        failed = {each.key for each in seen.observations if each.progress == "bad"}
-        others = {each.key for each in seen.observations if each.progress != "bad"}
+        failed = {each.key for each in seen.observations if each.progress in _USELESS}
+        others = {each.key for each in seen.observations if each.progress not in _USELESS}
         return cls(frozenset(failed), frozenset(others) if force else frozenset())
 
     def has(self, observation: Observation) -> bool:
@@ -121,12 +126,13 @@ class WaitCondition:
         if is_warm:
             return _answer(wish, resolved, "warm", chosen)
         under_way = [each for each in (*chosen, *broad) if each.state in UNDER_WAY]
-        failed = [each for each in (*broad, *chosen) if each.state == "failed"]
+        failed = [each for each in (*broad, *chosen) if _has_failed(each)]
         if under_way:
             return _answer(wish, resolved, "pending", under_way)
         if failed:
             return _answer(wish, resolved, "failed", failed)
-        return _answer(wish, resolved, "pending", [each for each in chosen if each.state == "due"])
+        rest = [each for each in chosen if each.state in {"due", "held"}]
+        return _answer(wish, resolved, "pending", rest)
 
     def _choose(
         self, targets: Sequence[str], states: Sequence[WarmupState]
@@ -144,6 +150,16 @@ class WaitCondition:
         # A target without a request in the current period is not relevant any more.
         fresh = [each for each in placed.values() if each.state != "due"]
         return fresh or list(placed.values()), False
+
+
+def _has_failed(state: WarmupState) -> bool:
+    """
+    Whether the image cannot become warm without a change.
+
+    A warmup without a Job that found the image on every node shows that no rung can serve.
+    """
+    is_unserved = state.last is not None and state.last.job is None
+    return state.state == "failed" or (state.state == "held" and is_unserved)
 
 
 def _pick(wish: WaitTarget, answers: Sequence[WaitResult], *, may_change: bool) -> WaitResult:
@@ -170,8 +186,8 @@ def _answer(
     reason, hint = resolved.problem, resolved.hint
     if verdict == "failed" and last is not None:
         reason, hint = last.reason, last.hint
-    elif first is not None and first.state == "due":
-        reason = _DUE
+    elif first is not None and first.state in _REASONS:
+        reason = _REASONS[first.state]
     return WaitResult(
         wish=wish,
         verdict=verdict,

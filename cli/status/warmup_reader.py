@@ -19,7 +19,8 @@ from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import RepositoryName, make_repository_id
 from shared.domain.mirror_reference import trace_upstream
-from shared.domain.placement import DEFAULT_PLATFORM
+from shared.domain.node import Node
+from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
@@ -177,7 +178,11 @@ class WarmupReader:
         for cluster in clusters:
             for each in self._read_jobs(cluster, written, now, problems):
                 seen[each.key] = each
-        artifacts = self._check(resolved, problems) if resolved else self._list(clusters, problems)
+        artifacts = (
+            self._check(clusters, resolved, problems)
+            if resolved
+            else self._list(clusters, problems)
+        )
         for each in artifacts:
             seen[f"{each.cluster} {each.key}"] = each
         return Observations(tuple({**written, **seen}.values()), tuple(problems))
@@ -217,19 +222,20 @@ class WarmupReader:
             key = job_key(name, JobState.from_body(body).uid)
             fact = facts[key].fact if key in facts else None
             seen = read_job(body, fact, cluster=name, period=self.period)
-            if seen.progress == "bad" and fact is None and now - seen.at < _EVENTS_LAST:
+            is_unclear = seen.is_finished and fact is None and seen.progress != "good"
+            if is_unclear and now - seen.at < _EVENTS_LAST:
                 said = self._describe(cluster, body, problems)
                 if said is not None:
                     seen = read_job(body, said.payload, cluster=name, period=self.period)
             yield seen
 
     def _describe(self, cluster: ClusterApi, body: Payload, problems: list[Problem]) -> Fact | None:
-        """Return the fact of a failed Job whose own fact is not written yet, or cannot be read."""
+        """Return the fact of a Job whose own fact is not written yet, or cannot be read."""
         try:
             ended = read_ended_warmup(cluster, body)
             return None if ended is None else make_fact(ended)
         except EventError as exc:
-            problems.append(Problem("why a warmup failed cannot be read", exc))
+            problems.append(Problem("how a warmup ended cannot be read", exc))
             return None
 
     def _list(
@@ -249,21 +255,37 @@ class WarmupReader:
         return [] if api is None else _ask(lambda: list(api.list_artifacts(repository)), problems)
 
     def _check(
-        self, resolved: Sequence[ResolvedImage], problems: list[Problem]
+        self,
+        clusters: Sequence[ClusterApi],
+        resolved: Sequence[ResolvedImage],
+        problems: list[Problem],
     ) -> Iterator[Observation]:
-        """Ask for what is prewarmed of some images."""
+        """
+        Yield what Artifact Registry holds of some images.
+
+        An image is prewarmed in a cluster once each platform of its accelerator nodes is.
+        """
         api = self._prewarming
-        for each in resolved if api is not None else ():
-            version = _version_of(each)
-            if api is None or version is None or each.digest is None:
-                continue
-            region = each.cluster.region
-            for found in _ask(_checking(api, version, region), problems):
+        if api is None:
+            return
+        platforms = {each.name: _read_platforms(each, problems) for each in clusters}
+        for each in resolved:
+            versions = _versions_of(each, platforms.get(each.cluster, frozenset()))
+            found = [
+                _ask(_checking(api, version, each.cluster.region), problems) for version in versions
+            ]
+            artifacts = [artifact for answer in found for artifact in answer]
+            unfinished = [artifact for artifact in artifacts if artifact.state != "ACTIVE"]
+            if all(found) and not unfinished:
+                artifacts = sorted(artifacts, key=lambda artifact: artifact.expires)[:1]
+            else:
+                artifacts = unfinished
+            for artifact in artifacts:
                 yield read_artifact(
-                    found,
+                    artifact,
                     image=each.written.text,
                     mirror=each.mirror,
-                    digest=each.digest,
+                    digest=each.digest or artifact.digest,
                     cluster=str(each.cluster),
                     retention=self._retention,
                 )
@@ -295,14 +317,29 @@ class WarmupReader:
         ]
 
 
-def _version_of(resolved: ResolvedImage) -> ArtifactVersion | None:
-    """Return what Artifact Registry would have prewarmed of an image."""
-    if resolved.mirror is None or resolved.manifest is None:
-        return None
-    digest = resolved.manifest.platform_digest(DEFAULT_PLATFORM)
-    if digest is None:
-        return None
-    return ArtifactVersion.of(parse_reference(resolved.mirror), digest, DEFAULT_PLATFORM)
+def _read_platforms(cluster: ClusterApi, problems: list[Problem]) -> frozenset[str]:
+    """Return the platforms of the accelerator nodes of a cluster; without any, the default."""
+    try:
+        nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
+    except EventError as exc:
+        problems.append(Problem(f"the nodes of {cluster.name} cannot be read", exc))
+        nodes = []
+    found = frozenset(node.platform for node in nodes if node.platform)
+    return found or frozenset({DEFAULT_PLATFORM})
+
+
+def _versions_of(resolved: ResolvedImage, platforms: Iterable[str]) -> list[ArtifactVersion]:
+    """Return the versions of an image that Artifact Registry would have prewarmed."""
+    mirror, manifest = resolved.mirror, resolved.manifest
+    if mirror is None or manifest is None or resolved.digest is None:
+        return []
+    digests = ((name, manifest.platform_digest(name)) for name in sorted(platforms))
+    versions = (
+        ArtifactVersion.of(parse_reference(mirror), digest, name)
+        for name, digest in digests
+        if digest is not None
+    )
+    return [version for version in versions if version is not None]
 
 
 def _checking(

@@ -4,11 +4,13 @@ The state of an image on a target, derived from observed warmups and never from 
 =========  ==================================================================================
 state      observation
 =========  ==================================================================================
-warm       a pull of the digest ended well less than a period ago; or Artifact Registry says
-           that it holds it
-warming    a warmup has its turn; or Artifact Registry is caching it
+warm       within a period, a node that did not hold the image pulled it; or Artifact Registry
+           reports that it holds the image
+warming    a warmup runs; or Artifact Registry is caching the image
 waiting    a warmup is queued
-due        a pull ended well, but a period ago or longer: it may have gone cold since
+held       the last warmup found the image on its node, or it is unknown whether it did: the
+           regional cache was not used
+due        the image was warm a period ago or longer: it may have gone cold since
 failed     the last warmup ended otherwise
 =========  ==================================================================================
 
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from shared.domain.fact import GOOD_OUTCOMES, PREWARMED, PULLED, make_insert_id
+from shared.domain.fact import GOOD_OUTCOMES, PREWARMED, PULLED, fills_cache, make_insert_id
 from shared.domain.image_reference import (
     Digest,
     ImageReference,
@@ -28,7 +30,7 @@ from shared.domain.image_reference import (
     parse_reference,
 )
 from shared.domain.job_state import JobState
-from shared.domain.json_access import mapping_of, text_of
+from shared.domain.json_access import list_of, mapping_of, text_of
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.timestamp import format_time, parse_time
 from shared.domain.warmup_job import (
@@ -41,10 +43,10 @@ from shared.domain.warmup_job import (
 )
 from shared.domain.warmup_outcome import FinishedJob
 
-State = Literal["warm", "warming", "waiting", "due", "failed"]
-Progress = Literal["waiting", "warming", "good", "bad"]
+State = Literal["warm", "warming", "waiting", "held", "due", "failed"]
+Progress = Literal["waiting", "warming", "good", "held", "bad"]
 
-STATES: Final[tuple[State, ...]] = ("failed", "warming", "waiting", "due", "warm")
+STATES: Final[tuple[State, ...]] = ("failed", "held", "warming", "waiting", "due", "warm")
 """In the order in which people want to read of them."""
 
 UNDER_WAY: Final = frozenset({"waiting", "warming"})
@@ -156,15 +158,17 @@ def read_job(
     state = JobState.from_body(body)
     digest = annotations.get(DIGEST_ANNOTATION)
     created = parse_time(state.created)
-    outcome = text_of((fact or {}).get("outcome"))
+    outcome = text_of((fact or {}).get("outcome")) or state.outcome
     if outcome is None and state.is_complete:
         # Its container ran, so its image was on the node: pulled, or there already.
         outcome = PULLED
     progress: Progress
     if not state.is_finished:
         progress = "waiting" if state.is_waiting else "warming"
+    elif fact is None and outcome in GOOD_OUTCOMES:
+        progress = "good" if state.fills_cache else "held"
     else:
-        progress = "good" if outcome in GOOD_OUTCOMES else "bad"
+        progress = _read_progress(outcome, fact or {})
     not_before = text_of((fact or {}).get("not_before")) or annotations.get(NOT_BEFORE_ANNOTATION)
     seconds = period.total_seconds()
     return Observation(
@@ -184,6 +188,13 @@ def read_job(
         not_before=_time_of(not_before),
         fact=fact,
     )
+
+
+def _read_progress(outcome: str | None, fact: Mapping[str, Any]) -> Progress:
+    if outcome not in GOOD_OUTCOMES:
+        return "bad"
+    is_warm = fills_cache(outcome, text_of(fact.get("streamed")), list_of(fact.get("evidence")))
+    return "good" if is_warm else "held"
 
 
 def _time_of(text: str | None) -> datetime | None:
@@ -215,7 +226,7 @@ def read_fact(entry: Mapping[str, Any]) -> Observation | None:
             digest=text_of(payload.get("digest")),
             cluster=cluster,
             target=text_of(payload.get("target")),
-            progress="good" if outcome in GOOD_OUTCOMES else "bad",
+            progress=_read_progress(outcome, payload),
             at=parse_time(time),
             job=text_of(payload.get("job")),
             outcome=outcome,
@@ -288,10 +299,15 @@ def _summarize(observations: list[Observation], now: datetime, period: timedelta
     last = next((each for each in newest_first if each.is_finished), None)
     # An unfinished Job is newer than any finished one, or it would have ended too.
     under_way = next((each for each in newest_first if not each.is_finished), None)
-    state = _judge(last, now, period)
+    good = next((each for each in newest_first if each.progress == "good"), None)
+    # A pull on a node that holds the image takes nothing from the one that filled the cache.
+    decisive = good if last is not None and last.progress == "held" and good is not None else last
+    state = _judge(decisive, now, period)
+    if state == "due" and last is not None and last.progress == "held":
+        state, decisive = "held", last
     if under_way is not None and state != "warm":
         state = "waiting" if under_way.progress == "waiting" else "warming"
-    shown = last if state in {"warm", "failed", "due"} else under_way
+    shown = under_way if state in UNDER_WAY else decisive
     shown = shown or newest_first[0]
     ordered = (under_way, *newest_first) if under_way else tuple(newest_first)
     return WarmupState(
@@ -310,11 +326,13 @@ def _summarize(observations: list[Observation], now: datetime, period: timedelta
 
 
 def _judge(last: Observation | None, now: datetime, period: timedelta) -> State:
-    """Return the state that the last warmup which ended has left."""
+    """Return the state that the warmup which decides has left."""
     if last is None:
         return "waiting"
     if last.progress == "bad":
         return "failed"
+    if last.progress == "held":
+        return "held"
     return "warm" if now < (last.expires or last.at + period) else "due"
 
 

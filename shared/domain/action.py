@@ -103,6 +103,7 @@ class MarkReported:
     version: str
     insert_id: str
     outcome: str
+    fills_cache: bool
     not_before: str | None = None
 
 

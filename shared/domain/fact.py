@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from shared.domain.json_access import mapping_of
 from shared.domain.request import Cause
-from shared.domain.streaming_verdict import Evidence, Verdict
+from shared.domain.streaming_verdict import NODE_WITHOUT_IMAGE, Evidence, Verdict
 from shared.domain.timestamp import format_time
 
 if TYPE_CHECKING:
@@ -69,6 +70,31 @@ NO_NODE: Final = "no_node"
 TIMED_OUT: Final = "timed_out"
 
 GOOD_OUTCOMES: Final = frozenset({PULLED, ALREADY_PRESENT, PREWARMED})
+
+_DOWNLOADED: Final = frozenset({"streamed", "likely_streamed", "not_streamed"})
+"""The verdicts on pulls that moved the bytes of an image to a node that lacked them."""
+
+
+def fills_cache(outcome: str | None, streamed: str | None, evidence: Iterable[Any]) -> bool:
+    """
+    Whether a warmup filled the streaming cache of its region, so that the image is warm.
+
+    A node that provably did not hold the image pulled it, or Artifact Registry prewarmed it.
+
+    Args:
+        outcome: The outcome in the fact of the warmup.
+        streamed: Its verdict.
+        evidence: Its evidence, as JSON.
+
+    >>> fills_cache("pulled", "unknown", [{"kind": "node_without_image"}])
+    True
+    >>> fills_cache("pulled", "unknown", []), fills_cache("already_present", None, [])
+    (False, False)
+    """
+    if outcome != PULLED:
+        return outcome == PREWARMED
+    kinds = {mapping_of(each).get("kind") for each in evidence}
+    return streamed in _DOWNLOADED or NODE_WITHOUT_IMAGE in kinds
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from shared.domain.request import Cause
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import (
     ATTEMPTS_ANNOTATION,
+    CACHE_ANNOTATION,
     CAUSE_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
     OUTCOME_ANNOTATION,
@@ -41,6 +42,8 @@ class JobState:
     is_reported: bool
     outcome: str | None = None
     """The outcome in its fact; None if it is not reported yet."""
+    fills_cache: bool = False
+    """Whether it provably filled the streaming cache; false if it is not reported yet."""
     not_before: str | None = None
     """The earliest time for a retry, in RFC 3339."""
     asked_by: str | None = None
@@ -75,6 +78,7 @@ class JobState:
             is_failed="Failed" in conditions,
             is_reported=REPORTED_ANNOTATION in annotations,
             outcome=annotations.get(OUTCOME_ANNOTATION),
+            fills_cache=annotations.get(CACHE_ANNOTATION) == "true",
             not_before=annotations.get(NOT_BEFORE_ANNOTATION),
             asked_by=cause.namespace if cause is not None else None,
             started=status.get("startTime") or "",

@@ -18,8 +18,19 @@ from shared.domain.snapshotter_messages import LayerFailure, StreamingStatement,
 
 Streamed = Literal["streamed", "likely_streamed", "cached_on_node", "not_streamed", "unknown"]
 EvidenceKind = Literal[
-    "snapshotter", "layer_failure", "pull", "node", "container", "scheduling", "job", "prewarming"
+    "snapshotter",
+    "layer_failure",
+    "pull",
+    "node",
+    "node_without_image",
+    "container",
+    "scheduling",
+    "job",
+    "prewarming",
 ]
+
+NODE_WITHOUT_IMAGE: Final = "node_without_image"
+"""The kind of evidence that a node did not hold an image before it pulled it."""
 
 FAST_BYTES_PER_SECOND: Final = 300e6
 """Compressed bytes per second: ten times the measured rate of download and unpacking."""
@@ -190,6 +201,8 @@ def _evidence(
         yield pull.pull
     elif figures := _figures(pull):
         yield Evidence("pull", figures)
+    if pull.node_held_digest is False:
+        yield Evidence(NODE_WITHOUT_IMAGE, "the node did not hold the image before")
     if streamed == "likely_streamed":
         yield Evidence(
             "node",

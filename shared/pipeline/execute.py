@@ -29,6 +29,7 @@ from shared.domain.action import (
 )
 from shared.domain.warmup_job import (
     ATTEMPTS_ANNOTATION,
+    CACHE_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
     OUTCOME_ANNOTATION,
     REPORTED_ANNOTATION,
@@ -258,7 +259,11 @@ def _make_patch(action: SuspendJob | EndJob) -> Mapping[str, Any]:
 
 
 def _mark_patch(action: MarkReported) -> Mapping[str, Any]:
-    annotations = {REPORTED_ANNOTATION: action.insert_id, OUTCOME_ANNOTATION: action.outcome}
+    annotations = {
+        REPORTED_ANNOTATION: action.insert_id,
+        OUTCOME_ANNOTATION: action.outcome,
+        CACHE_ANNOTATION: "true" if action.fills_cache else "false",
+    }
     if action.not_before:
         annotations[NOT_BEFORE_ANNOTATION] = action.not_before
     return {"metadata": {"resourceVersion": action.version, "annotations": annotations}}

@@ -14,6 +14,7 @@ from shared.domain.fact import (
     Subject,
     WarmupFinished,
     WarmupOutcome,
+    fills_cache,
 )
 from shared.domain.image_reference import InvalidReferenceError, parse_reference
 from shared.domain.job_state import JobState
@@ -82,13 +83,14 @@ def plan_report(ended: EndedWarmup) -> tuple[WriteFact, MarkReported]:
     insert ID, instead of never.
     """
     fact = make_fact(ended)
-    state = ended.state
+    state, payload = ended.state, fact.payload
     mark = MarkReported(
         name=state.name,
         version=state.resource_version,
         insert_id=fact.insert_id,
-        outcome=fact.payload["outcome"],
-        not_before=fact.payload["not_before"],
+        outcome=payload["outcome"],
+        fills_cache=fills_cache(payload["outcome"], payload["streamed"], payload["evidence"]),
+        not_before=payload["not_before"],
     )
     return WriteFact(fact), mark
 

@@ -20,7 +20,7 @@ from shared.errors import ConfigurationError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.command_line import run_command
 from tests.fakes.mirrors import Deployment
-from tests.fakes.node_reports import place_warmup
+from tests.fakes.node_reports import mark, place_warmup
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS
 
 TWIN = ClusterName("demo", "europe-west4", "twin")
@@ -57,6 +57,7 @@ def place(
     *,
     hours: float = 1.0,
     digest: Digest = DIGEST,
+    fills_cache: bool = True,
 ) -> None:
     """Put a warmup of an image into a cluster that ended, or was made, some hours ago."""
     name = f"warm-{image.replace('/', '-').replace(':', '-').replace('.', '-')}"
@@ -67,6 +68,8 @@ def place(
     if condition is not None:
         ended = {"type": condition, "status": "True", "reason": "x", "lastTransitionTime": time}
         job["status"] = {"conditions": [ended]}
+    if condition == "Complete":
+        mark(job, fills_cache=fills_cache)
 
 
 def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster]) -> None:
@@ -74,6 +77,7 @@ def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster
     place(clusters[0], "team/due:1", "Complete", hours=50)
     place(clusters[0], "team/broken:1", "Failed", hours=5)
     place(clusters[0], "team/running:1")
+    place(clusters[0], "team/held:1", "Complete", fills_cache=False)
 
     result = run()
 
@@ -82,11 +86,12 @@ def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster
     assert result.exit_code == 0, result.stderr
     assert states == {
         "team/broken:1": "failed",
+        "team/held:1": "held",
         "team/running:1": "warming",
         "team/due:1": "due",
         "team/warm:1": "warm",
     }
-    assert "4 rows: 1 failed, 1 warming, 1 due, 1 warm" in first
+    assert "5 rows: 1 failed, 1 held, 1 warming, 1 due, 1 warm" in first
     assert "failed, why is not known" in first
     assert "nothing was warmed here" in second
 

@@ -119,7 +119,10 @@ ACTIONS: list[Any] = [
     pytest.param(make_deletion, "delete_job", True, id="delete"),
     pytest.param(lambda s: EndJob(JOB, s.version, "why"), "patch_job", True, id="end"),
     pytest.param(
-        lambda s: MarkReported(JOB, s.version, "id", "pulled"), "patch_job", True, id="mark"
+        lambda s: MarkReported(JOB, s.version, "id", "pulled", fills_cache=True),
+        "patch_job",
+        True,
+        id="mark",
     ),
     pytest.param(lambda _: ProveMirror("docker.io", PATCH), "patch_config_map", True, id="prove"),
     pytest.param(
@@ -160,7 +163,10 @@ def test_actions_are_performed_in_order() -> None:
     ("action", "message"),
     [
         (EndJob(JOB, "0", "why"), "changed while it was to be ended"),
-        (MarkReported(JOB, "0", "id", "pulled"), "changed before it could be marked as reported"),
+        (
+            MarkReported(JOB, "0", "id", "pulled", fills_cache=True),
+            "changed before it could be marked as reported",
+        ),
         (ProveMirror("docker.io", {"metadata": {"resourceVersion": "0"}}), "ConfigMap"),
     ],
 )
@@ -194,12 +200,15 @@ def test_ended_job_keeps_the_reason_and_runs_into_its_deadline() -> None:
 def test_mark_has_the_insert_id_the_outcome_and_the_time_of_a_retry(not_before: str | None) -> None:
     scene = Scene()
 
-    mark = MarkReported(JOB, scene.version, "id-1", "postponed", not_before)
+    mark = MarkReported(
+        JOB, scene.version, "id-1", "postponed", fills_cache=False, not_before=not_before
+    )
     scene.execute.perform((mark,), scene.cluster)
 
     annotations = scene.job["metadata"]["annotations"]
     assert annotations["prestream.dev/reported"] == "id-1"
     assert annotations["prestream.dev/outcome"] == "postponed"
+    assert annotations["prestream.dev/fills-cache"] == "false"
     assert annotations.get("prestream.dev/not-before") == not_before
 
 

@@ -33,7 +33,9 @@ def check(*entries: dict[str, Any]) -> dict[str, Check]:
 
 
 def test_image_that_was_warmed_and_streamed_is_ok() -> None:
-    found = check(warmed("pulled"), pulled("streamed", pull_seconds=0.8, node="n"))
+    found = check(
+        warmed("pulled", streamed="not_streamed"), pulled("streamed", pull_seconds=0.8, node="n")
+    )
 
     assert {each.verdict for each in found.values()} == {"ok"}
     assert "streamed in 0.8 s on n" in found["last-pull"].finding
@@ -44,6 +46,8 @@ def test_image_that_was_warmed_and_streamed_is_ok() -> None:
     [
         pytest.param([], "warning", id="never"),
         pytest.param([warmed("pulled", "2026-01-01T00:00:00Z")], "warning", id="long-ago"),
+        pytest.param([warmed("already_present")], "warning", id="node-held-it"),
+        pytest.param([warmed("pulled", streamed="unknown")], "warning", id="nothing-known"),
         pytest.param([warmed("pulled"), warmed("pull_failed")], "failed", id="failed"),
         pytest.param([warmed("pull_failed"), warmed("prewarmed")], "ok", id="failed-before"),
     ],

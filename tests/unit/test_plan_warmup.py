@@ -28,7 +28,7 @@ GB = 1_000_000_000
 SMALL = 199_999_999
 WARMUP_TIME = format_time(WARMUP.queued_at)
 LATER = format_time(WARMUP.queued_at + timedelta(seconds=1))
-MARK = MarkReported(NAME, "1", "insert-id", "pull_failed")
+MARK = MarkReported(NAME, "1", "insert-id", "pull_failed", fills_cache=False)
 
 
 def make_resolved_request(**fields: Any) -> ResolvedRequest:

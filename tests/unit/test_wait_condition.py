@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
 from cli.status.warmup_reader import Observations, Problem, ResolvedImage
 from cli.status.warmup_state import Observation, Progress
@@ -61,6 +63,28 @@ def judge(
     return WaitCondition(PERIOD, **gate).judge(
         wish, resolved, Observations(observations, problems), NOW
     )
+
+
+@pytest.mark.parametrize(
+    ("job", "verdict"),
+    [
+        pytest.param("warm-ray-ml-1", "pending", id="another-warmup-can-replace-the-job"),
+        pytest.param(None, "failed", id="no-rung-can-serve"),
+    ],
+)
+def test_image_that_a_node_held_is_not_warm(job: str | None, verdict: str) -> None:
+    answer = judge(saw("held", job=job, outcome="already_present"))
+
+    assert (answer.verdict, answer.state) == (verdict, "held")
+    assert answer.outcome == "already_present"
+
+
+def test_image_that_a_node_held_before_the_request_is_pending() -> None:
+    held = saw("held", outcome="already_present")
+
+    answer = judge(held, earlier=Baseline.of(Observations((held,)), force=False))
+
+    assert (answer.verdict, answer.state) == ("pending", None)
 
 
 def test_image_that_was_pulled_is_warm() -> None:

@@ -1,5 +1,7 @@
 """The reader of Jobs, facts and artifacts, and the images that it looks for."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +10,10 @@ import pytest
 from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
 from shared.domain.image_reference import Digest, WrittenImage
 from shared.domain.prewarm import (
+    ArtifactVersion,
+    PrewarmedArtifact,
     PrewarmRefusedError,
+    PrewarmState,
 )
 from shared.errors import ConfigurationError, TransientError
 from shared.settings.keys import Settings, make_settings
@@ -17,10 +22,11 @@ from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
 from tests.fakes.mirrors import OUR_403, TOOL, Deployment
 from tests.fakes.node_reports import (
     end,
+    mark,
     place_warmup,
 )
 from tests.fakes.observations import IMAGE, NOW, Facts, Prewarmed
-from tests.fakes.warmups import DIGEST
+from tests.fakes.warmups import DIGEST, make_node
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def look(cluster: FakeCluster, facts: Facts | None = None, now: datetime = NOW) 
 
 
 def test_unreadable_facts_are_reported_beside_the_jobs(cluster: FakeCluster, facts: Facts) -> None:
-    end(place_warmup(cluster))
+    mark(end(place_warmup(cluster)))
     facts.error = ConfigurationError("403 logging.logEntries.list")
 
     seen = look(cluster, facts)
@@ -168,3 +174,62 @@ def test_artifacts_of_an_image_are_read_by_version(
     assert [(each.package, each.digest) for each in prewarmed.checked] == [
         ("team/tool", TOOL.digest)
     ]
+
+
+class PerPlatform(Prewarmed):
+    """Artifact Registry, with a state for each platform."""
+
+    def __init__(self, states: Mapping[str, PrewarmState]) -> None:
+        super().__init__()
+        self.states = states
+
+    def check(self, version: ArtifactVersion, *, location: str) -> PrewarmedArtifact | None:
+        super().check(version, location=location)
+        if version.platform not in self.states:
+            return None
+        self.artifacts.clear()
+        self.add(self.states[version.platform])
+        return replace(self.artifacts[0], digest=version.digest)
+
+
+@pytest.mark.parametrize(
+    ("states", "progress"),
+    [
+        pytest.param({"linux/amd64": "ACTIVE", "linux/arm64": "ACTIVE"}, ["good"], id="both"),
+        pytest.param({"linux/amd64": "ACTIVE"}, [], id="one-is-missing"),
+        pytest.param(
+            {"linux/amd64": "ACTIVE", "linux/arm64": "CACHING"}, ["warming"], id="one-is-cached"
+        ),
+        pytest.param({}, [], id="none"),
+    ],
+)
+def test_image_is_prewarmed_once_every_platform_of_the_nodes_is(
+    cluster: FakeCluster,
+    deployment: Deployment,
+    states: Mapping[str, PrewarmState],
+    progress: list[str],
+) -> None:
+    cluster.place(make_node("gpu-1"))
+    cluster.place(make_node("gpu-2", arch="arm64"))
+    cluster.place(make_node("cpu-1", accelerator=None))
+    prewarmed = PerPlatform(states)
+    reader = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
+
+    seen = reader.look([cluster], NOW, [mean(deployment, "team/pair:1.0")])
+
+    assert [each.progress for each in seen.observations] == progress
+    assert {each.platform for each in prewarmed.checked} == {"linux/amd64", "linux/arm64"}
+
+
+def test_unreadable_nodes_are_reported_and_have_the_default_platform(
+    cluster: FakeCluster, deployment: Deployment
+) -> None:
+    cluster.fail("list_nodes", ConfigurationError("403 nodes"))
+    prewarmed = Prewarmed()
+    prewarmed.add("ACTIVE")
+    reader = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=None, prewarming=prewarmed)
+
+    seen = reader.look([cluster], NOW, [mean(deployment, "team/pair:1.0")])
+
+    assert "403 nodes" in str(seen.problems[0])
+    assert [each.platform for each in prewarmed.checked] == ["linux/amd64"]

@@ -1,4 +1,4 @@
-"""What is warm, warming, waiting, due or failed: nothing is warm that was not seen warm."""
+"""The state of an image: it is warm only after a pull that provably filled the cache."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from tests.fakes.node_reports import (
     NOT_FOUND,
     at,
     end,
+    mark,
     place_pod,
     place_warmup,
     pod_event,
@@ -58,7 +59,7 @@ def stand(
 
 
 def test_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: FakeCluster) -> None:
-    end(place_warmup(cluster))
+    mark(end(place_warmup(cluster)))
 
     (warmup,) = stand(cluster)
     (later,) = stand(cluster, now=CREATED + PERIOD + timedelta(minutes=2))
@@ -71,7 +72,7 @@ def test_job_that_is_complete_is_warm_until_its_period_has_passed(cluster: FakeC
 
 
 def test_image_is_due_when_its_job_name_changes(cluster: FakeCluster) -> None:
-    end(place_warmup(cluster))
+    mark(end(place_warmup(cluster)))
 
     (warmup,) = stand(cluster)
 
@@ -98,7 +99,7 @@ def test_suspended_job_waits_and_resumed_job_warms(
 
 
 def test_renewal_takes_nothing_from_what_was_seen_before(cluster: FakeCluster) -> None:
-    end(place_warmup(cluster, "warm-ray-ml-first"))
+    mark(end(place_warmup(cluster, "warm-ray-ml-first")))
     place_warmup(cluster, "warm-ray-ml-second")
 
     (warmup,) = stand(cluster)
@@ -141,11 +142,61 @@ def test_container_that_could_not_start_after_its_pull_has_warmed_its_image(
 ) -> None:
     end(place_warmup(cluster), "BackoffLimitExceeded")
     place_pod(cluster)
-    cluster.place(pod_event("Pulled", pulled_text()))
+    cluster.place(pod_event("Pulled", pulled_text(99.0)))
 
     (warmup,) = stand(cluster)
 
     assert warmup.state == "warm"
+
+
+WITHOUT_IMAGE = {"kind": "node_without_image", "text": "", "log": None, "insert_id": None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "state"),
+    [
+        pytest.param({"streamed": "streamed"}, "warm", id="streamed"),
+        pytest.param({"streamed": "likely_streamed"}, "warm", id="fast"),
+        pytest.param({"streamed": "not_streamed"}, "warm", id="slow"),
+        pytest.param({"streamed": "unknown"}, "held", id="nothing-known"),
+        pytest.param(
+            {"streamed": "unknown", "evidence": [WITHOUT_IMAGE]}, "warm", id="node-lacked-it"
+        ),
+        pytest.param({"streamed": "unknown", "evidence": ["x", None]}, "held", id="odd-evidence"),
+        pytest.param({"streamed": "cached_on_node"}, "held", id="node-held-it"),
+    ],
+)
+def test_pull_warms_only_if_its_node_did_not_hold_the_image(
+    cluster: FakeCluster, facts: Facts, fields: dict[str, Any], state: str
+) -> None:
+    facts.add("pulled", **fields)
+
+    (warmup,) = stand(cluster, facts)
+
+    assert warmup.state == state
+
+
+def test_image_that_every_node_holds_is_held(cluster: FakeCluster, facts: Facts) -> None:
+    facts.add("already_present", job=None)
+
+    assert [each.state for each in stand(cluster, facts)] == ["held"]
+
+
+@pytest.mark.parametrize(
+    ("age", "state"),
+    [(PERIOD - timedelta(hours=1), "warm"), (PERIOD + timedelta(hours=1), "held")],
+    ids=["within a period", "later"],
+)
+def test_pull_on_a_node_that_held_the_image_takes_nothing_from_the_one_before(
+    cluster: FakeCluster, age: timedelta, state: str
+) -> None:
+    mark(end(place_warmup(cluster, "warm-ray-ml-first")))
+    held = end(place_warmup(cluster, "warm-ray-ml-second"), seconds=120)
+    mark(held, "already_present", fills_cache=False)
+
+    (warmup,) = stand(cluster, now=CREATED + age)
+
+    assert warmup.state == state
 
 
 def test_fact_of_a_job_is_not_a_second_warmup(cluster: FakeCluster, facts: Facts) -> None:

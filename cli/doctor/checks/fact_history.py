@@ -7,8 +7,8 @@ from typing import Final
 
 from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import Body, Unavailable
-from shared.domain.fact import GOOD_OUTCOMES
-from shared.domain.json_access import mapping_of, mappings_of, text_of
+from shared.domain.fact import GOOD_OUTCOMES, fills_cache
+from shared.domain.json_access import list_of, mapping_of, mappings_of, text_of
 from shared.domain.mirror import Source
 from shared.domain.timestamp import parse_time
 
@@ -72,6 +72,9 @@ def _check_warmup(text: str, warmups: Sequence[Body], now: datetime, period: tim
         reasons = [text_of(payload.get(key)) for key in ("reason", "hint")]
         found = ". ".join([f"the last one failed: {said}", *filter(None, reasons)])
         return _make(text, "last-warmup", "failed", what, found, again)
+    if not fills_cache(outcome, text_of(payload.get("streamed")), list_of(payload.get("evidence"))):
+        found = f"the last one did not fill the streaming cache: the node held the image ({said})"
+        return _make(text, "last-warmup", "warning", what, found, again)
     if _age(at, now) > 2 * period:
         found = f"the last one is long over ({said}): the cache may have gone cold"
         return _make(text, "last-warmup", "warning", what, found, again)
