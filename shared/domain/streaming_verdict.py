@@ -30,7 +30,11 @@ EvidenceKind = Literal[
 ]
 
 NODE_WITHOUT_IMAGE: Final = "node_without_image"
-"""The kind of evidence that a node did not hold an image before it pulled it."""
+"""
+The kind of evidence that a node did not hold an image before it pulled it.
+
+Only an ``unknown`` pull has it: every other verdict shows by itself whether bytes were moved.
+"""
 
 FAST_BYTES_PER_SECOND: Final = 300e6
 """Compressed bytes per second: ten times the measured rate of download and unpacking."""
@@ -201,12 +205,16 @@ def _evidence(
         yield pull.pull
     elif figures := _figures(pull):
         yield Evidence("pull", figures)
-    if pull.node_held_digest is False:
+    yield from _node_evidence(pull, streamed)
+
+
+def _node_evidence(pull: PullObservation, streamed: Streamed) -> Iterable[Evidence]:
+    """Return what is known of the node before the pull, as far as it decides."""
+    if pull.node_held_digest is False and streamed == "unknown":
         yield Evidence(NODE_WITHOUT_IMAGE, "the node did not hold the image before")
     if streamed == "likely_streamed":
         yield Evidence(
-            "node",
-            "image streaming is on, and the node held no version of the image before",
+            "node", "image streaming is on, and the node held no version of the image before"
         )
     elif pull.node_held_digest and streamed == "cached_on_node":
         yield Evidence("node", "the node held the digest before")

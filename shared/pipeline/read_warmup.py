@@ -1,5 +1,6 @@
 """Read what a cluster still knows about a warmup that ended: its pods, its node, their events."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from shared.domain.cluster_event import (
 from shared.domain.disposition import Irrelevant
 from shared.domain.fact import NodeDetails
 from shared.domain.job_state import JobState
+from shared.domain.json_access import field_at, text_of
 from shared.domain.kubelet_messages import Pulled
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY
@@ -49,6 +51,7 @@ class NodeView:
     images: frozenset[str] = frozenset()
     """The images on the node, under every name."""
     lists_all_images: bool = False
+    created: datetime | None = None
 
     @property
     def statements(self) -> tuple[ImageStreamed, ...]:
@@ -123,8 +126,19 @@ def read_node(
     if node is None:
         return NodeView(details, None, tuple(reports))
     return NodeView(
-        details, node.streams, tuple(reports), node.image_names, node.smallest_listed == 0
+        details,
+        node.streams,
+        tuple(reports),
+        node.image_names,
+        lists_all_images=node.smallest_listed == 0,
+        created=_read_created(body),
     )
+
+
+def _read_created(body: Mapping[str, Any] | None) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        return parse_time(text_of(field_at(body, ("metadata", "creationTimestamp"))) or "")
+    return None
 
 
 def read_history(cluster: "ClusterApi", event: ImagePulled) -> PullHistory:

@@ -210,8 +210,11 @@ def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | N
     if diagnosis.pulled is None or diagnosis.pulled.pulled.seconds is None:
         return None
     began = diagnosis.pulled.origin.timestamp - timedelta(seconds=diagnosis.pulled.pulled.seconds)
+    created = parse_time(ended.state.created)
     lacked = diagnosis.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
-    waited = began - parse_time(ended.state.created)
+    # A node that joined after the Job held nothing.
+    lacked |= ended.node.created is not None and ended.node.created > created
+    waited = began - max(created, ended.node.created or created)
     if not lacked or waited > _LACKING_FOR or _holds_elsewhere(ended, annotations):
         return None
     return False

@@ -15,6 +15,7 @@ from tests.fakes.node_reports import (
     MIRROR,
     NODE,
     STATEMENT,
+    at,
     node_event,
     place_node,
     place_pod,
@@ -81,6 +82,26 @@ def test_fast_pull_of_a_lacking_node_is_likely_streamed(scene: EndedScene) -> No
     job["metadata"]["annotations"][LACKING_ANNOTATION] = f"gke-gpu-l4-0,{NODE}"
 
     assert scene.report()["streamed"] == "likely_streamed"
+
+
+@pytest.mark.parametrize(
+    ("created", "pulled", "lacked"),
+    [
+        pytest.param(-1, 60, False, id="before-the-warmup"),
+        pytest.param(1, 60, True, id="after-the-warmup"),
+        pytest.param(500, 600, True, id="long-after-the-warmup"),
+        pytest.param(1, 600, False, id="long-before-the-pull"),
+    ],
+)
+def test_node_that_joins_after_the_warmup_lacks_the_image(
+    scene: EndedScene, created: float, pulled: float, *, lacked: bool
+) -> None:
+    scene.warm(pod_event("Pulled", pulled_text(40), pulled))
+    scene.cluster.nodes[NODE]["metadata"]["creationTimestamp"] = at(created)
+
+    kinds = [each["kind"] for each in scene.report()["evidence"]]
+
+    assert ("node_without_image" in kinds) is lacked
 
 
 @pytest.mark.parametrize(
