@@ -26,7 +26,7 @@ class Policy:
         (self._mutation,) = self._compiled.mutations
         expressions = {**self._compiled.variables, "patch": self._mutation}
         self.types = {name: each.return_type().name() for name, each in expressions.items()}
-        """Of the variables and, under ``patch``, of the mutation."""
+        """The types of the variables and, under ``patch``, of the mutation."""
 
     def admit(
         self,

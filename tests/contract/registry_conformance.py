@@ -1,5 +1,5 @@
 """
-What a registry and its repositories promise to the workflows: one suite for fakes and clients.
+The promises of a registry and its repositories: one suite for fakes and clients.
 
 A module that runs it names its classes as tests, and has a fixture ``world``.
 """
@@ -52,22 +52,22 @@ class World(Protocol):
         """Push an image to a standard repository, which is made if it is missing."""
 
     def limit(self, registry: str, retry_after_s: int) -> None:
-        """Let an upstream answer that it is asked too often."""
+        """Let an upstream answer that its rate limit is exceeded."""
 
     def lock(self, registry: str, login: UpstreamCredentials) -> None:
-        """Let an upstream refuse everyone who does not log in so."""
+        """Let an upstream refuse every other login."""
 
     def spend_quota(self) -> None:
         """Let Artifact Registry's registry API answer that our quota is spent."""
 
     def hide_unknown(self) -> None:
-        """Let what does not exist look as what may not be read."""
+        """Let a missing repository look like a forbidden one."""
 
     def slow_down(self) -> None:
         """Let creations take longer than a test."""
 
     def finish(self) -> None:
-        """Let the creations that go on end."""
+        """Let the running creations end."""
 
     def fail(self) -> None:
         """Let every call be answered with 503."""
@@ -75,7 +75,7 @@ class World(Protocol):
 
 @contextmanager
 def refused() -> Iterator[RegistryRefusalError]:
-    """Hold what a registry refuses a request with, once it did."""
+    """Yield the refusal, which is filled once the registry refuses a request."""
     refusal = RegistryRefusalError(0, "", "")
     with pytest.raises(RegistryRefusalError) as caught:
         yield refusal
@@ -87,7 +87,7 @@ def mirrored(text: str, mirror: RemoteRepository = HUB) -> ImageReference:
 
 
 class RegistryConformance:
-    """What workflows.mirroring.Registry promises."""
+    """The promises of a registry."""
 
     @pytest.mark.parametrize("image", [TOOL, PAIR, DOCKER], ids=["single", "oci", "docker"])
     def test_tag_has_the_digest_of_what_it_points_at(self, world: World, image: Image) -> None:
@@ -207,7 +207,7 @@ class RegistryConformance:
 
 
 class RepositoriesConformance:
-    """What workflows.mirroring.Repositories promises."""
+    """The promises of the repositories."""
 
     def test_there_is_nothing_at_first(self, world: World) -> None:
         assert world.repositories.fetch_repository(HUB_NAME) is None

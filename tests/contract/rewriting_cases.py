@@ -1,5 +1,5 @@
 """
-The one table of what becomes of images and pods.
+The one table of rewritten images and pods.
 
 The Python rule (shared/domain/mirror_reference.py) and the expressions of the policy
 (infra/kubernetes/rewriting/policy.yaml) are held to it, each by its own test.
@@ -26,7 +26,7 @@ PROVEN: Mapping[str, str] = {
     "registry.k8s.io": f"on {MIRRORS}/registry-k8s-io-mirror",
     "registry.example.com_5000": PORT,
     "pullSecrets": "skip",
-    # A person may write anything into the ConfigMap. Nothing of it may spoil a pod.
+    # A person may write anything into the ConfigMap; none of it may break a pod.
     "gcr.io": f"{MIRRORS}/gcr-io-mirror",
     "us-docker.pkg.dev": f"{MIRRORS}/us-docker-pkg-dev-mirror",
     "index.docker.io": f"{MIRRORS}/alias-mirror",
@@ -47,7 +47,7 @@ PROVEN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class ImageCase:
-    """An image as it is written, and as it is pulled; None where it stays."""
+    """An image, and the mirror that it is pulled from; None if it stays."""
 
     id: str
     image: str
@@ -180,15 +180,15 @@ def container(image: str, name: str = "app", **fields: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PodCase:
-    """A pod, and what becomes of its images, by their paths."""
+    """A pod, and its rewritten images by their paths."""
 
     id: str
     pod: Mapping[str, Any]
     images: Mapping[str, str] = field(default_factory=dict)
     skipped: str | None = None
-    """Value of the annotation that says why the pod was left alone."""
+    """The annotation with the reason for which the pod is left unchanged."""
     data: Mapping[str, str] | None = field(default_factory=lambda: PROVEN)
-    """Of the parameter; None where it has no data at all."""
+    """The data of the parameter; None if it has no data."""
 
 
 MIRRORED = {"/spec/containers/0/image": f"{HUB}/library/nginx"}

@@ -90,7 +90,7 @@ WHOLE = {
     "registry_push": "published",
     "scheduled_sweep": "due",
 }
-"""What the line of a message that was handled says it did."""
+"""The detail of the log line of a handled message, by function."""
 
 
 @every_function

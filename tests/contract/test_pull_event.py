@@ -36,7 +36,7 @@ from tests.fakes.served_functions import Line, ServedFunction, served
 
 
 class Deployment:
-    """What the function meets: one cluster and a log of facts."""
+    """The services of the function: one cluster and a log of facts."""
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
@@ -44,7 +44,7 @@ class Deployment:
         self.unknown = False
 
     def observing(self) -> Observer:
-        """Stand for the function's wiring."""
+        """Return the step of the function."""
         settings = load_settings({"GOOGLE_CLOUD_PROJECT": "demo"})
         return Observer(settings, connect=self.connect, execute=Executor(self.log))
 

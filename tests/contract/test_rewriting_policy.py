@@ -1,4 +1,4 @@
-"""The policy that rewrites pods: what its expressions make of the one table, and of what is odd."""
+"""The policy that rewrites pods: its expressions with the shared table, and with odd pods."""
 
 import copy
 import json
@@ -267,7 +267,7 @@ def test_folder_is_applied_as_a_whole() -> None:
     assert ProvenMirrors.from_data(parameter["data"]) == ProvenMirrors()
 
 
-# An API server refuses lists whose items differ in type, and a patch that is none.
+# An API server refuses lists whose items differ in type, and an invalid patch.
 TYPES = {
     "mirrorsBeginWith": "LIST<STRING>",
     **dict.fromkeys(("isSkipped", "fits"), "BOOL"),

@@ -45,12 +45,12 @@ LOGS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 
 @functools.cache
 def nodes(path: Path) -> list[ast.AST]:
-    """Return all that stands in a file; read once."""
+    """Return the nodes of a file, which is read once."""
     return list(ast.walk(ast.parse((ROOT / path).read_text("utf-8"))))
 
 
 def name_of(node: ast.AST) -> str:
-    """Return the dotted name of what is called; empty where it is no name."""
+    """Return the dotted name of the callee; empty if it has none."""
     match node:
         case ast.Name(id=name):
             return name

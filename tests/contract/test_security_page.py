@@ -1,4 +1,4 @@
-"""What docs/security.md says: each threat has its test, and each exception its reason."""
+"""docs/security.md names a test for each threat, and a reason for each exception."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ CHECKOV = (ROOT / "infra" / ".checkov.yaml").read_text("utf-8")
 
 
 def names_in(path: str) -> set[str]:
-    """Return the tests that stand in a file, in a class or not."""
+    """Return the tests of a file, in a class or not."""
     tree = ast.parse((ROOT / path).read_text("utf-8"))
     return {
         node.name

@@ -1,4 +1,4 @@
-"""What documents the configuration file says what the settings do."""
+"""The schema, the page and the shipped file describe the settings as they are."""
 
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def test_shipped_file_holds_comments_only(validator: Draft202012Validator) -> No
 
 def test_shipped_file_shows_every_key_with_its_default() -> None:
     lines = DEFAULT_FILE.read_text(encoding="utf-8").splitlines()
-    # A key stands right behind its "#"; what is explained has a space there.
+    # A key follows its "#" directly; a comment has a space there.
     keys = "\n".join(line[1:] for line in lines if line[:1] == "#" and _is_key(line[1:]))
 
     document = parse_document(keys, name="prestream.yaml")

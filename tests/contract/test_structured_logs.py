@@ -1,4 +1,4 @@
-"""Our log lines, held against what google-cloud-logging's handler writes of the same records."""
+"""Our log lines, compared with those of the handler of google-cloud-logging."""
 
 import io
 import json
@@ -22,18 +22,17 @@ SPAN = "b7ad6b7169203331"
 PREFIX = "logging.googleapis.com/"
 
 ONLY_THEIRS = {
-    # The request is Pub/Sub's and always the same; where a line is written tells nobody anything,
-    # since all come from one place; and the logger's name is part of it.
+    # The request is always that of Pub/Sub, and all lines have the same source location and logger.
     "httpRequest",
     f"{PREFIX}labels",
     f"{PREFIX}sourceLocation",
 }
 ONLY_OURS = {
-    # Without it Cloud Logging takes the time at which the line was read.
+    # Without it, Cloud Logging uses the time at which it reads the line.
     "time"
 }
 EMPTY = {f"{PREFIX}trace": "", f"{PREFIX}spanId": "", f"{PREFIX}trace_sampled": False}
-"""They write these where there is no trace; we write nothing."""
+"""Fields of theirs without a trace; ours has none of them."""
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +76,7 @@ def theirs(record: logging.LogRecord, project: str | None = PROJECT) -> dict[str
 
 
 def compare(make: Any, project: str | None = PROJECT) -> dict[str, Any]:
-    """Return our line of a record, once it says what theirs does but for the differences listed."""
+    """Return our line of a record, which equals theirs except for the listed differences."""
     mine, library = ours(make(), project), theirs(make(), project)
     expected = {name: value for name, value in library.items() if name not in ONLY_THEIRS}
     expected = {name: value for name, value in expected.items() if EMPTY.get(name) != value}

@@ -32,7 +32,7 @@ URLLIB3_BASE = urllib3.exceptions.HTTPError
 
 
 def classes(module: ModuleType, base: type[Exception]) -> list[type[Exception]]:
-    """List the exceptions that a library defines; what has another base it raises to nobody."""
+    """List the exceptions that a library defines and raises."""
     return [
         each
         for _, each in inspect.getmembers(module, inspect.isclass)
@@ -44,7 +44,7 @@ def instance(error: type[Exception]) -> Exception:
     """Make an error, whatever its constructor asks for."""
     made = error.__new__(error)
     made.args = ("what went wrong",)
-    # What constructors set and the text of an error needs.
+    # Constructors set these, and the text of an error needs them.
     vars(made).update(message="what went wrong", _errors=[], _details=[], _response=None)
     vars(made).update(_retryable=False, _cause=None, _error_info=None)
     vars(made).update(partial=0, expected=1, length=b"")

@@ -42,7 +42,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Settled:
-    """What came of a delivery."""
+    """The result of a delivery."""
 
     status: int
     output: str
@@ -50,7 +50,7 @@ class Settled:
 
     @property
     def lines(self) -> list[str]:
-        """What was logged, line by line."""
+        """The logged lines."""
         return self.output.split("\n")[:-1]
 
     @property
@@ -84,7 +84,7 @@ class World:
 
     @functools.cached_property
     def scene(self) -> Scene:
-        """What image_reference meets; made once something asks for it."""
+        """The services of image_reference, made on first use."""
         scene = Scene()
         cluster = scene.cluster
         place_node(cluster)

@@ -14,7 +14,7 @@ from shared.domain.manifest import (
 
 
 class Answers:
-    """What a registry answers to each request for a manifest."""
+    """The answer of a registry to each request for a manifest."""
 
     def __init__(self) -> None:
         self.body: Any = b""

@@ -24,11 +24,11 @@ def find_browser() -> str | None:
 
 @dataclass(slots=True)
 class Browser:
-    """One page of a browser, and all that it said and asked for."""
+    """One page of a browser, with its messages and requests."""
 
     socket: websocket.WebSocket
     messages: list[str] = field(default_factory=list)
-    """What went to the console, and errors that nobody caught."""
+    """Messages of the console, and uncaught errors."""
     requests: list[str] = field(default_factory=list)
     """Addresses that were asked for."""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))

@@ -39,7 +39,7 @@ upstreams:
   disturbed.example:
   taken.example: {repository: taken}
 """
-"""Upstreams of their own let tests meet a mirror that is not made yet, each its own."""
+"""Upstreams whose mirror is not made yet, one for each test that needs it."""
 
 ENDLESS_PERIOD = "period_hours: 8760\n"
 """The longest there can be: time passes so fast that a usual one ends in the middle of a test."""

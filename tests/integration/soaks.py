@@ -46,7 +46,7 @@ _KINDS = (
     "limited",
     "doomed",
 )
-"""What references are about, in turn; one more in a hundred is none."""
+"""Kinds of references, in turn; one in a hundred is malformed instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Reference:
 
 
 def make_faults(stall_s: float) -> Iterator[Fault]:
-    """Yield all faults, each with the share of the calls that it hits, or each how manieth."""
+    """Yield all faults; each hits a share of the calls, or every n-th one."""
     gateway: dict[str, Any] = {"status": 502, "content": PAGE}
     page: dict[str, Any] = {"status": 200, "content": PAGE}
     lost: dict[str, Any] = {"status": 0, "applied": True}
@@ -227,18 +227,18 @@ class Soak:
             self.fleet.cloud.gke.preempt_node(f"gke-gpu-l4-{NODES[self.preemptions - 1]}")
             self.fleet.add_gpu_node(f"gke-gpu-l4-new-{step}", "l4-spot", accelerator="nvidia-l4")
 
-    # Where everything ended.
+    # The ends of the references.
 
     def open_ends(self) -> int:
         """Return how many references, Jobs and messages have not ended yet."""
         self.fleet.read_lines()
         jobs = [job for job in self.fleet.jobs() if not (is_finished(job) and is_reported(job))]
         lost = sum(end == "lost" for end in self.ends().values())
-        # A sweep may be under way, and others come: what they publish ends as all else does.
+        # References of running sweeps end like all others.
         return lost + len(jobs)
 
     def ends(self) -> dict[int, str]:
-        """Return how each reference ended so far; ``lost`` for those of which nothing is known."""
+        """Return how each reference ended so far; ``lost`` if nothing is known of it."""
         jobs = {job["metadata"]["name"]: job for job in self.fleet.jobs()}
         facts = [entry["jsonPayload"] for entry in self.fleet.facts(event="warmup.finished")]
         told = Counter(fact["job"] for fact in facts)
@@ -271,7 +271,7 @@ class Soak:
 
 
 def asdict(reference: Reference) -> dict[str, Any]:
-    """Return what a person needs to look for a reference."""
+    """Return the fields that identify a reference."""
     return {"number": reference.number, "kind": reference.kind, "id": reference.message_id}
 
 
@@ -286,7 +286,7 @@ def _cause_of(data: bytes) -> str | None:
 
 
 def _drawn(entry: Mapping[str, Any], salt: str) -> float:
-    """Return a number from 0 to 1 that follows from what an entry says."""
+    """Return a number from 0 to 1 that is derived from the text of an entry."""
     payload = entry.get("jsonPayload") or entry.get("protoPayload") or {}
     about = payload.get("involvedObject") or {}
     text = f"{salt} {about.get('name')} {payload.get('reason')} {payload.get('resourceName')}"

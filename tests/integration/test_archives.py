@@ -224,7 +224,7 @@ def test_archive_serves_in_an_empty_folder(served: FunctionProcess) -> None:
     connection.close()
     line = served.wait_for_line(lambda line: line.get("event_id") == "7", TIMEOUT_S)
 
-    # An empty object, long ago, asks for nothing: the function itself says so.
+    # The function ignores an old, empty object.
     assert answer.status == 200
     assert line is not None
     assert line["function"] == f"handle_{served.name}"

@@ -1,4 +1,4 @@
-"""Looks at Google's services, over real sockets: each answer told from the others."""
+"""Reads of Google's services over real sockets, and how each answer is classified."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ class Google:
     """
     All of Google's services at one address, with answers in the form of their documents.
 
-    What has no answer is refused, as Google refuses whoever may not look.
+    A path without an answer is refused, as Google refuses an identity without rights.
     """
 
     def __init__(self) -> None:
@@ -234,7 +234,7 @@ def enabled_apis() -> dict[str, Any]:
 
 
 def deploy(google: Google) -> None:
-    """Let everything be as Terraform makes it."""
+    """Let the project be as Terraform makes it."""
     topic = "projects/demo/topics"
     writer = "serviceAccount:service-1@gcp-sa-logging.iam.gserviceaccount.com"
     nodes = "serviceAccount:nodes@demo.iam.gserviceaccount.com"
@@ -294,7 +294,7 @@ def deploy(google: Google) -> None:
 
 
 def examine(google: Google) -> dict[str, set[str]]:
-    """Return the verdicts of all that lies in projects, by the names of the checks."""
+    """Return the verdicts of the checks of projects, by their names."""
     inspector, chosen = google.inspector(), settings(CONFIG)
     found, problems = find_clusters(chosen, inspector, [])
     checks = [*problems, *examine_projects(chosen, inspector, [NAME], NOW)]

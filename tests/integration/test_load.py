@@ -82,7 +82,7 @@ def burst(fleet: Fleet, images: int, entries: int, time_limit_s: float) -> dict[
 
 
 def record(fleet: Fleet, wanted: list[tuple[str, dict[str, str]]]) -> Iterator[dict[str, Any]]:
-    """Deploy workloads, and yield what the audit log says of them, unpublished."""
+    """Deploy workloads, and yield their audit entries, unpublished."""
     router = fleet.cloud.router
     router.lose = lambda _: True
     for number, (image, node_selector) in enumerate(wanted):
@@ -107,7 +107,7 @@ def selector(job: dict[str, Any]) -> dict[str, str]:
 
 
 def has_ended(fleet: Fleet, expected: int) -> bool:
-    """Whether all messages are settled, and all Jobs told."""
+    """Whether all messages are settled, and all Jobs reported."""
     if not (fleet.is_quiet() and fleet.cloud.router.flush(0)):
         return False
     jobs = fleet.jobs()

@@ -108,7 +108,7 @@ def test_refusal_is_the_deployment_s_fault(service: Service, status: int) -> Non
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
 def test_unavailable_service_is_transient_and_called_once(service: Service, status: int) -> None:
-    # A second call would be answered: that it is not made is what ends the delivery soon.
+    # A second call would succeed; without one, the delivery ends soon.
     service.faults.add(Fault("pubsub", "Publish", status=status, times=1))
 
     with pytest.raises(TransientError, match="cannot publish to projects/demo"):

@@ -73,7 +73,7 @@ def test_manifest_of_four_mebibytes_is_read(answers: Answers, registry: Registry
 
 
 def test_larger_manifest_is_refused(answers: Answers, registry: RegistryClient) -> None:
-    # What follows a manifest is white space: cut off at the limit, it would still be one.
+    # White space follows the manifest: cut off at the limit, it would still be valid.
     answers.body = answers.manifest() + b" " * (4 * 1024 * 1024)
 
     with pytest.raises(InvalidManifestError, match="exceeds 4194304 bytes"):

@@ -1,7 +1,7 @@
 """
-The page of a report: sound without a browser, and in one that is really there.
+The page of a report, without a browser and in a real one.
 
-Where no browser is installed, the tests that need one say that they did not run.
+Tests that need a browser are skipped where none is installed.
 """
 
 import json
@@ -56,7 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Outline(HTMLParser):
-    """What a page is made of."""
+    """The elements and the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def test_pictures_have_a_description_and_a_table_beside_them(outline: Outline) -
     assert "The same by day, as a table" in outline.text
 
 
-def test_light_dark_and_telephones_are_thought_of(page: Path) -> None:
+def test_page_adapts_to_color_schemes_and_small_screens(page: Path) -> None:
     text = page.read_text("utf-8")
 
     assert "prefers-color-scheme: dark" in text
@@ -217,7 +217,7 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_browser_draws_it_without_a_word_and_without_the_network(
+def test_browser_draws_the_page_without_messages_and_requests(
     browser: Browser, page: Path, width: int, scheme: str
 ) -> None:
     browser.open(page, width=width, scheme=scheme)

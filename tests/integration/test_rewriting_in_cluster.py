@@ -121,7 +121,7 @@ def test_pod_is_stored_as_in_the_table(api: Api, plain: Api, case: PodCase) -> N
     admitted = admit(api, case.pod)
 
     if isinstance(expected, str):
-        # What an API server refuses it refuses with the policy too, and no more than that.
+        # An API server refuses the same pods with the policy as without it.
         assert admitted == expected
         return
     assert isinstance(admitted, dict)

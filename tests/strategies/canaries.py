@@ -28,7 +28,7 @@ TOLD: Mapping[str, Sequence[str]] = {
         "protoPayload/methodName",
         "protoPayload/resourceName",
         *_IMAGES,
-        # Of the placement, what the configuration lists.
+        # The listed keys of the placement.
         "*/nodeSelector/cloud.google.com/*",
         "*/tolerations/*",
         "*/resources/*/nvidia.com/gpu",
@@ -134,7 +134,7 @@ def _hide(value: Any, hidden: tuple[int, int] | None) -> Any:
 
 
 def list_canaries(texts: Sequence[str]) -> Iterator[str]:
-    """Yield what stands around each canary in some texts."""
+    """Yield the text around each canary in some texts."""
     for text in texts:
         if (place := text.find(CANARY)) >= 0:
             yield text[max(0, place - 200) : place + 100]

@@ -1,4 +1,4 @@
-"""The benchmark counts only what ended as it should, and compares what was measured together."""
+"""The benchmark counts expected outcomes only, and compares measurements of one round."""
 
 import base64
 import json
@@ -54,7 +54,7 @@ def test_scenarios_that_were_measured_unequally_often_are_not_compared() -> None
         pytest.param({"text": "Traceback"}, id="no line of a delivery"),
     ],
 )
-def test_delivery_that_ended_otherwise_proves_nothing(line: dict[str, Any]) -> None:
+def test_other_outcome_does_not_prove_a_delivery(line: dict[str, Any]) -> None:
     scenario = Scenario("audit_log", "published", {}, "handled", "published")
 
     assert scenario.is_proven_by({"disposition": "handled", "published": ["a"]})
@@ -130,7 +130,7 @@ def test_calls_count_until_the_job_is_made() -> None:
     assert calls[1].kind == f"kubernetes: GET {jobs}/NAME"
 
 
-def test_figures_of_the_page_are_those_that_are_kept_beside_it() -> None:
+def test_page_shows_the_saved_figures() -> None:
     content = json.loads(DATA.read_text("utf-8"))
 
     assert read_generated(DOCUMENT) == render(content)

@@ -1,4 +1,4 @@
-"""Every limit that was set is judged, for the deliveries that it is about, and for no others."""
+"""Every limit is judged for its own deliveries, and for no others."""
 
 from collections import Counter
 from datetime import UTC, datetime

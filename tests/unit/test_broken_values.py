@@ -1,4 +1,4 @@
-"""What no message should hold, and some do: values without an end, and beyond every bound."""
+"""Values in messages that no message should have: endless, or beyond every bound."""
 
 import json
 from datetime import UTC, datetime, timedelta

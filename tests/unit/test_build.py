@@ -1,4 +1,4 @@
-"""What a message of Cloud Build says was pushed."""
+"""The pushed images in a message of Cloud Build."""
 
 import json
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ def test_request_of_a_build_has_a_cause_and_no_placement() -> None:
         pytest.param({"results": {"buildStepImages": [D1]}}, id="images-of-steps"),
     ],
 )
-def test_images_that_are_only_declared_were_not_pushed(fields: dict[str, Any]) -> None:
+def test_declared_image_is_not_a_pushed_one(fields: dict[str, Any]) -> None:
     declared = {"images": [f"{APP}:1"], "artifacts": {"images": [f"{APP}:1"]}}
 
     notification = BuildNotification.from_message(message(build(**declared, **fields)))
@@ -118,7 +118,7 @@ def test_invalid_image_is_counted_and_the_others_are_kept(image: Any) -> None:
     assert notification.invalid_images == 1
 
 
-def test_status_attribute_is_enough_to_leave_the_data_alone() -> None:
+def test_failed_build_is_known_by_its_status_attribute() -> None:
     notification = BuildNotification.from_message(
         message(b"not even JSON", status="FAILURE", buildId="b-1")
     )

@@ -1,4 +1,4 @@
-"""prestream plan of files: what a person is told, and what stays unknown."""
+"""prestream plan of files: its output, and the values that stay unknown."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def plan(environ: Mapping[str, str], *arguments: str | Path, text: str = MANIFES
 
 
 def outcomes(planned: Any) -> dict[str, str]:
-    """Return what comes of each image, by the word of the plan."""
+    """Return the outcome of each image in the plan."""
     warmed = {
         image["image"]: image["steps"][0]["outcome"] or image["steps"][0]["result"]
         for image in planned["images"]

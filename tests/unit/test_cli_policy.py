@@ -31,7 +31,7 @@ def run(cluster: FakeCluster, environ: dict[str, str], monkeypatch: pytest.Monke
     """Return a function that runs the command on this cluster."""
 
     def reach(*_: Any) -> Reached:
-        return Reached(cluster)  # type: ignore[arg-type]  # the fake stands in
+        return Reached(cluster)  # type: ignore[arg-type]  # a fake
 
     monkeypatch.setattr(module, "reach_cluster", reach)
     return functools.partial(run_command, environ, "policy")

@@ -1,4 +1,4 @@
-"""prestream warm: what it publishes, and what it says of that."""
+"""prestream warm: its messages and its output."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What an audit came to, and the bill of what is deployed."""
+"""The result of an audit, and the bill of materials of a deployment."""
 
 import json
 import zipfile

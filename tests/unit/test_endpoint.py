@@ -1,4 +1,4 @@
-"""Where the services are, as the environment says."""
+"""The addresses of the services in the environment."""
 
 from shared.clients.endpoint import Endpoints
 

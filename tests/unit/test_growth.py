@@ -1,4 +1,4 @@
-"""Curves tell how a figure grows with its size, and their picture says which of them bend."""
+"""Curves of a figure over the size, and their picture, which marks those that bend."""
 
 import json
 
@@ -27,9 +27,7 @@ def make_curve(*calls: float, straight: float = 1.0) -> Curve:
         pytest.param((0, 0, 0), 0.0, id="nothing at all"),
     ],
 )
-def test_curve_says_with_which_power_it_grows_at_its_end(
-    calls: tuple[float, ...], power: float
-) -> None:
+def test_exponent_of_a_curve_is_that_of_its_end(calls: tuple[float, ...], power: float) -> None:
     curve = make_curve(*calls)
 
     assert curve.exponent("calls") == pytest.approx(power)
@@ -49,7 +47,7 @@ def test_marginal_cost_must_not_grow() -> None:
     assert "bends" in draw_growth({"curves": [each.as_json()]})
 
 
-def test_table_of_the_page_is_of_the_figures_that_are_kept_beside_it() -> None:
+def test_table_of_the_page_shows_the_saved_figures() -> None:
     content = json.loads(DATA.read_text("utf-8"))
 
     assert read_generated(DOCUMENT) == render(content)

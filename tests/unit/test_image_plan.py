@@ -1,4 +1,4 @@
-"""What would be done for an image: what the functions do, and nothing that is not known."""
+"""The plan of an image: the actions of the functions, and unknown values as unknown."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
 
 
 class Plans(Scene):
-    """A deployment whose plans are asked for."""
+    """A deployment that makes plans."""
 
     @property
     def settings(self) -> Settings:
@@ -80,7 +80,7 @@ def scene() -> Plans:
     return scene
 
 
-# What is known.
+# Known values.
 
 
 def test_plan_has_size_place_and_rung(scene: Plans) -> None:
@@ -235,7 +235,7 @@ def test_unusable_helper_is_reported() -> None:
     assert "helper_image 'team/absent:1' cannot be used" in (planning.check_helper(LOCATION) or "")
 
 
-# What is not known stays unknown.
+# Unknown values stay unknown.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Numbers and depths without end, in what others may write: none of them is a crash."""
+"""Endless numbers and depths in texts of others are not a crash."""
 
 import json
 import math

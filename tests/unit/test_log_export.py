@@ -33,7 +33,7 @@ values = st.recursive(
 
 
 def read(text: str | bytes) -> list[tuple[int, Any]]:
-    """Return each line with the object there, or with the reason why there is none."""
+    """Return each line with its object, or with the reason why it has none."""
     data = text.encode() if isinstance(text, str) else text
     return [
         (each.line, each.value if isinstance(each, SavedEntry) else each.reason)

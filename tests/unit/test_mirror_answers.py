@@ -1,4 +1,4 @@
-"""What a mirror answers: whose fault a refusal is, and what an index holds."""
+"""Answers of a mirror: the fault behind a refusal, and the entries of an index."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ def deployment() -> Deployment:
     return Deployment()
 
 
-# Whose fault a refusal is
+# The fault behind a refusal
 
 
 def refusal(
@@ -74,7 +74,7 @@ def test_upstream_that_refuses_through_a_new_mirror_is_the_image_s_fault(
         deployment.resolve()
 
     assert deployment.repositories.created == [HUB]
-    # Before the creation and after it: that the upstream refuses says nothing about the mirror.
+    # Before and after the creation: a refusal of the upstream is not about the mirror.
     assert deployment.repositories.fetched == [HUB_NAME, HUB_NAME]
 
 
@@ -160,7 +160,7 @@ def test_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -
         deployment.answer(DamagedManifestError("the manifest is no JSON"))()
 
 
-# What an index holds
+# The entries of an index
 
 
 @pytest.mark.parametrize("platform", PAIR.platforms)

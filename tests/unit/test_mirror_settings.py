@@ -1,4 +1,4 @@
-"""Checks of mirrors: where they lie, and what stands in their place."""
+"""Checks of mirrors: their region, and the repository under their name."""
 
 from typing import Any
 

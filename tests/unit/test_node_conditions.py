@@ -1,4 +1,4 @@
-"""Checks of nodes: their labels, and what they say of themselves."""
+"""Checks of nodes: their labels and their conditions."""
 
 from typing import Any
 

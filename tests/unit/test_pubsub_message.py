@@ -133,7 +133,7 @@ def test_message_that_cannot_be_read_is_poison(message: dict[str, Any], words: s
 
 
 def test_message_without_any_time_is_poison() -> None:
-    # The library gives an event that has no time the present one; this one says it has none.
+    # Without the attribute, the library sets the present time.
     with pytest.raises(InvalidEventError, match="no publish time"):
         parse({"messageId": "42"}, time="")
 

@@ -1,4 +1,4 @@
-"""What a registry says that is left."""
+"""The remaining rate limit in the answer of a registry."""
 
 import pytest
 

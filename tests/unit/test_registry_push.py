@@ -1,4 +1,4 @@
-"""What Artifact Registry's messages say."""
+"""The messages of Artifact Registry."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What strangers named appears as they wrote it: no markup, no emoji, nothing a terminal obeys."""
+"""Text of others is printed as written: without markup, emoji and control sequences."""
 
 import io
 

@@ -23,7 +23,7 @@ upstreams:
     paths: [team/*]
 """
 READY_HOURS = 0.1
-"""After which what is prewarmed is no longer CACHING."""
+"""The time after which an artifact is no longer CACHING."""
 
 
 def deliver(function: str, data: dict[str, Any], config: str = CONFIG) -> Delivery:

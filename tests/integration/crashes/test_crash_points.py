@@ -195,7 +195,7 @@ def name(runs: Runs, number: int) -> str:
 
 
 def check(troubles: Mapping[str, list[str]]) -> None:
-    """Fail if the world ended differently somewhere, and say where and how."""
+    """Fail with each place at which the world ended differently."""
     lines = [f"{place}\n    {line}" for place, found in troubles.items() for line in found]
     if lines:
         pytest.fail("\n".join(lines), pytrace=False)
