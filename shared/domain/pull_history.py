@@ -46,7 +46,10 @@ def find_history(event: ImagePulled, others: Iterable[ImagePulled]) -> PullHisto
         and is_same_content(other.pulled, pulled)
         and (_began(_first_seen(other), other.pulled), other.origin.event_uid or "") < began
     ]
-    return PullHistory(bool(earlier), any(other.uid == origin.uid for other in earlier))
+    is_restart = any(
+        (other.namespace, other.uid) == (origin.namespace, origin.uid) for other in earlier
+    )
+    return PullHistory(bool(earlier), is_restart)
 
 
 def is_same_content(one: Pulled, other: Pulled) -> bool:

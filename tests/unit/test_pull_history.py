@@ -32,7 +32,7 @@ def pull(
         cluster="c",
         kind="Pod",
         name=pod,
-        namespace="ml",
+        namespace=more.pop("namespace", "ml"),
         uid=f"uid-of-{pod}",
         node=node,
         event_uid=more.pop("event_uid", f"event-{pod}-{ended:g}"),
@@ -63,6 +63,7 @@ QUICK = pull(30, took=0.2, pod="b")
         pytest.param(pull(40, took=0.3), NEVER, id="later"),
         pytest.param(pull(8, pod="b"), RESTART, id="the-same-pod"),
         pytest.param(pull(40, took=0.3, pod="b"), NEVER, id="the-same-pod-later"),
+        pytest.param(pull(8, pod="b", namespace="evil"), HELD, id="an-event-of-another-namespace"),
         pytest.param(QUICK, NEVER, id="the-pull-itself"),
     ],
 )
