@@ -72,6 +72,11 @@ def wait_until_running(world: Pipeline, *pods: str) -> None:
     world.wait(lambda: all(status_of(world, pod).get("phase") == "Running" for pod in pods))
 
 
+def wait_for_facts(world: Pipeline, *pods: str) -> None:
+    for pod in pods:
+        world.fact(event="pull.observed", workload=f"core/v1/namespaces/ml/pods/{pod}")
+
+
 def settle(world: Pipeline) -> None:
     """Wait until every report of the nodes is handled."""
     assert world.cloud.router.flush(TIMEOUT_S)
@@ -105,7 +110,7 @@ def test_one_of_four_pods_on_a_node_streams_and_saves(world: Pipeline) -> None:
         run_pod(world, f"four-{letter}", image, "Always")
     wait_until_running(world, "four-a", "four-b", "four-c")
     run_pod(world, "four-d", image, "IfNotPresent")
-    wait_until_running(world, "four-d", "four-cold")
+    wait_for_facts(world, "four-a", "four-b", "four-c", "four-d", "four-cold")
     settle(world)
 
     facts = pulls_of(world, image)
@@ -131,6 +136,7 @@ def test_restarts_of_a_pod_are_one_pull(world: Pipeline) -> None:
     for number in range(1, 6):
         world.wait(lambda number=number: restarts() >= number)  # type: ignore[misc]
         world.cloud.clock.advance(timedelta(minutes=5))
+    wait_for_facts(world, "restarting")
     world.api.delete("pods", "restarting", "ml", user=DEV)
     settle(world)
 
