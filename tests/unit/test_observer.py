@@ -208,6 +208,15 @@ def test_restarts_of_a_container_are_not_pulls() -> None:
     assert scene.cluster.calls == [*calls, "list_pod_events", "list_pod_events"]
 
 
+def test_pull_without_a_node_has_no_history() -> None:
+    scene, event = Scene(), workload_event(60)
+    del event["source"]["host"]
+
+    outcome = scene.see(log_entry(event))
+
+    assert (outcome.details["streamed"], scene.cluster.calls) == ("unknown", [])
+
+
 def test_repeated_event_is_ignored_without_a_call() -> None:
     scene, event = Scene(), workload_event(60)
     event["metadata"]["creationTimestamp"] = at(0)
