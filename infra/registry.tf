@@ -91,6 +91,14 @@ resource "google_artifact_registry_repository" "mirrors" {
       older_than = "${local.settings.cleanup_days * 24 * 60 * 60}s"
     }
   }
+  # A later scale-up may need a version that the upstream no longer has.
+  cleanup_policies {
+    id     = "prestream-recent-versions"
+    action = "KEEP"
+    most_recent_versions {
+      keep_count = 5
+    }
+  }
 
   depends_on = [google_project_service.main, google_secret_manager_secret_iam_member.upstreams]
 }

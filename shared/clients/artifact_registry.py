@@ -20,6 +20,14 @@ from shared.domain.mirror import (
 )
 
 _CLEANUP_ID = "prestream-old-versions"
+_KEEP_ID = "prestream-recent-versions"
+_KEPT_VERSIONS = 5
+"""
+The most recent versions of each package, which a mirror keeps whatever their age.
+
+A later scale-up may need a version that the upstream no longer has. KEEP outweighs DELETE:
+https://docs.cloud.google.com/artifact-registry/docs/repositories/cleanup-policy-overview
+"""
 _SECONDS_A_DAY = 86_400
 _MAX_MESSAGE = 500
 _UPSTREAM_PHRASES = ("remote upstream", "external repository", "upstream credentials")
@@ -154,7 +162,12 @@ class ArtifactRegistry:
                         "tag_state": "ANY",
                         "older_than": {"seconds": repository.cleanup_days * _SECONDS_A_DAY},
                     },
-                }
+                },
+                _KEEP_ID: {
+                    "id": _KEEP_ID,
+                    "action": "KEEP",
+                    "most_recent_versions": {"keep_count": _KEPT_VERSIONS},
+                },
             },
         )
 

@@ -208,7 +208,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Image with the static binary that a warmup runs instead of the image's code."""
 
     cleanup_days: kinds.CleanupDays = 90
-    """Days for which a mirror keeps a cached version."""
+    """Days for which a mirror keeps a cached version, beside the five most recent of each image."""
 
     max_event_age_hours: kinds.MaxEventAgeHours = 24.0
     """Hours after which a published event is ignored. `0`: no limit."""

@@ -60,13 +60,17 @@ def test_mirror_made_in_advance_is_the_one_that_a_function_would_make() -> None:
     )
     key, value = repositories.OWNER_LABEL
 
-    [policy] = mirror["cleanup_policies"]
+    deletion, keeping = mirror["cleanup_policies"]
     [remote] = mirror["remote_repository_config"]
     assert mirror["description"] == remote["description"] == wanted.description
     assert mirror["labels"] == {key: value}
     assert (mirror["format"], mirror["mode"]) == ("DOCKER", "REMOTE_REPOSITORY")
-    assert f'_CLEANUP_ID = "{policy["id"]}"' in CLIENT
-    assert policy["condition"][0]["tag_state"] == "ANY"
+    assert f'_CLEANUP_ID = "{deletion["id"]}"' in CLIENT
+    assert deletion["condition"][0]["tag_state"] == "ANY"
+    assert f'_KEEP_ID = "{keeping["id"]}"' in CLIENT
+    assert keeping["action"] == "KEEP"
+    [kept] = keeping["most_recent_versions"]
+    assert f"_KEPT_VERSIONS = {kept['keep_count']}\n" in CLIENT
 
 
 def test_mirrors_have_the_names_that_the_functions_know() -> None:

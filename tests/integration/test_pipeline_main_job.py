@@ -85,9 +85,9 @@ def test_mirror_is_made_with_labels_description_and_cleanup(
     }
     assert mirror["labels"] == {"managed-by": "prestream"}
     assert "docker.io" in mirror["description"]
-    (policy,) = mirror["cleanupPolicies"].values()
-    assert policy["action"] == "DELETE"
-    assert policy["condition"]["olderThan"] == f"{90 * 24 * 3600}s"
+    policies = {each["action"]: each for each in mirror["cleanupPolicies"].values()}
+    assert policies["DELETE"]["condition"]["olderThan"] == f"{90 * 24 * 3600}s"
+    assert policies["KEEP"]["mostRecentVersions"]["keepCount"] > 0
 
 
 def test_warmup_job_names_its_image_and_cause(main_job: MainJob) -> None:

@@ -25,6 +25,7 @@ CUSTOM = RemoteRepository(
     "https://registry.example.com",
     cleanup_days=7,
 )
+POLICIES = ("old", "recent")
 
 
 @pytest.fixture
@@ -53,9 +54,11 @@ def test_mirror_of_docker_hub_has_the_requested_fields(world: SandboxWorld) -> N
         "username": LOGIN.username,
         "passwordSecretVersion": LOGIN.password_secret_version,
     }
-    (policy,) = made["cleanupPolicies"].values()
-    assert policy["action"] == "DELETE"
-    assert policy["condition"] == {"tagState": "ANY", "olderThan": f"{30 * 86_400}s"}
+    deleted, kept = (made["cleanupPolicies"][f"prestream-{each}-versions"] for each in POLICIES)
+    assert deleted["action"] == "DELETE"
+    assert deleted["condition"] == {"tagState": "ANY", "olderThan": f"{30 * 86_400}s"}
+    assert kept["action"] == "KEEP"
+    assert kept["mostRecentVersions"] == {"keepCount": 5}
     assert not made.get("cleanupPolicyDryRun", False)
 
 
@@ -67,7 +70,7 @@ def test_mirror_of_another_upstream_has_its_address(world: SandboxWorld) -> None
     assert config["commonRepository"] == {"uri": "https://registry.example.com"}
     assert "dockerRepository" not in config
     assert "upstreamCredentials" not in config
-    (policy,) = made["cleanupPolicies"].values()
+    policy = made["cleanupPolicies"]["prestream-old-versions"]
     assert policy["condition"]["olderThan"] == f"{7 * 86_400}s"
 
 
