@@ -227,7 +227,12 @@ def test_history_of_an_image_comes_from_its_facts(cloud: Cloud) -> None:
     at = datetime.now(UTC) - timedelta(hours=1)
     subject = Subject(image=image, mirror=f"{MIRROR}/{image}", cause=Cause("manual", "1", None))
     log = FactLog("demo", emulator_host=cloud.local.logging.address)
-    log.write(WarmupFinished(subject=subject, outcome="pulled", at=at, job_uid="u").as_fact())
+    slow = Verdict("not_streamed", (), None)
+    log.write(
+        WarmupFinished(
+            subject=subject, outcome="pulled", at=at, job_uid="u", verdict=slow
+        ).as_fact()
+    )
     seen = (Evidence("layer_failure", "Layer download failed"),)
     log.write(
         PullObserved(

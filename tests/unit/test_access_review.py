@@ -41,7 +41,7 @@ def test_required_access_equals_the_roles() -> None:
 
     assert GET in needed
     assert PATCH in needed
-    assert Access("list", "events", namespace="default", user=USER) in needed
+    assert Access("list", "events", user=USER) in needed
     assert Access("get", "configmaps", "", "prestream", "proven-mirrors", USER) in needed
     assert Access("create", "jobs", "batch", "prestream", USER) not in needed
     assert len({each.user for each in needed}) == 3
