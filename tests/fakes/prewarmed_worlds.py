@@ -28,13 +28,16 @@ class World(SweptWorld):
         super().__init__({"ladder": ["prewarm-api", "gpu-node"], **values})
         self.registry.repositories.states[APPS] = RepositoryState(is_docker_remote=False)
 
-    def push(self, name: str, size: int = GB, *platforms: str) -> str:
+    def push(
+        self, name: str, size: int = GB, *platforms: str, repository: RepositoryName = APPS
+    ) -> str:
         """Push an image, let a Deployment use it, and return its reference."""
         image = Image((size,), platforms or ("linux/amd64",), build=name)
-        self.registry.add(f"{HOST}/{name}", "1", image)
+        package = f"{repository.registry}/{repository.path}/{name}"
+        self.registry.add(package, "1", image)
         for manifest in image.manifests:
             self.api.sizes[Digest(manifest.digest)] = manifest.image_bytes
-        self.use(f"{HOST}/{name}:1")
+        self.use(f"{package}:1")
         return image.digest
 
     def forget(self) -> None:

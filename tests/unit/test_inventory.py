@@ -184,20 +184,29 @@ def test_image_is_not_in_use_by_a_workload(cluster: FakeCluster, spec: Body, fie
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("replicas", "fields"),
     [
         pytest.param(
-            {"status": {"conditions": [{"type": "Failed", "status": "False"}]}}, id="not-failed"
+            1, {"status": {"conditions": [{"type": "Failed", "status": "False"}]}}, id="not-failed"
         ),
         pytest.param(
+            1,
+            {"status": {"conditions": [{"type": "Complete", "status": "Unknown"}]}},
+            id="not-known-to-be-complete",
+        ),
+        pytest.param(
+            1, {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, id="ready"
+        ),
+        pytest.param(
+            0,
             {"metadata": {"ownerReferences": [{**CONTROLLED, "kind": "InferenceService"}]}},
             id="scaled-to-zero-by-its-controller",
         ),
-        pytest.param({"status": "odd"}, id="odd-status"),
+        pytest.param(0, {"status": "odd"}, id="odd-status"),
     ],
 )
-def test_image_is_in_use_by_a_workload(cluster: FakeCluster, fields: Body) -> None:
-    put(cluster, "apps/v1", "deployments", {"replicas": 0, **TEMPLATE}, **fields)
+def test_image_is_in_use_by_a_workload(cluster: FakeCluster, replicas: int, fields: Body) -> None:
+    put(cluster, "apps/v1", "deployments", {"replicas": replicas, **TEMPLATE}, **fields)
 
     assert images(read(cluster)) == [IMAGE]
 

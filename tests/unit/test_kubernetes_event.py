@@ -63,6 +63,30 @@ class TestPods:
             insert_id=entry["insertId"],
         )
 
+    @pytest.mark.parametrize(
+        ("path", "field"),
+        [
+            pytest.param(("involvedObject", "namespace"), "namespace", id="namespace"),
+            pytest.param(("involvedObject", "uid"), "uid", id="object-uid"),
+            pytest.param(("involvedObject", "fieldPath"), "field_path", id="field-path"),
+            pytest.param(("metadata", "name"), "event_name", id="event-name"),
+            pytest.param(("metadata", "uid"), "event_uid", id="event-uid"),
+        ],
+    )
+    def test_empty_field_of_the_origin_is_none(self, path: tuple[str, str], field: str) -> None:
+        def clear(entry: dict[str, Any]) -> None:
+            part, name = path
+            entry["jsonPayload"][part][name] = ""
+
+        assert getattr(origin_of(parse("pulled-v1.30", clear)), field) is None
+
+    def test_event_without_a_host_has_the_node_of_its_entry(self) -> None:
+        def clear(entry: dict[str, Any]) -> None:
+            del entry["jsonPayload"]["source"]["host"], entry["jsonPayload"]["reportingInstance"]
+            entry["resource"]["labels"]["node_name"] = "gke-gpu-l4-2"
+
+        assert origin_of(parse("pulled-v1.30", clear)).node == "gke-gpu-l4-2"
+
     def test_init_container_is_recognized(self) -> None:
         init, ordinary = origin_of(parse("present")), origin_of(parse("pulled-v1.30"))
 

@@ -5,12 +5,13 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.image_reference import Digest
-from shared.domain.prewarm import (
-    PrewarmRefusedError,
-)
+from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.prewarm import PrewarmRefusedError, RefusalKind
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.prewarmed_worlds import APPS, DAY, GB, HOST, World
 from tests.fakes.sweeps import NOW, TRAINER, big, make_deployment
+
+MODELS = RepositoryName("demo", "us-central1", "models")
 
 
 @pytest.fixture
@@ -261,6 +262,29 @@ def test_refused_images_are_requested(world: World, method: str) -> None:
     assert outcome.details["passed"] == ["403 denied"]
     assert sorted(world.due) == [f"{HOST}/app:1", f"{HOST}/other:1"]
     assert world.api.calls.count("prewarm") <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "lists"),
+    [
+        pytest.param("unavailable", 1, id="of-the-region"),
+        pytest.param("permission", 2, id="of-the-repository"),
+    ],
+)
+def test_refusal_covers_the_other_repositories_of_its_scope(
+    world: World, kind: RefusalKind, lists: int
+) -> None:
+    world.registry.repositories.states[MODELS] = RepositoryState(is_docker_remote=False)
+    world.push("app")
+    world.push("model", repository=MODELS)
+    world.api.refusals["list_artifacts"] = PrewarmRefusedError(kind, f"403 {kind}")
+    world.api.refusals["prewarm"] = PrewarmRefusedError(kind, f"403 {kind}")
+
+    outcome = world.at(timedelta())
+
+    assert world.api.calls == ["list_artifacts"] * lists
+    assert outcome.details["passed"] == [f"403 {kind}"] * lists
+    assert sorted(world.due) == [f"{HOST}/app:1", f"{MODELS.registry}/demo/models/model:1"]
 
 
 def test_refusal_of_one_image_does_not_affect_another(world: World) -> None:
