@@ -1,11 +1,15 @@
 """
 Ask registries during a sweep, within a share of their rate limits.
 
-Pulls of workloads count against the same limits, and take precedence.
+Pulls of workloads count against the same limits, and take precedence. A mirror checks a tag at its
+upstream at most once an hour, and has the manifests of a known digest. So a tag counts as a pull,
+and a digest does not.
+
+https://docs.cloud.google.com/artifact-registry/docs/repositories/remote-overview
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,6 +18,7 @@ from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.timestamp import format_time
+from shared.domain.upstream import Upstream
 from shared.errors import ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 
@@ -29,6 +34,10 @@ class _Registry:
     """Why it is not asked again in this sweep."""
     not_before: datetime | None = None
     failures: int = 0
+    spent: str | None = None
+    """Why it is not asked for more tags in this sweep."""
+    pulls: int = 0
+    """The tags asked for through a mirror."""
     postponed: int = 0
 
 
@@ -40,6 +49,8 @@ class UpstreamBudget:
     """Mirrors that are only read."""
     share: float
     """The share of a registry's rate limit that a sweep may use."""
+    upstreams: Mapping[str, Upstream]
+    """The upstreams with their numbers of pulls for a sweep."""
     skipped: Counter[str] = field(default_factory=Counter)
     """The number of skipped images, by the outcome that a warmup would have."""
     was_answered: bool = False
@@ -59,6 +70,8 @@ class UpstreamBudget:
         """
         if source.mirror.digest is not None:
             return Manifest(source.mirror.digest)
+        if not self._count_pull(source):
+            return None
         return self._ask(source, lambda: self.mirrors.resolve(source))
 
     def fetch_platform(
@@ -99,13 +112,25 @@ class UpstreamBudget:
         postponed = {
             name: {
                 "images": each.postponed,
-                "reason": each.closed,
+                "reason": each.closed or each.spent,
                 "not_before": each.not_before and format_time(each.not_before),
             }
             for name, each in self._registries.items()
             if each.postponed
         }
         return {"skipped": dict(self.skipped), "postponed": postponed}
+
+    def _count_pull(self, source: Source) -> bool:
+        """Count a tag that a mirror asks its upstream for; return whether it may be asked for."""
+        registry = self._registries.setdefault(source.image.registry, _Registry())
+        host = source.repository.upstream if source.repository is not None else None
+        limit = self.upstreams[host].max_pulls(host) if host is not None else None
+        if registry.closed is None and limit is not None and registry.pulls >= limit:
+            registry.spent = f"its {limit} pulls without credentials are used up for this sweep"
+            registry.postponed += 1
+            return False
+        registry.pulls += 1
+        return True
 
     def _ask(self, source: Source, question: Callable[[], Manifest]) -> Manifest | None:
         registry = self._registries.setdefault(source.image.registry, _Registry())

@@ -98,6 +98,10 @@ Uri = Annotated[
     allowed("an https:// address without query, such as https://registry.example.com"),
 ]
 
+AnonymousPulls = Annotated[
+    int, Meta(ge=0, le=100_000), allowed("a whole number up to 100000; 0 for no limit")
+]
+
 LabelKey = Annotated[
     str,
     _pattern(_LABEL_KEY),
@@ -174,6 +178,10 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     uri: Uri | None = None
     """Address of the registry, if it is not `https://HOST`."""
 
+    anonymous_pulls: AnonymousPulls | None = None
+    """Pulls that one sweep of a cluster may cause at a registry without credentials; by default 8
+    for Docker Hub, otherwise no limit. `0`: no limit."""
+
     def list_faults(self) -> Iterator[str]:
         """Yield the problems of fields that are not valid together."""
         if (self.username is None) != (self.password_secret_version is None):
@@ -192,6 +200,7 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             password_secret_version=self.password_secret_version,
             paths=self.paths,
             uri=self.uri,
+            anonymous_pulls=self.anonymous_pulls,
         )
 
 

@@ -1,13 +1,16 @@
 """Requests to registries during a sweep, within their rate limits."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from sandbox.catalogue.image import Image
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.rate_limit import Allowance
 from shared.errors import ConfigurationError, TransientError
-from tests.fakes.sweeps import NOW, SERVER, TRAINER, SweptWorld
+from tests.fakes.sweeps import NOW, SERVER, TRAINER, SweptWorld, big
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 PERIOD = timedelta(hours=48)
@@ -104,6 +107,89 @@ def test_every_image_is_asked_for_in_time(world: SweptWorld) -> None:
         warmed.update(world.take_images())
 
     assert len(warmed) == 8
+
+
+LOGIN = {
+    "username": "me",
+    "password_secret_version": "projects/p/secrets/s/versions/1",
+    "paths": ["*"],
+}
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "host", "due"),
+    [
+        pytest.param({"docker.io": None}, "docker.io", 8, id="docker-hub"),
+        pytest.param({"ghcr.io": None}, "ghcr.io", 12, id="other-registry"),
+        pytest.param({"docker.io": {"anonymous_pulls": 3}}, "docker.io", 3, id="configured"),
+        pytest.param({"ghcr.io": {"anonymous_pulls": 3}}, "ghcr.io", 3, id="configured-other"),
+        pytest.param({"docker.io": {"anonymous_pulls": 0}}, "docker.io", 12, id="no-limit"),
+        pytest.param({"docker.io": LOGIN}, "docker.io", 12, id="credentials"),
+    ],
+)
+def test_sweep_asks_an_upstream_without_credentials_for_few_tags(
+    world: SweptWorld, upstreams: Mapping[str, Any], host: str, due: int
+) -> None:
+    world.values = {"upstreams": upstreams}
+    world.add_apps(12, host)
+
+    outcome = world.sweep()
+
+    assert outcome.details["due"] == len(world.registry.asked) == due
+    reason = f"its {due} pulls without credentials are used up for this sweep"
+    left = {host: {"images": 12 - due, "reason": reason, "not_before": None}}
+    assert outcome.details["postponed"] == (left if due < 12 else {})
+
+
+def test_sweep_bounds_the_pulls_of_a_mirror_that_is_missing(world: SweptWorld) -> None:
+    world.registry.repositories.states.clear()
+    world.add_apps(12)
+
+    assert world.sweep().details["due"] == 8
+
+
+def test_digest_and_manifest_of_a_platform_are_not_counted(world: SweptWorld) -> None:
+    world.values = {"upstreams": {"docker.io": {"anonymous_pulls": 2}}}
+    for number in range(4):
+        name = f"docker.io/team/multi-{number}"
+        digest = world.registry.add(name, "1", big(name, "linux/amd64", "linux/arm64"))
+        world.use(f"{name}@{digest}" if number < 2 else f"{name}:1")
+
+    assert world.sweep().details["due"] == 4
+
+
+def test_spent_pulls_do_not_affect_another_registry(world: SweptWorld) -> None:
+    world.values = {
+        "upstreams": {"docker.io": {"anonymous_pulls": 1}, "ghcr.io": {"anonymous_pulls": 1}}
+    }
+    world.use(SERVER, TRAINER)
+
+    assert world.sweep().details["due"] == 2
+
+
+def test_every_image_has_its_turn_with_few_pulls(world: SweptWorld) -> None:
+    world.values = {"upstreams": {"docker.io": {"anonymous_pulls": 2}}}
+    expected = world.add_apps(8)
+    warmed: set[str] = set()
+    for number in range(30):
+        world.sweep(message_id=f"tick-{number}")
+        warmed.update(world.take_images())
+
+    assert warmed == set(expected)
+
+
+def test_images_that_are_never_warmed_leave_room_for_one_that_is_due(world: SweptWorld) -> None:
+    world.values = {"upstreams": {"docker.io": {"anonymous_pulls": 2}}}
+    world.warm(TRAINER)
+    for number in range(3):
+        world.registry.add(f"docker.io/team/small-{number}", "1", Image((800,), build=f"{number}"))
+        world.use(f"docker.io/team/small-{number}:1")
+    warmed: set[str] = set()
+    for number in range(30):
+        world.sweep(NOW + PERIOD, message_id=f"tick-{number}")
+        warmed.update(world.take_images())
+
+    assert warmed == {TRAINER}
 
 
 def test_silent_upstream_does_not_affect_another(world: SweptWorld) -> None:

@@ -130,8 +130,9 @@ def group_images(
     """
     Return each image in use once, in the order of the requests, and the number of skipped ones.
 
-    Images without a warmup come first. Otherwise each sweep has a different order, so that a
-    registry with too few requests left for a whole sweep answers for every image over time.
+    Images without a warmup in the last period come first. Otherwise each sweep has a different
+    order, so that a registry with too few requests left for a whole sweep answers for every image
+    over time.
     """
     uses: dict[ImageReference, tuple[Source, list[Use]]] = {}
     skipped: Counter[str] = Counter()

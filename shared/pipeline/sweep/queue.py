@@ -42,6 +42,8 @@ class ExistingWarmup:
     is_complete: bool
     retry_at: datetime | None
     """When the image is due again before its period ends; None if it is not."""
+    is_recent: bool = True
+    """Whether it was created within a period."""
 
 
 @dataclass(slots=True)
@@ -54,8 +56,8 @@ class WarmupQueue:
 
     @property
     def images(self) -> frozenset[str]:
-        """The images of the warmups, as users wrote them."""
-        return frozenset(each.image for each in self.warmups.values())
+        """The images that a recent warmup is of, as users wrote them."""
+        return frozenset(each.image for each in self.warmups.values() if each.is_recent)
 
     def is_served(self, name: JobName, now: datetime) -> bool:
         """Whether a Job of that name exists and is not due again."""
@@ -130,6 +132,7 @@ def read_warmup(
         image=text_of(field_at(body, (*_ANNOTATIONS, IMAGE_ANNOTATION))) or "",
         is_complete=state.is_complete,
         retry_at=_find_retry(body, fact, period, now),
+        is_recent=parse_time(state.created) + period > now,
     )
 
 

@@ -76,7 +76,7 @@ class Sweeper:
         served = self.execute.resume(cluster, lambda: read_resumption(cluster, self.settings, now))
         inventory = read_inventory(cluster, self.settings)
         sweep = Sweep(self.settings, cluster.name, message_id, now, queue, inventory)
-        budget = UpstreamBudget(self.mirrors, self.settings.sweep_share)
+        budget = UpstreamBudget(self.mirrors, self.settings.sweep_share, self.settings.upstreams)
         run = _Run(sweep, self.mirrors, self.execute, budget, self._open_storage())
         details = {
             "cluster": str(cluster.name),
