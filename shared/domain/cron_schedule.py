@@ -100,13 +100,13 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...] = ()) -> froz
     for part in text.split(","):
         found = _PART.fullmatch(part)
         if found is None:
-            raise ValueError(f"no field of a schedule: {text!r}")
+            raise ValueError(f"not a field of a schedule: {text!r}")
         every, first, last, step = found.groups()
         start = low if every else _number(first, low, names)
         # A step without an end continues to the last value.
         end = _number(last, low, names) if last else (high if every or step else start)
         if not low <= start <= end <= high or step == "0":
-            raise ValueError(f"no field of a schedule: {text!r}")
+            raise ValueError(f"not a field of a schedule: {text!r}")
         values.update(range(start, end + 1, int(step or 1)))
     return frozenset(values)
 

@@ -339,7 +339,7 @@ class MirrorDistrusted:
             "pods": self.pods,
             "reason": self.reason,
             "evidence": [each.as_json() for each in self.evidence],
-            "hint": f"Mend what keeps nodes from pulling {self.upstream}'s mirror; the next warmup"
+            "hint": f"Fix the failing pulls from the mirror of {self.upstream}; the next warmup"
             " through it proves it again.",
         }
         return _fact("mirror.distrusted", key, fields, self.at, "WARNING")

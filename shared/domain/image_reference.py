@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NewType, Self
 
 Digest = NewType("Digest", str)
-"""A digest that has passed the grammar: ``sha256:`` and 64 lower-case hexadecimal digits."""
+"""A digest that has passed the grammar: ``sha256``, ``sha384`` or ``sha512`` and its digits."""
 
 DOCKER_HUB = "docker.io"
 DEFAULT_NAMESPACE = "library"

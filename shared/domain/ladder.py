@@ -97,7 +97,7 @@ class RungUnavailableError(Exception):
 
 
 class AllNodesHoldError(RungUnavailableError):
-    """Every node holds the image: another pull there would not use the streaming cache."""
+    """Every node holds the image, so another pull there would not use the streaming cache."""
 
 
 class PrewarmUnavailableError(RungUnavailableError):
@@ -105,7 +105,7 @@ class PrewarmUnavailableError(RungUnavailableError):
     The API does not serve an image; the next rung of the ladder may.
 
     Attributes:
-        hint: What a person can do about it; None if nothing is wrong.
+        hint: The remedy; None if nothing is wrong.
         is_news: Whether the log line of the delivery has to include it.
     """
 
@@ -132,10 +132,10 @@ def plan_rung(name: str, target: Placement, platform: str | None, *, is_autopilo
     if name == "any-node":
         return _plan_any_node(base or _platform_selector(DEFAULT_PLATFORM), is_autopilot)
     if name == PREWARM_RUNG:
-        raise RungUnavailableError("asks Artifact Registry, and no node")
+        raise RungUnavailableError("does not use nodes")
     if is_autopilot:
         raise RungUnavailableError(
-            "on Autopilot a node with an accelerator comes only to a pod that requests one"
+            "Autopilot adds a node with an accelerator only for a pod that requests one"
         )
     if not target.node_selector:
         raise RungUnavailableError("the target names no kind of node")

@@ -160,7 +160,7 @@ def _decode(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError as exc:
-        raise DamagedManifestError(f"the manifest is no JSON: {exc}") from exc
+        raise DamagedManifestError(f"the manifest is not JSON: {exc}") from exc
 
 
 def _identify(body: bytes, claimed: str | None) -> Digest:
@@ -175,7 +175,7 @@ def _identify(body: bytes, claimed: str | None) -> Digest:
 
 def _parse_content(content: Any, media_type: str, digest: Digest) -> Manifest:
     if not isinstance(content, dict):
-        raise InvalidManifestError("the manifest is no JSON object")
+        raise InvalidManifestError("the manifest is not a JSON object")
     kind = str(content.get("mediaType") or media_type)[:_MAX_NAME]
     if kind in DOCKER_SCHEMA_1 or content.get("schemaVersion") == 1:
         raise InvalidManifestError("the manifest has schema version 1")

@@ -33,7 +33,7 @@ class UnscheduledWarmup:
     pod: str
     pod_uid: str | None
     message: str
-    """The scheduler's."""
+    """The scheduler's message."""
 
     @classmethod
     def find(cls, state: JobState, pods: Sequence[Pod], now: datetime) -> Self | None:

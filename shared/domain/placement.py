@@ -58,7 +58,7 @@ class Toleration:
             InvalidPlacementError: It is not an object of strings, or its operator is unknown.
         """
         if not isinstance(value, Mapping):
-            raise InvalidPlacementError(f"a toleration is no object: {_kind(value)}")
+            raise InvalidPlacementError(f"a toleration is not an object: {_kind(value)}")
         fields = {
             "key": value.get("key") or "",
             "operator": value.get("operator") or "Equal",
@@ -66,7 +66,7 @@ class Toleration:
             "effect": value.get("effect") or "",
         }
         if not all(isinstance(text, str) for text in fields.values()):
-            raise InvalidPlacementError("a toleration has a field that is no string")
+            raise InvalidPlacementError("a toleration has a field that is not a string")
         if fields["operator"] not in {"Equal", "Exists"}:
             raise InvalidPlacementError("the operator of a toleration is neither Equal nor Exists")
         return cls(**fields)
@@ -125,15 +125,15 @@ class Placement:
             InvalidPlacementError: The value is not a placement.
         """
         if not isinstance(value, Mapping):
-            raise InvalidPlacementError(f"a placement is no object: {_kind(value)}")
+            raise InvalidPlacementError(f"a placement is not an object: {_kind(value)}")
         selector = value.get("nodeSelector") or {}
         tolerations = value.get("tolerations") or []
         if not isinstance(selector, Mapping) or not all(
             isinstance(text, str) for pair in selector.items() for text in pair
         ):
-            raise InvalidPlacementError("a nodeSelector is no map of strings")
+            raise InvalidPlacementError("a nodeSelector is not a map of strings")
         if not isinstance(tolerations, list):
-            raise InvalidPlacementError(f"tolerations are no list: {_kind(tolerations)}")
+            raise InvalidPlacementError(f"tolerations are not a list: {_kind(tolerations)}")
         return cls.of(dict(selector), [Toleration.from_json(each) for each in tolerations])
 
     def as_json(self) -> dict[str, Any]:

@@ -268,7 +268,7 @@ def _obstacle(pull: PullObservation, failures: Iterable[LayerFailure]) -> str | 
             " so that it can be streamed."
         )
     if pull.ineligible:
-        return f"The image cannot be streamed, since {pull.ineligible}: build it anew without that."
+        return f"The image cannot be streamed, since {pull.ineligible}: rebuild it without that."
     return None
 
 

@@ -74,8 +74,6 @@ _MAX_SLUG = 34
 _HASH_DIGITS = 16
 """Enough digits that a tenant cannot find an image with the Job name of another image."""
 
-"""The maximum of a size in bytes, an int64."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupKey:

@@ -182,7 +182,7 @@ def _diagnose_pull_failure(
     resumed = again is not None and again.origin.timestamp > failed.origin.timestamp
     if resumed and not failure.permanent and job.reason == _DEADLINE:
         reason = (
-            "the image was still being pulled when the deadline came, after an attempt that"
+            "the image was still being pulled at the deadline, after an attempt that"
             f" failed: {failure.reason}"
         )
         return Diagnosis(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", failed))
@@ -261,10 +261,10 @@ def _diagnose_deadline(
         return _diagnose_waiting(pod, reports)
     pulling = _last(reports, ImagePulling, _is_of_image)
     if pulling is not None:
-        reason = "the image was still being pulled when the deadline came"
+        reason = "the image was still being pulled at the deadline"
         return Diagnosis(TIMED_OUT, reason, _RAISE_DEADLINE, node, evidence=_quote("pull", pulling))
-    reason = "the pull of the image was not seen to begin before the deadline"
-    return Diagnosis(TIMED_OUT, reason, f"See what the kubelet of node {node} was doing.", node)
+    reason = "no event shows that the pull of the image began before the deadline"
+    return Diagnosis(TIMED_OUT, reason, f"Check the log of the kubelet on node {node}.", node)
 
 
 def _diagnose_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Diagnosis:
@@ -277,7 +277,7 @@ def _diagnose_waiting(pod: Pod | None, reports: Sequence[NodeEvent]) -> Diagnosi
         return Diagnosis(NO_NODE, reason, hint, evidence=evidence)
     refused = _last(reports, JobReported, lambda each: each.reason == "FailedCreate")
     if refused is None:
-        reason = "the deadline came, and nothing is left that says how far the warmup was"
+        reason = "the deadline passed, and no event or pod shows the progress of the warmup"
         return Diagnosis(TIMED_OUT, reason)
     # A quota is exhausted only for a while; the refusal of another policy is permanent.
     waits = "exceeded quota" in refused.origin.message
@@ -294,14 +294,14 @@ def _diagnose_pod_failure(job: FinishedJob, pod: Pod | None, node: str | None) -
     failure = failure_of(pod) if pod is not None else None
     if failure is None:
         reason = (
-            "the warmup's pod failed, and nothing is left that says whether the image was pulled:"
+            "the warmup's pod failed, and no event shows whether the image was pulled:"
             f" {job.message}"
         )
         return Diagnosis(PULL_FAILED, reason, node=node)
     return Diagnosis(
         NO_NODE,
-        f"the node gave the pod up before the image was pulled: {failure}",
-        "See whether the node has room for one more pod, and space on its disk.",
+        f"the pod failed on its node before the image was pulled: {failure}",
+        "Check that the node has room for one more pod, and space on its disk.",
         node,
         evidence=(Evidence("container", failure),),
     )
@@ -318,7 +318,7 @@ def _find_pull(reports: Sequence[NodeEvent]) -> ImagePulled | None:
     """
     Return the pull of the image, preferred to a report that it was present.
 
-    Of several nodes the last one counts, and there the first pull, which brought the image.
+    If there are several nodes, the last one counts. Its first pull brought the image.
     """
     found = [each for each in reports if isinstance(each, ImagePulled) and _is_of_image(each)]
     pulls = [each for each in found if not each.pulled.already_present] or found

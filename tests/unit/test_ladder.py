@@ -233,7 +233,7 @@ def test_node_is_added_where_the_only_one_is_not_ready() -> None:
 
 
 def test_prewarm_api_uses_no_node() -> None:
-    with pytest.raises(RungUnavailableError, match="no node"):
+    with pytest.raises(RungUnavailableError, match="does not use nodes"):
         plan("prewarm-api")
 
 

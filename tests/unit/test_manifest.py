@@ -150,7 +150,7 @@ def test_bytes_of_another_digest_came_damaged() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"schemaVersion": 2, "layers": [{"si'])
 def test_invalid_json_is_transient(body: bytes) -> None:
-    with pytest.raises(DamagedManifestError, match="no JSON"):
+    with pytest.raises(DamagedManifestError, match="not JSON"):
         parse_manifest(body, OCI_MANIFEST, None)
 
 

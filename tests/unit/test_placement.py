@@ -51,16 +51,16 @@ def test_placement_that_is_written_is_read_as_itself() -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        pytest.param(None, "no object", id="nothing"),
-        pytest.param([], "no object", id="list"),
-        pytest.param("gpu", "no object", id="text"),
+        pytest.param(None, "not an object", id="nothing"),
+        pytest.param([], "not an object", id="list"),
+        pytest.param("gpu", "not an object", id="text"),
         pytest.param({"nodeSelector": ["a"]}, "nodeSelector", id="selector-list"),
         pytest.param({"nodeSelector": {"a": True}}, "nodeSelector", id="selector-bool"),
         pytest.param({"nodeSelector": {"a": None}}, "nodeSelector", id="selector-null"),
-        pytest.param({"tolerations": {"key": "a"}}, "no list", id="tolerations-object"),
-        pytest.param({"tolerations": ["a"]}, "no object", id="toleration-text"),
-        pytest.param({"tolerations": [{"key": 5}]}, "no string", id="toleration-number"),
-        pytest.param({"tolerations": [{"effect": ["a"]}]}, "no string", id="toleration-list"),
+        pytest.param({"tolerations": {"key": "a"}}, "not a list", id="tolerations-object"),
+        pytest.param({"tolerations": ["a"]}, "not an object", id="toleration-text"),
+        pytest.param({"tolerations": [{"key": 5}]}, "not a string", id="toleration-number"),
+        pytest.param({"tolerations": [{"effect": ["a"]}]}, "not a string", id="toleration-list"),
         pytest.param(
             {"tolerations": [{"key": "a", "operator": "Gt"}]}, "operator", id="toleration-operator"
         ),

@@ -254,7 +254,7 @@ def test_outcome_without_evidence_has_no_node() -> None:
     diagnosis = diagnose(BACKOFF, None, [])
 
     assert diagnosis.reason is not None
-    assert "nothing is left that says whether the image was pulled" in diagnosis.reason
+    assert "no event shows whether the image was pulled" in diagnosis.reason
     assert (diagnosis.node, diagnosis.evidence) == (None, ())
 
 
