@@ -1,1 +1,1 @@
-"""Image references: ensure the mirror, and launch the warmup."""
+"""Image references: create the mirror, and create the warmup Job."""

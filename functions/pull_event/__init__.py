@@ -1,1 +1,1 @@
-"""What nodes and Jobs report: write it down as facts."""
+"""Reports of nodes and Jobs: write them as facts."""

@@ -135,7 +135,9 @@ class ClusterDirectory:
         """
         answer = self._describe(f"projects/{project}/locations/-/clusters")
         if answer is None:
-            raise ConfigurationError(f"there is no project {project!r}, or it has no clusters API")
+            raise ConfigurationError(
+                f"project {project!r} does not exist, or lacks the Container API"
+            )
         return [
             _parse_cluster(project, body)
             for body in answer.get("clusters") or []

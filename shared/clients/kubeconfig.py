@@ -66,13 +66,13 @@ def _reading(path: str) -> Iterator[Any]:
         # The public functions require a current context, which is often missing.
         merged = KubeConfigMerger(path).config
         if merged is None:
-            raise ConfigurationError(f"there is no file at KUBECONFIG {path!r}")
+            raise ConfigurationError(f"KUBECONFIG {path!r} does not exist")
         yield merged
     except (config.ConfigException, OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
         raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
     except (AttributeError, KeyError, TypeError) as exc:
         # The loader does not check the types of fields.
-        raise ConfigurationError(f"KUBECONFIG {path!r} is no kubeconfig: {exc!r}") from exc
+        raise ConfigurationError(f"KUBECONFIG {path!r} is not a kubeconfig: {exc!r}") from exc
 
 
 def _choose(known: list[str], path: str, name: ClusterName) -> str:

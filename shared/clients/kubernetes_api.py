@@ -293,7 +293,7 @@ def _parse_object(content: bytes, action: str) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(content)
     except ValueError as exc:
         # A proxy answered in place of the API server.
-        raise TransientError(f"cannot {action}: the answer is no JSON: {exc}") from exc
+        raise TransientError(f"cannot {action}: the answer is not JSON: {exc}") from exc
     return parsed
 
 

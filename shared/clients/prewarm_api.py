@@ -115,7 +115,7 @@ class PrewarmingClient:
             answer = self._call(
                 "GET",
                 f"{repository}/prewarmedArtifacts",
-                f"list what is prewarmed of {repository}",
+                f"list the prewarmed images of {repository}",
                 params={"pageSize": _PAGE_SIZE, **({"pageToken": token} if token else {})},
             )
             for each in mappings_of(answer.get("prewarmedArtifacts")):
@@ -165,7 +165,7 @@ class PrewarmingClient:
             message = text_of(field_at(body, ("error", "message"))) or answer.text
             raise _refusal(action, answer.status_code, message)
         if body is None:
-            raise TransientError(f"cannot {action}: the answer is no JSON object")
+            raise TransientError(f"cannot {action}: the answer is not a JSON object")
         return body
 
     @functools.cached_property

@@ -89,7 +89,7 @@ def kubernetes_errors(action: str) -> Iterator[None]:
 
     Raises:
         ClusterUnavailableError: No connection, no answer in time, or a partial answer.
-        TransientError: There is no time left, or the request for a token was not answered.
+        TransientError: The delivery has no time left, or the request for a token was not answered.
         ConfigurationError: Credentials are missing or refused, or an address is invalid.
     """
     with IMPORTING:

@@ -69,7 +69,7 @@ _START_ERROR = re.compile(
 
 def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeEvent:
     """
-    Parse an event whose reason is one of `RELEVANT_REASONS`.
+    Parse an event whose kind and reason are relevant.
 
     Raises:
         InvalidEventError: The event has no time.

@@ -301,5 +301,5 @@ def test_project_that_does_not_exist_is_a_fault_of_the_deployment(
 ) -> None:
     faults.add(Fault("container", status=404))
 
-    with pytest.raises(ConfigurationError, match="no project 'demo'"):
+    with pytest.raises(ConfigurationError, match="project 'demo' does not exist"):
         directory.list_clusters("demo")

@@ -121,7 +121,7 @@ def test_file_that_is_no_kubeconfig_is_a_fault_of_the_deployment(
 
 
 def test_path_without_a_file_is_a_fault_of_the_deployment(path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no file at KUBECONFIG"):
+    with pytest.raises(ConfigurationError, match="does not exist"):
         read_nodes(path)
     with pytest.raises(ConfigurationError, match="cannot use KUBECONFIG"):
         read_nodes(path.parent)

@@ -126,7 +126,7 @@ def test_answer_that_is_no_json_is_a_transient_failure(
 ) -> None:
     faults.add(Fault("kubernetes", status=204))
 
-    with pytest.raises(TransientError, match="no JSON"):
+    with pytest.raises(TransientError, match="not JSON"):
         cluster.fetch_job(NAME)
 
 

@@ -254,7 +254,7 @@ def test_failed_operation_is_classified_by_its_code(
 def test_answer_without_a_json_object_is_transient(scripted: Scripted, answer: str) -> None:
     scripted.answers = answer
 
-    with pytest.raises(TransientError, match="no JSON object"):
+    with pytest.raises(TransientError, match="not a JSON object"):
         scripted.api.check(version_of("team/tool", TOOL), location=REGION)
 
 
