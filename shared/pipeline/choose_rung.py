@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _ALL_HOLD_HINT = (
-    "Nothing, while the nodes keep the image. To fill the streaming cache for new nodes, add the"
+    "Do nothing while the nodes keep the image. To fill the streaming cache for new nodes, add the"
     " rung new-gpu-node or prewarm-api to `ladder`, or set `warm_pool`, in prestream.yaml."
 )
 

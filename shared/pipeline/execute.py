@@ -145,7 +145,7 @@ class Executor:
         return {key: names for key, names in details.items() if names or key == "resumed"}
 
     def read_for_change(self, read: Callable[[], _T]) -> _T | None:
-        """Read what only a change of a cluster needs; None in a dry run, which makes no change."""
+        """Read for a change of a cluster; None in a dry run, which changes nothing."""
         return None if self.dry_run else read()
 
     def describe_creation(
@@ -218,15 +218,15 @@ def _change(cluster: "ClusterApi", action: Action) -> None:
     if isinstance(action, DeleteJob):
         cluster.delete_job(action.name, action.uid, action.version)
     elif isinstance(action, EndJob):
-        _patch_job(cluster, action.name, _make_patch(action), "was to be ended")
+        _patch_job(cluster, action.name, _make_patch(action), "was being ended")
     elif isinstance(action, MarkReported):
         patch = _mark_patch(action)
-        _patch_job(cluster, action.name, patch, "could be marked as reported", "before it")
+        _patch_job(cluster, action.name, patch, "was marked as reported", "before it")
     elif isinstance(action, ProveMirror | CountPullFailure | DistrustMirror):
         from shared.domain.proven_mirrors import PARAMETER_NAME
 
         if not cluster.patch_config_map(PARAMETER_NAME, action.patch):
-            raise ConflictError(f"ConfigMap {PARAMETER_NAME} changed while it was to be kept")
+            raise ConflictError(f"ConfigMap {PARAMETER_NAME} changed after it was read")
     else:
         raise TypeError(f"{type(action).__name__} is performed by its own method")
 

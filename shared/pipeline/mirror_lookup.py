@@ -209,7 +209,9 @@ class Mirrors:
         try:
             return self._registry.fetch_manifest(reference)
         except DamagedManifestError as exc:
-            raise TransientError(f"the manifest of {reference} came damaged: {exc}") from exc
+            raise TransientError(
+                f"the registry sent a damaged manifest of {reference}: {exc}"
+            ) from exc
         except InvalidManifestError as exc:
             raise ImageError(
                 "pull_failed",
@@ -235,7 +237,7 @@ class Mirrors:
             unknown = f'"{repository.name.repository_id}" not found' in refusal.message
             if unknown or (was_changed and _may_lack_repository(refusal)):
                 raise TransientError(
-                    f"mirror {repository.name} was just made and does not answer yet: {refusal}"
+                    f"mirror {repository.name} was just created and does not answer yet: {refusal}"
                 ) from refusal
             raise _judge(source, refusal) from refusal
 
@@ -304,7 +306,7 @@ def _no_registry(image: ImageReference) -> ImageError:
     return ImageError(
         "pull_failed",
         f"Google has no registry {image.registry[:_MAX_HOST]!r}",
-        hint="Check the name: images lie at LOCATION-docker.pkg.dev or at gcr.io.",
+        hint="Check the name: images are at LOCATION-docker.pkg.dev or at gcr.io.",
     )
 
 
@@ -321,7 +323,7 @@ def _another_repository(repository: RemoteRepository) -> ImageError:
     """Return the error for a repository that has the name of a mirror but another upstream."""
     return ImageError(
         "misconfigured",
-        f"repository {repository.name} is no mirror of {repository.upstream}",
+        f"repository {repository.name} is not a mirror of {repository.upstream}",
         hint=f"Delete or rename it, or name another id in `upstreams.{repository.upstream}"
         ".repository` in prestream.yaml.",
     )

@@ -1,4 +1,4 @@
-"""Turn the reports of nodes and Jobs into facts, in whatever order the messages arrive."""
+"""Turn the reports of nodes and Jobs into facts, in any order of the messages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -53,7 +53,9 @@ def observe_job(
     if not is_warmup(body):
         return ignored("the Job is not a warmup's", job=origin.name)
     if not JobState.from_body(body).is_finished:
-        raise TransientError(f"Job {origin.name} is reported to have ended, and has not yet")
+        raise TransientError(
+            f"an event reports the end of Job {origin.name}, which has not ended yet"
+        )
     return Outcome("handled", _finish(cluster, body, origin.timestamp, settings, execute))
 
 
@@ -75,7 +77,7 @@ def observe_failure(
 
 
 def _is_of_warmup(event: ImagePullFailed, cluster: "ClusterApi", settings: Settings) -> bool:
-    """Whether a pod of a warmup has the uid in the event, which may claim anything."""
+    """Whether a pod of a warmup has the uid in the event, whose claim is not trusted."""
     origin = event.origin
     if origin.namespace != settings.namespace:
         return False

@@ -16,7 +16,7 @@ from shared.pipeline.resolved_request import ResolvedRequest
 
 _REPORTED_FOR = timedelta(days=1)
 """
-How long after the request the fact of a prewarmed image is written.
+The time after the request in which the fact of a prewarmed image is written.
 
 Every delivery within that time may be the first to see the image cached, so each writes the same
 fact.
@@ -105,7 +105,7 @@ def plan_prewarm(
         if not lookup.was_pulled:
             raise PrewarmUnavailableError("a mirrored image is pulled by a node first")
         if lookup.held_bytes + request.image_bytes > LIMIT_BYTES:
-            message = f"of {LIMIT_BYTES} bytes that may be prewarmed {lookup.held_bytes} are taken"
+            message = f"{lookup.held_bytes} of {LIMIT_BYTES} bytes for prewarmed images are taken"
             raise PrewarmRefusedError("full", message)
         return (prewarm,)
     if request.force and found.state == "FAILED":
@@ -129,7 +129,7 @@ def plan_prewarmed(
     """
     if artifact.state == "FAILED":
         reason = f"Artifact Registry could not cache {request.name}: {artifact.error}"
-        hint = "Mend what the reason says, and publish a reference to the image with `force`."
+        hint = "Fix the cause in the reason, and publish a reference to the image with `force`."
         raise PrewarmUnavailableError(reason, hint=hint, is_news=True)
     at = artifact.began(request.now, timedelta(days=retention_days))
     if artifact.state == "CACHING" or request.now - at > _REPORTED_FOR:

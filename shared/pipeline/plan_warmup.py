@@ -36,16 +36,16 @@ PlanResult = Literal[
     "would_create",
 ]
 """
-``warm``: a Job is created; ``warm_unless_small``: so it is, if the image is large enough, which is
-unknown. ``waiting`` and ``known``: the Job of this period exists, suspended or not.
-``postponed``: it failed, and the registry named a later time for a retry. The others are of images
-that Artifact Registry prewarms; ``would_create`` is what a dry run does not ask it for.
+``warm``: a Job is created. ``warm_unless_small``: a Job is created if the image, whose size is
+unknown, is large enough. ``waiting`` and ``known``: the Job of this period exists, suspended or
+not. ``postponed``: the Job failed, and the registry named a later time for a retry. The other
+results are for an image that Artifact Registry prewarms; in a dry run it is ``would_create``.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupSnapshot:
-    """What is known about an image on a target; None is unknown, or does not exist."""
+    """The known facts about an image on a target; None is unknown, or does not exist."""
 
     target: Target
     resolved: ResolvedRequest | None = None

@@ -144,7 +144,7 @@ def make_lapsed_fact(cluster: ClusterName, body: Mapping[str, Any], at: datetime
         target=_target_of(body),
         total_seconds=(at - parse_time(state.created)).total_seconds(),
         image_bytes=_image_bytes(None, annotations),
-        reason="the warmup's turn did not come within a period",
+        reason="the warmup was not resumed within a period",
         hint="Raise `max_running` or `period_hours` in prestream.yaml if this happens often.",
     ).as_fact()
 

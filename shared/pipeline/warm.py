@@ -41,7 +41,7 @@ WarmupResult = Literal[
     "prewarming",
     "prewarmed",
 ]
-"""What became of an image on a target, as the log line names it."""
+"""The result for an image on a target, as the log line names it."""
 
 _UNREACHABLE = (ClusterUnavailableError, ClusterRefusedError, UnknownClusterError)
 
@@ -54,14 +54,14 @@ _COMPLETE_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Warmed:
-    """What was done for an image on a target."""
+    """The result for an image on a target."""
 
     plan: WarmupPlan
     result: WarmupResult
 
     @property
     def name(self) -> str:
-        """What the log line lists: the Job, or what Artifact Registry prewarms."""
+        """The entry in the log line: the Job, or the image that Artifact Registry prewarms."""
         return self.plan.artifact or self.plan.job or ""
 
 
@@ -288,6 +288,6 @@ def _over_budget(state: JobState, budget: int) -> ImageError:
         "postponed",
         f"namespace {state.asked_by!r} has {budget} warmups waiting or running already, which is"
         " its budget",
-        hint="Nothing, if it can wait: a sweep asks again while the image is in use. Or raise"
-        " `namespace_budget` in prestream.yaml.",
+        hint="If the image can wait, do nothing: a sweep requests it again while it is in use."
+        " Otherwise raise `namespace_budget` in prestream.yaml.",
     )

@@ -172,7 +172,7 @@ class WarmupLookup:
             raise RungUnavailableError(f"the image has no manifest for {platform}")
         request = make_prewarm_request(resolved, digest, platform, cluster.name, image_bytes)
         if request is None or self.prewarm is None:
-            raise RungUnavailableError("the image lies in no repository of Artifact Registry")
+            raise RungUnavailableError("the image is not in a repository of Artifact Registry")
         return self.prewarm.serve(request, partial(self._was_pulled, cluster, resolved, target))
 
     def _was_pulled(self, cluster: "ClusterApi", resolved: ResolvedRequest, target: Target) -> bool:

@@ -162,10 +162,10 @@ def test_actions_are_performed_in_order() -> None:
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (EndJob(JOB, "0", "why"), "changed while it was to be ended"),
+        (EndJob(JOB, "0", "why"), "changed while it was being ended"),
         (
             MarkReported(JOB, "0", "id", "pulled", fills_cache=True),
-            "changed before it could be marked as reported",
+            "changed before it was marked as reported",
         ),
         (ProveMirror("docker.io", {"metadata": {"resourceVersion": "0"}}), "ConfigMap"),
     ],

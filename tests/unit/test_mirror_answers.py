@@ -156,7 +156,7 @@ def test_answer_that_is_no_manifest_is_the_image_s_fault(deployment: Deployment)
 
 
 def test_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -> None:
-    with pytest.raises(TransientError, match="came damaged"):
+    with pytest.raises(TransientError, match="damaged manifest"):
         deployment.answer(DamagedManifestError("the manifest is no JSON"))()
 
 

@@ -236,7 +236,7 @@ def test_somebody_who_takes_the_name_at_once_is_told_from_a_mirror(
     standard = RepositoryState(is_docker_remote=False)
     repositories.before_creation = lambda: repositories.states.update({HUB_NAME: standard})
 
-    with fails("misconfigured", "no mirror of docker.io"):
+    with fails("misconfigured", "not a mirror of docker.io"):
         deployment.resolve()
 
 
@@ -296,9 +296,9 @@ def test_an_unrelated_repository_is_told_before_anything_is_made_of_its_answer(
     for name in (own, "ghcr.io/team/tool"):
         deployment.registry.add(name, "1.0", PAIR)
 
-    with fails("misconfigured", "no mirror of docker.io"):
+    with fails("misconfigured", "not a mirror of docker.io"):
         deployment.use(f"team/tool:{tag}")
-    with fails("misconfigured", "no mirror of docker.io") as caught:
+    with fails("misconfigured", "not a mirror of docker.io") as caught:
         deployment.use(f"team/tool:{tag}")
 
     assert "upstreams.docker.io.repository" in caught.value.hint

@@ -190,7 +190,7 @@ def test_changed_job_is_ended_by_the_next_delivery(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(scene.cluster, "fetch_job", fetch_old)
 
-    with pytest.raises(TransientError, match="changed while it was to be ended"):
+    with pytest.raises(TransientError, match="changed while it was being ended"):
         scene.happen(pod_event("Failed", NOT_FOUND))
 
 

@@ -84,7 +84,7 @@ def test_image_is_prewarmed_unless_it_is_held(
         pytest.param(
             PrewarmLookup(None, held_bytes=96 * GB + 1),
             PrewarmRefusedError,
-            "96000000001 are taken",
+            "96000000001 of 100000000000 bytes",
             id="no-room",
         ),
         pytest.param(

@@ -88,7 +88,7 @@ def test_nothing_is_evicted_for_an_image(scene: PrewarmedScene) -> None:
     outcome = scene.ask()
 
     assert "created" in outcome.details
-    assert "96500000000 are taken" in outcome.details["passed"][0]
+    assert "96500000000 of 100000000000 bytes" in outcome.details["passed"][0]
     assert "prewarm" not in scene.api.calls
     assert "prewarming" in scene.ask(TWIN).details
 

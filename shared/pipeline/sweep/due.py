@@ -38,9 +38,7 @@ from shared.pipeline.sweep.queue import WarmupQueue
 from shared.pipeline.sweep.renew import PrewarmCandidate
 from shared.settings.keys import Settings
 
-_BYPASS_HINT = (
-    "Label the namespace prestream.dev/rewrite=enabled, and let the workload make new pods."
-)
+_BYPASS_HINT = "Label the namespace prestream.dev/rewrite=enabled, and restart the workload's pods."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What a sweep does about an image."""
+    """The decision about an image in a sweep."""
 
     actions: tuple[WriteFact | Publish, ...] = ()
     """The facts of prewarmed images, then the references that ``image_reference`` warms."""
@@ -319,7 +317,7 @@ def _locate(
         return None
     selection = Selection(sweep.settings.include, sweep.settings.exclude)
     if not selection.admits(source.image):
-        # The reference in our mirror was written, which the patterns do not cover.
+        # The workload names the image in our mirror, which the patterns do not cover.
         skipped["excluded"] += 1
         return None
     return source

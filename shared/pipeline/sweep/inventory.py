@@ -1,7 +1,7 @@
 """
-What a cluster uses: every image that a workload names, and the digests that run.
+The images that a cluster uses: those that its workloads name, and the digests that run.
 
-Pages are read one after the other and only what is distinct is kept, so that memory does not grow
+Each page is reduced to its distinct images before the next one is read, so memory does not grow
 with the number of workloads.
 """
 
@@ -48,10 +48,10 @@ KINDS: Final = (
     ("argoproj.io/v1alpha1", "workflows"),
     ("serving.knative.dev/v1", "services"),
 )
-"""Kinds with a pod template; a cluster that does not define one has none of it."""
+"""Kinds with a pod template; a cluster may not define all of them."""
 
 PODS: Final = ("v1", "pods")
-"""Read last: what runs is compared with what is used."""
+"""Read last, because running images are compared with those in use."""
 
 _NAME = ("namespace", "name")
 
@@ -60,13 +60,13 @@ _STATES = (("containers", "containerStatuses"), ("initContainers", "initContaine
 _FINISHED_CONDITIONS = frozenset({"Complete", "Completed", "Failed", "Succeeded"})
 _FINISHED_STATES = frozenset({"Complete", "Error", "Failed", "Succeeded"})
 _STATE_FIELDS = ("phase", "jobDeploymentStatus")
-"""Where pods and Argo Workflows, and where RayJobs say that they are done."""
+"""The status fields for the end: of pods and Argo Workflows, and of RayJobs."""
 
 _HISTORY_KEEPERS = frozenset({"Rollout", "Revision"})
-"""Controllers that keep what they ran before, scaled to zero: Argo's, and Knative's."""
+"""Controllers that keep their earlier versions, scaled to zero: Argo's, and Knative's."""
 
 _MAX_WORKLOADS = 20
-"""How many workloads a fact names; a thousand of them make the same statement."""
+"""The maximum of workloads that a fact names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,14 @@ class Use:
     placement: Placement
     platform: str | None
     workload: str
-    """The first of those that name it so, in the form of the audit log."""
+    """The first workload that names it, in the form of the audit log."""
     workloads: int = 1
-    """How many name it so."""
+    """The number of workloads that name it."""
     schedules: frozenset[Schedule] = frozenset()
-    """Of those among them that start by the clock."""
+    """The schedules of its CronJobs."""
 
     def also(self, schedule: Schedule | None) -> "Use":
-        """Return the same with one workload more."""
+        """Return the use with one more workload."""
         schedules = self.schedules
         if schedule is not None and len(schedules) < _MAX_WORKLOADS:
             schedules |= {schedule}
@@ -93,20 +93,20 @@ class Use:
 
 @dataclass(slots=True)
 class Inventory:
-    """What a cluster uses."""
+    """The images that a cluster uses."""
 
     uses: dict[tuple[str, str, str | None], Use] = field(default_factory=dict)
     """Each image, placement and platform once."""
     running: dict[str, dict[Digest, list[str]]] = field(default_factory=dict)
-    """Of each image as it is written, the digests that run, and some of the workloads."""
+    """The running digests by the image as written, each with some of its workloads."""
     bypassing: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """Of each image that runs from its upstream, and its proven mirror, some of the workloads."""
+    """Some workloads that run an image from its upstream, by the image and its proven mirror."""
     workloads: int = 0
 
 
 def read_inventory(cluster: "WorkloadApi", settings: Settings) -> Inventory:
     """
-    Read what a cluster uses, scaled-to-zero workloads among it.
+    Return the images that a cluster uses, also by workloads that are scaled to zero.
 
     Raises:
         TransientError: The cluster is unavailable.
@@ -125,7 +125,7 @@ def read_inventory(cluster: "WorkloadApi", settings: Settings) -> Inventory:
 
 
 def _served_kinds(cluster: "WorkloadApi") -> Iterator[tuple[str, str]]:
-    """Leave out kinds whose group nobody defined, and take the version that the cluster serves."""
+    """Yield the kinds that the cluster defines, in a version that it serves."""
     groups = cluster.fetch_group_versions()
     for api_version, plural in KINDS:
         group, _, version = api_version.rpartition("/")
@@ -136,22 +136,23 @@ def _served_kinds(cluster: "WorkloadApi") -> Iterator[tuple[str, str]]:
 
 
 def hidden_namespaces(settings: Settings) -> frozenset[str]:
-    """Return the namespaces that are never looked at: the system's, and our own."""
+    """Return the namespaces that are never examined: the system's, and our own."""
     return settings.system_namespaces | {settings.namespace}
 
 
 def is_in_use(body: Mapping[str, Any], hidden: Collection[str]) -> bool:
     """
-    Whether the images of an object are used because of it.
+    Whether the images of an object are in use because of it.
 
-    Not if it is done, if another object that was seen made it, or in a hidden namespace.
+    False if the object has finished, if a built-in controller created it from another object, or
+    if its namespace is hidden.
     """
     namespace = text_of(field_at(body, ("metadata", "namespace"))) or ""
     return not (namespace in hidden or has_built_in_controller(body) or _is_past(body))
 
 
 class Reader:
-    """Reads objects one by one, whatever it is that lists them."""
+    """Adds objects to an inventory, one by one."""
 
     def __init__(self, settings: Settings, proven: ProvenMirrors) -> None:
         self.inventory = Inventory()
@@ -162,7 +163,7 @@ class Reader:
         self._used: set[str] = set()
 
     def read(self, body: Mapping[str, Any], api_version: str, plural: str) -> None:
-        """Take up the images that an object names, unless it is done or not to be looked at."""
+        """Add the images that an object names, if the object is in use."""
         if not is_in_use(body, self._hidden):
             return
         namespace, name = (text_of(field_at(body, ("metadata", key))) or "" for key in _NAME)
@@ -183,7 +184,7 @@ class Reader:
             self.inventory.uses[key] = self.inventory.uses.get(key, use).also(schedule)
 
     def read_running(self, pod: Mapping[str, Any]) -> None:
-        """Take up the digests that a pod runs, and what it runs past a mirror, of what is used."""
+        """Add the digests of images in use that a pod runs, and those that bypass a mirror."""
         namespace = text_of(field_at(pod, ("metadata", "namespace"))) or ""
         is_leaving = field_at(pod, ("metadata", "deletionTimestamp")) is not None
         if namespace in self._hidden or is_leaving or _is_past(pod):
@@ -201,7 +202,7 @@ class Reader:
             self._read_bypasses(pod, {image for image, _ in running}, workload)
 
     def _read_bypasses(self, pod: Mapping[str, Any], running: set[str], workload: str) -> None:
-        """Take up the images that new pods would pull from a mirror, and this one does not."""
+        """Add the images that new pods would pull from a mirror, but this pod did not."""
         for each in find_image_fields(pod):
             if each.image not in running:
                 continue
@@ -211,7 +212,7 @@ class Reader:
 
 
 def _find_running(pod: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
-    """Yield the images of a pod's containers that run, as the pod names them, with their digest."""
+    """Yield the images of a pod's running containers, as the pod names them, with their digest."""
     for containers, statuses in _STATES:
         written = {
             text_of(container.get("name")): text_of(container.get("image"))
@@ -226,9 +227,9 @@ def _find_running(pod: Mapping[str, Any]) -> Iterator[tuple[str, Digest]]:
 
 def _digest_of(image_id: str | None) -> Digest | None:
     """
-    Return the digest by which a runtime pulled an image.
+    Return the digest by which a runtime pulled an image; None if it was not pulled by digest.
 
-    One that was not pulled by any has the digest of its configuration, without a name before it.
+    The ID of such an image is the digest of its configuration, without a name before it.
     """
     _, at, digest = (image_id or "").rpartition("@")
     try:
@@ -238,7 +239,7 @@ def _digest_of(image_id: str | None) -> Digest | None:
 
 
 def _schedule_of(cron_job: Mapping[str, Any]) -> Schedule | None:
-    """Return when a CronJob starts; None while it is suspended."""
+    """Return the schedule of a CronJob; None while it is suspended."""
     text = text_of(field_at(cron_job, ("spec", "schedule")))
     if not text or field_at(cron_job, ("spec", "suspend")) is True:
         return None
@@ -246,7 +247,7 @@ def _schedule_of(cron_job: Mapping[str, Any]) -> Schedule | None:
 
 
 def _is_past(body: Mapping[str, Any]) -> bool:
-    """Whether an object is done, or is kept as history: its image is no longer used."""
+    """Whether an object has finished, or is kept as history, so that its image is not in use."""
     if any(field_at(body, ("status", each)) in _FINISHED_STATES for each in _STATE_FIELDS):
         return True
     if field_at(body, ("spec", "replicas")) == 0:

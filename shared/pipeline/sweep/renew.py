@@ -1,8 +1,8 @@
 """
-Renew what Artifact Registry keeps prewarmed while it is in use; everything else expires.
+Renew the prewarmed images that are in use; all others expire.
 
-An image that the API does not serve, or has no room for, is requested after all: the next rung of
-the ladder warms it.
+If the API does not serve an image, or has no room for it, the sweep publishes a reference, and the
+next rung of the ladder warms the image.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ class PrewarmCandidate:
     request: PrewarmRequest
     wanted: Wanted
     reference: ReferenceRequest
-    """What is published if Artifact Registry does not serve it."""
+    """The reference to publish if Artifact Registry does not serve it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a sweep does about one image, and all the references that depend on it."""
+    """A step of a sweep for one image, with all the references that depend on it."""
 
     request: PrewarmRequest
     references: tuple[ReferenceRequest, ...]
@@ -41,7 +41,7 @@ class RenewalPlan:
     renewed: tuple[Renewal, ...] = ()
     added: tuple[Renewal, ...] = ()
     left_out: tuple[Renewal, ...] = ()
-    """There is no room for them."""
+    """They do not fit."""
     failed: tuple[Renewal, ...] = ()
     """Artifact Registry could not cache them."""
 
