@@ -5,7 +5,7 @@ A step reads, decides and acts. A decision is a pure function from what was read
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -93,6 +93,8 @@ class ResumeJobs:
     limit: int
     releases: tuple[SuspendJob | EndJob, ...] = ()
     """What happens before, to running Jobs that have no node."""
+    patches: "Mapping[JobName, Mapping[str, Any]]" = field(default_factory=dict)
+    """What changes in a Job that is resumed: the nodes that may pull the image."""
 
 
 @dataclass(frozen=True, slots=True)

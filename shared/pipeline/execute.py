@@ -139,7 +139,9 @@ class Executor:
             if len(resumed) >= resumption.limit + len(requeued):
                 break
             # A Job that no longer exists leaves its place to the next.
-            if name not in kept and cluster.patch_job(name, {"spec": {"suspend": False}}):
+            patch = resumption.patches.get(name, {})
+            patch = {**patch, "spec": {**patch.get("spec", {}), "suspend": False}}
+            if name not in kept and cluster.patch_job(name, patch):
                 resumed.append(name)
         details = {"resumed": resumed, "requeued": requeued, "ended": ended}
         return {key: names for key, names in details.items() if names or key == "resumed"}

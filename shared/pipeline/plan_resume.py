@@ -9,6 +9,8 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.action import EndJob, ResumeJobs, SuspendJob
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from shared.domain.node_wait import UnscheduledWarmup
     from shared.pipeline.ports import ClusterApi
     from shared.settings.keys import Settings
+
+NODES_CURRENT_FOR = timedelta(minutes=2)
+"""How long the nodes that were read for a new Job count as current."""
 
 NOT_PULLED = "status.successful=0"
 """
@@ -83,8 +88,33 @@ def read_resumption(cluster: "ClusterApi", settings: "Settings", now: "datetime"
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    queue = read_queue(cluster)
-    return plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
+    return resume_queue(cluster, read_queue(cluster), settings, now)
+
+
+def resume_queue(
+    cluster: "ClusterApi", queue: Sequence[JobState], settings: "Settings", now: "datetime"
+) -> ResumeJobs:
+    """
+    Return what happens to a queue that was read, with the nodes of warmups that waited for long.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    plan = plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
+    resumed = set(plan.names[: max(plan.limit, 0)])
+    waited = [each for each in queue if each.name in resumed and _may_be_stale(each, now)]
+    if not waited:
+        return plan
+    # Most warmups are resumed as soon as they are created.
+    from shared.pipeline.refresh_nodes import read_node_patch
+
+    return replace(plan, patches={each.name: read_node_patch(cluster, each) for each in waited})
+
+
+def _may_be_stale(state: JobState, now: "datetime") -> bool:
+    """Whether a waiting warmup names nodes that were read long ago, and may still change them."""
+    return not state.started and now - parse_time(state.created) > NODES_CURRENT_FOR
 
 
 def plan_resume(

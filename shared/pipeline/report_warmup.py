@@ -210,14 +210,25 @@ def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | N
     if diagnosis.pulled is None or diagnosis.pulled.pulled.seconds is None:
         return None
     began = diagnosis.pulled.origin.timestamp - timedelta(seconds=diagnosis.pulled.pulled.seconds)
-    created = parse_time(ended.state.created)
+    joined = ended.node.created
     lacked = diagnosis.node in annotations.get(jobs.LACKING_ANNOTATION, "").split(",")
     # A node that joined after the Job held nothing.
-    lacked |= ended.node.created is not None and ended.node.created > created
-    waited = began - max(created, ended.node.created or created)
+    lacked |= joined is not None and joined > parse_time(ended.state.created)
+    since = _read_nodes_at(ended)
+    waited = began - max(since, joined or since)
     if not lacked or waited > _LACKING_FOR or _holds_elsewhere(ended, annotations):
         return None
     return False
+
+
+def _read_nodes_at(ended: EndedWarmup) -> datetime:
+    """
+    Return when the nodes that lacked the image were read, at the latest.
+
+    They are read for a new Job, and again when a Job that waited for long starts.
+    """
+    state = ended.state
+    return parse_time(state.created if state.attempts or not state.started else state.started)
 
 
 def _held_version(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | None:

@@ -18,9 +18,8 @@ from shared.errors import ClusterRefusedError, ClusterUnavailableError, ImageErr
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (
     find_postponed,
-    plan_resume,
     read_queue,
-    read_unscheduled,
+    resume_queue,
 )
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
 from shared.pipeline.resolved_request import ResolvedRequest, given_targets, job_name
@@ -221,12 +220,7 @@ class Warmer:
             del warmed[target]
         details |= self._execute.resume(
             cluster,
-            lambda: plan_resume(
-                queue,
-                self._settings,
-                cluster.name,
-                read_unscheduled(cluster, queue, resolved.publish_time),
-            ),
+            lambda: resume_queue(cluster, queue, self._settings, resolved.publish_time),
         )
         return failures
 

@@ -58,9 +58,9 @@ PROOFS = {"fetch_config_map", "patch_config_map"}
 
 NEEDED = {
     "image-reference": set(CALLS) - INVENTORY - PROOFS - {"list_pod_events"},
-    "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job", "list_nodes"},
+    "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job"},
     "scheduled-sweep": set(CALLS)
-    - {"fetch_job", "create_job", "list_nodes", "list_pod_events", "patch_config_map"},
+    - {"fetch_job", "create_job", "list_pod_events", "patch_config_map"},
 }
 
 

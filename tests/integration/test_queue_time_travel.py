@@ -22,9 +22,12 @@ MOST_SWEEPS = 12
 
 
 @pytest.fixture
-def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
+def pipeline(
+    request: pytest.FixtureRequest, archives: Path, deployed_python: Path
+) -> Iterator[Pipeline]:
     """A cloud of the test's own, since time moves in it."""
-    made = Pipeline(LocalCloud(scale=SCALE, config=CONFIG), archives, deployed_python)
+    config = getattr(request, "param", CONFIG)
+    made = Pipeline(LocalCloud(scale=SCALE, config=config), archives, deployed_python)
     try:
         yield made.start("image_reference", "pull_event", SWEEP)
     finally:
@@ -88,3 +91,25 @@ def test_warmups_without_a_node_do_not_block_the_queue(pipeline: Pipeline) -> No
         assert "didn't match Pod's node affinity/selector" in fact["reason"]
         # The third attempt ended it.
         assert annotation(pipeline.job(image), "attempts") == "2"
+
+
+@pytest.mark.parametrize("pipeline", [CONFIG.replace("running: 5", "running: 1")], indirect=True)
+def test_warmup_that_waited_runs_on_a_node_that_lacks_the_image_now(pipeline: Pipeline) -> None:
+    for name in ("a", "b"):
+        pipeline.add_gpu_node(f"gke-gpu-l4-{name}", "l4-spot", accelerator="nvidia-l4")
+    first, second = pipeline.add_image("team/first"), pipeline.add_image("team/second")
+    with pipeline.running_on("team/first"):
+        pipeline.ask(first)
+        busy = pipeline.job(first, lambda job: bool(job.get("status", {}).get("ready")))
+        pipeline.ask(second)
+        waiting = pipeline.job(second)
+        pipeline.add_gpu_node("gke-gpu-l4-c", "l4-spot", accelerator="nvidia-l4")
+        pipeline.cloud.clock.advance(timedelta(minutes=3))
+        pipeline.end(first)
+    fact = pipeline.warmup(second)
+
+    assert busy["metadata"]["name"] != waiting["metadata"]["name"]
+    assert annotation(waiting, "nodes-without-image") == "gke-gpu-l4-a,gke-gpu-l4-b"
+    resumed = pipeline.job(second)
+    assert annotation(resumed, "nodes-without-image") == ("gke-gpu-l4-a,gke-gpu-l4-b,gke-gpu-l4-c")
+    assert fact["outcome"] == "pulled"
