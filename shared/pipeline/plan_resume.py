@@ -8,7 +8,7 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -92,17 +92,28 @@ def read_resumption(cluster: "ClusterApi", settings: "Settings", now: "datetime"
 
 
 def resume_queue(
-    cluster: "ClusterApi", queue: Sequence[JobState], settings: "Settings", now: "datetime"
+    cluster: "ClusterApi",
+    queue: Sequence[JobState],
+    settings: "Settings",
+    now: "datetime",
+    created: Collection[JobName] = (),
 ) -> ResumeJobs:
     """
     Return what happens to a queue that was read, with the nodes of warmups that waited for long.
+
+    Args:
+        cluster: The cluster of the queue.
+        queue: In the order of ``read_queue``.
+        settings: How many warmups may run.
+        now: The time of the event that is being handled.
+        created: The Jobs that this delivery created: their nodes were just read.
 
     Raises:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
     plan = plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
-    resumed = set(plan.names[: max(plan.limit, 0)])
+    resumed = set(plan.names[: max(plan.limit, 0)]) - set(created)
     waited = [each for each in queue if each.name in resumed and _may_be_stale(each, now)]
     if not waited:
         return plan

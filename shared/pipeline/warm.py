@@ -210,6 +210,7 @@ class Warmer:
         if queue is None:
             return []
         jobs = {target: each.plan.job for target, each in warmed.items() if each.plan.job}
+        created = [name for target, name in jobs.items() if warmed[target].result == "created"]
         namespace = resolved.request.cause.namespace
         failures = []
         for target, state in find_postponed(queue, self._settings, jobs, namespace).items():
@@ -220,7 +221,7 @@ class Warmer:
             del warmed[target]
         details |= self._execute.resume(
             cluster,
-            lambda: resume_queue(cluster, queue, self._settings, resolved.publish_time),
+            lambda: resume_queue(cluster, queue, self._settings, resolved.publish_time, created),
         )
         return failures
 
