@@ -10,8 +10,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError, is_watched
+from shared.domain.cluster import (
+    Cluster,
+    ClusterName,
+    UnknownClusterError,
+    is_near,
+    is_watched,
+)
 from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
+from shared.domain.mirror import location_of
 from shared.domain.request import Delivery, ReferenceRequest
 
 if TYPE_CHECKING:
@@ -117,7 +124,8 @@ def _choose(
     request: ReferenceRequest, settings: "Settings", directory: "Directory"
 ) -> list[list[str]]:
     """Return the clusters to warm in, each followed by those that can take its place."""
-    clusters = sorted(find_watched(settings, directory), key=lambda each: str(each.name))
+    watched = sorted(find_watched(settings, directory), key=lambda each: str(each.name))
+    clusters = _find_near(request, settings, watched)
     if settings.spread == "cluster":
         return [[str(each.name)] for each in clusters]
     regions: dict[str, list[Cluster]] = defaultdict(list)
@@ -127,6 +135,29 @@ def _choose(
     number = int(hashlib.sha256(str(request.reference).encode()).hexdigest(), 16)
     members = [_that_stream(each) for each in regions.values()]
     return [_rotate(each, number % len(each)) for each in members]
+
+
+def _find_near(
+    request: ReferenceRequest, settings: "Settings", clusters: list[Cluster]
+) -> list[Cluster]:
+    """
+    Leave out clusters whose nodes cannot stream the image from where it is.
+
+    If there are no others, or if Artifact Registry may prewarm the image there, all remain.
+    """
+    location = location_of(request.reference)
+    if location is None:
+        return clusters
+    # Most references are of upstreams.
+    from shared.domain.ladder import PREWARM_RUNG
+    from shared.domain.mirror_reference import trace_upstream
+
+    if PREWARM_RUNG in settings.ladder:
+        return clusters
+    if trace_upstream(request.reference, settings.project, settings.mirror_hosts):
+        # Each region has a mirror of the upstream.
+        return clusters
+    return [each for each in clusters if is_near(location, each.name.location)] or clusters
 
 
 def _rotate(clusters: list[Cluster], start: int) -> list[str]:

@@ -154,6 +154,41 @@ def test_cluster_that_does_not_stream_is_not_a_fallback() -> None:
     assert (published.cluster, published.fallbacks) == (str(CLUSTERS[0].name), ())
 
 
+@pytest.mark.parametrize(
+    ("image", "settings", "regions"),
+    [
+        pytest.param(
+            "europe-west4-docker.pkg.dev/p/r/app:1", {}, {"europe-west4"}, id="one-region"
+        ),
+        pytest.param("us-docker.pkg.dev/p/r/app:1", {}, {"us-central1"}, id="multi-region"),
+        pytest.param("gcr.io/p/app:1", {}, {"us-central1"}, id="gcr"),
+        pytest.param(
+            "asia-east1-docker.pkg.dev/p/r/app:1", {}, {"us-central1", "europe-west4"}, id="none"
+        ),
+        pytest.param(
+            "europe-west4-docker.pkg.dev/p/r/app:1",
+            {"ladder": ("gpu-node", "prewarm-api")},
+            {"us-central1", "europe-west4"},
+            id="prewarm-api",
+        ),
+        pytest.param(
+            "us-central1-docker.pkg.dev/mirrors/dockerhub-mirror/a/b:1",
+            {},
+            {"us-central1", "europe-west4"},
+            id="mirror",
+        ),
+        pytest.param("a/b:1", {}, {"us-central1", "europe-west4"}, id="upstream"),
+    ],
+)
+@pytest.mark.parametrize("spread_by", ["region", "cluster"])
+def test_clusters_that_cannot_stream_the_image_are_left_out(
+    image: str, settings: dict[str, Any], regions: set[str], spread_by: str
+) -> None:
+    _, published = spread(request(image), spread=spread_by, **settings)
+
+    assert {each.region for each in clusters_of(published)} == regions
+
+
 def test_spread_cluster_sends_to_each_cluster() -> None:
     _, published = spread(request(), spread="cluster")
     assert {each.fallbacks for each in published} == {()}
