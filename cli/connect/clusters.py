@@ -1,4 +1,4 @@
-"""Reach the cluster that a command is about: by a kubeconfig, as kubectl does, or by its name."""
+"""Connect to the cluster of a command: through a kubeconfig, as kubectl does, or by its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ ContextOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A cluster that can be asked, and what had to be assumed of it."""
+    """A cluster that can be read, and the assumptions about it."""
 
     cluster: KubernetesCluster
     notes: tuple[str, ...] = ()
@@ -104,22 +104,22 @@ def _connect(
 def _ask_whether_autopilot(
     environ: Mapping[str, str], settings: Settings, name: ClusterName
 ) -> tuple[bool, tuple[str, ...]]:
-    """Ask the Container API what no kubeconfig says: who makes the cluster's nodes."""
+    """Ask the Container API whether GKE creates the cluster's nodes, which a kubeconfig lacks."""
     directory = ClusterDirectory(_endpoints(environ), namespace=settings.namespace)
     try:
         known = {each.name: each for each in directory.list_clusters(name.project)}
     except EventError as exc:
-        return False, (f"taken for a cluster whose nodes are its owner's (not Autopilot): {exc}",)
+        return False, (f"assumed that the cluster is not on Autopilot: {exc}",)
     return name in known and known[name].is_autopilot, ()
 
 
 def _endpoints(environ: Mapping[str, str]) -> Endpoints:
-    """Return where Google's services are; clusters are found by the Container API."""
+    """Return the addresses of the services; the Container API finds clusters."""
     return Endpoints.from_environ({**environ, "KUBECONFIG": ""})
 
 
 def _find_kubeconfig(environ: Mapping[str, str]) -> str | None:
-    """Return what kubectl would read."""
+    """Return the path of the kubeconfig that kubectl reads."""
     if named := environ.get("KUBECONFIG"):
         return named
     path = Path(environ.get("HOME") or "~").expanduser() / ".kube" / "config"
@@ -128,17 +128,17 @@ def _find_kubeconfig(environ: Mapping[str, str]) -> str | None:
 
 def _parse_context(context: str | None) -> ClusterName:
     """
-    Return the cluster that a context speaks of, in the form in which gcloud names it.
+    Return the cluster of a context that has the form of gcloud's names.
 
     Raises:
-        typer.Exit: It does not say.
+        typer.Exit: The context has another form.
     """
     parts = (context or "").split("_")
     if len(parts) != len(_CONTEXT) or parts[0] != _CONTEXT[0]:
         fail(
             ExitCode.MISUSED,
-            f"context {context!r} does not say which cluster of GKE it is, and so not where its"
-            " mirrors lie: add --cluster projects/P/locations/L/clusters/C",
+            f"context {context!r} does not name a GKE cluster, so the location of its mirrors is"
+            " unknown: add --cluster projects/P/locations/L/clusters/C",
         )
     _, project, location, name = parts
     return parse_cluster(f"projects/{project}/locations/{location}/clusters/{name}")

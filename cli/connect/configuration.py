@@ -1,4 +1,4 @@
-"""The configuration as a command sees it: the file, the environment, and the command's options."""
+"""The configuration of a command: the file, the environment, and the options."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _LOCATION = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
 
 ProjectOption = Annotated[
     str | None,
-    typer.Option("--project", metavar="PROJECT", help="Project in which the mirrors lie."),
+    typer.Option("--project", metavar="PROJECT", help="Project of the mirrors."),
 ]
 
 LocationOption = Annotated[
@@ -33,7 +33,7 @@ LocationOption = Annotated[
 
 def read_settings(environ: Mapping[str, str], project: str | None) -> Settings:
     """
-    Load the settings, the project of the command before the one of the file.
+    Load the settings; the option ``--project`` overrides the file.
 
     Raises:
         typer.Exit: They are invalid.
@@ -49,20 +49,20 @@ def read_settings(environ: Mapping[str, str], project: str | None) -> Settings:
 
 def pick_location(settings: Settings, location: str | None) -> str:
     """
-    Return where mirrors lie: as the command says, else as the file does.
+    Return the location of the mirrors from the option, or else from the file.
 
     Raises:
-        typer.Exit: Neither names one place; the file may leave it to each cluster.
+        typer.Exit: Neither names one location; the file may leave it to each cluster.
     """
     if location:
         if not _LOCATION.fullmatch(location):
-            fail(ExitCode.MISUSED, f"--location: no location of Google's: {location!r}")
+            fail(ExitCode.MISUSED, f"--location: not a location of Google Cloud: {location!r}")
         return region_of(location)
     if settings.location in {"region", "multi-region"}:
         fail(
             ExitCode.MISCONFIGURED,
-            f"mirrors lie in each cluster's own {settings.location} (location in prestream.yaml):"
-            " say which with --location",
+            f"mirrors are in the {settings.location} of each cluster (location in prestream.yaml):"
+            " choose one with --location",
         )
     return settings.location
 
@@ -71,8 +71,7 @@ def configured_mirrors(settings: Settings, location: str) -> dict[str, Proof]:
     """
     Return the mirrors that the configuration describes, as if each were proven.
 
-    A file that is rewritten says nothing of the cluster that it is for, so that the list of
-    upstreams has to do.
+    A file does not show its cluster, so its proven mirrors are unknown.
     """
     return {
         host: Proof(_mirror_of(settings, location, host), upstream.paths)

@@ -1,4 +1,4 @@
-"""Whether there are any credentials of Google's to ask with."""
+"""Whether credentials for Google's services exist."""
 
 from shared.clients.vendor_import import IMPORTING
 

@@ -11,11 +11,11 @@ from shared.clients.vendor_import import IMPORTING
 from shared.domain.timestamp import format_time
 
 PAGE_SIZE = 1000
-"""The most that Cloud Logging gives at once."""
+"""The largest page of Cloud Logging."""
 
 
 class FactReader(FactLog):
-    """Reads what was written to the log of facts."""
+    """Reads the log of facts."""
 
     def __init__(
         self,

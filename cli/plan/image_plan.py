@@ -1,7 +1,7 @@
 """
-What Prestream would do for an image, and why: asked of the same workflows, which change nothing.
+Plan the warmups of an image with the decisions of the pipeline, without executing them.
 
-What cannot be looked at is unknown, and is said to be; no number is made up.
+A value that cannot be read is unknown in the plan; nothing is estimated.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,18 +25,18 @@ from shared.settings.keys import Settings
 
 Result = Literal["warm", "warm_unless_small", "waiting", "known", "too_small", "refused", "unknown"]
 """
-``warm``: a warmup would be made; ``warm_unless_small``: so it would, if the image is there and
-large enough, which is not known. ``waiting`` and ``known``: that of this period stands, and waits
-for its turn, or does not.
+``warm``: a warmup would be created. ``warm_unless_small``: a warmup would be created if the image
+exists and is large enough, which is unknown. ``waiting`` and ``known``: the warmup of this period
+exists, suspended or not. ``refused``: the image would not be warmed.
 """
 
 _WARMED = frozenset({"warm", "warm_unless_small", "waiting", "known"})
 
 MirrorState = Literal["exists", "missing", "taken", "unknown"]
-"""``taken``: another repository stands under its name."""
+"""``taken``: another repository has its name."""
 
 EVERY_POOL = "every accelerator pool"
-"""Name of the target that only the nodes of a cluster can tell."""
+"""The name of a target that only the nodes of a cluster determine."""
 
 _RESULTS: Mapping[PlanResult, Result] = {
     "warm": "warm",
@@ -56,73 +56,73 @@ class PlanRequest:
 
     request: ReferenceRequest
     workload: str | None = None
-    """Who asks, in the form of the audit log."""
+    """The workload that requests it, in the form of the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """What would be done for an image on one target, or why nothing would."""
+    """The decision about an image on one target, with the reason if it is not warmed."""
 
     result: Result
     target: str | None = None
-    """None for what holds whatever the target."""
+    """None for a decision that is the same for every target."""
     rung: str | None = None
-    """None where no cluster was looked at."""
+    """None if no cluster was read."""
     job: str | None = None
     artifact: str | None = None
-    """What Artifact Registry would prewarm, in the place of a Job."""
+    """The artifact that Artifact Registry would prewarm, instead of a Job."""
     image_bytes: int | None = None
-    """Compressed size on the target's platform; None where that is not known."""
+    """The compressed size on the platform of the target; None if unknown."""
     outcome: str | None = None
-    """As the fact would say it, of what is refused."""
+    """The outcome in the fact of a refused image."""
     reason: str | None = None
     hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedImage:
-    """An image that somebody asks for, and what would be done for it."""
+    """A requested image, with the decision for each target."""
 
     image: str
-    """As it is written."""
+    """The image as written."""
     cluster: str | None
     workloads: tuple[str, ...]
     steps: tuple[PlanStep, ...]
     mirror: str | None = None
-    """What nodes would pull; None where it is not known where that lies."""
+    """The reference that nodes would pull; None if its location is unknown."""
     digest: str | None = None
 
     @property
     def is_warmed(self) -> bool:
-        """Whether a warmup would be made, or stands already, on any target."""
+        """Whether a warmup exists or would be created on any target."""
         return any(each.result in _WARMED for each in self.steps)
 
     @property
     def image_bytes(self) -> int | None:
-        """Compressed size; the largest of its platforms, None where none is known."""
+        """The largest compressed size of its platforms; None if none is known."""
         return max((each.image_bytes for each in self.steps if each.image_bytes), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedMirror:
-    """A mirror that is needed, and whether it is there."""
+    """A required mirror, and its state."""
 
     name: str
-    """Of the resource."""
+    """The full resource name."""
     address: str
-    """What images are pulled from."""
+    """The address from which images are pulled."""
     upstream: str
     state: MirrorState
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a mirror said of an image."""
+    """The answer of a mirror for an image."""
 
     manifest: Manifest | None = None
     refusal: PlanStep | None = None
     doubt: str | None = None
-    """Why the image's size is not known."""
+    """The reason why the size of the image is unknown."""
 
 
 class Planner:
@@ -133,7 +133,7 @@ class Planner:
         settings: The configuration.
         lookup: Reads mirrors, Jobs and nodes, and changes nothing.
         offline: The reason why nothing is read; ``None`` if mirrors are read.
-        now: The moment of the warmups.
+        now: The time of the plan.
     """
 
     def __init__(
@@ -162,12 +162,12 @@ class Planner:
         self, requests: Sequence[PlanRequest], cluster: ClusterApi | None, location: str | None
     ) -> PlannedImage:
         """
-        Tell what would be done for an image.
+        Return the plan for an image.
 
         Args:
-            requests: All that ask for it under the same name in the same cluster.
-            cluster: A connection to that; None if it is not looked at.
-            location: Where the cluster is; None where that is not known.
+            requests: All requests for the image by the same name in the same cluster.
+            cluster: A connection to the cluster; None if it is not read.
+            location: The location of the cluster; None if unknown.
         """
         request = requests[0].request
         planned = PlannedImage(
@@ -195,9 +195,9 @@ class Planner:
 
     def check_helper(self, location: str | None) -> str | None:
         """
-        Look at the image whose binary every warmup runs; return what is wrong with it.
+        Check the image whose binary every warmup runs; return the problem, if any.
 
-        Its mirror is one more that is needed.
+        Its mirror becomes a required mirror.
         """
         text = self._settings.helper_image
         try:
@@ -212,7 +212,7 @@ class Planner:
         return f"helper_image {text!r} cannot be used: {refusal.reason}. {refusal.hint}"
 
     def _ask(self, source: Source) -> _Answer:
-        """Ask the mirror of an image, once."""
+        """Return the answer of an image's mirror, which is asked once."""
         if source.mirror not in self._answers:
             self._answers[source.mirror] = self._look(source)
         return self._answers[source.mirror]
@@ -227,7 +227,7 @@ class Planner:
             self._mirrors.confirm(source)
         except MissingMirrorError:
             self._note(repository, "missing")
-            return _Answer(doubt="its mirror is not made yet")
+            return _Answer(doubt="its mirror does not exist yet")
         except ImageError as exc:
             self._note(repository, "taken" if exc.outcome == "misconfigured" else "exists")
             return _Answer(refusal=_refuse(exc))
@@ -238,7 +238,7 @@ class Planner:
         return _Answer(manifest)
 
     def _note(self, repository: RemoteRepository | None, state: MirrorState) -> None:
-        """Keep what is known of a mirror; what one image could not tell, another may have."""
+        """Record the state of a mirror; a known state is not replaced by an unknown one."""
         if repository is None or (state == "unknown" and repository.name in self._states):
             return
         name = repository.name
@@ -301,7 +301,7 @@ class Planner:
         manifest: Manifest | None,
         target: Target,
     ) -> WarmupSnapshot:
-        """Read what is known of an image on a target, which may be next to nothing."""
+        """Read the known facts about an image on a target."""
         if manifest is None:
             choice = self._lookup.read_choice(cluster, request, target) if cluster else None
             return WarmupSnapshot(target=target, choice=choice)
@@ -313,9 +313,9 @@ class Planner:
 
 
 _EXCLUDED = PlanStep(
-    "refused", outcome="excluded", reason="the patterns of `include` and `exclude` leave it out"
+    "refused", outcome="excluded", reason="the patterns of `include` and `exclude` exclude it"
 )
-_NOWHERE = _Answer(doubt="where its mirror lies depends on the cluster")
+_NOWHERE = _Answer(doubt="the location of its mirror depends on the cluster")
 
 
 def _refuse(error: ImageError) -> PlanStep:

@@ -1,8 +1,7 @@
 """
-prestream plan: what Prestream would do, without doing it.
+prestream plan: show what Prestream would do, and change nothing.
 
-For whoever wants to know before it is deployed, before a manifest is applied, or after something
-was seen in a log.
+A user can run it before a deployment, before a manifest is applied, or for entries of a log.
 """
 
 import json
@@ -36,21 +35,21 @@ from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.warmup_lookup import WarmupLookup
 from shared.settings.keys import Settings
 
-_OFFLINE = "nothing was asked (--offline)"
+_OFFLINE = "no service was asked (--offline)"
 _NO_CREDENTIALS = (
-    "nothing was asked: there are no credentials (gcloud auth application-default login)"
+    "no service was asked: credentials are missing (gcloud auth application-default login)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """Where a plan is for."""
+    """The settings, cluster and location of a plan."""
 
     settings: Settings
     reached: Reached | None
-    """The cluster, if it is asked."""
+    """The cluster, if it is read."""
     location: str | None
-    """Where the cluster is, or else the mirrors."""
+    """The location of the cluster, or else of the mirrors."""
 
 
 def plan(  # noqa: PLR0913  # each is an option of the command
@@ -77,8 +76,8 @@ def plan(  # noqa: PLR0913  # each is an option of the command
     Show what Prestream would do, and change nothing.
 
     It reads a cluster (kubectl's, unless --context or --cluster names another), or manifests (-f),
-    or what was saved of logs (--from); for those a cluster that is named says where images would
-    be warmed. What cannot be looked at is shown as unknown.
+    or saved log entries (--from). For files, a named cluster determines where images would be
+    warmed. Values that cannot be read are shown as unknown.
     """
     _check(manifests, exports, offline=offline)
     settings = read_settings(context.obj, project)
@@ -98,7 +97,7 @@ def plan(  # noqa: PLR0913  # each is an option of the command
     elif reached is not None:
         material = gather_cluster(reached, settings)
     else:
-        fail(ExitCode.MISUSED, "--offline reads no cluster: say what to read with -f or --from")
+        fail(ExitCode.MISUSED, "--offline does not read a cluster: name files with -f or --from")
     planned = _plan(material, scene, context.obj, offline=_OFFLINE if offline else None)
     if as_json:
         typer.echo(json.dumps(planned.as_json(), indent=2))
@@ -115,13 +114,13 @@ def _check(manifests: list[str] | None, exports: list[str] | None, *, offline: b
     if manifests and exports:
         fail(ExitCode.MISUSED, "-f and --from exclude each other")
     if offline and not (manifests or exports):
-        fail(ExitCode.MISUSED, "--offline reads no cluster: say what to read with -f or --from")
+        fail(ExitCode.MISUSED, "--offline does not read a cluster: name files with -f or --from")
     if (manifests or exports or []).count(STANDARD_INPUT) > 1:
         fail(ExitCode.MISUSED, "standard input can be read once only")
 
 
 def _find_location(settings: Settings, reached: Reached | None, cluster: str | None) -> str | None:
-    """Return where the cluster is, or else where all mirrors lie; None if neither is known."""
+    """Return the location of the cluster, or else of all mirrors; None if neither is known."""
     if reached is not None:
         return reached.cluster.name.location
     if cluster is not None:

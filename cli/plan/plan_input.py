@@ -1,4 +1,4 @@
-"""Gather what a plan is about: from a cluster, from manifests, or from what was saved of logs."""
+"""Gather the images for a plan from a cluster, from manifests, or from saved log entries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,29 +31,29 @@ from shared.pipeline.sweep.inventory import Reader, Use, hidden_namespaces, is_i
 from shared.settings.keys import Settings
 
 _AS_CONFIGURED = (
-    "which mirrors are proven is known of no file: pods are shown as if all of `upstreams` were"
+    "files do not show which mirrors are proven: pods are shown as if all of `upstreams` were"
 )
 
 
 @dataclass(slots=True)
 class PlanInput:
-    """What a plan is about."""
+    """The images for a plan, and their workloads."""
 
     about: str
-    """What was read, for a person."""
+    """A description of the source, for a person."""
     requests: list[PlanRequest] = field(default_factory=list)
     survey: Survey = field(default_factory=Survey)
     notes: list[str] = field(default_factory=list)
-    """What could not be looked at, and what had to be assumed."""
+    """The failed reads, and the assumptions."""
     is_proven: bool = True
-    """Whether any mirror is, so that pods may be rewritten."""
+    """Whether any mirror is proven, so that pods may be rewritten."""
     rejected: list[dict[str, Any]] = field(default_factory=list)
     """Entries that are not understood, each with its file, line and reason."""
 
 
 def gather_cluster(reached: Reached, settings: Settings) -> PlanInput:
     """
-    Read what a cluster uses.
+    Read the images that a cluster uses.
 
     Raises:
         typer.Exit: It does not answer, or refuses.
@@ -90,7 +90,7 @@ def gather_manifests(
     files: Sequence[str], settings: Settings, reached: Reached | None, location: str
 ) -> PlanInput:
     """
-    Read what manifests would use, if they were applied.
+    Read the images that a cluster would use with some manifests.
 
     Raises:
         typer.Exit: A file cannot be read, or the cluster.
@@ -119,7 +119,7 @@ def gather_manifests(
 
 def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | None) -> PlanInput:
     """
-    Read what saved entries ask for.
+    Read the images that saved entries request.
 
     Raises:
         typer.Exit: A file cannot be read, or the cluster.
@@ -146,10 +146,10 @@ def gather_exports(files: Sequence[str], settings: Settings, reached: Reached | 
 
 class _Surveys:
     """
-    Looks at what some files hold, by what is known of the cluster.
+    Surveys the objects in files, with the proven mirrors of the cluster.
 
-    Without a cluster nothing is known to be proven, so that the configuration has to do: as if
-    each mirror were, where the cluster of each entry is.
+    Without a cluster, every configured mirror in the location of an entry's cluster counts as
+    proven.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class _Surveys:
             self._read(reached)
 
     def at(self, location: str) -> Surveyor:
-        """Return who looks at the objects of a cluster there."""
+        """Return the surveyor for the objects of a cluster in a location."""
         if location not in self._made:
             mirrors = mirror_location(self._settings.location, location)
             proven = self._proven
@@ -182,7 +182,7 @@ class _Surveys:
         return self._made[location]
 
     def _read(self, reached: Reached) -> None:
-        """Ask the cluster by what pods are rewritten."""
+        """Read the proven mirrors and the namespaces of the cluster."""
         material = self._material
         try:
             self._proven = read_proven(reached.cluster)
@@ -202,7 +202,7 @@ def _note_proofs(proven: ProvenMirrors) -> list[str]:
         f"an entry of proven-mirrors proves nothing: {key}: {problem}"
         for key, problem in proven.broken.items()
     ]
-    nothing = ["no mirror is proven in this cluster yet, so that no pod is rewritten"]
+    nothing = ["no mirror is proven in this cluster yet, so pods are not rewritten"]
     return broken + (nothing if not proven.proofs else [])
 
 

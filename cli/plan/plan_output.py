@@ -35,19 +35,19 @@ _RESULTS: dict[Result, tuple[str, str]] = {
 }
 
 _MAX_PODS = 200
-"""Workloads that a person reads of; ``--json`` has all of them."""
+"""The maximum of workloads in the text; ``--json`` has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be done."""
+    """The plan, as it is printed."""
 
     material: PlanInput
     settings: Settings
     images: tuple[PlannedImage, ...]
     mirrors: tuple[PlannedMirror, ...]
     offline: str | None
-    """Why no mirror was asked."""
+    """The reason why no mirror was asked."""
     notes: tuple[str, ...]
 
     @property
@@ -56,7 +56,7 @@ class Plan:
         return [each for each in self.images if each.is_warmed]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the whole of it."""
+        """Return the JSON form."""
         survey = self.material.survey
         return {
             "about": self.material.about,
@@ -84,7 +84,7 @@ class Plan:
 
 
 def print_plan(plan: Plan) -> None:
-    """Print a plan in sections; one that would be empty is left out."""
+    """Print a plan in sections; an empty section is omitted."""
     console = make_console()
     console.print(Text(f"Plan for {harmless(plan.material.about)}", "bold"), soft_wrap=True)
     _print_mirrors(console, plan.mirrors)
@@ -149,7 +149,7 @@ def _print_left_alone(console: Console, plan: Plan) -> None:
 
 
 def _find_left_alone(plan: Plan) -> Iterator[tuple[str, Text, str, Sequence[str]]]:
-    """Yield image, word, explanation and workloads of what is not warmed."""
+    """Yield image, word, explanation and workloads of each image that is not warmed."""
     for image in plan.images:
         if not image.is_warmed:
             for step in image.steps[:1]:
@@ -191,9 +191,10 @@ def _print_skipped(console: Console, material: PlanInput) -> None:
 
 def _find_skipped(material: PlanInput) -> Iterator[tuple[str, str, str]]:
     """
-    Yield the images that are left: who has them, and why.
+    Yield the workloads with images that keep their names, the images, and the reason.
 
-    Of namespaces that have not opted in one row each will do, and where nothing is proven none.
+    A namespace that has not opted in has one row. Without a proven mirror, a missing mirror is
+    not a row.
     """
     outside: dict[str, list[PodRewrites]] = {}
     for each in material.survey.pods:
@@ -275,7 +276,7 @@ def _show_workloads(names: Iterable[str]) -> str:
 
 def show_workload(name: str) -> str:
     """
-    Return a workload's name as kubectl takes it.
+    Return a workload's name in the form of kubectl.
 
     >>> show_workload("apps/v1/namespaces/ml/deployments/trainer")
     'deployments/trainer in ml'

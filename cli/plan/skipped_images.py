@@ -1,8 +1,8 @@
 """
-What Prestream would leave alone in workloads, and which of their pods would be rewritten.
+The images of workloads that Prestream would skip, and the pods that it would rewrite.
 
-It says of each image that no warmup is made for why; what is warmed, the inventory and the
-detectors say, by the same rules.
+Each skipped image has its reason. The inventory and the detectors find the other images by the same
+rules.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -31,19 +31,19 @@ OPT_IN = ("prestream.dev/rewrite", "enabled")
 """The label of a namespace whose pods are rewritten."""
 
 Watch = Callable[[str], object]
-"""Told of each object that is read, by the plural of its kind."""
+"""Called for each object that is read, with the plural of its kind."""
 
 Why = Literal["no_accelerator", "excluded", "invalid"]
 
 _SENTENCES: Mapping[Why, str] = {
     "no_accelerator": "no pod with it asks for an accelerator (`accelerators_only`)",
-    "excluded": "the patterns of `include` and `exclude` leave it out",
+    "excluded": "the patterns of `include` and `exclude` exclude it",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedImage:
-    """An image that is not warmed because of what the workload or the configuration says."""
+    """An image that is not warmed because of its workload or the configuration."""
 
     image: str
     why: Why
@@ -52,40 +52,40 @@ class SkippedImage:
 
 @dataclass(frozen=True, slots=True)
 class PodRewrites:
-    """What becomes of the images of a workload's new pods."""
+    """The rewriting of the images of a workload's new pods."""
 
     workload: str
     opted_in: bool | None
-    """Whether the namespace has the label; None where that is not known."""
+    """Whether the namespace has the label; None if unknown."""
     rewritten: tuple[Rewrite, ...]
     left: tuple[Rewrite, ...]
-    """Images that keep their names, though they do not lie at Google."""
+    """Images outside Google that keep their names."""
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether such a pod would be changed, as far as that is known."""
+        """Whether the pods would be changed, if a namespace that is unknown has the label."""
         return bool(self.rewritten) and self.opted_in is not False
 
 
 @dataclass(slots=True)
 class Survey:
-    """What the workloads say that were looked at."""
+    """The skipped images and the rewritten pods of the surveyed workloads."""
 
     left_out: dict[SkippedImage, list[str]] = field(default_factory=dict)
-    """With the workloads, each once."""
+    """The workloads of each, every one once."""
     pods: dict[PodRewrites, None] = field(default_factory=dict)
-    """Each once, in the order in which they were seen."""
+    """Each once, in the order of the survey."""
 
 
 class Surveyor:
     """
-    Looks at workloads, one by one.
+    Surveys workloads, one by one.
 
     Args:
         settings: The configuration.
-        proven: By what pods are rewritten.
-        opted_in: Of the namespaces that are known, whether their pods are rewritten.
-        survey: What is there already, of others who look.
+        proven: The proven mirrors.
+        opted_in: Whether the pods of each known namespace are rewritten.
+        survey: The survey to add to, if several surveyors share one.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Surveyor:
         self._opted_in = opted_in
 
     def look(self, body: Mapping[str, Any], workload: str) -> None:
-        """Take up what an object says, which is in use."""
+        """Add an object that is in use to the survey."""
         for left_out in self._find_left_out(body):
             workloads = self.survey.left_out.setdefault(left_out, [])
             if workload not in workloads:
@@ -128,7 +128,7 @@ class Surveyor:
             if each.image is None or each.image == "":
                 continue
             if not isinstance(each.image, str):
-                yield SkippedImage(repr(each.image), "invalid", "an image that is no text")
+                yield SkippedImage(repr(each.image), "invalid", "an image that is not a text")
                 continue
             try:
                 WrittenImage.parse(each.image)
@@ -143,10 +143,10 @@ class Surveyor:
 
 class SurveyedCluster:
     """
-    A cluster whose objects are surveyed while somebody else reads them.
+    A cluster whose objects are surveyed while the inventory reads them.
 
-    A kind that may not be listed is left out, and said to be: a person may see less than a
-    function does.
+    A kind that may not be listed is omitted and recorded, because a person may have fewer rights
+    than a function.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class SurveyedCluster:
         self._watch = watch
 
     def list_objects(self, api_version: str, plural: str) -> Iterator[dict[str, Any]]:
-        """List the objects of a kind, each of which is surveyed."""
+        """List the objects of a kind, and survey each."""
         try:
             for body in self._cluster.list_objects(api_version, plural):
                 if is_in_use(body, self._hidden):
@@ -170,28 +170,28 @@ class SurveyedCluster:
             self.refusals.append(str(exc))
 
     def fetch_group_versions(self) -> Mapping[str, tuple[str, ...]]:
-        """Ask the cluster itself."""
+        """Return the answer of the cluster."""
         return self._cluster.fetch_group_versions()
 
     def fetch_config_map(self, name: str) -> dict[str, Any] | None:
-        """Ask the cluster itself."""
+        """Return the answer of the cluster."""
         return self._cluster.fetch_config_map(name)
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSurvey:
-    """What a cluster uses, and what is left alone in it."""
+    """The images that a cluster uses, and those that are skipped."""
 
     inventory: Inventory
     survey: Survey
     proven: ProvenMirrors
     refusals: tuple[str, ...]
-    """What could not be listed, and why."""
+    """The kinds that could not be listed, with the reason."""
 
 
 def read_proven(cluster: ClusterApi) -> ProvenMirrors:
     """
-    Read what is proven in a cluster.
+    Return the proven mirrors of a cluster.
 
     Raises:
         TransientError: The cluster is unavailable.
@@ -203,7 +203,7 @@ def read_proven(cluster: ClusterApi) -> ProvenMirrors:
 
 def read_opted_in(cluster: ClusterApi) -> dict[str, bool]:
     """
-    Read of each namespace whether its pods are rewritten.
+    Return for each namespace whether its pods are rewritten.
 
     Raises:
         TransientError: The cluster is unavailable.
@@ -215,7 +215,7 @@ def read_opted_in(cluster: ClusterApi) -> dict[str, bool]:
 
 def survey_cluster(cluster: ClusterApi, settings: Settings, watch: Watch) -> ClusterSurvey:
     """
-    Read what a cluster uses, and why the rest is left alone.
+    Return the images that a cluster uses, and the skipped ones with their reasons.
 
     Args:
         cluster: A connection to it.

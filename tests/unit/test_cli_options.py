@@ -21,7 +21,7 @@ NOT_UTF_8 = b"image: nginx\nname: \xff\n"
     [
         ("doctor --image UPPER", 2, "--image"),
         ("doctor --cluster gpu", 2, "--cluster"),
-        ("plan --offline", 2, "--offline reads no cluster"),
+        ("plan --offline", 2, "--offline does not read a cluster"),
         ("plan -f - --from -", 2, "exclude each other"),
         ("plan -f - -f -", 2, "read once only"),
         ("plan --cluster gpu", 2, "not projects/P/locations"),

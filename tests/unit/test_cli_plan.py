@@ -114,7 +114,7 @@ def test_offline_plan_marks_unknown_values(environ: dict[str, str]) -> None:
     assert {each["state"] for each in planned["mirrors"]} == {"unknown"}
     assert {each["image_bytes"] for each in planned["images"]} == {None}
     assert {step["rung"] for each in planned["images"] for step in each["steps"]} == {None}
-    assert "nothing was asked (--offline)" in result.stdout
+    assert "no service was asked (--offline)" in result.stdout
     assert "2 images to be warmed (2 of unknown size)" in result.stdout
     assert "0 mirrors to be made, 2 perhaps" in result.stdout
     assert "nothing was changed" in result.stdout
