@@ -80,18 +80,6 @@ def make_mirrors(environ: Mapping[str, str], settings: Settings) -> Mirrors:
     )
 
 
-def name_aliases(settings: Settings) -> dict[str, str]:
-    """
-    Return the configured names of targets, by those that are derived from their placements.
-
-    A message carries a placement without its name, and the warmup's label has one all the same.
-    """
-    if settings.targets == "auto":
-        return {}
-    keys = settings.placement_keys
-    return {str(each.reduced_to(keys).name): name for name, each in settings.targets.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class WaitRequest:
     """The images, clusters and targets to poll."""

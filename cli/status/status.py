@@ -19,9 +19,10 @@ from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_group
 from cli.status.poll import STYLES, make_mirrors, make_warmup_reader
 from cli.status.wait import parse_images
 from cli.status.warmup_reader import Problem, ResolvedImage, resolve_images
-from cli.status.warmup_state import STATES, UNDER_WAY, Observation, WarmupState, combine
+from cli.status.warmup_state import Observation, WarmupState, combine
 from cli.terminal import count, harmless, is_watched, make_console, make_side_console, show_bytes
 from shared.domain.image_reference import InvalidReferenceError, WrittenImage, parse_reference
+from shared.domain.image_state import STATES, UNDER_WAY
 from shared.errors import ConfigurationError
 from shared.settings.keys import Settings
 

@@ -26,11 +26,11 @@ from cli.status.poll import (
     is_decided,
     make_mirrors,
     make_warmup_reader,
-    name_aliases,
 )
 from cli.status.wait_condition import Baseline, WaitResult
 from cli.terminal import make_console
 from shared.domain.image_reference import InvalidReferenceError, WrittenImage
+from shared.pipeline.resolved_request import name_aliases
 
 ImagesArgument = Annotated[
     list[str], typer.Argument(metavar="IMAGE...", help="Images, as workloads name them.")

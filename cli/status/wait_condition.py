@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from cli.status.warmup_reader import Observations, ResolvedImage
-from cli.status.warmup_state import UNDER_WAY, Observation, State, WarmupState, combine
+from cli.status.warmup_state import Observation, WarmupState, combine
+from shared.domain.image_state import UNDER_WAY, State
 
 Verdict = Literal["warm", "failed", "pending"]
 

@@ -25,7 +25,6 @@ from cli.status.poll import (
     is_all_settled,
     make_mirrors,
     make_warmup_reader,
-    name_aliases,
 )
 from cli.status.wait import (
     ImagesArgument,
@@ -44,6 +43,7 @@ from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, Placement
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError
+from shared.pipeline.resolved_request import name_aliases
 from shared.settings.keys import Settings
 
 _PLATFORMS = ("linux/amd64", "linux/arm64")

@@ -1,36 +1,28 @@
-"""
-The state of an image on a target, derived from observed warmups and never from requests.
-
-=========  ==================================================================================
-state      observation
-=========  ==================================================================================
-warm       within a period, a node that did not hold the image pulled it; or Artifact Registry
-           reports that it holds the image
-warming    a warmup runs; or Artifact Registry is caching the image
-waiting    a warmup is queued
-held       the last warmup found the image on its node, or it is unknown whether it did: the
-           regional cache was not used
-due        the image was warm a period ago or longer: it may have gone cold since
-failed     the last warmup ended otherwise
-=========  ==================================================================================
-
-A warmup under way takes nothing from what was seen before: an image that is renewed is warm.
-"""
+"""The warmups of an image, as Jobs, facts and Artifact Registry show them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any
 
-from shared.domain.fact import GOOD_OUTCOMES, PREWARMED, PULLED, fills_cache, make_insert_id
+from shared.domain.fact import PREWARMED, PULLED, make_insert_id
 from shared.domain.image_reference import (
     Digest,
     ImageReference,
     InvalidReferenceError,
     parse_reference,
 )
+from shared.domain.image_state import (
+    PREWARM_PROGRESS,
+    UNDER_WAY,
+    Progress,
+    State,
+    judge_warmups,
+    read_fact_progress,
+    read_job_progress,
+)
 from shared.domain.job_state import JobState
-from shared.domain.json_access import list_of, mapping_of, text_of
+from shared.domain.json_access import mapping_of, text_of
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.timestamp import format_time, parse_time
 from shared.domain.warmup_job import (
@@ -42,14 +34,6 @@ from shared.domain.warmup_job import (
     end_of_period,
 )
 from shared.domain.warmup_outcome import FinishedJob
-
-State = Literal["warm", "warming", "waiting", "held", "due", "failed"]
-Progress = Literal["waiting", "warming", "good", "held", "bad"]
-
-STATES: Final[tuple[State, ...]] = ("failed", "held", "warming", "waiting", "due", "warm")
-"""In the order in which people want to read of them."""
-
-UNDER_WAY: Final = frozenset({"waiting", "warming"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,13 +146,6 @@ def read_job(
     if outcome is None and state.is_complete:
         # Its container ran, so its image was on the node: pulled, or there already.
         outcome = PULLED
-    progress: Progress
-    if not state.is_finished:
-        progress = "waiting" if state.is_waiting else "warming"
-    elif fact is None and outcome in GOOD_OUTCOMES:
-        progress = "good" if state.fills_cache else "held"
-    else:
-        progress = _read_progress(outcome, fact or {})
     not_before = text_of((fact or {}).get("not_before")) or annotations.get(NOT_BEFORE_ANNOTATION)
     seconds = period.total_seconds()
     return Observation(
@@ -178,7 +155,7 @@ def read_job(
         digest=digest,
         cluster=cluster,
         target=mapping_of(metadata.get("labels")).get(TARGET_LABEL),
-        progress=progress,
+        progress=read_job_progress(state, fact),
         at=_end_of(body) or created,
         due=end_of_period(created, Digest(digest), seconds) if digest else None,
         job=state.name,
@@ -188,13 +165,6 @@ def read_job(
         not_before=_time_of(not_before),
         fact=fact,
     )
-
-
-def _read_progress(outcome: str | None, fact: Mapping[str, Any]) -> Progress:
-    if outcome not in GOOD_OUTCOMES:
-        return "bad"
-    is_warm = fills_cache(outcome, text_of(fact.get("streamed")), list_of(fact.get("evidence")))
-    return "good" if is_warm else "held"
 
 
 def _time_of(text: str | None) -> datetime | None:
@@ -226,7 +196,7 @@ def read_fact(entry: Mapping[str, Any]) -> Observation | None:
             digest=text_of(payload.get("digest")),
             cluster=cluster,
             target=text_of(payload.get("target")),
-            progress=_read_progress(outcome, payload),
+            progress=read_fact_progress(payload),
             at=parse_time(time),
             job=text_of(payload.get("job")),
             outcome=outcome,
@@ -259,7 +229,6 @@ def read_artifact(  # noqa: PLR0913  # each value has another source
         cluster: One of the region.
         retention: How long Artifact Registry keeps a prewarmed artifact.
     """
-    progress: Mapping[str, Progress] = {"CACHING": "warming", "ACTIVE": "good", "FAILED": "bad"}
     failed = artifact.state == "FAILED"
     return Observation(
         key=f"{artifact.uri} {artifact.location} {artifact.state} {artifact.expires}",
@@ -268,7 +237,7 @@ def read_artifact(  # noqa: PLR0913  # each value has another source
         digest=digest,
         cluster=cluster,
         target=None,
-        progress=progress[artifact.state],
+        progress=PREWARM_PROGRESS[artifact.state],
         at=artifact.created or artifact.expires - retention,
         due=artifact.expires - retention / 3,
         expires=artifact.expires,
@@ -296,18 +265,9 @@ def job_key(cluster: str, uid: str) -> str:
 
 def _summarize(observations: list[Observation], now: datetime, period: timedelta) -> WarmupState:
     newest_first = sorted(observations, key=lambda each: each.at, reverse=True)
-    last = next((each for each in newest_first if each.is_finished), None)
-    # An unfinished Job is newer than any finished one, or it would have ended too.
-    under_way = next((each for each in newest_first if not each.is_finished), None)
-    good = next((each for each in newest_first if each.progress == "good"), None)
-    # A pull on a node that holds the image takes nothing from the one that filled the cache.
-    decisive = good if last is not None and last.progress == "held" and good is not None else last
-    state = _judge(decisive, now, period)
-    if state == "due" and last is not None and last.progress == "held":
-        state, decisive = "held", last
-    if under_way is not None and state != "warm":
-        state = "waiting" if under_way.progress == "waiting" else "warming"
-    shown = under_way if state in UNDER_WAY else decisive
+    judged = judge_warmups(newest_first, now, period)
+    under_way = judged.under_way
+    shown = under_way if judged.state in UNDER_WAY else judged.decisive
     shown = shown or newest_first[0]
     ordered = (under_way, *newest_first) if under_way else tuple(newest_first)
     return WarmupState(
@@ -316,24 +276,13 @@ def _summarize(observations: list[Observation], now: datetime, period: timedelta
         digest=shown.digest,
         cluster=shown.cluster,
         target=shown.target,
-        state=state,
+        state=judged.state,
         since=shown.at,
-        due=shown.due if state in {"warm", "due"} else None,
-        last=last,
+        due=shown.due if judged.state in {"warm", "due"} else None,
+        last=judged.last,
         under_way=under_way,
         observations=tuple({each.key: each for each in ordered}.values()),
     )
-
-
-def _judge(last: Observation | None, now: datetime, period: timedelta) -> State:
-    """Return the state that the warmup which decides has left."""
-    if last is None:
-        return "waiting"
-    if last.progress == "bad":
-        return "failed"
-    if last.progress == "held":
-        return "held"
-    return "warm" if now < (last.expires or last.at + period) else "due"
 
 
 def _end_of(body: Mapping[str, Any]) -> datetime | None:

@@ -57,6 +57,18 @@ def given_targets(settings: Settings, request: ReferenceRequest) -> Sequence[Tar
     return None
 
 
+def name_aliases(settings: Settings) -> dict[str, str]:
+    """
+    Return the configured names of targets, by those that are derived from their placements.
+
+    A message contains a placement without its name, but the Job's label has the name.
+    """
+    if settings.targets == "auto":
+        return {}
+    keys = settings.placement_keys
+    return {str(each.reduced_to(keys).name): name for name, each in settings.targets.items()}
+
+
 def job_name(
     settings: Settings, cluster: ClusterName, resolved: ResolvedRequest, target: Target
 ) -> JobName:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.domain.image_reference import Digest, WrittenImage
+from shared.domain.image_state import Progress, WarmupRecord
 from shared.domain.manifest import Manifest, PlatformManifest
 from shared.domain.mirror import Source
 from shared.domain.placement import Placement
@@ -88,7 +89,17 @@ def make_warmup(
 ) -> ExistingWarmup:
     """Return a Job; with a number of hours, one that failed and is due again then."""
     retry_at = None if retry is None else NOW + timedelta(hours=retry)
-    return ExistingWarmup(name, image, is_complete, retry_at)
+    progress: Progress = "good" if is_complete else "waiting" if retry is None else "bad"
+    return ExistingWarmup(
+        name=name,
+        image=image,
+        is_complete=is_complete,
+        retry_at=retry_at,
+        pulled="",
+        target="",
+        platform=None,
+        record=WarmupRecord(progress, NOW),
+    )
 
 
 def make_artifact(

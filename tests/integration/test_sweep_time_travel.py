@@ -73,6 +73,11 @@ def sweep(pipeline: Pipeline) -> dict[str, Any]:
     return found
 
 
+def count_images(line: dict[str, Any]) -> dict[str, int]:
+    """Return the states of the images in use with their numbers."""
+    return {state: number for state, number in line["coverage"].items() if number}
+
+
 def settle(pipeline: Pipeline) -> None:
     """Wait until every message is read, and every warmup has ended and is reported."""
 
@@ -100,11 +105,13 @@ def test_after_a_period_what_is_in_use_is_warmed_again_on_another_node_and_nothi
     used, unused = add_image(pipeline, "team/used"), add_image(pipeline, "team/unused")
     pipeline.deploy("used", used, replicas=0)
     pipeline.deploy("unused", unused, replicas=0)
-    assert sweep(pipeline)["due"] == 2
+    line = sweep(pipeline)
+    assert (line["due"], count_images(line)) == (2, {"warming": 2})
     pipeline.warmup(used)
     pipeline.warmup(unused)
     settle(pipeline)
-    assert sweep(pipeline)["due"] == 0
+    line = sweep(pipeline)
+    assert (line["due"], count_images(line)) == (0, {"warm": 2})
 
     pipeline.api.delete("deployments.apps", "unused", "ml", user=ADMIN)
     pipeline.cloud.clock.advance(PERIOD)
@@ -113,7 +120,7 @@ def test_after_a_period_what_is_in_use_is_warmed_again_on_another_node_and_nothi
     settle(pipeline)
 
     first, second = pipeline.jobs(used)
-    assert (line["images"], line["due"]) == (1, 1)
+    assert (line["images"], line["due"], count_images(line)) == (1, 1, {"warming": 1})
     assert len(pipeline.jobs(unused)) == 1
     assert node_of(pipeline, first) != node_of(pipeline, second)
     outcomes = [each["outcome"] for each in payloads(pipeline, "warmup.finished")]

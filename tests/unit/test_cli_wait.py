@@ -13,10 +13,10 @@ from cli.status.poll import (
     follow,
     is_all_settled,
     is_decided,
-    name_aliases,
 )
 from cli.status.wait_condition import Verdict, WaitResult, WaitTarget
-from cli.status.warmup_state import State
+from shared.domain.image_state import State
+from shared.pipeline.resolved_request import name_aliases
 from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 

@@ -1,5 +1,6 @@
 """Decisions of a sweep about images in use: what was read as input, what is due as output."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.sweep.due import (
+    Candidate,
     Due,
     ImageInUse,
     Sweep,
@@ -21,6 +23,7 @@ from shared.pipeline.sweep.due import (
     find_candidates,
     group_images,
     is_kept,
+    name_candidates,
     plan_bypasses,
     plan_moves,
     request_all,
@@ -111,8 +114,14 @@ def test_order_of_images_differs_in_each_sweep() -> None:
 # Candidates
 
 
+def find_all(
+    sweep: Sweep, image: ImageInUse, manifest: Manifest, requested: Collection[str] = ()
+) -> tuple[Candidate, ...]:
+    return find_candidates(sweep, name_candidates(sweep, image, manifest).values(), requested)
+
+
 def find_names(sweep: Sweep, manifest: Manifest = LARGE) -> list[JobName]:
-    candidates = find_candidates(sweep, make_image(sweep), manifest, ())
+    candidates = find_all(sweep, make_image(sweep), manifest)
     return [each.name for each in candidates]
 
 
@@ -166,7 +175,7 @@ def test_requested_warmup_is_no_candidate() -> None:
     sweep = make_sweep(make_use())
     names = find_names(sweep)
 
-    assert find_candidates(sweep, make_image(sweep), LARGE, set(names)) == ()
+    assert find_all(sweep, make_image(sweep), LARGE, set(names)) == ()
 
 
 # What is due
@@ -177,7 +186,7 @@ def decide(
 ) -> Due:
     """Decide about the candidates of the only image, with the same answers for each."""
     image = make_image(sweep)
-    candidates = find_candidates(sweep, image, index, ())
+    candidates = find_all(sweep, image, index)
     read = [replace(each, manifest=manifest, held=held) for each in candidates]
     return due(sweep, image, read)
 

@@ -1,12 +1,14 @@
 """The warmup queue at a sweep: facts that are missing, and Jobs that waited for too long."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.action import DeleteJob, WriteFact
+from shared.domain.image_state import Progress, WarmupRecord
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import JobName
 from shared.errors import TransientError
@@ -22,8 +24,8 @@ from shared.settings.keys import make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, START, FakeCluster
 from tests.fakes.facts import FakeFactLog
-from tests.fakes.node_reports import LIMITED, end, place_pod, place_warmup, pod_event
-from tests.fakes.warmups import make_warmup
+from tests.fakes.node_reports import LIMITED, end, place_pod, place_warmup, pod_event, pulled_text
+from tests.fakes.warmups import DIGEST, MIRRORS, make_warmup
 
 NAME = JobName("warm-a")
 PERIOD = timedelta(hours=48)
@@ -124,34 +126,74 @@ def test_warmup_is_due_again_if_it_failed_or_filled_no_cache(
 ) -> None:
     warmup = read_warmup(job, None, PERIOD, START)
 
-    assert warmup == ExistingWarmup(NAME, "anyscale/ray-ml:2.7.0", is_complete, retry_at)
+    assert (warmup.name, warmup.image) == (NAME, "anyscale/ray-ml:2.7.0")
+    assert (warmup.is_complete, warmup.retry_at) == (is_complete, retry_at)
+
+
+@pytest.mark.parametrize(
+    ("job", "progress", "at"),
+    [
+        pytest.param(make_job(), "waiting", CREATED, id="waits"),
+        pytest.param(make_job(suspend=False), "warming", CREATED, id="runs"),
+        pytest.param(
+            make_job("Complete", outcome="pulled", fills_cache="true"), "good", ENDED, id="warm"
+        ),
+        pytest.param(
+            make_job("Complete", outcome="pulled", fills_cache="false"), "held", ENDED, id="held"
+        ),
+        pytest.param(make_job("Complete"), "held", ENDED, id="not-reported"),
+        pytest.param(
+            make_job("Failed", outcome="pulled", fills_cache="true"), "good", ENDED, id="not-run"
+        ),
+        pytest.param(make_job("Failed", outcome="pull_failed"), "bad", ENDED, id="failed"),
+    ],
+)
+def test_warmup_shows_whether_its_image_is_warm(
+    job: dict[str, Any], progress: Progress, at: datetime
+) -> None:
+    warmup = read_warmup(job, None, PERIOD, START)
+
+    assert warmup.record == WarmupRecord(progress, at)
+
+
+def test_fact_of_this_sweep_comes_before_the_annotations() -> None:
+    scene = Scene()
+    end(place_warmup(scene.cluster))
+    place_pod(scene.cluster)
+    scene.cluster.place(pod_event("Pulled", pulled_text(99.0)))
+
+    (warmup,) = scene.repair().warmups.values()
+
+    (fact,) = scene.log.facts
+    assert fact.payload["streamed"] == "not_streamed"
+    assert warmup.record.progress == "good"
+
+
+def test_warmup_has_the_target_and_platform_of_its_job() -> None:
+    warmup = read_warmup(make_job(), None, PERIOD, START)
+
+    assert (warmup.pulled, warmup.target) == (
+        f"{MIRRORS}/anyscale/ray-ml@{DIGEST}",
+        "nvidia-l4-6af5d1",
+    )
+    assert warmup.platform == "linux/amd64"
+
+
+def make_existing(*, is_complete: bool = False, retry_at: datetime | None = None) -> ExistingWarmup:
+    warmup = read_warmup(make_job(), None, PERIOD, START)
+    return replace(warmup, image="a", is_complete=is_complete, retry_at=retry_at)
 
 
 @pytest.mark.parametrize(
     ("warmup", "is_served", "has_pulled"),
     [
         pytest.param(None, False, False, id="no-job"),
+        pytest.param(make_existing(), True, False, id="waits-or-runs"),
+        pytest.param(make_existing(is_complete=True), True, True, id="complete"),
         pytest.param(
-            ExistingWarmup(NAME, "a", is_complete=False, retry_at=None),
-            True,
-            False,
-            id="waits-or-runs",
+            make_existing(retry_at=START + timedelta(seconds=1)), True, False, id="failed"
         ),
-        pytest.param(
-            ExistingWarmup(NAME, "a", is_complete=True, retry_at=None), True, True, id="complete"
-        ),
-        pytest.param(
-            ExistingWarmup(NAME, "a", is_complete=False, retry_at=START + timedelta(seconds=1)),
-            True,
-            False,
-            id="failed",
-        ),
-        pytest.param(
-            ExistingWarmup(NAME, "a", is_complete=False, retry_at=START),
-            False,
-            False,
-            id="due-again",
-        ),
+        pytest.param(make_existing(retry_at=START), False, False, id="due-again"),
     ],
 )
 def test_existing_warmup_serves_its_image(

@@ -8,9 +8,10 @@ import pytest
 
 from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
 from cli.status.warmup_reader import Observations, Problem, ResolvedImage
-from cli.status.warmup_state import Observation, Progress
+from cli.status.warmup_state import Observation
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import Digest, WrittenImage
+from shared.domain.image_state import Progress
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, START
 from tests.fakes.warmups import DIGEST, HELPER_DIGEST, MIRRORS

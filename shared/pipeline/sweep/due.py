@@ -7,7 +7,7 @@ prewarmed either.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -96,7 +96,7 @@ class ImageInUse:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A use of an image that no warmup Job serves, with what was read about it."""
+    """A use of an image, with what was read about it if no warmup Job serves it."""
 
     use: Use
     resolved: ResolvedRequest
@@ -107,6 +107,8 @@ class Candidate:
     """The image in Artifact Registry's prewarmed storage."""
     manifest: Manifest | None = None
     """The manifest of its platform; None if the registry was not asked, or gave no answer."""
+    is_skipped: bool = False
+    """Whether the answer of the registry rules out a warmup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +154,10 @@ def group_images(
     return sorted(images, key=rank), skipped
 
 
-def find_candidates(
-    sweep: Sweep, image: ImageInUse, manifest: Manifest, requested: Collection[str]
-) -> tuple[Candidate, ...]:
-    """Return the uses of an image that neither a Job nor an earlier request serves."""
+def name_candidates(
+    sweep: Sweep, image: ImageInUse, manifest: Manifest
+) -> dict[JobName, Candidate]:
+    """Return each target and platform of an image once, by the name of its warmup Job."""
     candidates: dict[JobName, Candidate] = {}
     for use in image.uses:
         resolved = ResolvedRequest(
@@ -163,9 +165,19 @@ def find_candidates(
         )
         target = Target(use.placement.name, use.placement)
         name = job_name(sweep.settings, sweep.cluster, resolved, target)
-        if name not in requested and not sweep.queue.is_served(name, sweep.now):
-            candidates.setdefault(name, Candidate(use, resolved, target, name))
-    return tuple(candidates.values())
+        candidates.setdefault(name, Candidate(use, resolved, target, name))
+    return candidates
+
+
+def find_candidates(
+    sweep: Sweep, candidates: Iterable[Candidate], requested: Collection[str]
+) -> tuple[Candidate, ...]:
+    """Return the candidates that neither a Job nor an earlier request serves."""
+    return tuple(
+        each
+        for each in candidates
+        if each.name not in requested and not sweep.queue.is_served(each.name, sweep.now)
+    )
 
 
 def find_prewarm_request(
@@ -193,7 +205,7 @@ def due(sweep: Sweep, image: ImageInUse, candidates: Sequence[Candidate]) -> Due
         actions += _report_prewarmed(sweep, candidate)
         if candidate.manifest is None:
             continue
-        if _is_too_small(sweep, candidate.manifest):
+        if is_too_small(sweep, candidate.manifest):
             too_small += 1
             continue
         names.add(candidate.name)
@@ -272,7 +284,8 @@ def _report_prewarmed(sweep: Sweep, candidate: Candidate) -> tuple[WriteFact, ..
     return plan_prewarmed(request, candidate.held, sweep.settings.prewarm_days)
 
 
-def _is_too_small(sweep: Sweep, manifest: Manifest) -> bool:
+def is_too_small(sweep: Sweep, manifest: Manifest) -> bool:
+    """Whether a platform of an image starts fast anyway; an index has no size of its own."""
     return not manifest.is_index and manifest.image_bytes < sweep.settings.min_image_bytes
 
 

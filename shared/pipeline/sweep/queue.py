@@ -13,10 +13,19 @@ from typing import TYPE_CHECKING, Any
 from shared.domain.action import Action, DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName
 from shared.domain.fact import ALREADY_PRESENT, Fact
+from shared.domain.image_state import WarmupRecord, read_job_progress
 from shared.domain.job_state import JobState
-from shared.domain.json_access import field_at, text_of
+from shared.domain.json_access import field_at, mapping_of, text_of
+from shared.domain.ladder import platform_of
+from shared.domain.placement import Placement
 from shared.domain.timestamp import parse_time
-from shared.domain.warmup_job import IMAGE_ANNOTATION, SELECTOR, JobName
+from shared.domain.warmup_job import (
+    IMAGE_ANNOTATION,
+    MIRROR_ANNOTATION,
+    SELECTOR,
+    TARGET_LABEL,
+    JobName,
+)
 from shared.domain.warmup_outcome import FinishedJob
 from shared.pipeline.execute import ConflictError, Executor
 from shared.pipeline.read_warmup import is_warmup
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
     from shared.pipeline.ports import ClusterApi
 
 _ANNOTATIONS = ("metadata", "annotations")
+_LABELS = ("metadata", "labels")
+_NODE_SELECTOR = ("spec", "template", "spec", "nodeSelector")
 
 _RETRIES_PER_PERIOD = 8
 """How often a failed warmup is tried again in a period: the cause may have passed."""
@@ -42,6 +53,13 @@ class ExistingWarmup:
     is_complete: bool
     retry_at: datetime | None
     """When the image is due again before its period ends; None if it is not."""
+    pulled: str
+    """The reference that nodes pull: the mirror's, by digest."""
+    target: str
+    """The name of the target."""
+    platform: str | None
+    """The platform of the nodes that may pull it; None if any may."""
+    record: WarmupRecord
     is_recent: bool = True
     """Whether it was created within a period."""
 
@@ -126,13 +144,21 @@ def read_warmup(
         period: The time after which an image is due again.
         now: The time of a retry if the end of the Job is unknown.
     """
-    state = JobState.from_body(body)
+    state, finished = JobState.from_body(body), FinishedJob.from_body(body)
+    selector = mapping_of(field_at(body, _NODE_SELECTOR))
     return ExistingWarmup(
         name=state.name,
         image=text_of(field_at(body, (*_ANNOTATIONS, IMAGE_ANNOTATION))) or "",
         is_complete=state.is_complete,
         retry_at=_find_retry(body, fact, period, now),
         is_recent=parse_time(state.created) + period > now,
+        pulled=text_of(field_at(body, (*_ANNOTATIONS, MIRROR_ANNOTATION))) or "",
+        target=text_of(field_at(body, (*_LABELS, TARGET_LABEL))) or "",
+        platform=platform_of(Placement.of(selector)),
+        record=WarmupRecord(
+            read_job_progress(state, None if fact is None else fact.payload),
+            parse_time(state.created) if finished is None else finished.at,
+        ),
     )
 
 

@@ -17,8 +17,10 @@ from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.plan_resume import read_resumption
+from shared.pipeline.sweep.coverage import Coverage
 from shared.pipeline.sweep.due import (
     Candidate,
+    Due,
     ImageInUse,
     Sweep,
     due,
@@ -26,6 +28,7 @@ from shared.pipeline.sweep.due import (
     find_prewarm_request,
     group_images,
     is_kept,
+    name_candidates,
     plan_bypasses,
     plan_moves,
     request_all,
@@ -111,11 +114,16 @@ class _Run:
     )
     """By project: each has a storage of its own."""
     moved: int = 0
+    coverage: Coverage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.coverage = Coverage(self.sweep)
 
     def finish(self) -> dict[str, Any]:
         """Publish what is due, and return the details of the log line."""
         images, skipped = group_images(self.sweep, self.mirrors.locate)
         self.budget.skipped.update(skipped)
+        self.coverage.exclude(skipped.total())
         due_count = self._publish(
             request for image in images for request in self._plan_image(image)
         )
@@ -135,22 +143,11 @@ class _Run:
             "moved": self.moved,
             "bypassed": len(bypasses),
         }
-        return counts | self.budget.as_details() | details
+        return counts | self.coverage.as_details() | self.budget.as_details() | details
 
     def _plan_image(self, image: ImageInUse) -> Iterator[ReferenceRequest]:
         """Yield the references to publish for an image, and write its facts."""
-        try:
-            manifest = self.budget.resolve(image.source)
-            if manifest is None:
-                return
-            moves = plan_moves(self.sweep, image, manifest)
-            self.execute.perform(moves)
-            self.moved += len(moves)
-            found = due(self.sweep, image, self._read_candidates(image, manifest))
-        except MissingMirrorError:
-            # No warmup used the mirror yet; the first one creates it.
-            found = request_all(self.sweep, image)
-        self.requested |= found.names
+        found = self._find_due(image)
         self.budget.skipped.update({"too_small": found.too_small} if found.too_small else {})
         for each in found.prewarm_candidates:
             self.prewarm_candidates[each.request.version.repository.project].append(each)
@@ -161,9 +158,34 @@ class _Run:
             elif self.storage is not None:
                 self.storage.rung.write((action,))
 
-    def _read_candidates(self, image: ImageInUse, manifest: Manifest) -> list[Candidate]:
-        candidates = find_candidates(self.sweep, image, manifest, self.requested)
-        return [self._read_candidate(each, manifest) for each in candidates]
+    def _find_due(self, image: ImageInUse) -> Due:
+        """Return what is due of an image, and count its state."""
+        skipped = self.budget.skipped.total()
+        try:
+            manifest = self.budget.resolve(image.source)
+            if manifest is None:
+                self._count_unresolved(image, is_skipped=self.budget.skipped.total() > skipped)
+                return Due()
+            moves = plan_moves(self.sweep, image, manifest)
+            self.execute.perform(moves)
+            self.moved += len(moves)
+            targets = name_candidates(self.sweep, image, manifest)
+            candidates = find_candidates(self.sweep, targets.values(), self.requested)
+            read = {each.name: self._read_candidate(each, manifest) for each in candidates}
+        except MissingMirrorError:
+            # No warmup used the mirror yet; the first one creates it.
+            self.coverage.add_unresolved(image, is_requested=True)
+            return request_all(self.sweep, image)
+        found = due(self.sweep, image, tuple(read.values()))
+        self.requested |= found.names
+        self.coverage.add(image, (targets | read).values(), self.requested)
+        return found
+
+    def _count_unresolved(self, image: ImageInUse, *, is_skipped: bool) -> None:
+        if is_skipped:
+            self.coverage.exclude()
+        else:
+            self.coverage.add_unresolved(image, is_requested=False)
 
     def _read_candidate(self, candidate: Candidate, index: Manifest) -> Candidate:
         """Read the size of a candidate, unless Artifact Registry keeps it prewarmed."""
@@ -171,10 +193,11 @@ class _Run:
         if is_kept(self.sweep, held):
             return replace(candidate, held=held)
         source, platform = candidate.resolved.source, candidate.use.platform
+        skipped = self.budget.skipped.total()
         manifest = self.budget.fetch_platform(source, index, platform)
-        if manifest is not None:
-            held = self._find_held(candidate, manifest)
-        return replace(candidate, held=held, manifest=manifest)
+        if manifest is None:
+            return replace(candidate, held=held, is_skipped=self.budget.skipped.total() > skipped)
+        return replace(candidate, held=self._find_held(candidate, manifest), manifest=manifest)
 
     def _find_held(self, candidate: Candidate, manifest: Manifest) -> PrewarmedArtifact | None:
         request = find_prewarm_request(self.sweep, candidate, manifest)
