@@ -7,6 +7,12 @@ locals {
   _quota           = "monitored_resource=\"consumer_quota\",service=\"containerfilesystem.googleapis.com\""
 
   _alerts = {
+    cold_images = {
+      title    = "images in use went cold"
+      severity = "WARNING"
+      query    = "${local._images["cold"]} > 0"
+      text     = "They were warm, and have not been for a tenth of a period: the next node pulls them in full. The line of the sweep names them in the field cold."
+    }
     container_file_system_quota = {
       title    = "image streaming has used half of its quota"
       severity = "WARNING"
@@ -63,7 +69,7 @@ resource "google_monitoring_alert_policy" "metrics" {
 
   user_labels = merge({ app = "prestream" }, var.labels)
 
-  depends_on = [google_logging_metric.counts]
+  depends_on = [google_logging_metric.counts, google_logging_metric.images]
 }
 
 # A single such line is an error, so these alerts match log lines and show one.

@@ -2,6 +2,19 @@ locals {
   # Twelve columns; each row is four high.
   _charts = [
     {
+      title = "Images in use, by state"
+      unit  = "1"
+      query = join(" or ", [
+        for state in ["warm", "warming", "held", "failed", "not_eligible"] :
+        "label_replace(sum(${local._images[state]}), \"state\", \"${state}\", \"\", \"\")"
+      ])
+    },
+    {
+      title = "Images in use that went cold, by cluster"
+      unit  = "1"
+      query = local._images["cold"]
+    },
+    {
       title = "Seconds of pulls by workloads, median, by verdict"
       unit  = "s"
       query = "histogram_quantile(0.5, sum by (le, streamed) (increase(logging_googleapis_com:user_prestream_pull_seconds_bucket{monitored_resource=\"global\",event=\"pull.observed\"}[1h])))"

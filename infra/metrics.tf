@@ -27,6 +27,56 @@ locals {
   }
 }
 
+# How many images in use each sweep counts: one metric for each number of its line.
+locals {
+  _image_counts = {
+    cold         = "jsonPayload.cold.images"
+    failed       = "jsonPayload.coverage.failed"
+    held         = "jsonPayload.coverage.held"
+    not_eligible = "jsonPayload.coverage.not_eligible"
+    warm         = "jsonPayload.coverage.warm"
+    warming      = "jsonPayload.coverage.warming"
+  }
+
+  # The mean of the sweeps of two hours, for each cluster: one sweep may fail.
+  _images = {
+    for state in keys(local._image_counts) : state =>
+    "(sum by (cluster) (increase(logging_googleapis_com:user_prestream_images_${state}_sum{monitored_resource=\"cloud_run_revision\"}[2h])) / (sum by (cluster) (increase(logging_googleapis_com:user_prestream_images_${state}_count{monitored_resource=\"cloud_run_revision\"}[2h])) > 0))"
+  }
+}
+
+resource "google_logging_metric" "images" {
+  for_each = local._image_counts
+
+  name             = "prestream/images_${each.key}"
+  description      = "Images in use that are ${replace(each.key, "_", " ")}, by cluster: one value for each sweep."
+  filter           = "resource.type=\"cloud_run_revision\" resource.labels.service_name=\"prestream-scheduled-sweep\" ${each.value}>=0"
+  value_extractor  = "EXTRACT(${each.value})"
+  label_extractors = { cluster = "EXTRACT(jsonPayload.cluster)" }
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "DISTRIBUTION"
+    unit        = "1"
+
+    labels {
+      key        = "cluster"
+      value_type = "STRING"
+    }
+  }
+
+  # Only the mean is shown, which is exact whatever the buckets are.
+  bucket_options {
+    exponential_buckets {
+      scale              = 1
+      growth_factor      = 4
+      num_finite_buckets = 8
+    }
+  }
+
+  depends_on = [google_project_service.main]
+}
+
 resource "google_logging_metric" "counts" {
   for_each = local._metrics
 
