@@ -1,7 +1,7 @@
 """The state of an existing warmup Job."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -54,6 +54,8 @@ class JobState:
     """Whether the cluster may add a node for its pod."""
     attempts: int = 0
     requeued: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """The Job as it was read."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -85,6 +87,7 @@ class JobState:
             may_add_node=pod.get("priorityClassName") == SCALING_PRIORITY_CLASS,
             attempts=number_of(annotations.get(ATTEMPTS_ANNOTATION)) or 0,
             requeued=annotations.get(REQUEUED_ANNOTATION) or "",
+            body=body,
         )
 
     @property

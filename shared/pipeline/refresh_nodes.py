@@ -41,14 +41,13 @@ def read_node_patch(cluster: "ClusterApi", state: JobState) -> Mapping[str, Any]
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    body = cluster.fetch_job(state.name)
-    pod = mapping_of(field_at(body, ("spec", "template", "spec")))
+    pod = mapping_of(field_at(state.body, ("spec", "template", "spec")))
     # On Autopilot a warmup names no nodes.
-    if body is None or not field_at(pod, ("affinity", "nodeAffinity")):
+    if not field_at(pod, ("affinity", "nodeAffinity")):
         return {}
     selector = mapping_of(pod.get("nodeSelector"))
     listed = cluster.list_nodes(",".join(f"{key}={value}" for key, value in selector.items()))
-    return plan_node_patch(body, [Node.from_body(each) for each in listed])
+    return plan_node_patch(state.body, [Node.from_body(each) for each in listed])
 
 
 def plan_node_patch(body: Mapping[str, Any], nodes: list[Node]) -> Mapping[str, Any]:

@@ -47,7 +47,7 @@ UNUSED = "Prestream sets no such value"
 UNSENT = "no client sends it"
 EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
-GRANTED = "recorded before the manifests let pull_event list the events of all namespaces"
+GRANTED = "recorded before the manifests granted the events of all namespaces, and nodes"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
     "delete": {
@@ -108,6 +108,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "node*": CONTROLLERS,
         "deployments-everywhere": CONTROLLERS,
         "cluster-role": GRANTED,
+        "role": GRANTED,
     },
     "paging": {
         "version-too-old": EXACT,
@@ -146,7 +147,11 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "*-attributes": "prestream doctor always sends one kind of attributes",
         "who-am-i": "the time of a review is of no use",
     },
-    "rights": {"pull-event-events-list-everywhere": GRANTED},
+    "rights": {
+        "pull-event-events-list-everywhere": GRANTED,
+        "pull-event-nodes-list": GRANTED,
+        "scheduled-sweep-nodes-list": GRANTED,
+    },
     "watch": {
         "bookmarks": "no client needs a bookmark on the way",
         "initial-events-no-match": UNSENT,

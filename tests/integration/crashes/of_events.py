@@ -1,5 +1,7 @@
 """Scenarios of pull_event, and of scheduled_sweep."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 from sandbox.catalogue.image import Image
@@ -60,6 +62,16 @@ def refuse_pod(world: World, image: str) -> None:
 def a_warmup_is_complete(world: World) -> Delivery:
     let_one_wait(world)
     return world.told_of_end(DONE)
+
+
+@scenario("pull_event", "fact", "resumed")
+def a_warmup_is_complete_after_another_has_waited_for_long(world: World) -> Delivery:
+    let_one_wait(world)
+    world.advance(1)
+    delivery = world.told_of_end(DONE)
+    entry = json.loads(delivery.data)
+    entry["jsonPayload"]["lastTimestamp"] = entry["timestamp"] = world.cloud.clock.now().isoformat()
+    return replace(delivery, data=json.dumps(entry).encode())
 
 
 @scenario("pull_event", "fact", "resumed")
