@@ -1,4 +1,4 @@
-"""Ask a cluster or a registry, and keep apart what it refuses from what is not there."""
+"""Read a cluster or a registry, and distinguish a refusal from a missing object."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class GoogleReader(Protocol):
-    """Google's services, as far as they are looked at."""
+    """The reads of Google's services."""
 
     def read(self, look: GoogleRequest) -> Response: ...  # noqa: D102
 
 
 class Cluster(Protocol):
-    """A cluster's API, as far as it is looked at."""
+    """The reads of a cluster's API."""
 
     @property
     def name(self) -> ClusterName: ...  # noqa: D102
@@ -30,7 +30,7 @@ class Cluster(Protocol):
 
 
 def try_call(what: str, ask: Callable[[], T]) -> T | Unavailable:
-    """Return what an API answers, or why it does not."""
+    """Return the answer of an API, or the reason why it is missing."""
     try:
         return ask()
     except (EventError, UnknownClusterError) as exc:

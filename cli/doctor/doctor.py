@@ -39,7 +39,7 @@ from shared.settings.keys import Settings
 _MANIFESTS = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "base"
 
 _UNASKED = frozenset({"image-allowed", "image-place", "mirror-region"})
-"""Checks of names and of the configuration, for which no service is asked."""
+"""The checks of names and of the configuration, which do not need a service."""
 
 _EXIT_CODES = (
     "Exit codes: 0 nothing failed (what could not be seen is said); 1 something failed; 2 options"
@@ -93,7 +93,7 @@ doctor.__doc__ = f"{cleandoc(doctor.__doc__ or '')}\n\n{_EXIT_CODES}"
 
 
 class _Run:
-    """Wires the clients to the checks, each connection made once."""
+    """Connects the clients to the checks, each once."""
 
     def __init__(
         self, environ: Mapping[str, str], settings: Settings, say: Callable[[str], None]
@@ -107,7 +107,7 @@ class _Run:
         self._connected: dict[ClusterName, Cluster | Unavailable] = {}
 
     def run(self, named: list[ClusterName], image: str | None) -> Iterator[Check]:
-        """Yield the checks, in the order in which they are made."""
+        """Yield the checks in their order."""
         self._say("Looking for clusters")
         found, problems = find_clusters(self._settings, self._inspector, named)
         yield from problems
@@ -154,7 +154,7 @@ class _Run:
 
 
 def _no_cluster(image: str) -> Iterator[Check]:
-    reason = "where it is pulled from depends on the cluster: name one with --cluster"
+    reason = "its location depends on the cluster: name one with --cluster"
     yield unknown("image", "manifest", image, Unavailable("the image", reason))
 
 
@@ -180,7 +180,7 @@ def _as_json(checks: list[Check]) -> dict[str, Any]:
 
 @contextmanager
 def _watching() -> Iterator[Callable[[str], None]]:
-    """Show what is looked at, if somebody watches."""
+    """Show the progress on a terminal."""
     if not is_watched():
         yield _say_nothing
         return
@@ -189,5 +189,5 @@ def _watching() -> Iterator[Callable[[str], None]]:
 
 
 def _say_nothing(text: str) -> None:
-    """Show no progress: nobody watches."""
+    """Show nothing, without a terminal."""
     del text

@@ -1,8 +1,7 @@
 """
 Read resources of Google's services, and record why a read failed.
 
-Half of these resources have no client library, and for a client that only reads a field or
-two REST is enough: https://docs.cloud.google.com/apis/docs/http
+Half of these resources lack a client library, and REST is enough to read a few fields: https://docs.cloud.google.com/apis/docs/http
 """
 
 import functools
@@ -46,7 +45,7 @@ class GoogleReader:
         self._lock = threading.Lock()
 
     def read(self, look: GoogleRequest) -> Response:
-        """Return what a look brings; each is taken once."""
+        """Return the response to a request; each is sent once."""
         with self._lock:
             if look in self._known:
                 return self._known[look]
@@ -67,7 +66,7 @@ class GoogleReader:
                 answer = session.request(look.method, address, timeout=TIMEOUT)
                 return _parse(look, answer.status_code, answer.content)
         except EventError as exc:
-            # The error repeats what was looked at.
+            # The error repeats the request.
             return Unavailable(str(look), f"no answer: {exc.__cause__ or exc}"[:_MAX_MESSAGE])
 
     @functools.cached_property
@@ -75,7 +74,7 @@ class GoogleReader:
         """
         Return the session, or the reason why it cannot be made.
 
-        Both are remembered: to look for credentials in vain takes seconds each time.
+        Both are remembered, because each vain search for credentials takes seconds.
         """
         try:
             return make_session("local" if self._is_local else None)
@@ -101,7 +100,7 @@ def _parse(look: GoogleRequest, status: int, content: bytes) -> Response:
         return body
     error = mapping_of(mapping_of(body).get("error"))
     message = (text_of(error.get("message")) or "")[:_MAX_MESSAGE]
-    # A server that does not serve the path answers with an error that is not the API's.
+    # A server without the path answers with an error of another form than the API's.
     if status == _NOT_FOUND and error:
         return NotFound(str(look))
     said = f"{status} {message}".strip()

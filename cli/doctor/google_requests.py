@@ -27,7 +27,7 @@ def apis(project: str, names: Iterable[str]) -> GoogleRequest:
 
 
 def project(name: str) -> GoogleRequest:
-    """A project's number, and what it lies in."""
+    """A project's number and its parent."""
     return GoogleRequest(
         "cloudresourcemanager",
         f"v1/projects/{name}",
@@ -69,7 +69,7 @@ def cluster(name: ClusterName) -> GoogleRequest:
 
 
 def subnetwork(project: str, region: str, name: str) -> GoogleRequest:
-    """A subnetwork in which nodes are."""
+    """A subnetwork of nodes."""
     return GoogleRequest(
         "compute",
         f"compute/v1/projects/{project}/regions/{region}/subnetworks/{quote(name, safe='')}",
@@ -113,7 +113,7 @@ def secret_policy(project: str, secret: str) -> GoogleRequest:
 
 
 def secret_version(project: str, secret: str, version: str) -> GoogleRequest:
-    """Whether a version of a secret can be read; its value stays where it is."""
+    """The state of a version of a secret, without its value."""
     return GoogleRequest(
         "secretmanager",
         f"v1/projects/{project}/secrets/{secret}/versions/{version}",
@@ -158,7 +158,7 @@ def subscription(project: str, name: str) -> GoogleRequest:
 
 def backlog(project: str, name: str, since: datetime, until: datetime) -> GoogleRequest:
     """
-    How many messages wait in a subscription.
+    The number of messages that wait in a subscription.
 
     https://docs.cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-pubsub
     """

@@ -1,5 +1,5 @@
 """
-The configuration of an image, which says what it is made for where its manifest does not.
+The configuration of an image, which names its platform if the manifest does not.
 
 https://github.com/opencontainers/image-spec/blob/main/config.md
 """
@@ -18,11 +18,11 @@ _MAX_BYTES: Final = 4 * 1024 * 1024
 
 
 class ImageConfigs(RegistryClient):
-    """Asks registries for configurations, and for manifests."""
+    """Fetches configurations and manifests from registries."""
 
     def fetch_platform_of(self, reference: ImageReference, config_digest: str) -> str | None:
         """
-        Fetch the platform, ``os/architecture``, that a configuration names; None if none.
+        Fetch the platform of a configuration, ``os/architecture``; None if it names none.
 
         Raises:
             TransientError: No answer in time, or 5xx.

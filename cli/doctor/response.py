@@ -1,7 +1,7 @@
 """
 The response of a service: a resource, a 404, or the reason why it cannot be read.
 
-The three are kept apart, since what could not be seen is neither there nor missing.
+The three are distinct, because an unreadable resource may exist or not.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GoogleRequest:
-    """A request that only reads, and the right that it takes."""
+    """A request that only reads, and the permission that it needs."""
 
     service: Service
     path: str
-    """Below the service's address, with its version and its query."""
+    """The path below the service's address, with version and query."""
     project: str
-    """Whose resource it is, and so where the right is granted."""
+    """The project of the resource, in which the permission is granted."""
     permission: str
     role: str
     """A narrow predefined role with the permission, for the person who runs `doctor`."""
@@ -43,22 +43,22 @@ class GoogleRequest:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The service knows nothing of that name: 404."""
+    """The resource does not exist: 404."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """Whether there is something, and what, is not known."""
+    """It is unknown whether the resource exists."""
 
     what: str
     reason: str
     """The message of the service that refused or did not answer."""
     permission: str | None = None
-    """The right that is missing, where that is why."""
+    """The missing permission, if it is the reason."""
     fix: str | None = None
-    """The command that gives it."""
+    """The command that grants it."""
 
 
 Response = Body | NotFound | Unavailable

@@ -71,7 +71,7 @@ def test_mirrors_far_from_the_cluster_fail(environ: dict[str, str]) -> None:
     result = run(environ, "--cluster", CLUSTER)
 
     assert result.exit_code == 1
-    assert "they lie in europe-west4" in result.stdout
+    assert "they are in europe-west4" in result.stdout
     assert "\n            make archives && terraform -chdir=infra apply\n" in result.stdout
 
 

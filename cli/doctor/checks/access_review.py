@@ -1,4 +1,4 @@
-"""Whether the functions may do in a cluster what they must, and find there what they need."""
+"""Whether the functions have their rights and objects in a cluster."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,14 +15,14 @@ _MAX_NAMED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A request to an API server that somebody may be allowed to make."""
+    """A request to an API server, which a user may be allowed to make."""
 
     verb: str
     resource: str
     """Plural."""
     group: str = ""
     namespace: str = ""
-    """Empty for the whole cluster."""
+    """The namespace; empty for the whole cluster."""
     name: str = ""
     user: str | None = None
     """``None`` for the identity that runs the command."""
@@ -43,7 +43,7 @@ OWN: Final = (
 
 def needed_accesses(manifests: Iterable[Body], project: str) -> list[Access]:
     """
-    Return what the functions must be allowed, by the roles that are made for them.
+    Return the rights that the functions need, from the manifests of their roles.
 
     Args:
         manifests: The objects of infra/kubernetes/base.
@@ -78,7 +78,7 @@ def _accesses(rule: Body, namespace: str, user: str) -> Iterator[Access]:
 def check_accesses(
     name: ClusterName, answers: Mapping[Access, bool | Unavailable]
 ) -> Iterator[Check]:
-    """Check what an API server says that each function may do."""
+    """Check the rights of each function, as the API server reports them."""
     users: dict[str, dict[Access, bool | Unavailable]] = defaultdict(dict)
     for access, answer in answers.items():
         users[access.user or ""][access] = answer
@@ -102,13 +102,13 @@ def _check_user(name: ClusterName, user: str, asked: Mapping[Access, bool | Unav
         subject=subject,
         verdict="failed" if denied else "ok",
         looked_at=f"SubjectAccessReview of {len(asked)} rights in {name}",
-        finding=f"it may not {_list(denied)}" if denied else "it may do all that it must",
+        finding=f"it may not {_list(denied)}" if denied else "it has all rights that it needs",
         fix=f"{fix}  # with your project's overlay: docs/deploy.md" if denied else None,
     )
 
 
 def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unavailable]) -> Check:
-    """Tell what will not be seen: that is not wrong, but nor is it ok."""
+    """Check the rights of the command itself; missing ones make checks unknown, not failed."""
     missing = [access for access, answer in asked.items() if answer is not True]
     reasons = [answer.reason for answer in asked.values() if isinstance(answer, Unavailable)]
     fix = command(
@@ -123,7 +123,7 @@ def _check_own(name: ClusterName, asked: Mapping[Access, bool | Unavailable]) ->
         looked_at=f"SelfSubjectAccessReview of {len(asked)} rights in {name}",
         finding=f"you may not {_list(missing)}: {reasons[0] if reasons else 'it is not granted'}"
         if missing
-        else "all that is looked at can be seen",
+        else "every check can read its objects",
         fix=f'{fix} --member="user:$(gcloud config get account)"' if missing else None,
     )
 

@@ -41,7 +41,7 @@ _ASKED_AT_ONCE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class FoundCluster:
-    """A cluster that is examined, and what the Container API says of it."""
+    """An examined cluster, with its description in the Container API."""
 
     name: ClusterName
     body: Body | Unavailable
@@ -50,7 +50,7 @@ class FoundCluster:
 def find_clusters(
     settings: Settings, inspector: GoogleReader, named: Sequence[ClusterName]
 ) -> tuple[list[FoundCluster], list[Check]]:
-    """Return the clusters that are named, or else all that are watched; and what was not found."""
+    """Return the named clusters, or else all watched ones, and a check for each missing one."""
     if named:
         return _describe(inspector, named)
     found, problems = [], []
@@ -75,7 +75,7 @@ def find_clusters(
 
 
 def _is_wanted(settings: Settings, body: Body) -> bool:
-    """Whether a cluster is watched that nobody named."""
+    """Whether a cluster is watched without being named."""
     return (
         settings.clusters != "auto"
         or is_autopilot(body)
@@ -136,7 +136,7 @@ def _examine_account(
     account: str,
     image_projects: Iterable[str],
 ) -> Iterator[Check]:
-    """Examine what the service account of nodes may read."""
+    """Examine the rights of the nodes' service account."""
     email = account
     if "@" not in account:
         number = grants.project_number(inspector.read(google_requests.project(name.project)))
@@ -181,14 +181,14 @@ def examine_inside(
 
     Args:
         settings: The configuration.
-        found: The cluster, with what the Container API says of it.
+        found: The cluster, with its description in the Container API.
         cluster: A connection to it.
         manifests: The objects of infra/kubernetes/base.
     """
     own = {each: _ask(cluster, each) for each in access.OWN}
     silent = [answer for answer in own.values() if isinstance(answer, Unavailable)]
     if len(silent) == len(own):
-        # Nothing else would be answered, each after a time-out.
+        # Every other request would also end in a timeout.
         yield unknown("access", "cluster-api", f"cluster {found.name}", silent[0])
         return
     yield from access.check_accesses(found.name, own)
@@ -229,7 +229,7 @@ def _ask(cluster: Cluster, asked: access.Access) -> bool | Unavailable:
         "name": asked.name,
     }
     given = {key: text for key, text in attributes.items() if text}
-    what = f"what {asked.user or 'you'} may do in {cluster.name}"
+    what = f"the rights of {asked.user or 'the caller'} in {cluster.name}"
     return try_call(what, lambda: cluster.review_access(given, asked.user))
 
 

@@ -22,9 +22,9 @@ def check_default(name: ClusterName, body: Body) -> Check:
     is_on = is_autopilot(body) or streams_by_default(body)
     provisions = makes_pools(body)
     off = (
-        "it is off for the cluster, and so on every pool that auto-provisioning makes"
+        "it is off for the cluster, and so for every auto-provisioned pool"
         if provisions
-        else "it is off for the cluster: pools made later do not stream unless they say so"
+        else "it is off for the cluster: new pools do not stream unless they turn it on"
     )
     found = "every node of Autopilot streams" if is_autopilot(body) else "it is on for the cluster"
     return Check(
@@ -39,12 +39,12 @@ def check_default(name: ClusterName, body: Body) -> Check:
 
 
 def check_logging(name: ClusterName, body: Body) -> Check:
-    """Check that what nodes report reaches Cloud Logging."""
+    """Check that the reports of nodes reach Cloud Logging."""
     what = "loggingConfig of the Container API"
     service = text_of(body.get("loggingService"))
     config = body.get("loggingConfig")
     if config is None and service is None:
-        unseen = Unavailable(what, "the cluster's description says nothing of logging")
+        unseen = Unavailable(what, "the cluster's description does not mention logging")
         return unknown("cluster", "system-logging", f"cluster {name}", unseen)
     parts = [
         str(each) for each in list_of(field_at(config, ("componentConfig", "enableComponents")))
@@ -61,13 +61,13 @@ def check_logging(name: ClusterName, body: Body) -> Check:
         looked_at=what,
         finding="logs of system components are collected"
         if is_on
-        else "logs of system components are not collected: no pull and no warmup is ever seen",
+        else "logs of system components are not collected, so pulls and warmups are not recorded",
         fix=None if is_on else _update(name, f"--logging={','.join(dict.fromkeys(words))}"),
     )
 
 
 def private_subnetworks(name: ClusterName, body: Body) -> list[GoogleRequest]:
-    """Return the subnetworks whose nodes have no address of their own in the internet."""
+    """Return the subnetworks whose nodes do not have a public address."""
     network = mapping_of(body.get("networkConfig"))
     everywhere = (
         field_at(body, ("privateClusterConfig", "enablePrivateNodes")) is True
@@ -111,19 +111,19 @@ def check_private_access(look: GoogleRequest, reading: Response) -> Check:
 
 
 def check_public_nodes(name: ClusterName) -> Check:
-    """Say that no subnetwork has to be looked at."""
+    """Return the check of a cluster without private nodes."""
     return Check(
         topic="cluster",
         name="private-google-access",
         subject=f"cluster {name}",
         verdict="ok",
         looked_at="networkConfig and privateClusterConfig of the Container API",
-        finding="no node is private, so Private Google Access is not needed",
+        finding="the nodes are not private, so Private Google Access is not needed",
     )
 
 
 def _subnetwork(name: ClusterName, path: str) -> GoogleRequest:
-    """Return the look at a subnetwork, named in full (in a shared VPC) or by its name alone."""
+    """Return the request for a subnetwork, which is named in full (in a shared VPC) or shortly."""
     parts = path[max(path.find("projects/"), 0) :].split("/")
     fields = dict(zip(parts[::2], parts[1::2], strict=False)) if len(parts) > 1 else {}
     return google_requests.subnetwork(

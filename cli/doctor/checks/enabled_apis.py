@@ -1,4 +1,4 @@
-"""Whether the APIs are on that nodes and the pipeline need."""
+"""Whether the APIs that nodes and the pipeline need are on."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -8,23 +8,23 @@ from cli.doctor.response import GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.json_access import mappings_of, text_of
 
 STREAMING: Final = "containerfilesystem.googleapis.com"
-"""Without it a node with streaming on downloads every image whole, and says nothing."""
+"""Without it, a node with streaming on downloads every image whole, without an error."""
 
 OF_IMAGES: Final[Mapping[str, str]] = {
     STREAMING: "no node streams an image of this project",
-    "artifactregistry.googleapis.com": "no mirror can be read or made",
+    "artifactregistry.googleapis.com": "mirrors cannot be read or created",
 }
 OF_CLUSTERS: Final[Mapping[str, str]] = {
     STREAMING: "no node of this project's clusters streams an image",
     "container.googleapis.com": "the project has no clusters to warm images for",
-    "logging.googleapis.com": "nothing that nodes report arrives",
+    "logging.googleapis.com": "reports of nodes do not arrive",
 }
 OF_PIPELINE: Final[Mapping[str, str]] = {
-    "cloudfunctions.googleapis.com": "no function is deployed",
-    "cloudscheduler.googleapis.com": "nothing wakes the sweep, so what is warm goes cold",
-    "logging.googleapis.com": "no fact is kept",
-    "pubsub.googleapis.com": "no message reaches a function",
-    "run.googleapis.com": "no function answers",
+    "cloudfunctions.googleapis.com": "the functions cannot be deployed",
+    "cloudscheduler.googleapis.com": "the sweep does not run, so warm images go cold",
+    "logging.googleapis.com": "facts are not stored",
+    "pubsub.googleapis.com": "messages do not reach the functions",
+    "run.googleapis.com": "the functions do not answer",
 }
 WITH_CREDENTIALS: Final[Mapping[str, str]] = {
     "secretmanager.googleapis.com": "Artifact Registry cannot log in upstream",
@@ -55,7 +55,7 @@ def check_apis(
     for name, consequence in needed.items():
         is_on = states.get(name) == "ENABLED"
         if not is_on and name not in states:
-            unseen = Unavailable(str(look), "the answer says nothing of it")
+            unseen = Unavailable(str(look), "the answer does not contain it")
             yield unknown("services", "api-enabled", f"{name} in {subject}", unseen)
             continue
         yield Check(

@@ -13,7 +13,7 @@ from shared.domain.mirror import Source
 from shared.domain.timestamp import parse_time
 
 SINCE: Final = timedelta(days=14)
-"""How far back facts are looked for: by then any cache has gone cold."""
+"""The age of the oldest facts that are read; an older cache has gone cold."""
 
 _STREAMED: Final = frozenset({"streamed", "likely_streamed", "cached_on_node"})
 _MAX_EVIDENCE: Final = 3
@@ -43,10 +43,10 @@ def check_history(
     Check the last warmup and the last pull of an image.
 
     Args:
-        text: The image, as it was given.
+        text: The image as the user wrote it.
         entries: Facts about it, as entries of their log, oldest first.
-        now: The time of the examination.
-        period: After which what is in use should have been warmed again.
+        now: The current time.
+        period: The time after which an image in use should be warm again.
     """
     if isinstance(entries, Unavailable):
         yield unknown("image", "last-warmup", text, entries)
@@ -76,7 +76,7 @@ def _check_warmup(text: str, warmups: Sequence[Body], now: datetime, period: tim
         found = f"the last one did not fill the streaming cache: the node held the image ({said})"
         return _make(text, "last-warmup", "warning", what, found, again)
     if _age(at, now) > 2 * period:
-        found = f"the last one is long over ({said}): the cache may have gone cold"
+        found = f"the last one is older than a period ({said}): the cache may have gone cold"
         return _make(text, "last-warmup", "warning", what, found, again)
     return _make(text, "last-warmup", "ok", what, f"the last one went well: {said}")
 

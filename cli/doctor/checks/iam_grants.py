@@ -1,9 +1,9 @@
 """
 Whether nodes may read the mirrors, and Artifact Registry the secrets of upstreams.
 
-An IAM policy lists the grants on its resource. A grant that comes from a folder, an organization, a
-group or a custom role is not in it, so that a grant that is not seen may still be there: only in a
-project that lies nowhere is it missing for certain.
+An IAM policy lists the grants on its own resource. A folder, an organization, a group or a custom
+role may grant a right that the policy does not show, so a missing grant is certain only in a
+project without a parent.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,16 +52,16 @@ class Right:
     name: str
     subject: str
     member: str
-    """As policies name it: ``serviceAccount:…``."""
+    """The identity in the form of policies: ``serviceAccount:…``."""
     roles: frozenset[str]
-    """Predefined roles, each of which allows it."""
+    """The predefined roles that contain the right."""
     consequence: str
     """The consequence of a missing right."""
     fix: str
 
 
 def default_account(number: str) -> str:
-    """Return the service account that Compute Engine makes in a project."""
+    """Return the service account that Compute Engine creates in a project."""
     return f"{number}-compute@developer.gserviceaccount.com"
 
 
@@ -71,7 +71,7 @@ def artifact_registry_agent(number: str) -> str:
 
 
 def project_number(reading: Response) -> str | Unavailable:
-    """Return a project's number, or why it is not known."""
+    """Return a project's number, or the reason why it is unknown."""
     if isinstance(reading, Unavailable):
         return reading
     if isinstance(reading, NotFound):
@@ -81,7 +81,7 @@ def project_number(reading: Response) -> str | Unavailable:
 
 
 def has_grant(policy: Body, member: str, roles: frozenset[str]) -> bool:
-    """Whether a policy grants one of some roles to a member by name, on no condition."""
+    """Whether a policy grants one of the roles to a member by name, without a condition."""
     return any(
         text_of(binding.get("role")) in roles
         and not binding.get("condition")
@@ -98,15 +98,15 @@ def check_right(
 
     Args:
         right: The right that is needed.
-        policies: Those in which it may be granted, and what was read of them.
-        may_inherit: Whether the resource lies in a folder or an organization.
+        policies: The requests for the policies that may grant it, each with its response.
+        may_inherit: Whether the project is in a folder or an organization.
     """
     read = list(policies)
     for look, reading in read:
         if not isinstance(reading, (NotFound, Unavailable)) and has_grant(
             reading, right.member, right.roles
         ):
-            return _make(right, "ok", str(look), f"{right.member} may do so")
+            return _make(right, "ok", str(look), f"{right.member} has the right")
     unseen = [reading for _, reading in read if isinstance(reading, Unavailable)]
     if unseen:
         return unknown(right.topic, right.name, right.subject, unseen[0])
@@ -114,8 +114,8 @@ def check_right(
     policies_read = [each for _, each in read if not isinstance(each, (NotFound, Unavailable))]
     doubts = [*_doubts(right, policies_read)]
     if may_inherit:
-        doubts.append("a folder or an organization may grant it, which cannot be seen here")
-    found = f"no grant to {right.member} is seen: {right.consequence}"
+        doubts.append("a folder or an organization grants it, which this check cannot see")
+    found = f"a grant to {right.member} is missing: {right.consequence}"
     if doubts:
         return _make(right, "warning", looked_at, f"{found}, unless {'; '.join(doubts)}")
     return _make(right, "failed", looked_at, found)

@@ -1,4 +1,4 @@
-"""The examination of one image: why nodes stream it, or do not."""
+"""The examination of one image: whether nodes stream it, and why."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ Connect = Callable[[ClusterName], Cluster | Unavailable]
 
 
 class Registry(Protocol):
-    """The registry API, as far as an image is looked at."""
+    """The part of the registry API that examines an image."""
 
     def fetch_manifest(self, reference: ImageReference) -> Manifest: ...  # noqa: D102
     def fetch_platform_of(  # noqa: D102
@@ -49,10 +49,10 @@ class ImageChecks:
 
     Args:
         settings: The configuration.
-        registry: To ask for manifests.
-        facts: To ask for what became of it.
-        connect: To ask clusters.
-        now: The time of the examination.
+        registry: Returns manifests.
+        facts: The log of facts.
+        connect: Connects to clusters.
+        now: The current time.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ImageChecks:
 
     def examine(self, text: str, clusters: Sequence[FoundCluster]) -> Iterator[Check]:
         """
-        Examine an image for clusters; where it is pulled from may differ between them.
+        Examine an image for clusters, which may pull it from different locations.
 
         Raises:
             InvalidReferenceError: The text is not a reference.
@@ -193,12 +193,12 @@ class ImageChecks:
 
 
 def _others(cluster: Cluster, namespace: str) -> Iterator[Body]:
-    """Yield the pods that are not warmups."""
+    """Yield the pods of workloads."""
     for pod in cluster.list_objects("v1", "pods"):
         if pod["metadata"].get("namespace") != namespace:
             yield pod
 
 
 def _no_repositories() -> Any:
-    """Refuse to be asked: where an image is pulled from follows from its name."""
-    raise AssertionError("an examination makes no mirror")
+    """Raise an error: the location of an image follows from its name."""
+    raise AssertionError("an examination does not create mirrors")

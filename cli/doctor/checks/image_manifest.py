@@ -30,46 +30,46 @@ layers of the usual serving images, CUDA and PyTorch, stay below 5 GB and below 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A registry's answer in place of a manifest."""
+    """The reason why a registry did not return a manifest."""
 
     reason: str
     is_unusable: bool = False
-    """There is an image, but not one that nodes stream."""
+    """The image exists, but nodes cannot stream it."""
     lacks_mirror: bool = False
-    """Its mirror is not made yet."""
+    """Its mirror does not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageResponses:
-    """An image, as its registry describes it."""
+    """An image, with the answers of its registry."""
 
     text: str
-    """As it was given."""
+    """The image as the user wrote it."""
     source: Source
     answer: Manifest | Refused | Unavailable
     platforms: Mapping[str, Manifest | Refused | Unavailable]
-    """The manifest that a node of each platform would pull."""
+    """The manifest for each platform, as a node would pull it."""
 
 
 def check_refused_name(text: str, error: ImageError) -> Check:
-    """Say that the configuration does not let an image be mirrored."""
+    """Return the check of an image that the configuration does not allow to mirror."""
     found = f"{error}: nodes pull it from upstream, and do not stream it. {error.hint}"
     return _make(text, "image-allowed", "failed", "upstreams in prestream.yaml", found)
 
 
 def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
-    """Check that an image lies where a cluster's nodes stream from."""
+    """Check that the nodes of a cluster can stream from the image's location."""
     mirror = source.mirror
     location = location_of(mirror)
     what = f"the name {mirror}"
     if location is None:
-        unseen = Unavailable(what, f"where {mirror.registry} keeps its images is not known")
+        unseen = Unavailable(what, f"the location of the images of {mirror.registry} is unknown")
         return unknown("image", "image-place", text, unseen)
     if is_near(location, cluster.location):
-        found = f"nodes of {cluster.name} pull it from {location}, which is near"
+        found = f"nodes of {cluster.name} can stream it from {location}"
         return _make(text, "image-place", "ok", what, found)
     found = (
-        f"it lies in {location}, but nodes of {cluster.name} stream only from {cluster.region} or"
+        f"it is in {location}, but nodes of {cluster.name} stream only from {cluster.region} or"
         " the multi-region around it"
     )
     near = f"{cluster.region}-docker.pkg.dev/{cluster.project}/REPOSITORY/{_last(source)}"
@@ -77,14 +77,14 @@ def check_place(text: str, source: Source, cluster: ClusterName) -> Check:
 
 
 def check_manifest(readings: ImageResponses) -> Iterator[Check]:
-    """Check what the registry answers for an image, and for each platform of the nodes."""
+    """Check the manifests of an image, and of each platform of the nodes."""
     text, answer = readings.text, readings.answer
     what = f"the manifest of {readings.source.mirror}"
     if isinstance(answer, Unavailable):
         yield unknown("image", "manifest", text, answer)
         return
     if isinstance(answer, Refused) and answer.lacks_mirror:
-        found = "its mirror is not made yet: the first warmup of the image makes it"
+        found = "its mirror does not exist yet: the first warmup of the image creates it"
         yield _make(text, "manifest", "warning", what, found, _warm(text))
         return
     if isinstance(answer, Refused):
@@ -92,7 +92,7 @@ def check_manifest(readings: ImageResponses) -> Iterator[Check]:
             f"{answer.reason}: nodes may download it, but do not stream it. Push it again with a"
             " current tool"
             if answer.is_unusable
-            else f"the registry has none for it: {answer.reason}"
+            else f"the registry does not have one: {answer.reason}"
         )
         yield _make(text, "manifest", "failed", what, found)
         return
@@ -129,7 +129,7 @@ def _check_layers(readings: ImageResponses, subject: str, what: str, manifest: M
         if number
     ]
     if not faults:
-        found = f"none of its {len(manifest.layers)} layers is empty or comes twice"
+        found = f"none of its {len(manifest.layers)} layers is empty or a duplicate"
         return _make(subject, "layers", "ok", what, found)
     found = (
         f"{' and '.join(faults)}: by Google's documentation GKE downloads such an image whole;"
@@ -160,21 +160,19 @@ def _check_weights(subject: str, what: str, manifest: Manifest) -> Check:
 
 
 def check_size(readings: ImageResponses, least: int) -> Check:
-    """Check whether an image is big enough for anybody to care."""
+    """Check whether an image is large enough to be warmed."""
     what = f"the manifest of {readings.source.mirror}, and min_image_bytes in prestream.yaml"
     sizes = [each.image_bytes for each in readings.platforms.values() if isinstance(each, Manifest)]
     if isinstance(readings.answer, Manifest) and not readings.answer.is_index:
         sizes.append(readings.answer.image_bytes)
     if not sizes:
         return unknown(
-            "image", "size", readings.text, Unavailable(what, "no manifest of it was read")
+            "image", "size", readings.text, Unavailable(what, "its manifest was not read")
         )
     size = max(sizes)
     if size >= least:
         return _make(readings.text, "size", "ok", what, f"it has {_gigabytes(size)} compressed")
-    found = (
-        f"it has {_gigabytes(size)} compressed: so small an image is left alone, by min_image_bytes"
-    )
+    found = f"it has {_gigabytes(size)} compressed: min_image_bytes excludes it from warming"
     return _make(readings.text, "size", "warning", what, found, _warm(readings.text))
 
 
@@ -187,7 +185,7 @@ def _gigabytes(size: int) -> str:
 
 
 def _last(source: Source) -> str:
-    """Return the last part of an image's name, with its version as far as it is a tag."""
+    """Return the last part of an image's name, with its tag."""
     return f"{source.image.repository.rpartition('/')[2]}:{source.image.tag or 'latest'}"
 
 

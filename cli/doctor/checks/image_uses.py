@@ -1,4 +1,4 @@
-"""How workloads pull an image: under which name, and with whose credentials."""
+"""How workloads pull an image: the name and the credentials that they use."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Use:
 
 def find_uses(pods: Iterable[Body], source: Source, digest: str | None) -> list[Use]:
     """
-    Return who pulls an image, from upstream or from its mirror.
+    Return the pods that pull an image from upstream or from its mirror.
 
     Args:
         pods: The pods of a cluster.
@@ -61,7 +61,7 @@ def check_uses(
         return
     what = f"pods of {name}"
     if not uses:
-        unseen = Unavailable(what, "no pod runs it just now")
+        unseen = Unavailable(what, "no pod runs it at the moment")
         yield unknown("image", "pulled-name", subject, unseen)
         return
     bypassing = [use for use in uses if use.reference.name != source.mirror.name]
@@ -71,8 +71,8 @@ def check_uses(
         subject=subject,
         verdict="failed" if bypassing else "ok",
         looked_at=what,
-        finding=f"{_name(bypassing)} pull it from {source.image.registry}, so that nothing of the"
-        " mirror's is used. Let the cluster rewrite new pods, or the files (prestream rewrite)"
+        finding=f"{_name(bypassing)} pull it from {source.image.registry}, so they do not use the"
+        " mirror. Let the cluster rewrite new pods, or the files (prestream rewrite)"
         if bypassing
         else f"{len(uses)} pods pull it from {source.mirror.registry}",
         fix=_opt_in(name, bypassing) or None,

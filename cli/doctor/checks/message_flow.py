@@ -14,7 +14,7 @@ SINKS: Final[Mapping[str, str]] = {
     "prestream-audit": "prestream-audit",
     "prestream-gke-events": "prestream-gke-events",
 }
-"""The sinks of a project with clusters, and their topics, as infra/sinks.tf makes them."""
+"""The sinks of a project with clusters, and their topics, as in infra/sinks.tf."""
 
 SUBSCRIPTIONS: Final[Mapping[str, str]] = {
     "prestream-audit-log": "prestream-audit",
@@ -24,7 +24,7 @@ SUBSCRIPTIONS: Final[Mapping[str, str]] = {
     "prestream-registry-push": "gcr",
     "prestream-scheduled-sweep": "prestream-schedule",
 }
-"""The push subscriptions, one for each function, and their topics, as infra/functions.tf does."""
+"""The push subscription of each function, and its topic, as in infra/functions.tf."""
 
 DEAD_LETTERS: Final = "prestream-dead-letters"
 """A topic, and the subscription that keeps what goes there."""
@@ -40,7 +40,7 @@ _GONE: Final = "_deleted-topic_"
 
 @dataclass(frozen=True, slots=True)
 class SinkResponses:
-    """A sink of a project, and who may publish to its topic."""
+    """A sink of a project, and the policy of its topic."""
 
     project: str
     name: str
@@ -53,7 +53,7 @@ class SinkResponses:
 
 
 def check_sink(readings: SinkResponses) -> Iterator[Check]:
-    """Check that a sink sends to its topic, and that it may."""
+    """Check that a sink sends to its topic, and has the right to."""
     subject = f"sink {readings.name} of project {readings.project}"
     sink = readings.sink
     if isinstance(sink, Unavailable):
@@ -83,7 +83,7 @@ def _check_absent(subject: str, readings: SinkResponses) -> Check:
     if any(_WIDE_WRITER.match(member) for member in members):
         found = "the project has no sink, but a sink of a folder or an organization may publish"
         return _make(subject, "sink", "ok", str(readings.look), found)
-    found = "the sink does not exist: no log entry of the project's clusters arrives"
+    found = "the sink does not exist, so log entries of the project's clusters do not arrive"
     return _make(subject, "sink", "failed", str(readings.look), found, _APPLY)
 
 
@@ -94,7 +94,9 @@ def _check_destination(subject: str, readings: SinkResponses, sink: Body) -> Che
     destination = text_of(sink.get("destination")) or ""
     if sink.get("disabled") is True:
         fix = command(*update, "--no-disabled", *at)
-        return _make(subject, "sink", "failed", look, "it is disabled: nothing arrives", fix)
+        return _make(
+            subject, "sink", "failed", look, "it is disabled, so messages do not arrive", fix
+        )
     if destination != wanted:
         found = f"it sends to {destination}, not to {readings.topic}"
         return _make(subject, "sink", "failed", look, found, command(*update, wanted, *at))
@@ -112,7 +114,10 @@ def _check_writer(subject: str, readings: SinkResponses, sink: Body) -> Check:
         return unknown("messages", "sink-writer", subject, policy)
     if writer is None:
         return unknown(
-            "messages", "sink-writer", subject, Unavailable(what, "the sink names no writer")
+            "messages",
+            "sink-writer",
+            subject,
+            Unavailable(what, "the sink does not name its writer"),
         )
     if has_grant(policy, writer, PUBLISHES):
         return _make(subject, "sink-writer", "ok", what, f"{writer} may publish")
@@ -121,23 +126,23 @@ def _check_writer(subject: str, readings: SinkResponses, sink: Body) -> Check:
         *("gcloud", "pubsub", "topics", "add-iam-policy-binding", topic, f"--project={project}"),
         *(f"--member={writer}", "--role=roles/pubsub.publisher"),
     )
-    found = f"its writer {writer} may not publish there: Cloud Logging drops what it should send"
+    found = f"its writer {writer} may not publish there, so Cloud Logging drops the entries"
     return _make(subject, "sink-writer", "failed", what, found, fix)
 
 
 def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> Iterator[Check]:
-    """Check that a function is woken, and that what it cannot handle is kept."""
+    """Check that a function receives messages, and that the failed ones are kept."""
     name = look.path.rpartition("/")[2]
     subject = f"subscription {name} of project {look.project}"
     if isinstance(reading, Unavailable):
         yield unknown("messages", "subscription", subject, reading)
         return
     if isinstance(reading, NotFound):
-        found = f"the subscription does not exist: no message of {topic} reaches its function"
+        found = f"the subscription does not exist, so messages of {topic} do not reach the function"
         yield _make(subject, "subscription", "failed", str(look), found, _APPLY)
         return
     fault = _find_fault(topic, reading)
-    found = fault or f"it pushes what is published to {topic}"
+    found = fault or f"it pushes the messages of {topic}"
     verdict: Verdict = "failed" if fault else "ok"
     yield _make(subject, "subscription", verdict, str(look), found, _APPLY if fault else None)
     dead = text_of(field_at(reading, ("deadLetterPolicy", "deadLetterTopic")))
@@ -147,7 +152,7 @@ def check_subscription(topic: str, look: GoogleRequest, reading: Response) -> It
         "dead-letter-policy",
         "ok" if is_kept else "failed",
         str(look),
-        f"what fails for good goes to {dead}"
+        f"messages that fail repeatedly go to {dead}"
         if is_kept
         else "the subscription has no dead-letter topic: a message that always fails is lost",
         None if is_kept else _APPLY,
@@ -158,27 +163,27 @@ def _find_fault(topic: str, body: Body) -> str | None:
     attached = text_of(body.get("topic")) or ""
     push = mapping_of(body.get("pushConfig"))
     if attached.startswith(_GONE) or body.get("detached") is True:
-        return "its topic is gone: nothing reaches the function"
+        return "its topic is deleted, so messages do not reach the function"
     if attached.rpartition("/")[2] != topic:
         return f"it is attached to {attached}, not to {topic}"
     if not push.get("pushEndpoint"):
-        return "it pushes to nobody: messages wait until they are dropped"
+        return "it does not have a push endpoint: messages wait until they expire"
     if not field_at(push, ("oidcToken", "serviceAccountEmail")):
         return "it pushes without an identity: the function refuses every message"
     if body.get("state") == "RESOURCE_ERROR":
-        return "Pub/Sub says that it cannot be used (RESOURCE_ERROR)"
+        return "Pub/Sub reports that it cannot be used (RESOURCE_ERROR)"
     return None
 
 
 def check_dead_letters(
     look: GoogleRequest, subscription: Response, backlog: Response
 ) -> Iterator[Check]:
-    """Check that dead letters are kept, and that none is waiting."""
+    """Check that dead letters are kept, and that none exists."""
     subject = f"subscription {DEAD_LETTERS} of project {look.project}"
     if isinstance(subscription, Unavailable):
         yield unknown("messages", "dead-letters-kept", subject, subscription)
     elif isinstance(subscription, NotFound):
-        found = "the subscription does not exist: without it the dead-letter topic keeps nothing"
+        found = "the subscription does not exist, so dead letters are lost"
         yield _make(subject, "dead-letters-kept", "failed", str(look), found, _APPLY)
     else:
         yield _make(subject, "dead-letters-kept", "ok", str(look), "dead letters are kept")
@@ -190,7 +195,7 @@ def check_dead_letters(
     waiting = _count(backlog)
     what = "num_undelivered_messages in Cloud Monitoring"
     if waiting is None:
-        # A subscription that never got a message has no such series.
+        # A subscription without any message yet does not have such a series.
         unseen = Unavailable(what, "nothing was measured within the last hour")
         yield unknown("messages", "dead-letters", subject, unseen)
         return
@@ -200,7 +205,7 @@ def check_dead_letters(
         "dead-letters",
         "warning" if waiting else "ok",
         what,
-        f"{waiting} messages could not be handled; docs/operations.md says how to replay them"
+        f"{waiting} messages could not be handled; docs/operations.md describes how to replay them"
         if waiting
         else "no dead letter is waiting",
         command(*pull, f"--project={look.project}", "--limit=10") if waiting else None,

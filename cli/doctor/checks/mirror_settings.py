@@ -1,4 +1,4 @@
-"""Whether mirrors lie where nodes can stream from, and are what they should be."""
+"""Whether nodes can stream from the mirrors' locations, and the mirrors are as configured."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from shared.domain.mirror import (
 
 
 def check_region(name: ClusterName, setting: str) -> Check:
-    """Check that the configuration puts mirrors where a cluster's nodes stream from."""
+    """Check that a cluster's nodes can stream from the configured location of mirrors."""
     location = mirror_location(setting, name.location)
     near = is_near(location, name.location)
     return Check(
@@ -24,10 +24,10 @@ def check_region(name: ClusterName, setting: str) -> Check:
         subject=f"mirrors for cluster {name}",
         verdict="ok" if near else "failed",
         looked_at="location in prestream.yaml",
-        finding=f"they lie in {location}"
+        finding=f"they are in {location}"
         if near
-        else f"they lie in {location}, but the cluster's nodes stream only from {name.region} or"
-        " the multi-region around it. Say location: region in prestream.yaml, and deploy again",
+        else f"they are in {location}, but the cluster's nodes stream only from {name.region} or"
+        " the multi-region around it. Set location: region in prestream.yaml, and deploy again",
         fix=None if near else "make archives && terraform -chdir=infra apply",
     )
 
@@ -41,7 +41,9 @@ def check_mirror(
         yield unknown("mirrors", "mirror", subject, reading)
         return
     if isinstance(reading, NotFound):
-        yield _make(subject, look, "ok", "it is not made yet: the first image of it makes it")
+        yield _make(
+            subject, look, "ok", "it does not exist yet: the first warmup of its images creates it"
+        )
         return
     comparison = compare_repository(wanted, _state(reading))
     if comparison == "another repository":
@@ -49,17 +51,19 @@ def check_mirror(
         hint = f"Name another one in upstreams.{wanted.upstream}.repository in prestream.yaml"
         yield _make(subject, look, "failed", f"{found}. {hint}", _describe(wanted))
     elif comparison == "credentials differ":
-        found = "it logs in upstream otherwise than prestream.yaml says"
+        found = "its upstream credentials differ from prestream.yaml"
         yield _make(subject, look, "warning", found, _describe(wanted))
     else:
         yield _make(subject, look, "ok", "it pulls through from its upstream")
     if key := text_of(reading.get("kmsKeyName")):
-        found = f"it is encrypted with {key}: images under a key of one's own may not be streamed"
+        found = (
+            f"it is encrypted with {key}: images under a customer-managed key may not be streamed"
+        )
         yield _make(subject, look, "warning", found, _describe(wanted))
 
 
 def check_secret_version(subject: str, look: GoogleRequest, reading: Response) -> Check:
-    """Check that a version of a secret is there and on."""
+    """Check that a version of a secret exists and is enabled."""
     if isinstance(reading, Unavailable):
         return unknown("mirrors", "secret-version", subject, reading)
     state = "absent" if isinstance(reading, NotFound) else str(reading.get("state"))
@@ -86,7 +90,7 @@ def check_secret_version(subject: str, look: GoogleRequest, reading: Response) -
 
 
 def _state(body: Body) -> RepositoryState:
-    """Return what the API says of a repository."""
+    """Return the state of a repository from its description in the API."""
     config = mapping_of(body.get("remoteRepositoryConfig"))
     docker = mapping_of(config.get("dockerRepository"))
     uri = text_of(field_at(config, ("commonRepository", "uri"))) or text_of(

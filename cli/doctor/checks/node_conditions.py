@@ -1,4 +1,4 @@
-"""Whether the nodes that run stream, by their labels and what they say of themselves."""
+"""Whether the existing nodes stream, from their labels and conditions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ _TROUBLES: Final = frozenset(
         "GcfsdUnhealthy",
     }
 )
-"""Conditions of nodes that are about streaming; True is bad."""
+"""The conditions of nodes for streaming; True is a fault."""
 
 _MAX_NAMED: Final = 3
 
@@ -33,7 +33,7 @@ def labels_of(node: Body) -> Body:
 
 
 def platforms_of(nodes: Iterable[Body]) -> set[str]:
-    """Return the platforms of nodes, as images name them."""
+    """Return the platforms of nodes, in the form of images."""
     infos = [mapping_of(field_at(node, ("status", "nodeInfo"))) for node in nodes]
     return {
         f"{info['operatingSystem']}/{info['architecture']}"
@@ -51,7 +51,7 @@ def check_nodes(
     Args:
         name: The cluster.
         nodes: The nodes, or the reason why they cannot be listed.
-        cold_pools: Pools on which streaming is off, which has been said already.
+        cold_pools: Pools with streaming off, which another check reports.
     """
     if isinstance(nodes, Unavailable):
         yield unknown("nodes", "node-labels", f"nodes of cluster {name.name}", nodes)
@@ -95,7 +95,7 @@ def _check_conditions(name: ClusterName, nodes: Iterable[Body]) -> Iterator[Chec
                     subject=f"node {_node_name(node)} in cluster {name.name}",
                     verdict="failed",
                     looked_at=f"condition {kind} of the node",
-                    finding=f"the node says {kind}: {text_of(condition.get('message')) or ''}",
+                    finding=f"the node reports {kind}: {text_of(condition.get('message')) or ''}",
                     fix=_replace(name, node),
                 )
 
@@ -111,7 +111,7 @@ def _name(nodes: list[Body]) -> str:
 
 
 def _replace(name: ClusterName, node: Body) -> str:
-    """Return commands that have the node's group make it anew."""
+    """Return commands after which the node's group recreates it."""
     node_name = _node_name(node)
     zone = text_of(labels_of(node).get(_ZONE)) or name.location
     drain = command(

@@ -1,5 +1,5 @@
 """
-Whether the nodes of a pool can stream, by how the pool is configured.
+Whether the nodes of a pool can stream, from its configuration.
 
 https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
 """
@@ -27,7 +27,7 @@ _READING_SCOPES: Final = frozenset(
 
 
 def check_pool(name: ClusterName, pool: Body, cluster: Body) -> Iterator[Check]:
-    """Check what the Container API says of a pool."""
+    """Check a pool by its description in the Container API."""
     pool_name = text_of(pool.get("name")) or "?"
     yield _check_streaming(name, pool_name, pool, is_on=streams(pool, cluster))
     yield _check_node_image(name, pool_name, pool)
@@ -49,7 +49,7 @@ def _check_streaming(name: ClusterName, pool_name: str, pool: Body, *, is_on: bo
         looked_at=f"config.gcfsConfig of node pool {pool_name} in {name}",
         finding="image streaming is on"
         if is_on
-        else f"image streaming is off: {effect}. To turn it on makes the pool's nodes anew",
+        else f"image streaming is off: {effect}. The fix recreates the nodes",
         fix=None
         if is_on
         else command(
@@ -71,7 +71,7 @@ def _check_node_image(name: ClusterName, pool_name: str, pool: Body) -> Check:
         looked_at=f"config.imageType of node pool {pool_name} in {name}",
         finding=f"its nodes run {_IMAGE}"
         if is_fit
-        else f"its nodes run {image}, and only {_IMAGE} streams. The pool's nodes are made anew"
+        else f"its nodes run {image}, and only {_IMAGE} streams. The fix recreates the nodes"
         if image
         else "the pool's description does not name the image of its nodes",
         fix=None

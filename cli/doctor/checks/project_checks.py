@@ -1,4 +1,4 @@
-"""The examination of what lies in projects: APIs, messages, mirrors and their secrets."""
+"""The examination of projects: APIs, messages, mirrors and their secrets."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ def examine_projects(
 
 
 def wanted_mirrors(settings: Settings, clusters: Iterable[ClusterName]) -> list[RemoteRepository]:
-    """Return the mirrors that the configuration describes, where the clusters need them."""
+    """Return the configured mirrors in the locations of the clusters."""
     locations = {mirror_location(settings.location, name.location) for name in clusters}
     found = []
     for location in sorted(locations):
@@ -128,6 +128,6 @@ def _examine_mirror(inspector: GoogleReader, wanted: RemoteRepository) -> Iterat
 
 
 def may_inherit(inspector: GoogleReader, project: str) -> bool:
-    """Whether grants of a folder or an organization may hold in a project."""
+    """Whether a project may inherit grants of a folder or an organization."""
     body = inspector.read(google_requests.project(project))
     return isinstance(body, (NotFound, Unavailable)) or bool(body.get("parent"))

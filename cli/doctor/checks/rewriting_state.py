@@ -1,4 +1,4 @@
-"""Whether pods are led to the mirrors: the policy, its binding and its parameter."""
+"""Whether pods are rewritten to the mirrors: the policy, its binding and its parameter."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class RewritingResponses:
     parameter: Response
     """The ConfigMap of proven mirrors."""
     namespaces: Sequence[str] | Unavailable
-    """Those that opted in."""
+    """The namespaces that opted in."""
 
 
 def check_rewriting(readings: RewritingResponses) -> Iterator[Check]:
-    """Check that what is there of the policy works together."""
+    """Check that the objects of the policy are complete."""
     yield _check_policy(readings)
     if not isinstance(readings.policy, (NotFound, Unavailable)):
         yield _check_binding(readings)
@@ -51,14 +51,14 @@ def _check_policy(readings: RewritingResponses) -> Check:
     if isinstance(policy, NotFound):
         if not namespaces:
             found = (
-                "it is not applied: pods pull from a mirror only where their manifest names it"
-                " (prestream rewrite does that to files)"
+                "it is not applied: pods pull from a mirror only if their manifest names it"
+                " (prestream rewrite changes the files)"
             )
             return _make(readings, "policy", "ok", what, found)
         found = f"it is missing, though {_name(namespaces)} opted in: their pods are not rewritten"
         return _make(readings, "policy", "failed", what, found, _apply(readings))
     if not namespaces:
-        found = "it is there, but no namespace opted in: no pod is rewritten"
+        found = "it exists, but no namespace opted in, so pods are not rewritten"
         return _make(readings, "policy", "warning", what, found, label)
     return _make(readings, "policy", "ok", what, f"it rewrites the pods of {_name(namespaces)}")
 
@@ -80,14 +80,14 @@ def _check_parameter(readings: RewritingResponses) -> Iterator[Check]:
         yield unknown("rewriting", "policy-parameter", _subject(readings), parameter)
         return
     if isinstance(parameter, NotFound):
-        found = "it is missing: without it nothing is rewritten"
+        found = "it is missing, so pods are not rewritten"
         yield _make(readings, "policy-parameter", "failed", what, found, _apply(readings))
         return
     data = {str(key): str(text) for key, text in mapping_of(parameter.get("data")).items()}
     proven = ProvenMirrors.from_data(data)
     for key, fault in proven.broken.items():
         edit = ("kubectl", f"--context={readings.name.context}", "-n", "prestream", "edit")
-        found = f"its entry {key} proves nothing: {fault}"
+        found = f"its entry {key} is invalid: {fault}"
         fix = command(*edit, "configmap", "proven-mirrors")
         yield _make(readings, "policy-parameter", "failed", what, found, fix)
     active = [host for host, proof in proven.proofs.items() if proof.pin != "off"]
