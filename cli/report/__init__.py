@@ -1,1 +1,1 @@
-"""prestream report: what warming brought, and why it did not, from the facts."""
+"""prestream report: the effect of warming, and the causes of slow pulls, from the facts."""

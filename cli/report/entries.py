@@ -20,11 +20,11 @@ _VERDICTS: Final = frozenset(get_args(Streamed))
 
 
 class InvalidFactError(ValueError):
-    """An entry says that it is a fact, and does not read like one."""
+    """An entry claims to be a fact, but does not have its form."""
 
 
 class EvidenceFields(msgspec.Struct):
-    """One thing that was seen, and where it can be looked up."""
+    """One piece of evidence, with the log entry that holds it."""
 
     kind: str
     text: str
@@ -33,7 +33,7 @@ class EvidenceFields(msgspec.Struct):
 
 
 class FactFields(msgspec.Struct):
-    """The fields of all kinds of facts; what a kind does not have is None."""
+    """The fields of all kinds of facts; a field that a kind lacks is None."""
 
     event: str | None = None
     image: str | None = None
@@ -80,7 +80,7 @@ class ReadFact(NamedTuple):
 
     insert_id: str
     at: int
-    """When it happened, in microseconds since 1970."""
+    """The time of the event, in microseconds since 1970."""
     log: str | None
     fields: FactFields
 
@@ -120,7 +120,7 @@ def parse_fact(data: bytes) -> ReadFact | None:
 
 
 def _is_fact(data: bytes) -> bool:
-    """Whether something that has fields of other types calls itself a fact."""
+    """Whether an entry with fields of other types claims to be a fact."""
     try:
         outline = _decode_outline(data)
     except msgspec.DecodeError:

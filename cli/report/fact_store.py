@@ -5,8 +5,8 @@ The table is SQLite's: a temporary database without a name, which it keeps in me
 small, and in a file that nobody else can see when it is not:
 https://www.sqlite.org/inmemorydb.html#temp_db
 
-Its rows are unique by insert id, and read in an order that only depends on what they hold. So the
-same facts give the same report, in any order and however often they are read.
+Its rows are unique by insert id, and read in an order that depends only on their content. So the
+same facts give the same report, in any order and with any number of duplicates.
 """
 
 import hashlib
@@ -54,11 +54,11 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class Detail(msgspec.Struct, omit_defaults=True):
-    """The texts of a fact, beside its figures."""
+    """The texts of a fact."""
 
     insert_id: str
     image: str
-    """As the user wrote it."""
+    """The image as the user wrote it."""
     log: str | None = None
     workloads: list[str] | None = None
     evidence: list[EvidenceFields] | None = None
@@ -69,13 +69,13 @@ class Detail(msgspec.Struct, omit_defaults=True):
 
 
 class StoredFact(NamedTuple):
-    """A fact with all that it says."""
+    """A fact with all its fields."""
 
     at: float
     """In seconds since 1970."""
     event: EventName
     image: str
-    """In its full form, by tag where one is known for its digest."""
+    """The full name, by tag if a tag of its digest is known."""
     mirror: str | None
     digest: str | None
     cluster: str | None
@@ -86,7 +86,7 @@ class StoredFact(NamedTuple):
     total_seconds: float | None
     image_bytes: int | None
     streamed: Streamed | None
-    """With what its node said of it elsewhere."""
+    """The verdict, with later statements of the node."""
     outcome: str | None
     strategy: str | None
     target: str | None
@@ -99,7 +99,7 @@ _encode_detail = msgspec.json.Encoder().encode
 
 
 class FactStore:
-    """Takes facts in, and gives them out sorted; a context manager."""
+    """Stores facts and returns them sorted; a context manager."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None)
@@ -126,7 +126,7 @@ class FactStore:
         self._connection.close()
 
     def take(self, fact: ReadFact) -> None:
-        """Take a fact in; one that was taken before makes no difference."""
+        """Add a fact; a duplicate has no effect."""
         fields = fact.fields
         repository, name = _name_of(fields.image or "")
         mirror, version = _split(fields.mirror)
@@ -176,10 +176,10 @@ class FactStore:
 
     def settle(self) -> int:
         """
-        Join what belongs together, once all facts are taken; return how many came twice.
+        Join names and verdicts after all facts are added; return the number of duplicates.
 
-        Images that are named by digest alone get the name that another fact has for it, and pulls
-        the verdict that the statements of their node give.
+        An image that is named by digest alone gets its name from another fact, and a pull gets its
+        verdict from the statements of its node.
         """
         self._flush()
         run = self._connection.execute
@@ -200,7 +200,7 @@ class FactStore:
             yield image, map(_pull, group)
 
     def stored(self, event: EventName, more: str = "", *values: object) -> Iterator[StoredFact]:
-        """Yield the facts of a kind, as the rest of an SQL statement narrows and sorts them."""
+        """Yield the facts of a kind, filtered and sorted by the rest of an SQL statement."""
         for row in self._connection.execute(_TOLD + more, (event, *values)):
             mirror = None if row[4] is None else row[4] + row[5]
             yield StoredFact._make(
@@ -213,7 +213,7 @@ class FactStore:
         return dict(rows.fetchall())
 
     def period(self) -> tuple[float, float] | None:
-        """Return when the first and the last fact happened, in seconds since 1970."""
+        """Return the times of the first and the last fact, in seconds since 1970."""
         first, last = self._connection.execute("SELECT min(at), max(at) FROM facts").fetchone()
         return None if first is None else (first / 1e6, last / 1e6)
 
@@ -222,7 +222,7 @@ class FactStore:
         self._pending.clear()
 
     def _rename(self) -> None:
-        """Call an image by its upstream's name, and by a tag, wherever a fact says them."""
+        """Name an image by its upstream and a tag, if a fact has them."""
         renamed = []
         for (old,) in self._connection.execute("SELECT DISTINCT name FROM facts").fetchall():
             repository, _ = _name_of(old)
@@ -290,7 +290,7 @@ def _pull(row: tuple[Any, ...]) -> Pull:
 
 @lru_cache(maxsize=4096)
 def _split(mirror: str | None) -> tuple[str | None, str | None]:
-    """Return the repository that was pulled from, and what follows it, as they are written."""
+    """Return the pulled repository and the rest of the reference, as written."""
     if mirror is None:
         return None, None
     repository, _ = _name_of(mirror)

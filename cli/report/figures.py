@@ -1,7 +1,7 @@
 """
 The figures of a report; docs/figures.md defines each.
 
-Nothing is estimated: quantiles are exact, and where nothing was measured, a figure is None.
+Nothing is estimated: quantiles are exact, and a figure without a measurement is None.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +19,15 @@ VERDICTS: Final[tuple[Streamed, ...]] = (
 )
 
 Baseline = Literal["pulls", "warmups"]
-"""Whose cold pulls a saving is measured against."""
+"""The pulls that are the baseline of a saving."""
 
 
 class Pull(NamedTuple):
-    """A pull, a workload's or a warmup's, with the verdict that all facts together give."""
+    """A pull of a workload or a warmup, with the verdict from all facts."""
 
     image: str
     at: float
-    """When it ended, in seconds since 1970."""
+    """The end, in seconds since 1970."""
     cluster: str | None
     node_pool: str | None
     accelerator: str | None
@@ -36,13 +36,13 @@ class Pull(NamedTuple):
     image_bytes: int | None
     streamed: Streamed | None
     outcome: str | None = None
-    """Fields of a warmup, as are the next three."""
+    """A field of warmups, like the next three."""
     strategy: str | None = None
     total_seconds: float | None = None
 
 
 class Place(NamedTuple):
-    """Where pulls happen."""
+    """The place of pulls."""
 
     cluster: str | None
     node_pool: str | None
@@ -51,7 +51,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Seconds of several pulls."""
+    """The durations of several pulls."""
 
     count: int
     median: float
@@ -69,9 +69,9 @@ class Saving:
     """The sum over places with a known price; ``None`` without any price."""
     counted_pulls: int = 0
     without_baseline: int = 0
-    """Streamed pulls of images without a cold measurement: they count for nothing."""
+    """Streamed pulls of images without a cold measurement, which are not counted."""
     without_accelerator: int = 0
-    """Counted pulls on nodes of which no accelerator is known: nothing waited there."""
+    """Counted pulls on nodes without a known accelerator, so no accelerator waited."""
     unpriced_seconds: float = 0.0
     """Accelerator seconds for which the table has no price."""
     warming_money: float | None = None
@@ -88,20 +88,20 @@ class Group:
     """The figures of an image, of a place, or of everything."""
 
     pulls: int
-    """Figures of workloads."""
+    """The figures of pulls by workloads."""
     warmups: int
     failed_warmups: int
     verdicts: Mapping[Streamed, int]
-    """On pulls of workloads."""
+    """The verdicts on pulls of workloads."""
     warmup_verdicts: Mapping[Streamed, int]
     cold: Spread | None
     baseline: Baseline | None
     streamed: Spread | None
     """Pulls of workloads whose verdict is ``streamed``."""
     time_to_warm: Spread | None
-    """From the reference to the end of the warmup, of those that ended well."""
+    """The time from the reference to the end of each successful warmup."""
     image_bytes: int | None
-    """Compressed, as the latest pull says; None for anything but an image."""
+    """The compressed size from the latest pull; None without a single image."""
     saving: Saving
 
 

@@ -32,7 +32,7 @@ _OUTCOMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An entry of a log that something rests on."""
+    """A log entry that is evidence."""
 
     insert_id: str | None
     log: str | None
@@ -41,7 +41,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that keeps an image from streaming."""
+    """A cause that keeps an image from streaming."""
 
     kind: Kind
     title: str
@@ -51,7 +51,7 @@ class Finding:
     latest: float
     """In seconds since 1970."""
     waited_seconds: float | None = None
-    """Accelerator seconds that the pulls in question took."""
+    """The accelerator seconds of the affected pulls."""
     reason: str | None = None
     hint: str | None = None
     workloads: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class Finding:
 def find_causes(
     store: FactStore, images: Iterable[ImageFigures], prices: Prices
 ) -> tuple[Finding, ...]:
-    """Return what to fix, the gravest first: by kind, then by what it costs, then by how often."""
+    """Return the causes to fix, the worst first: by kind, then by cost, then by number."""
     warmups = list(_last_warmups(store))
     found = [
         *_distrusted(store, warmups),
@@ -87,7 +87,7 @@ def _rank(finding: Finding) -> tuple[object, ...]:
 
 
 def prove(stored: StoredFact) -> tuple[Proof, ...]:
-    """Return the entries that a fact rests on, the fact itself last."""
+    """Return the evidence of a fact, with the fact itself last."""
     detail = stored.detail
     rests = [Proof(each.insert_id, each.log, each.text) for each in detail.evidence or ()]
     itself = f"the fact {stored.event}"
@@ -95,7 +95,7 @@ def prove(stored: StoredFact) -> tuple[Proof, ...]:
 
 
 def _not_streamed(store: FactStore, prices: Prices) -> Iterator[Finding]:
-    """Group pulls that workloads waited for by image, cluster and what can be done."""
+    """Group the slow pulls of workloads by image, cluster and remedy."""
     facts = store.stored(
         "pull.observed",
         "AND streamed = 'not_streamed'"
@@ -141,7 +141,7 @@ def _which(stored: StoredFact) -> tuple[str | None, ...]:
 
 
 def _failed(warmups: Iterable[StoredFact]) -> Iterator[Finding]:
-    """Yield the warmups that failed, and were not made good by a later one."""
+    """Yield the failed warmups without a later success."""
     every = list(warmups)
     good = {(each.image, each.cluster): each.at for each in every if each.outcome in GOOD_OUTCOMES}
     for stored in every:
@@ -165,7 +165,7 @@ def _failed(warmups: Iterable[StoredFact]) -> Iterator[Finding]:
 
 
 def _distrusted(store: FactStore, warmups: Iterable[StoredFact]) -> Iterator[Finding]:
-    """Yield mirrors that failed pods, unless a warmup has gone through them since."""
+    """Yield distrusted mirrors without a later warmup through them."""
     good = [each for each in warmups if each.outcome in GOOD_OUTCOMES]
     facts = store.stored("mirror.distrusted", "ORDER BY cluster, at, key")
     last = {(stored.cluster, stored.detail.upstream): stored for stored in facts}
@@ -209,7 +209,7 @@ def _bypassed(store: FactStore) -> Iterator[Finding]:
 
 
 def _unknown(images: Iterable[ImageFigures]) -> Iterator[Finding]:
-    """Yield images of which no pull was decided: their nodes may not stream at all."""
+    """Yield images whose pulls all have an unknown verdict: their nodes may not stream at all."""
     for each in images:
         figures = each.figures
         if figures.pulls and figures.verdicts["unknown"] == figures.pulls:
@@ -227,7 +227,7 @@ def _unknown(images: Iterable[ImageFigures]) -> Iterator[Finding]:
 
 def short(image: str) -> str:
     """
-    Return the last part of an image's name, which people know it by.
+    Return the last part of an image's name, which people use.
 
     >>> short("docker.io/anyscale/ray-ml:2.7.0")
     'ray-ml:2.7.0'

@@ -1,5 +1,5 @@
 """
-Join the messages of a node's snapshotter to the pull that each is about.
+Join the messages of a node's snapshotter to their pulls.
 
 They reach the log separately from the pull, in any order, and a fact has the verdict that was
 known when it was written. A message is evidence for one pull: the first of its image on its node.
@@ -15,9 +15,9 @@ from shared.domain.streaming_verdict import Streamed
 
 BEFORE: Final = timedelta(minutes=1)
 AFTER: Final = timedelta(minutes=5)
-"""How long before a pull began, and after it ended, its node's statements are about it."""
+"""The time before and after a pull in which its node's statements can be about it."""
 
-# The same few references come again and again, and each is parsed to be compared.
+# The same few references occur often, and each comparison parses them.
 _is_same_image = lru_cache(maxsize=4096)(is_same_image)
 
 
@@ -32,11 +32,11 @@ class Statement(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The verdict on a pull, with the numbers of the statements that belong to it."""
+    """The verdict on a pull, with the indexes of its statements."""
 
     verdict: Streamed | None
     about: tuple[int, ...] = ()
-    """The statements about its image, which are no evidence for any later pull."""
+    """The statements about its image, which cannot be evidence for a later pull."""
     deciding: tuple[int, ...] = ()
     """The statements that are evidence for the verdict ``streamed``."""
 

@@ -37,7 +37,7 @@ class _PriceFile(msgspec.Struct, forbid_unknown_fields=True):
 
 def read_prices(path: Path) -> Prices:
     """
-    Read a price table; what it does not name keeps its list price, if its currency is the same.
+    Read a price table; a missing entry keeps its list price, if the currency is the same.
 
     Raises:
         InvalidPricesError: It is not YAML, or says what no price table does.
@@ -62,6 +62,6 @@ def read_prices(path: Path) -> Prices:
 def _over(
     defaults: Mapping[str, float], given: Mapping[str, float], *, kept: bool
 ) -> dict[str, float]:
-    """Lay a user's prices over the defaults; nothing costs as much in any currency."""
+    """Merge a user's prices into the defaults; a price of zero is valid in any currency."""
     rest = {name: price for name, price in defaults.items() if kept or price == 0}
     return {**rest, **given}

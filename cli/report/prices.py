@@ -1,10 +1,10 @@
 """
 The price of an hour of waiting and of warming: a table that a user can override.
 
-The defaults are Google's list prices on demand in us-central1, rounded, as of 2025. Of
-a machine with several accelerators each bears its share of the whole machine, since the machine
-waits with it. They are approximate: reservations, Spot and commitments cost less, other regions
-more, and prices change.
+The defaults are Google's list prices on demand in us-central1, rounded, as of 2025. The price of an
+accelerator includes its share of the whole machine, because the machine waits with it. They are
+approximate: reservations, Spot and commitments cost less, other regions more, and prices change.
+
 https://cloud.google.com/compute/all-pricing, https://cloud.google.com/tpu/pricing
 """
 
@@ -32,21 +32,21 @@ _ACCELERATOR_HOURS: Final = {
     "tpu-v6e-slice": 2.70,
 }
 _WARMING_HOURS: Final = {
-    "gpu-node": 0.0,  # the node is there, and the Job asks for next to nothing of it
+    "gpu-node": 0.0,  # the node exists anyway, and the Job requests almost no resources
     "any-node": 0.07,  # as if an e2-standard-2 ran for this alone
     "prewarm-api": 0.0,  # Google publishes no price
 }
 NEW_NODE: Final = "new-gpu-node"
-"""The rung whose warmup pays for its node as a workload's pull would."""
+"""The rung whose warmup pays for a new node, like a workload's pull."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Prices an hour, in one currency."""
+    """Prices per hour, in one currency."""
 
     currency: str = "USD"
     accelerator_hour: Mapping[str, float] = field(default_factory=lambda: dict(_ACCELERATOR_HOURS))
-    """By accelerator, as node labels call it."""
+    """The price by accelerator, as in the label of nodes."""
     warming_hour: Mapping[str, float] = field(default_factory=lambda: dict(_WARMING_HOURS))
     """Price by rung; a new node costs as much as its accelerators, unless it is listed."""
     accelerators_per_node: Mapping[str, int] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Prices:
 
     def accelerators_on(self, node_pool: str | None, accelerator: str | None) -> int:
         """
-        Return how many accelerators a node has: none where the facts name none.
+        Return the number of accelerators of a node: zero if the facts do not name one.
 
         >>> Prices().accelerators_on("l4", "nvidia-l4"), Prices().accelerators_on("cpu", None)
         (1, 0)
@@ -67,7 +67,7 @@ class Prices:
 
     def waiting_cost(self, accelerator: str | None, accelerator_seconds: float) -> float | None:
         """
-        Return what it costs that accelerators wait; None where their price is not known.
+        Return the cost of waiting accelerators; None if their price is unknown.
 
         >>> Prices(accelerator_hour={"a": 2.0}).waiting_cost("a", 1800.0)
         1.0
@@ -78,7 +78,7 @@ class Prices:
     def warming_cost(
         self, strategy: str | None, seconds: float, node_pool: str | None, accelerator: str | None
     ) -> float | None:
-        """Return what a warmup cost; None where that is not known, 0 where none ran."""
+        """Return the cost of a warmup; None if unknown, 0 without a warmup."""
         if strategy is None:
             return 0.0
         price = self.warming_hour.get(strategy)

@@ -1,4 +1,4 @@
-"""prestream report: what warming brought, from facts in Cloud Logging, in files or piped in."""
+"""prestream report: the effect of warming, from facts in Cloud Logging, files or standard input."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from shared.clients.endpoint import Endpoints
 
 _DEFAULT_SINCE: Final = "7d"
 _MOST_SAID: Final = 20
-"""Malformed lines that are named on standard error; ``--json`` names more."""
+"""The maximum of malformed lines on standard error; ``--json`` names more."""
 
 _CLUSTER = re.compile(r"[a-z0-9/_:.-]+")
 
@@ -35,7 +35,7 @@ def report(  # noqa: PLR0913  # each is an option of the command
         list[str] | None,
         typer.Argument(
             metavar="[FILE...|-]",
-            help="Saved facts: results.jsonl, or what gcloud logging read --format=json wrote;"
+            help="Saved facts: results.jsonl, or output of gcloud logging read --format=json;"
             " - for standard input. Without: Cloud Logging.",
         ),
     ] = None,
@@ -70,7 +70,7 @@ def report(  # noqa: PLR0913  # each is an option of the command
     ] = False,
     project: ProjectOption = None,
 ) -> None:
-    """Say what each image's pulls took cold and streamed, what that saved, and what to fix."""
+    """Show the duration of each image's cold and streamed pulls, the saving, and faults to fix."""
     now = datetime.now(UTC)
     table = _read_prices(prices)
     scope = _make_scope(since or (None if files else _DEFAULT_SINCE), cluster, now)
@@ -111,7 +111,7 @@ def _read_prices(path: Path | None) -> Prices:
 
 def _make_scope(since: str | None, cluster: str | None, now: datetime) -> Scope:
     if cluster is not None and not _CLUSTER.fullmatch(cluster):
-        fail(ExitCode.MISUSED, f"--cluster: no cluster's name: {cluster!r}")
+        fail(ExitCode.MISUSED, f"--cluster: not the name of a cluster: {cluster!r}")
     try:
         return Scope(None if since is None else parse_since(since, now), cluster)
     except (ValueError, OverflowError):
@@ -127,12 +127,12 @@ def _read_log(
         emulator_host=Endpoints.from_environ(environ).logging,
     )
     if scope.since is None:
-        raise RuntimeError("Cloud Logging is read from some time on")
+        raise RuntimeError("Cloud Logging needs a start time")
     reader.read_log(facts, scope.since, now)
 
 
 def _tell(reading: Reading, twice: int) -> None:
-    """Say what was not counted, and why."""
+    """Print the entries that were not counted, and the reason."""
     said = []
     if twice:
         said.append(count(twice, "copy", "copies"))

@@ -1,4 +1,4 @@
-"""A report: every figure, what to fix, and the entries that verdicts rest on."""
+"""A report: every figure, the faults to fix, and the evidence of verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -30,7 +30,7 @@ _SAMPLES: Final = """AND rowid IN (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A pull, with the entries that its verdict rests on."""
+    """A pull, with the evidence of its verdict."""
 
     image: str
     at: float
@@ -52,7 +52,7 @@ class Point:
     at: float
     seconds: float
     verdict: str
-    """``warmup`` for a warmup's pull, however it went."""
+    """``warmup`` for a warmup's pull, with any verdict."""
     image: str
     node_pool: str
     """Empty where it is not known."""
@@ -60,14 +60,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All of it; the same for the same facts."""
+    """A whole report; it is the same for the same facts."""
 
     period: tuple[float, float] | None
     facts: Mapping[str, int]
     """How many, by kind."""
     total: Group
     compared: tuple[Spread | None, Spread | None]
-    """Cold and streamed pulls of the images of which both were measured."""
+    """Cold and streamed pulls of the images with measurements of both."""
     images: tuple[ImageFigures, ...]
     places: tuple[PlaceFigures, ...]
     findings: tuple[Finding, ...]
@@ -80,7 +80,7 @@ class Report:
 
     @property
     def warmed(self) -> int:
-        """How many images a warmup ended well for."""
+        """The number of images with a successful warmup."""
         return sum(1 for each in self.images if each.figures.time_to_warm is not None)
 
 
@@ -122,7 +122,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def by_weight(images: Iterable[ImageFigures]) -> list[ImageFigures]:
-    """Return images by what they saved, then by what their cold pulls take."""
+    """Return the images by their saving, then by the duration of their cold pulls."""
     return sorted(images, key=_weight)
 
 
@@ -134,10 +134,10 @@ def _weight(each: ImageFigures) -> tuple[float, float, str]:
 
 def remark(image: ImageFigures) -> str | None:
     """
-    Return why there is no saving, or its baseline; ``None`` if neither applies.
+    Return the reason for a missing saving, or its baseline; ``None`` if neither applies.
 
-    A warmup's own pull fills the cache, on another node perhaps: a person should know when it is
-    all that there is to compare with.
+    A warmup's own pull fills the cache, perhaps on another node, so the report names it if it is
+    the only baseline.
     """
     figures = image.figures
     if figures.streamed is None:
@@ -149,7 +149,7 @@ def remark(image: ImageFigures) -> str | None:
 
 def show_time(at: float) -> str:
     """
-    Return a time as facts have it.
+    Return a time in the form of facts.
 
     >>> show_time(0.5)
     '1970-01-01T00:00:00.500000Z'
@@ -164,7 +164,7 @@ def _samples(store: FactStore) -> Iterator[Sample]:
 
 
 def sample_of(stored: StoredFact) -> Sample:
-    """Return a pull as a person reads it."""
+    """Return a pull in the form for a reader."""
     detail = stored.detail
     return Sample(
         image=stored.image,

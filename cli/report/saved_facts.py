@@ -1,5 +1,5 @@
 """
-Read facts that were saved: a line each, or as ``gcloud logging read --format=json`` writes them.
+Read saved facts: one per line, or as ``gcloud logging read --format=json`` writes them.
 
 A file of a million lines is mostly lines that are an object each, and those are read as such. From
 the first line on that is not, but begins a list or an object of several lines, the rest is read
@@ -20,12 +20,12 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Saved = tuple[int, ReadFact | MalformedEntry | None]
-"""The number of a line, and the fact that begins there; None for what is sound but no fact."""
+"""The number of a line, and the fact that begins there; None for a valid entry of another kind."""
 
 
 def read_saved(stream: BinaryIO) -> Iterator[Saved]:
     """
-    Yield what a file holds, in its order, without ever holding more than one entry.
+    Yield the entries of a file in order, with at most one in memory.
 
     Raises:
         UnreadableError: It is UTF-16.
@@ -48,7 +48,7 @@ def read_saved(stream: BinaryIO) -> Iterator[Saved]:
 
 
 def _is_begun(line: bytes, following: bytes) -> bool:
-    """Whether a line begins something that it does not end; no object begins with another."""
+    """Whether a line begins a value that it does not end; an object cannot begin with another."""
     bare = line.strip()
     if bare == b"{":
         return not following.lstrip().startswith(b"{")

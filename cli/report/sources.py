@@ -1,4 +1,4 @@
-"""Where facts come from: files, standard input and Cloud Logging, with a bar on the way."""
+"""The sources of facts: files, standard input and Cloud Logging, with a progress bar."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,10 +26,10 @@ from shared.errors import EventError
 
 STANDARD_INPUT: Final = "-"
 MOST_NAMED: Final = 1_000
-"""Malformed lines that are named one by one; the others are counted."""
+"""The maximum of malformed lines that are named; others are counted."""
 
 _STEP: Final = 5_000
-"""Entries between two movements of the bar."""
+"""The number of entries between two updates of the bar."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,17 +48,17 @@ class Reading:
     entries: int = 0
     facts: int = 0
     others: int = 0
-    """Sound, but no facts."""
+    """Valid entries that are not facts."""
     left_out: int = 0
     """Facts of another cluster or an earlier time."""
     malformed: int = 0
-    """Neither facts nor anything else that can be read."""
+    """Entries that cannot be read."""
     named: list[Malformed] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which facts count."""
+    """The facts that count, by cluster and time."""
 
     since: datetime | None = None
     cluster: str | None = None
@@ -73,7 +73,7 @@ class Scope:
 
 def parse_since(text: str, now: datetime) -> datetime:
     """
-    Parse how long ago, or since when.
+    Parse a time, or a duration before now.
 
     Raises:
         ValueError: It is neither.
@@ -88,7 +88,7 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 class Reader:
-    """Reads facts into a store, and keeps account of what else was there."""
+    """Reads facts into a store, and counts the other entries."""
 
     def __init__(self, store: FactStore, scope: Scope) -> None:
         self._store = store
@@ -179,7 +179,7 @@ def _open(name: str) -> Iterator[BinaryIO]:
 
 
 def _size_of(name: str) -> int | None:
-    """Return how many bytes a file has; None where that cannot be known before it is read."""
+    """Return the size of a file in bytes; None if it is unknown before the file is read."""
     try:
         status = Path(name).stat()
     except OSError:
@@ -189,7 +189,7 @@ def _size_of(name: str) -> int | None:
 
 @contextmanager
 def _bar(total: float | None) -> Iterator[Callable[[float], None]]:
-    """Show how far the reading is, where a person sees it."""
+    """Show the progress of reading on a terminal."""
     progress = Progress(
         TextColumn("Reading facts"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""The report for a terminal: what a person wants to know first."""
+"""The report for a terminal: the most important figures."""
 
 from collections.abc import Iterable
 from typing import Final

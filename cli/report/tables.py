@@ -1,4 +1,4 @@
-"""The report as rows: figures of each image, and each pull with what its verdict rests on."""
+"""The report as rows: the figures of each image, and each pull with its evidence."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from cli.report.reports import Report, remark, show_time
 from cli.terminal import harmless
 
 _FORMULA_STARTS: Final = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Also in full width, which some spreadsheets read alike."""
+"""Also in full width, which some spreadsheets treat the same."""
 
 IMAGE_COLUMNS: Final = (
     "image",

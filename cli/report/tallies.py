@@ -1,8 +1,8 @@
 """
 Sums over pulls and warmups, image by image.
 
-Pulls come sorted, so that the same facts give the same sums, and no more is held than the seconds
-of the pulls, at eight bytes each.
+Pulls are sorted, so the same facts give the same sums. Only the seconds of the pulls stay in
+memory, at eight bytes each.
 """
 
 from array import array
@@ -109,7 +109,7 @@ class _Tally:
 
 @dataclass(slots=True)
 class _SavingTally:
-    """Sums savings; what is never added to stays unknown."""
+    """Sums savings; a sum without any addend is unknown."""
 
     pull_seconds: float | None = None
     accelerator_seconds: float | None = None
@@ -153,7 +153,7 @@ class _SavingTally:
 
 
 class Figures:
-    """Sums up pulls that come sorted by image and time; what it holds grows with images."""
+    """Sums up pulls that are sorted by image and time; its memory grows with the images."""
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
@@ -189,11 +189,11 @@ class Figures:
 
     @property
     def compared(self) -> tuple[Spread | None, Spread | None]:
-        """Cold and streamed pulls of all images of which both were measured."""
+        """Cold and streamed pulls of all images with measurements of both."""
         return spread_of(self._compared[0]), spread_of(self._compared[1])
 
     def total(self) -> Group:
-        """Return the figures of everything."""
+        """Return the figures of all images."""
         return self._total.close(self._total_saving.close(self._total), is_image=False)
 
     def places(self) -> Iterator[PlaceFigures]:

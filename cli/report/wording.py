@@ -1,4 +1,4 @@
-"""Figures in words that a person reads: the same in the terminal and in the page."""
+"""Figures in words, the same in the terminal and in the page."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from cli.report.reports import Report, show_time
 from cli.terminal import count
 
 NONE: Final = "\N{EN DASH}"
-"""Stands for a figure that was not measured."""
+"""The text for a figure that was not measured."""
 
 VERDICT_WORDS: Final = {
     "streamed": "streamed",
@@ -27,7 +27,7 @@ _HUNDRED: Final = 100
 
 def show_seconds(seconds: float | None) -> str:
     """
-    Return a time as a person says it.
+    Return a duration in a readable form.
 
     >>> [show_seconds(each) for each in (7.931, 84.2, 316.9, 8040.0, -30.0)]
     ['7.9 s', '84 s', '5 min 17 s', '2 h 14 min', '-30 s']
@@ -48,7 +48,7 @@ def show_seconds(seconds: float | None) -> str:
 
 def show_money(money: float | None, currency: str) -> str:
     """
-    Return an amount, without pretending to know it to the cent where it is large.
+    Return an amount, without cents if it is large.
 
     >>> [show_money(each, "USD") for each in (0.004, 1.5, 1234.56, 0.0, -0.2)]
     ['< $0.01', '$1.50', '$1,235', '$0.00', '-$0.20']
@@ -89,7 +89,7 @@ def show_saving(figures: Group) -> str:
 
 
 def times_as_fast(report: Report) -> float | None:
-    """Return how many times as long cold pulls take, of the images of which both were measured."""
+    """Return the ratio of cold to streamed pulls, for images with measurements of both."""
     cold, streamed = report.compared
     if cold is None or streamed is None or streamed.median <= 0:
         return None
@@ -97,7 +97,7 @@ def times_as_fast(report: Report) -> float | None:
 
 
 def show_scale(report: Report) -> str:
-    """Say how much was looked at."""
+    """Return the numbers of images, pulls and warmups."""
     total = report.total
     verdicts = ", ".join(
         f"{total.verdicts[each]} {VERDICT_WORDS[each]}" for each in VERDICTS if total.verdicts[each]
@@ -108,7 +108,7 @@ def show_scale(report: Report) -> str:
 
 
 def show_period(report: Report) -> str:
-    """Say from when to when the facts are."""
+    """Return the period of the facts."""
     if report.period is None:
         return NONE
     first, last = (show_time(each)[:16].replace("T", " ") for each in report.period)
@@ -116,7 +116,7 @@ def show_period(report: Report) -> str:
 
 
 def headline(report: Report) -> str:
-    """Say what a person wants to know first, in one sentence."""
+    """Return the main result, in one sentence."""
     cold, streamed = report.compared
     if not report.facts:
         return "No facts were found: nothing was warmed, and no pull was seen."
@@ -135,7 +135,7 @@ def headline(report: Report) -> str:
 
 
 def money_sentence(report: Report) -> str | None:
-    """Say what the saving is worth, and against which prices; None where none can be told."""
+    """Return the value of the saving, with its prices; None without a known price."""
     saving, prices = report.total.saving, report.prices
     if saving.money is None:
         return None
@@ -148,7 +148,7 @@ def money_sentence(report: Report) -> str | None:
 
 
 def caveats(report: Report) -> list[str]:
-    """Say what the saving does not count, and what could not be read."""
+    """Return notes on pulls that the saving excludes, and on unreadable lines."""
     saving = report.total.saving
     said = []
     if saving.without_baseline:

@@ -1,8 +1,7 @@
 """
 The pictures of the page, as Vega-Lite specifications: https://vega.github.io/vega-lite/docs/.
 
-They say what is drawn; colours come from the page's style when it is shown, light or dark, and so
-does the width.
+They describe the content. The page's style determines the colours, light or dark, and the width.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,13 +13,13 @@ from cli.report.reports import Point, Report, by_weight
 from cli.report.wording import show_seconds, show_spread
 
 MOST_BARS: Final = 15
-"""Images in the picture of cold and streamed pulls."""
+"""The maximum of images in the picture of cold and streamed pulls."""
 
 _ROW: Final = 64
 """Pixels for each image."""
 
 _ROOM: Final = 1.22
-"""How far the axis goes beyond the longest bar, so that its label has room."""
+"""The part of the axis beyond the longest bar, for its label."""
 
 _DRAWN: Final = (
     "cached_on_node",
@@ -31,13 +30,13 @@ _DRAWN: Final = (
     "not_streamed",
 )
 _CROWDED: Final = 400
-"""Points from which on they are drawn small."""
+"""The number of points from which they are drawn small."""
 
 _TENFOLDS: Final = (0.01, 0.1, 1, 10, 100, 1_000, 10_000)
 """Seconds at which the logarithmic axis has lines."""
 
 _AROUND: Final = 1.6
-"""How far the logarithmic axis goes beyond the points, as a factor."""
+"""The factor by which the logarithmic axis exceeds the points."""
 
 POINT_KINDS: Final = {
     "streamed": ("streamed", "circle"),
@@ -51,7 +50,7 @@ POINT_KINDS: Final = {
 
 
 def compared_images(report: Report) -> list[ImageFigures]:
-    """Return the images with a measured pull to draw, those that saved most first."""
+    """Return the images with a measured pull, the largest saving first."""
     measured = [each for each in report.images if each.figures.cold or each.figures.streamed]
     return by_weight(measured)[:MOST_BARS]
 
@@ -155,11 +154,11 @@ def _bar(each: ImageFigures, kind: str, spread: Spread) -> dict[str, Any]:
 
 
 def draw_points(points: Iterable[Point]) -> dict[str, Any]:
-    """Return the picture of pulls over time, on a scale in which each tenfold is as wide."""
+    """Return the picture of pulls over time, on a logarithmic scale."""
     rows: list[dict[str, Any]] = [
         {
             "at": round(each.at * 1000),
-            # A pull of no time has no place on the scale.
+            # A duration of zero is not on the scale.
             "seconds": max(round(each.seconds, 3), 0.01),
             "kind": POINT_KINDS[each.verdict][0],
             "image": short(each.image),
@@ -236,7 +235,7 @@ def draw_points(points: Iterable[Point]) -> dict[str, Any]:
 
 
 def _above(point: Point) -> int:
-    """Sort what a person looks for to the end, where it is drawn over the rest."""
+    """Sort the important points to the end, so that they are drawn over the others."""
     return _DRAWN.index(point.verdict)
 
 

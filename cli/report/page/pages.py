@@ -121,7 +121,7 @@ def _by_image(samples: Iterable[Sample]) -> list[tuple[str, list[Sample]]]:
 
 
 def _days(points: Iterable[Point]) -> Iterator[dict[str, Any]]:
-    """Sum up the points of each day, for who does not see the picture."""
+    """Sum up the points of each day, for readers who cannot see the picture."""
     for day, group in groupby(points, key=lambda each: show_time(each.at)[:10]):
         every = [each for each in group if each.verdict != "warmup"]
         yield {
@@ -137,7 +137,7 @@ def _show_moment(at: float) -> str:
 
 
 def _median(spread: Spread | None) -> float | str:
-    """Return what a column is sorted by; nothing sorts last."""
+    """Return the sort key of a cell; an empty cell is last."""
     return "" if spread is None else round(spread.median, 3)
 
 

@@ -15,7 +15,7 @@ _TIMEOUT_S: Final = 60.0
 
 
 def take_picture(page: Path, picture: Path) -> str | None:
-    """Take a picture of the top of a page; return why that could not be done."""
+    """Take a picture of the top of a page; return the problem, if any."""
     program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if program is None:
         return f"no browser is installed: none of {', '.join(BROWSERS)}"
