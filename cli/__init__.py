@@ -1,1 +1,1 @@
-"""The prestream command: the same workflows for a person."""
+"""The prestream command, which runs steps of the pipeline for a person."""

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what it says on standard error."""
+"""The end of a command: its exit code, and its message on standard error."""
 
 from enum import IntEnum
 from typing import NoReturn
@@ -10,18 +10,18 @@ from cli.terminal import harmless, make_side_console
 
 
 class ExitCode(IntEnum):
-    """The exit codes, which are a promise to scripts."""
+    """The exit codes, on which scripts rely."""
 
     DONE = 0
     """Done, or nothing to do."""
     DIFFERENT = 1
-    """A check found what would be changed, or what is not warm (yet)."""
+    """A check found a change, or an image that is not warm (yet)."""
     MISUSED = 2
     """Options or arguments that make no sense."""
     UNREADABLE = 3
-    """A file cannot be read or written, or holds what is not understood."""
+    """A file cannot be read or written, or is not understood."""
     MISCONFIGURED = 4
-    """The configuration is invalid, or says too little."""
+    """The configuration is invalid or incomplete."""
     UNAVAILABLE = 5
     """A cluster or a service does not answer, or refuses."""
     FAILED = 6
@@ -38,7 +38,7 @@ EXIT_CODES = (
 
 
 def say(text: str) -> None:
-    """Say something to a person, beside the output; what a stranger wrote in it does nothing."""
+    """Print a message on standard error, without the control characters of foreign texts."""
     text = "\n".join(map(harmless, text.split("\n")))
     make_side_console(soft_wrap=True).print(Text(text))
 

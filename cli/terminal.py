@@ -10,15 +10,14 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 _STEP = 1_000
 
 _WIDE = 160
-"""Columns of a table that no terminal shows: a file or another program reads it."""
+"""The width of a table for a file or another program."""
 
 
 def make_console() -> Console:
     """
-    Return the console of a command's output; what is not for a terminal is not wrapped early.
+    Return the console of a command's output; without a terminal, lines are not wrapped early.
 
-    A text is what it says: brackets and colons in it, as an image's name may have them, are no
-    markup.
+    Brackets and colons in a text, which an image's name can contain, are not markup.
     """
     console = Console(highlight=False, markup=False, emoji=False)
     if console.is_terminal:
@@ -27,13 +26,13 @@ def make_console() -> Console:
 
 
 def make_side_console(**options: Any) -> Console:
-    """Return a console beside the output, for progress and errors; a text is what it says."""
+    """Return a console on standard error, for progress and errors, without markup."""
     return Console(stderr=True, markup=False, emoji=False, **options)
 
 
 def harmless(text: str) -> str:
     r"""
-    Return a text that does nothing to a terminal: it may come from a log or from a tenant.
+    Return a text without control characters: it may come from a log or from a tenant.
 
     >>> print(harmless("a\x1b[2Jb\nc"))
     a\x1b[2Jb\nc
@@ -70,7 +69,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def join_some(names: Iterable[str], most: int = 3) -> str:
     """
-    Return some names, and how many more there are.
+    Return some names, and the number of the others.
 
     >>> join_some(["a", "b", "c", "d"], most=2)
     'a, b and 2 more'
@@ -81,5 +80,5 @@ def join_some(names: Iterable[str], most: int = 3) -> str:
 
 
 def is_watched() -> bool:
-    """Whether a person sees standard error, so that progress may be shown there."""
+    """Whether standard error is a terminal, so that progress may be shown there."""
     return sys.stderr.isatty()

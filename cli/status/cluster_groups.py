@@ -1,4 +1,4 @@
-"""The clusters that a command is about, in groups: one of each group has to be warm."""
+"""The clusters of a command, in groups: one cluster of each group has to be warm."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ ClustersOption = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class ClusterGroup:
-    """Clusters of which one has to be warm: those of a region, or a single one."""
+    """A region's clusters, one of which has to be warm, or a single cluster."""
 
     name: str
     clusters: tuple[ClusterName, ...]
@@ -38,11 +38,11 @@ class ClusterGroup:
 
 @dataclass(frozen=True, slots=True)
 class ClusterGroups:
-    """Where a command looks."""
+    """The clusters that a command reads."""
 
     groups: tuple[ClusterGroup, ...]
     clusters: tuple[KubernetesCluster, ...]
-    """Connections to those that could be reached."""
+    """The connections to the clusters that could be reached."""
     unreached: tuple[str, ...] = ()
 
 
@@ -65,7 +65,7 @@ def find_groups(
     except EventError as exc:
         fail(
             ExitCode.UNAVAILABLE,
-            f"the watched clusters cannot be found: {harmless(str(exc))}; name them with --cluster",
+            f"watched clusters cannot be listed: {harmless(str(exc))}; name them with --cluster",
         )
     if not watched:
         fail(ExitCode.MISCONFIGURED, "no cluster is watched (clusters in prestream.yaml)")
@@ -93,7 +93,7 @@ def reach_groups(
         settings: The configuration.
         clusters: Names of clusters.
         context: A context of the kubeconfig, for one cluster.
-        allow_unreached: Leave out what cannot be reached, once that was said.
+        allow_unreached: Whether to skip unreachable clusters, with a note.
 
     Raises:
         typer.Exit: One cannot be reached; or none is watched.

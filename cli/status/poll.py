@@ -41,7 +41,7 @@ LONGEST_PAUSE_S = 15.0
 _GROWTH = 1.5
 
 _PATIENCE_S = 5.0
-"""For one reading of the facts: a look that lacks them says so, and is not the last."""
+"""The limit of one read of the facts; after a failed read, the next poll tries again."""
 
 STYLES = {
     "warm": "green",
@@ -57,7 +57,7 @@ _EXITS = {"failed": ExitCode.FAILED, "pending": ExitCode.DIFFERENT, "warm": Exit
 
 
 def make_warmup_reader(environ: Mapping[str, str], settings: Settings) -> WarmupReader:
-    """Wire what looks at warmups to Google's services, or to local ones."""
+    """Connect the reader of warmups to Google's services, or to local ones."""
     endpoints = Endpoints.from_environ(environ)
     return WarmupReader(
         settings,
@@ -69,7 +69,7 @@ def make_warmup_reader(environ: Mapping[str, str], settings: Settings) -> Warmup
 
 
 def make_mirrors(environ: Mapping[str, str], settings: Settings) -> Mirrors:
-    """Wire the mirrors so that they only read."""
+    """Return the mirrors with clients that only read."""
     endpoints = Endpoints.from_environ(environ)
     repositories = ArtifactRegistry(emulator_host=endpoints.artifact_registry)
     return Mirrors(
@@ -90,7 +90,7 @@ class WaitRequest:
 
     @property
     def wait_targets(self) -> list[WaitTarget]:
-        """Each image in each place."""
+        """Each image in each group of clusters."""
         return [
             WaitTarget(
                 image=image.text,
@@ -104,7 +104,7 @@ class WaitRequest:
 
 
 class Poller:
-    """Looks at some images; what a tag means is asked once, and again while nobody knows."""
+    """Polls some images; a tag is resolved once, or again after a failure."""
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ class Poller:
 
     def look(self) -> tuple[Observations, list[ResolvedImage]]:
         """
-        Look once.
+        Read the warmups once.
 
         Raises:
             typer.Exit: A cluster or a mirror refuses our identity.
@@ -140,7 +140,7 @@ class Poller:
 
     def answer(self, earlier: Baseline) -> list[WaitResult]:
         """
-        Look once, and judge.
+        Read the warmups once, and return the answers.
 
         Raises:
             typer.Exit: A cluster or a mirror refuses our identity.
@@ -159,14 +159,14 @@ class Poller:
             except ConfigurationError as exc:
                 fail(
                     ExitCode.UNAVAILABLE,
-                    f"which version {image.text} means cannot be asked: {harmless(str(exc))};"
+                    f"{image.text} cannot be resolved to a digest: {harmless(str(exc))};"
                     " grant roles/artifactregistry.reader, or give the image by digest",
                 )
             self._meant[key] = known
         return known
 
     def _tell(self, problem: Problem) -> None:
-        """Say once what cannot be read; what refuses us for good ends the command."""
+        """Print each failed read once; a permanent refusal ends the command."""
         if problem.cluster is not None and isinstance(problem.error, ConfigurationError):
             fail(ExitCode.UNAVAILABLE, harmless(str(problem)))
         if problem.what not in self._said:
@@ -183,13 +183,13 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[WaitResult]:
     """
-    Ask until the answers are settled, or the time is over; show how far it is.
+    Poll until the answers are settled or the time is over, and show the progress.
 
-    The pauses grow, since what takes minutes need not be asked for each second.
+    The pauses grow, because a warmup takes minutes.
 
     Args:
-        ask: Looks once.
-        timeout: How long to wait; at zero it looks once.
+        ask: Polls once.
+        timeout: The longest wait; zero polls once.
         is_settled: Whether nothing is left to wait for.
         pause: Waits for some seconds.
         clock: Seconds since some moment.
@@ -213,12 +213,12 @@ def is_all_settled(answers: Sequence[WaitResult]) -> bool:
 
 
 def is_decided(answers: Sequence[WaitResult]) -> bool:
-    """Whether all images are warm, or one has failed: a gate stays shut for one."""
+    """Whether all images are warm, or one has failed, which decides for all."""
     return is_all_settled(answers) or any(each.verdict == "failed" for each in answers)
 
 
 def exit_code(answers: Sequence[WaitResult]) -> ExitCode:
-    """Return how the command ends: the worst answer decides."""
+    """Return the exit code of the command: the worst answer decides."""
     verdicts = {each.verdict for each in answers}
     worst = next((each for each in ("failed", "pending") if each in verdicts), "warm")
     return _EXITS[worst]

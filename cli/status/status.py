@@ -27,7 +27,7 @@ from shared.errors import ConfigurationError
 from shared.settings.keys import Settings
 
 _DIGEST_COLUMNS = 19
-"""Of ``sha256:`` and twelve digits, as container tools show them."""
+"""The length of ``sha256:`` and twelve digits, as container tools show them."""
 
 
 def status(  # noqa: PLR0913  # each is an option of the command
@@ -77,7 +77,7 @@ status.__doc__ = f"{cleandoc(status.__doc__ or '')}\n\n{EXIT_CODES}"
 
 
 class _Nothing:
-    """Shows nothing, where nobody watches."""
+    """Shows nothing, without a terminal."""
 
     def __enter__(self) -> None: ...
 
@@ -87,7 +87,7 @@ class _Nothing:
 def _resolve_images(
     environ: Mapping[str, str], settings: Settings, image: WrittenImage, places: ClusterGroups
 ) -> list[ResolvedImage]:
-    """Tell which version of an image is meant now, where that can be asked."""
+    """Return the current version of an image, if its mirror can be read."""
     mirrors = make_mirrors(environ, settings)
     found = []
     for cluster in places.clusters:
@@ -99,7 +99,7 @@ def _resolve_images(
 
 
 def _is_of(warmup: WarmupState, image: WrittenImage, resolved: Sequence[ResolvedImage]) -> bool:
-    """Whether the warmup is of any version of an image."""
+    """Whether a warmup is of any version of an image."""
     for each in resolved:
         if str(each.cluster) == warmup.cluster and warmup.mirror and each.mirror:
             return warmup.mirror == each.mirror
@@ -231,7 +231,7 @@ def _print_state(
 
 
 def _tell(observation: Observation, now: datetime) -> list[tuple[str, str]]:
-    """Tell of one warmup, with the evidence of its fact."""
+    """Print one warmup, with the evidence of its fact."""
     what = observation.outcome or observation.progress
     job = f" by Job {observation.job}" if observation.job else ""
     rows = [("warmup", f"{what}{job}, {show_since(observation.at, now)}")]

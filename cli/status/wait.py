@@ -1,7 +1,7 @@
 """
 prestream wait: the gate before a rollout.
 
-It passes only when each image was seen warm, in the version that a node would pull now.
+It succeeds only if every image is warm, in the version that a node would pull now.
 """
 
 import json
@@ -63,11 +63,11 @@ def wait(  # noqa: PLR0913  # each is an option of the command
     project: ProjectOption = None,
 ) -> None:
     """
-    Wait until images are warm; end well only when each was seen warm.
+    Wait until images are warm; succeed only if each was observed warm.
 
-    It asks for nothing to be warmed (prestream warm does), and ends at once when a warmup failed
-    and none is under way. Without --target, every target counts on which the image was asked for
-    within a period, and there must be one.
+    It does not request warmups (prestream warm does), and ends at once if a warmup failed and no
+    other is in progress. Without --target, the image must be warm on every target requested in
+    the current period (at least one).
     """
     settings = read_settings(context.obj, project)
     written, patience = parse_images(images), parse_timeout(timeout)
@@ -90,7 +90,7 @@ wait.__doc__ = f"{cleandoc(wait.__doc__ or '')}\n\n{EXIT_CODES}"
 
 def parse_images(images: Sequence[str]) -> tuple[WrittenImage, ...]:
     """
-    Parse the images that a command is given, each once.
+    Parse the images of a command, each once.
 
     Raises:
         typer.Exit: A text is not an image reference.
@@ -103,7 +103,7 @@ def parse_images(images: Sequence[str]) -> tuple[WrittenImage, ...]:
 
 def parse_timeout(text: str) -> timedelta:
     """
-    Parse how long a command waits.
+    Parse the timeout of a command.
 
     Raises:
         typer.Exit: The text is not a duration.

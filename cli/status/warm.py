@@ -1,5 +1,5 @@
 """
-prestream warm: ask for images to be warmed, and follow them until they are.
+prestream warm: request warmups of images, and follow them.
 
 It publishes the messages that the detectors publish; the functions do the rest.
 """
@@ -51,7 +51,7 @@ _PLATFORMS = ("linux/amd64", "linux/arm64")
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """A message that Pub/Sub took."""
+    """A published message."""
 
     request: ReferenceRequest
     message_id: str
@@ -72,19 +72,19 @@ def warm(  # noqa: PLR0913  # each is an option of the command
         typer.Option("--platform", metavar="OS/ARCH", help="linux/amd64 or linux/arm64."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Warm again what is warm already.")
+        bool, typer.Option("--force", help="Warm images again that are warm already.")
     ] = False,
     waits: Annotated[
-        bool, typer.Option("--wait", help="Wait until each image was seen warm, or failed.")
+        bool, typer.Option("--wait", help="Wait until each image was observed warm, or failed.")
     ] = False,
     timeout: TimeoutOption = "30m",
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     project: ProjectOption = None,
 ) -> None:
     """
-    Ask for images to be warmed: in the watched clusters, or where the options say.
+    Request warmups of images, in the watched clusters or those that the options name.
 
-    With --wait, the command succeeds only after each image was seen warm. Images that are warm
+    With --wait, the command succeeds only after each image was observed warm. Images that are warm
     already are skipped unless --force is given. The allow-list of upstreams always applies.
     """
     if platform is not None and platform not in _PLATFORMS:
@@ -219,7 +219,7 @@ def _finish(
     published: Sequence[_Published], answers: Sequence[WaitResult] | None = None, *, as_json: bool
 ) -> None:
     """
-    Print what was published, unless it was, and what came of it.
+    Print the published requests, unless that was done, and their answers.
 
     Raises:
         typer.Exit: Not all came out well.

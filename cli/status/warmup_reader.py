@@ -1,4 +1,4 @@
-"""Look at what is warm, warming, waiting, due or failed: Jobs, facts and what is prewarmed."""
+"""Read the states of images from Jobs, facts and prewarmed artifacts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class ResolvedImage:
     written: WrittenImage
     cluster: ClusterName
     mirror: str | None = None
-    """Without a digest."""
+    """The reference without a digest."""
     digest: Digest | None = None
     """``None`` if the digest could not be resolved; no warmup can then be matched to this image."""
     manifest: Manifest | None = None
@@ -73,7 +73,7 @@ class ResolvedImage:
 
 def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) -> ResolvedImage:
     """
-    Tell which version of an image is meant now; a tag is asked for at the mirror.
+    Resolve an image to its current version; the mirror resolves a tag.
 
     Raises:
         ConfigurationError: Our identity may not read the mirror.
@@ -85,7 +85,7 @@ def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) 
         resolved = ResolvedImage(written=image, cluster=cluster, mirror=mirror, digest=digest)
         manifest = mirrors.resolve(source)
     except MissingMirrorError:
-        return _with_problem(resolved, "its mirror is not made yet")
+        return _with_problem(resolved, "its mirror does not exist yet")
     except ImageError as exc:
         return _with_problem(resolved, str(exc), exc.hint)
     except TransientError as exc:
@@ -93,7 +93,7 @@ def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) 
     except ConfigurationError:
         if resolved.digest is None:
             raise
-        # A digest says by itself which version is meant.
+        # A digest names its version by itself.
         return resolved
     return ResolvedImage(
         written=image, cluster=cluster, mirror=mirror, digest=manifest.digest, manifest=manifest
@@ -133,7 +133,7 @@ class Observations:
 
 
 class WarmupReader:
-    """Looks at warmups; each look reads everything once."""
+    """Reads warmups; each read covers everything once."""
 
     def __init__(
         self,
@@ -147,8 +147,8 @@ class WarmupReader:
 
         Args:
             settings: The configuration.
-            facts: The log of facts; None leaves it out.
-            prewarming: Asked where the ladder has its rung; None leaves it out.
+            facts: The log of facts; None to skip it.
+            prewarming: The prewarm API, read if the ladder has its rung; None to skip it.
         """
         self._settings = settings
         self._facts = facts
@@ -235,13 +235,13 @@ class WarmupReader:
             ended = read_ended_warmup(cluster, body)
             return None if ended is None else make_fact(ended)
         except EventError as exc:
-            problems.append(Problem("how a warmup ended cannot be read", exc))
+            problems.append(Problem("the end of a warmup cannot be read", exc))
             return None
 
     def _list(
         self, clusters: Sequence[ClusterApi], problems: list[Problem]
     ) -> Iterator[Observation]:
-        """List what is prewarmed of our mirrors, in the regions of clusters."""
+        """List the prewarmed images of our mirrors, in the regions of clusters."""
         for cluster in clusters if self._prewarming else ():
             for repository in self._mirrors_of(cluster.name):
                 for each in self._list_artifacts(repository, problems):
@@ -261,7 +261,7 @@ class WarmupReader:
         problems: list[Problem],
     ) -> Iterator[Observation]:
         """
-        Yield what Artifact Registry holds of some images.
+        Yield the prewarmed artifacts of some images.
 
         An image is prewarmed in a cluster once each platform of its accelerator nodes is.
         """
@@ -358,5 +358,5 @@ def _ask(
     try:
         return question()
     except (EventError, PrewarmRefusedError) as exc:
-        problems.append(Problem("what is prewarmed cannot be read", exc))
+        problems.append(Problem("the prewarmed images cannot be read", exc))
         return []

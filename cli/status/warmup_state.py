@@ -38,12 +38,12 @@ from shared.domain.warmup_outcome import FinishedJob
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One warmup, as it was seen: its Job, its fact, or what Artifact Registry holds of it."""
+    """One warmup, from its Job, its fact, or its prewarmed artifact."""
 
     key: str
     """A stable identifier: the insert ID of its present or future fact."""
     image: str
-    """As the user wrote it."""
+    """The image as the user wrote it."""
     mirror: str | None
     """The reference that nodes pull, without its digest; ``None`` if no mirror was found."""
     digest: str | None
@@ -53,7 +53,7 @@ class Observation:
     """``None`` for an artifact that is warm for a whole region, and if no target was chosen."""
     progress: Progress
     at: datetime
-    """When it ended or, while it is under way, when it was created."""
+    """The time of its end, or of its creation while it is in progress."""
     due: datetime | None = None
     """When the sweep requests the image again, if it is in use."""
     expires: datetime | None = None
@@ -85,7 +85,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmupState:
-    """How warm an image is on a target of a cluster, now."""
+    """The current state of an image on a target of a cluster."""
 
     image: str
     mirror: str | None
@@ -98,9 +98,9 @@ class WarmupState:
     last: Observation | None
     """The last warmup that ended; None if none did."""
     under_way: Observation | None
-    """A warmup that waits or runs, also where the image is still warm from the one before."""
+    """A warmup that waits or runs, also if the image is still warm from an earlier one."""
     observations: tuple[Observation, ...]
-    """Newest first."""
+    """The warmups, newest first."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it for other programs; times in RFC 3339, unknown is null."""
@@ -226,7 +226,7 @@ def read_artifact(  # noqa: PLR0913  # each value has another source
         image: As the user wrote it, or as the artifact is called.
         mirror: The reference that nodes pull, without its digest.
         digest: The digest of the requested image, which may be an index.
-        cluster: One of the region.
+        cluster: A cluster of the region.
         retention: How long Artifact Registry keeps a prewarmed artifact.
     """
     failed = artifact.state == "FAILED"
@@ -249,7 +249,7 @@ def read_artifact(  # noqa: PLR0913  # each value has another source
 def combine(
     observations: Iterable[Observation], now: datetime, period: timedelta
 ) -> list[WarmupState]:
-    """Return how warm each image is on each target, in the order of their names."""
+    """Return the state of each image on each target, in the order of their names."""
     groups: dict[tuple[str, ...], dict[str, Observation]] = {}
     for each in observations:
         name = each.mirror or each.image

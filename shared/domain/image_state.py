@@ -14,7 +14,7 @@ due        the image was warm a period ago or longer: it may have gone cold sinc
 failed     the last warmup ended otherwise
 =========  ==================================================================================
 
-A warmup under way takes nothing from what was seen before: an image that is renewed is warm.
+A warmup in progress does not change an earlier result: an image that is renewed is warm.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ State = Literal["warm", "warming", "waiting", "held", "due", "failed"]
 Progress = Literal["waiting", "warming", "good", "held", "bad"]
 
 STATES: Final[tuple[State, ...]] = ("failed", "held", "warming", "waiting", "due", "warm")
-"""In the order in which people want to read of them."""
+"""In the order of their importance for a reader."""
 
 UNDER_WAY: Final = frozenset({"waiting", "warming"})
 
@@ -94,7 +94,7 @@ def judge_warmups(
     # An unfinished Job is newer than any finished one, or it would have ended too.
     under_way = next((each for each in newest_first if each.progress in UNDER_WAY), None)
     good = next((each for each in newest_first if each.progress == "good"), None)
-    # A pull on a node that holds the image takes nothing from the one that filled the cache.
+    # A pull on a node that holds the image does not undo the one that filled the cache.
     decisive = good if last is not None and last.progress == "held" and good is not None else last
     state = _judge(decisive, now, period)
     if state == "due" and last is not None and last.progress == "held":
@@ -138,7 +138,7 @@ def read_fact_progress(fact: Mapping[str, Any]) -> Progress:
 
 
 def _judge(last: ObservedWarmup | None, now: datetime, period: timedelta) -> State:
-    """Return the state that the warmup which decides has left."""
+    """Return the state after the decisive warmup."""
     if last is None:
         return "waiting"
     if last.progress == "bad":

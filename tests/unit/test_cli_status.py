@@ -137,6 +137,6 @@ def test_image_is_shown_in_detail_in_all_its_versions(
     result = run("docker.io/anyscale/ray-ml:2.7.0")
 
     assert result.exit_code == 0, result.stderr
-    assert "means now   not known: its mirror is not made yet" in result.stdout
+    assert "means now   not known: its mirror does not exist yet" in result.stdout
     assert "by Job warm-anyscale-ray-ml-2-7-0" in result.stdout
     assert "by Job warm-anyscale-ray-ml-2-8-0" in result.stdout

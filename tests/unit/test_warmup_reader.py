@@ -132,7 +132,7 @@ def test_tag_is_resolved_by_its_mirror(deployment: Deployment) -> None:
 def test_tag_without_its_mirror_has_no_digest() -> None:
     resolved = mean(Deployment({"dry_run": True}))
 
-    assert (resolved.digest, resolved.problem) == (None, "its mirror is not made yet")
+    assert (resolved.digest, resolved.problem) == (None, "its mirror does not exist yet")
 
 
 def test_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
