@@ -1,4 +1,4 @@
-"""How long a person waits, and how long ago something was."""
+"""Durations, and times relative to now."""
 
 import re
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 def parse_duration(text: str) -> timedelta:
     """
-    Parse a duration as kubectl takes it.
+    Parse a duration in the form of kubectl.
 
     Raises:
         ValueError: The text is not a duration.
@@ -19,7 +19,7 @@ def parse_duration(text: str) -> timedelta:
     """
     parts = _PART.findall(text)
     if not parts or "".join(f"{number}{unit}" for number, unit in parts) != text:
-        raise ValueError(f"no duration such as 90s, 10m or 1h30m: {text!r}")
+        raise ValueError(f"not a duration such as 90s, 10m or 1h30m: {text!r}")
     try:
         return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
     except OverflowError as exc:
@@ -28,7 +28,7 @@ def parse_duration(text: str) -> timedelta:
 
 def show_span(span: timedelta) -> str:
     """
-    Return a span in its two greatest units.
+    Return a duration in its two largest units.
 
     >>> show_span(timedelta(hours=26, minutes=5)), show_span(timedelta(seconds=8))
     ('1d2h', '8s')
@@ -45,7 +45,7 @@ def show_span(span: timedelta) -> str:
 
 def show_ago(moment: datetime, now: datetime) -> str:
     """
-    Return how long ago something was, or how far ahead it is.
+    Return the time since or until a moment.
 
     >>> noon = datetime(2026, 1, 1, 12)
     >>> show_ago(noon, noon + timedelta(minutes=3)), show_ago(noon, noon - timedelta(hours=5))
@@ -56,7 +56,7 @@ def show_ago(moment: datetime, now: datetime) -> str:
 
 def show_since(moment: datetime, now: datetime) -> str:
     """
-    Return how long ago something was; clocks differ, and nothing that was seen is yet to come.
+    Return the time since an observed moment; if clocks differ, it is at least zero.
 
     >>> noon = datetime(2026, 1, 1, 12)
     >>> show_since(noon, noon - timedelta(seconds=2))

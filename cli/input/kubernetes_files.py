@@ -48,7 +48,7 @@ _Loader.add_constructor(None, _as_written)
 
 def read_manifests(names: list[str]) -> Iterator[Mapping[str, Any]]:
     """
-    Yield the objects of some files, those of lists one by one.
+    Yield the objects of some files; the items of a list are separate objects.
 
     Raises:
         typer.Exit: A file cannot be read, or is neither YAML nor JSON.
@@ -56,7 +56,7 @@ def read_manifests(names: list[str]) -> Iterator[Mapping[str, Any]]:
     for name in names:
         text, label = _read(name), label_of(name)
         try:
-            # Aliases of aliases and the like are refused there.
+            # It refuses aliases that expand too far.
             read_documents(text)
             bodies = list(yaml.load_all(text, Loader=_Loader))  # it is a safe one
         except DocumentError as exc:

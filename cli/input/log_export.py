@@ -44,15 +44,15 @@ STANDARD_INPUT = "-"
 
 
 class UnreadableError(Exception):
-    """A file as a whole is in no form that can be read."""
+    """A whole file is in an unknown form."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedEntry:
-    """An object that was saved."""
+    """A saved object."""
 
     line: int
-    """On which it begins, counted from 1."""
+    """The line of its beginning, counted from 1."""
     data: bytes
     value: dict[str, Any]
 
@@ -70,17 +70,17 @@ Found = SavedEntry | MalformedEntry
 
 
 def label_of(name: str) -> str:
-    """Return what a person calls a file."""
+    """Return the label of a file for a person."""
     return "standard input" if name == STANDARD_INPUT else name
 
 
 def read_files(names: Sequence[str], *, is_shown: bool) -> Iterator[tuple[str, Found]]:
     """
-    Yield what some files hold, with the label of each.
+    Yield the content of some files, with the label of each.
 
     Args:
         names: The files; ``-`` is standard input.
-        is_shown: Whether a person who watches is shown how far it is.
+        is_shown: Whether the progress is shown on a terminal.
 
     Raises:
         typer.Exit: One of them cannot be read.
@@ -104,7 +104,7 @@ def _open(name: str) -> AbstractContextManager[BinaryIO]:
 
 
 def _watch(stream: BinaryIO, name: str, *, is_shown: bool) -> AbstractContextManager[BinaryIO]:
-    """Show how much of a file is read, if it may take longer than a second."""
+    """Show the progress in a file, if reading may take longer than a second."""
     size = 0 if name == STANDARD_INPUT else Path(name).stat().st_size
     if not is_shown or size < _MANY_BYTES or not is_watched():
         return nullcontext(stream)
@@ -141,11 +141,11 @@ def _read_pieces(stream: BinaryIO) -> Iterator[bytes]:
 
 @dataclass(slots=True)
 class _Open:
-    """An object whose end was not seen yet."""
+    """An object whose end has not been read yet."""
 
     line: int
     indent: int
-    """Columns before it on its line."""
+    """The number of columns before it."""
     begins_line: bool
     is_compact: bool
     """Whether more of it follows on its first line."""
@@ -176,7 +176,7 @@ class _Scanner:
         """Take the next line, or the next piece of one."""
         position = 0
         if self._open is not None and not self._is_line_begun:
-            # No string goes over a line feed, so that one that does is broken.
+            # A string cannot contain a line feed, so one that does is broken.
             self._open.in_string = False
             if self._begins_another(self._open, piece):
                 yield self._close()
@@ -193,7 +193,7 @@ class _Scanner:
         self._line += not self._is_line_begun
 
     def end(self) -> Iterator[Found]:
-        """Tell what is missing at the end of the file."""
+        """Return the part that is missing at the end of the file."""
         if self._open is not None:
             yield MalformedEntry(self._open.line, "the file ends within it")
         elif self._lists > 0:
@@ -219,10 +219,10 @@ class _Scanner:
         rest = piece[position:].strip()
         if not rest:
             return len(piece), None
-        return len(piece), MalformedEntry(self._line, f"no JSON object: {_quote(rest)}")
+        return len(piece), MalformedEntry(self._line, f"not a JSON object: {_quote(rest)}")
 
     def _read_on(self, opened: _Open, piece: bytes, position: int) -> int:
-        """Take up an object as far as it or the piece reaches; return where to go on."""
+        """Read an object to its end or that of the piece; return the next position."""
         start = position
         if opened.in_string and (rest := _REST_OF_STRING.match(piece, position)):
             position = rest.end()

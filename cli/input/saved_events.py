@@ -45,14 +45,14 @@ class Replayed:
     function: Function | None
     """The function that receives such a message; ``None`` if unknown."""
     disposition: Disposition
-    """As the function logs it; ``undecided`` where it would have to ask a cluster."""
+    """The disposition; ``undecided`` if the function would have to read a cluster."""
     details: Mapping[str, Any] = field(default_factory=dict)
     requests: tuple[ReferenceRequest, ...] = ()
     """The requests that the function would publish."""
 
     @property
     def reason(self) -> str:
-        """Why nothing is published, for what is not handled."""
+        """The reason of an entry that is not handled."""
         return str(self.details.get("reason") or "")
 
     def as_json(self) -> dict[str, Any]:
@@ -68,11 +68,11 @@ class Replayed:
 
 class Replayer:
     """
-    Runs saved entries through what the functions do, without any of its effects.
+    Runs saved entries through the steps of the functions, without their effects.
 
     Args:
         settings: The configuration.
-        look: Told of each write to an API server whose object is looked at.
+        look: Called for each write to an API server whose object is examined.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Replayer:
         }
 
     def replay(self, found: Found) -> Replayed:
-        """Tell what the function that an entry wakes would do, if it arrived just now."""
+        """Return the result of the function for an entry that arrives now."""
         if isinstance(found, MalformedEntry):
             return Replayed(found.line, None, "rejected", {"reason": found.reason})
         self._published.clear()
@@ -117,7 +117,7 @@ class Replayer:
         return self
 
     def publish(self, requests: Sequence[ReferenceRequest]) -> None:
-        """Take what a detector publishes."""
+        """Keep the requests of a detector."""
         self._published += requests
 
     def _handle_write(self, message: PubsubMessage) -> Outcome:
@@ -137,7 +137,7 @@ class Replayer:
         return self._observer.observe(parse_log_entry(message.data))
 
     def _handle_reference(self, message: PubsubMessage) -> Outcome:
-        """Take up a reference that was saved, out of the dead letters for instance, as it is."""
+        """Return a saved reference, for example a dead letter, unchanged."""
         request = parse_reference_request(message)
         self.publish([request])
         return Outcome("handled", {"published": [request.image]})
@@ -176,7 +176,7 @@ def _read_message(value: Mapping[str, Any], data: bytes) -> PubsubMessage:
 
 def _find_function(message: PubsubMessage) -> Function:
     """
-    Tell by a message's shape which function it wakes.
+    Return the function that receives a message, from the message's form.
 
     Raises:
         InvalidEventError: It wakes none.

@@ -23,22 +23,22 @@ _MERGE = "tag:yaml.org,2002:merge"
 _BYTE_ORDER_MARK = "\ufeff"
 
 _MAX_NODES = 1_000_000
-"""Values of one document, each counted as often as it is referred to."""
+"""The maximum of values in one document; each reference counts."""
 
 _MAX_DEPTH = 200
-"""Levels of one document."""
+"""The maximum of levels in one document."""
 
 # Half a character beyond the first 65 536, as JSON escapes it and YAML does not know it.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class DocumentError(Exception):
-    """A text is neither YAML nor JSON; says where."""
+    """A text is neither YAML nor JSON; the message has the position."""
 
     def __init__(self, problem: str, line: int | None = None) -> None:
         super().__init__(problem)
         self.line = line
-        """Counted from 1; None where the whole text is at fault."""
+        """The line, counted from 1; None if the whole text is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Place:
 
     line: int
     column: int
-    """Both counted from 1."""
+    """Line and column, counted from 1."""
     start: int
     end: int
     """The range in the source, quotes included."""
@@ -61,17 +61,17 @@ class Document:
         self._root = root
         self._values: dict[int, Any] = {}
         self.body: Any = self._read(root)
-        """Mappings, lists and texts; everything else, which names no image, is None."""
+        """Mappings, lists and texts; every other value, which cannot name an image, is None."""
         self._count(root)
 
     def find(self, path: Path) -> Place:
-        """Return the place of the text at a path of the body."""
+        """Return the position of the text at a path of the body."""
         node = self._node_at(path)
         mark = node.start_mark
         return Place(mark.line + 1, mark.column + 1, mark.index, node.end_mark.index, node.value)
 
     def count_ways(self, path: Path) -> int:
-        """Count the paths that lead to the same text: more than one where an anchor is used."""
+        """Return the number of paths to the same text: more than one if an anchor is used."""
         return self._ways[id(self._node_at(path))]
 
     def _node_at(self, path: Path) -> yaml.Node:
@@ -139,7 +139,7 @@ def read_documents(text: str) -> list[Document]:
 
 
 def replace_texts(text: str, replacements: Iterable[tuple[Place, str]]) -> str:
-    """Return the file with the texts at some places replaced, and all else as it was."""
+    """Return the file with the texts at some positions replaced, and no other change."""
     offset = len(text) - len(text.removeprefix(_BYTE_ORDER_MARK))
     for place, value in sorted(replacements, key=lambda each: each[0].start, reverse=True):
         start, end = place.start + offset, place.end + offset
@@ -148,7 +148,7 @@ def replace_texts(text: str, replacements: Iterable[tuple[Place, str]]) -> str:
 
 
 def _check_depth(text: str) -> None:
-    """Refuse what is nested so deeply that the parser in C would run out of its stack."""
+    """Refuse a nesting that would exhaust the stack of the parser in C."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -165,7 +165,7 @@ def _replace_scalar(source: str, old: str, new: str) -> str:
     before, found, after = source.rpartition(old)
     if found:
         return before + new + after
-    quote = source[-1]  # a text that is not found as it reads has escapes, and so quotes
+    quote = source[-1]  # a text that is not found literally has escapes, and so quotes
     return source[: source.index(quote)] + quote + new + quote
 
 
@@ -185,7 +185,7 @@ def _fields_of(node: yaml.Node) -> Mapping[str, yaml.Node]:
 
 
 def _sort_inner_first(root: yaml.Node) -> list[yaml.Node]:
-    """Return every node once, after all that it holds."""
+    """Return every node once, after the nodes in it."""
     done: dict[int, yaml.Node] = {}
     open_nodes: set[int] = set()
     pending = [root]

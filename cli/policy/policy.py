@@ -37,7 +37,7 @@ def policy(  # noqa: PLR0913  # each is an option of the command
     context: typer.Context,
     *,
     status: Annotated[
-        bool, typer.Option("--status", help="Show what is proven in a cluster instead.")
+        bool, typer.Option("--status", help="Show the proven mirrors of a cluster instead.")
     ] = False,
     cluster: ClusterOption = None,
     kube_context: ContextOption = None,
@@ -94,7 +94,7 @@ def _print_status(cluster: KubernetesCluster, *, as_json: bool) -> None:
     console = make_console()
     console.print(Text(harmless(str(cluster.name)), "bold"), soft_wrap=True)
     if body is None:
-        say(f"note: there is no ConfigMap {PARAMETER_NAME}; prestream policy prints it")
+        say(f"note: the ConfigMap {PARAMETER_NAME} is missing; prestream policy prints it")
         console.print("  nothing is rewritten")
         return
     if not entries:
@@ -106,7 +106,7 @@ def _print_status(cluster: KubernetesCluster, *, as_json: bool) -> None:
 
 
 def _tell(proven: ProvenMirrors) -> Iterator[dict[str, Any]]:
-    """Tell of each entry: its state, its mirror, and the repositories that it covers."""
+    """Return each entry: its state, its mirror, and the repositories that it covers."""
     for host, proof in sorted(proven.proofs.items()):
         state: State = "proven"
         if proof.pin is not None:

@@ -85,7 +85,7 @@ def replay(  # noqa: PLR0913  # each is an option of the command
         list[str],
         typer.Argument(
             metavar="FILE...|-",
-            help="What gcloud saved as JSON: log entries, builds, messages; - for standard input.",
+            help="JSON saved by gcloud: log entries, builds, messages; - for standard input.",
         ),
     ],
     *,
@@ -109,7 +109,7 @@ def replay(  # noqa: PLR0913  # each is an option of the command
     settings = read_settings(context.obj, project)
     tally, replayer = _Tally(), Replayer(settings)
     show = _print_json if as_json else _Lines(files)
-    # The lines themselves show how far it is, where a person sees them.
+    # On a terminal, the lines themselves show the progress.
     for name, found in read_files(files, is_shown=not sys.stdout.isatty()):
         replayed = replayer.replay(found)
         tally.add(name, replayed)
@@ -146,7 +146,7 @@ class _Lines:
 
 
 def _describe(replayed: Replayed) -> str:
-    """Return one line: the action, or the reason why there is none."""
+    """Return one line: the action, or the reason against it."""
     details = replayed.details
     if replayed.disposition != "handled":
         return replayed.reason
@@ -190,7 +190,7 @@ def _asks(settings: Settings, number: int) -> bool:
 
 def _publish(tally: _Tally, settings: Settings, environ: Mapping[str, str]) -> None:
     """
-    Publish what the entries ask for.
+    Publish the requests of the entries.
 
     Raises:
         typer.Exit: Pub/Sub does not take it; says how much it took.

@@ -1,7 +1,7 @@
 """
-prestream rewrite: let manifests name the mirrors, before they are applied.
+prestream rewrite: replace images in manifests by their mirrors, before they are applied.
 
-For clusters whose API server cannot rewrite pods, and for people who want the names in files.
+For clusters whose API server cannot rewrite pods, or for mirrors that files should name.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def rewrite(  # noqa: PLR0913  # each is an option of the command
         bool, typer.Option("--in-place", help="Write the files instead of printing them.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what becomes of each image, as JSON.")
+        bool, typer.Option("--json", help="Print the result for each image, as JSON.")
     ] = False,
     pull_secrets: Annotated[
         PullSecrets,
@@ -55,7 +55,7 @@ def rewrite(  # noqa: PLR0913  # each is an option of the command
     project: ProjectOption = None,
     location: LocationOption = None,
 ) -> None:
-    """Let Kubernetes manifests name the mirrors: nothing but images is changed, in any kind."""
+    """Replace images in Kubernetes manifests by their mirrors, and change nothing else."""
     if check and in_place:
         fail(ExitCode.MISUSED, "--check and --in-place exclude each other")
     if in_place and STANDARD_INPUT in files:

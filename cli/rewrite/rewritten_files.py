@@ -1,4 +1,4 @@
-"""A file of manifests whose images name the mirrors, and what became of each image."""
+"""A file of manifests with its images rewritten to mirrors, and the result for each image."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ _SHARED = "an anchor shares it with a text that must stay"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An image in a file, and what becomes of it."""
+    """An image in a file, and its result."""
 
     place: Place
     rewrite: Rewrite
@@ -32,13 +32,13 @@ class Found:
 
     @property
     def remark(self) -> str | None:
-        """Why the image was left alone, if a person should know."""
+        """The reason why the image was not rewritten, if a person should know it."""
         if self.is_shared:
             return _SHARED
         return None if self.rewrite.left in _EXPECTED else self.rewrite.sentence
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the report says."""
+        """Return the JSON form."""
         left = "shared" if self.is_shared else self.rewrite.left
         return {
             "line": self.place.line,
@@ -106,7 +106,7 @@ def _find_images(text: str, proofs: Mapping[str, Proof], secrets: PullSecrets) -
 
 
 def report(files: Iterable[RewrittenFile]) -> dict[str, Any]:
-    """Return what became of each image of some files, for ``--json``."""
+    """Return the result for each image of some files, for ``--json``."""
     return {
         "files": [
             {

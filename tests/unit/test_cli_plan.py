@@ -131,7 +131,7 @@ def test_saved_entries_are_planned_where_their_cluster_is(environ: dict[str, str
     assert [each["address"] for each in planned["mirrors"]] == [
         "europe-west4-docker.pkg.dev/demo/dockerhub-mirror"
     ]
-    assert [each["reason"] for each in planned["rejected"]] == ["no JSON object: 'broken'"]
+    assert [each["reason"] for each in planned["rejected"]] == ["not a JSON object: 'broken'"]
 
 
 def test_rejected_entry_is_an_exit_code(environ: dict[str, str]) -> None:

@@ -92,7 +92,7 @@ def test_missing_parameter_rewrites_nothing(run: Run) -> None:
 
     assert result.exit_code == ExitCode.DONE
     assert "nothing is rewritten" in result.stdout
-    assert "no ConfigMap proven-mirrors" in result.stderr
+    assert "ConfigMap proven-mirrors is missing" in result.stderr
     assert json.loads(run("--status", "--json").stdout)["parameter"] is None
 
 

@@ -96,9 +96,9 @@ def test_byte_order_mark_is_passed_over() -> None:
         pytest.param(
             'WARNING: something\n{"a": 1}\nnull\n',
             [
-                (1, "no JSON object: 'WARNING: something'"),
+                (1, "not a JSON object: 'WARNING: something'"),
                 (2, {"a": 1}),
-                (3, "no JSON object: 'null'"),
+                (3, "not a JSON object: 'null'"),
             ],
             id="lines-that-are-no-objects",
         ),
