@@ -1,8 +1,9 @@
 """
-Perform the actions that decisions return; no other module of the pipeline changes anything.
+Perform the actions that decisions return.
 
-A dry run performs only what changes neither Kubernetes nor Artifact Registry: references are
-published, and facts of what was observed are written.
+No other module of the pipeline changes a cluster or Artifact Registry, or writes a fact; the steps
+``detect`` and ``fan_out`` only publish messages. A dry run changes neither Kubernetes nor Artifact
+Registry: it publishes references, and writes the facts of observed pulls.
 """
 
 from collections.abc import Callable, Mapping, Sequence
