@@ -9,7 +9,6 @@ import pytest
 
 from shared.domain.action import Publish, WriteFact
 from shared.domain.cron_schedule import Schedule
-from shared.domain.image_reference import Digest
 from shared.domain.manifest import Manifest
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.request import ReferenceRequest
@@ -24,11 +23,9 @@ from shared.pipeline.sweep.due import (
     group_images,
     is_kept,
     name_candidates,
-    plan_bypasses,
-    plan_moves,
     request_all,
 )
-from shared.pipeline.sweep.inventory import Inventory, Use
+from shared.pipeline.sweep.inventory import Use
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.sweep_values import (
     DAY,
@@ -43,14 +40,12 @@ from tests.fakes.sweep_values import (
     OWN,
     SERVER,
     SMALL,
-    THREE,
     TRAINER,
     TWO,
     WORKLOAD,
     locate,
     make_artifact,
     make_image,
-    make_source,
     make_sweep,
     make_use,
     make_warmup,
@@ -339,78 +334,3 @@ def test_prewarmed_image_has_a_fact(held: PrewarmedArtifact | None, *, is_report
     outcomes = [each.fact.payload["outcome"] for each in facts_of(found)]
     assert outcomes == (["prewarmed"] if is_reported else [])
     assert all(each.of_change for each in facts_of(found))
-
-
-# Facts of lasting states
-
-
-@pytest.mark.parametrize(
-    ("image", "manifest", "running", "old"),
-    [
-        pytest.param(TRAINER, LARGE, {TRAINER: {TWO: [WORKLOAD]}}, [TWO], id="moved"),
-        pytest.param(TRAINER, LARGE, {TRAINER: {ONE: [WORKLOAD]}}, [], id="not-moved"),
-        pytest.param(TRAINER, INDEX, {TRAINER: {TWO: [WORKLOAD]}}, [], id="platform-of-the-index"),
-        pytest.param(TRAINER, LARGE, {SERVER: {TWO: [WORKLOAD]}}, [], id="another-image"),
-        pytest.param(TRAINER, LARGE, {}, [], id="not-running"),
-        pytest.param(
-            f"team/trainer@{TWO}",
-            LARGE,
-            {f"team/trainer@{TWO}": {THREE: [WORKLOAD]}},
-            [],
-            id="digest",
-        ),
-    ],
-)
-def test_moved_tag_has_a_fact(
-    image: str, manifest: Manifest, running: dict[str, Any], old: list[Digest]
-) -> None:
-    sweep = make_sweep()
-    sweep = replace(sweep, inventory=Inventory(running=running))
-    in_use = ImageInUse(make_source(image), (make_use(image),))
-
-    facts = [each.fact for each in plan_moves(sweep, in_use, manifest)]
-
-    assert [each.payload["old_digest"] for each in facts] == old
-    assert [each.timestamp for each in facts] == [datetime(2026, 11, 24, tzinfo=UTC)] * len(old)
-
-
-def test_facts_of_lasting_states_have_every_documented_field() -> None:
-    sweep = make_sweep()
-    running = {TRAINER: {TWO: [WORKLOAD]}}
-    sweep = replace(
-        sweep, inventory=Inventory(running=running, bypassing={(TRAINER, MIRRORED): [WORKLOAD]})
-    )
-    in_use = ImageInUse(make_source(TRAINER), (make_use(),))
-    shared = {
-        "image": TRAINER,
-        "mirror": MIRRORED,
-        "cluster": str(GPU_CLUSTER),
-        "cause": {"kind": "schedule", "id": "tick-1", "resource": None},
-        "workloads": [WORKLOAD],
-    }
-
-    (moved,) = plan_moves(sweep, in_use, LARGE)
-    (bypassed,) = plan_bypasses(sweep)
-
-    assert moved.fact.payload == shared | {
-        "event": "tag.moved",
-        "digest": ONE,
-        "old_digest": TWO,
-    }
-    payload = dict(bypassed.fact.payload)
-    assert "prestream.dev/rewrite=enabled" in payload.pop("hint")
-    assert payload == shared | {"event": "mirror.bypassed", "digest": None}
-
-
-@pytest.mark.parametrize("plan", ["moves", "bypasses"])
-def test_fact_of_a_lasting_state_is_the_same_for_a_day(plan: str) -> None:
-    running = {TRAINER: {TWO: [WORKLOAD]}}
-    inventory = Inventory(running=running, bypassing={(TRAINER, MIRRORED): [WORKLOAD]})
-    in_use = ImageInUse(make_source(TRAINER), (make_use(),))
-    keys = set()
-    for hours in (0, 1, 15, 16, 24):
-        sweep = replace(make_sweep(), inventory=inventory, now=NOW + timedelta(hours=hours))
-        actions = plan_moves(sweep, in_use, LARGE) if plan == "moves" else plan_bypasses(sweep)
-        keys |= {(each.fact.insert_id, each.fact.timestamp) for each in actions}
-
-    assert len(keys) == 2

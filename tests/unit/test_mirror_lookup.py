@@ -1,8 +1,5 @@
 """Mirrors: which image has one, and how it is made and mended."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-
 import pytest
 
 from shared.domain.mirror import (
@@ -12,7 +9,6 @@ from shared.domain.mirror import (
     UpstreamCredentials,
 )
 from shared.errors import ConfigurationError, TransientError
-from shared.pipeline.mirror_lookup import MissingMirrorError
 from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, TOOL, UNKNOWN, Deployment, fails
 from tests.fakes.registries import state_of
 
@@ -32,7 +28,7 @@ def deployment() -> Deployment:
 # Where an image is found
 
 
-def test_an_image_of_docker_hub_has_a_mirror_in_the_cluster_s_region(
+def test_docker_hub_image_has_a_mirror_in_the_region_of_the_cluster(
     deployment: Deployment,
 ) -> None:
     source = deployment.locate("nginx")
@@ -45,7 +41,7 @@ def test_an_image_of_docker_hub_has_a_mirror_in_the_cluster_s_region(
     assert source.repository == RemoteRepository(HUB_NAME, "docker.io", None, None, 90)
 
 
-def test_an_image_of_another_upstream_has_a_mirror_with_its_address(
+def test_mirror_of_another_upstream_has_its_address(
     deployment: Deployment,
 ) -> None:
     source = deployment.locate("ghcr.io/org/app:v1")
@@ -54,13 +50,13 @@ def test_an_image_of_another_upstream_has_a_mirror_with_its_address(
     assert str(source.mirror) == "us-central1-docker.pkg.dev/demo/ghcr-io-mirror/org/app:v1"
 
 
-def test_a_host_in_capitals_is_the_same_upstream(deployment: Deployment) -> None:
+def test_host_in_capitals_is_the_same_upstream(deployment: Deployment) -> None:
     assert deployment.locate("GHCR.io/org/app:v1").repository == RemoteRepository(
         GHCR_NAME, "ghcr.io", "https://ghcr.io"
     )
 
 
-def test_the_configuration_says_where_a_mirror_is_and_what_it_has() -> None:
+def test_configuration_decides_location_and_content_of_a_mirror() -> None:
     upstreams = {
         "docker.io": {
             "repository": "hub",
@@ -93,9 +89,7 @@ def test_the_configuration_says_where_a_mirror_is_and_what_it_has() -> None:
         "[::1]:5000/app:1",
     ],
 )
-def test_a_registry_that_is_not_on_the_list_is_not_allowed(
-    deployment: Deployment, text: str
-) -> None:
+def test_registry_outside_the_list_is_not_allowed(deployment: Deployment, text: str) -> None:
     with fails("not_allowed", "not on the list"):
         deployment.locate(text)
 
@@ -114,9 +108,7 @@ def test_a_registry_that_is_not_on_the_list_is_not_allowed(
         pytest.param(f"{'a.' * 100}gcr.io", id="many-labels"),
     ],
 )
-def test_a_host_of_google_s_that_serves_no_images_is_not_asked(
-    deployment: Deployment, host: str
-) -> None:
+def test_google_host_without_images_is_not_asked(deployment: Deployment, host: str) -> None:
     with fails("pull_failed", "has no registry") as caught:
         deployment.locate(f"{host}/demo/apps/tool:1")
 
@@ -124,7 +116,7 @@ def test_a_host_of_google_s_that_serves_no_images_is_not_asked(
     assert deployment.registry.asked == []
 
 
-def test_with_credentials_only_the_listed_paths_are_allowed() -> None:
+def test_upstream_with_credentials_allows_only_the_listed_paths() -> None:
     deployment = Deployment({"upstreams": PRIVATE})
 
     assert deployment.locate("team/tool:1.0").repository is not None
@@ -134,7 +126,7 @@ def test_with_credentials_only_the_listed_paths_are_allowed() -> None:
         deployment.locate("us-central1-docker.pkg.dev/demo/dockerhub-mirror/acme/secret:1.0")
 
 
-def test_an_upstream_that_left_the_list_is_not_found_through_its_mirror_s_name() -> None:
+def test_removed_upstream_is_not_found_through_the_name_of_its_mirror() -> None:
     deployment = Deployment({"upstreams": {"docker.io": None}})
     text = "us-central1-docker.pkg.dev/demo/ghcr-io-mirror/org/app:v1"
 
@@ -145,9 +137,7 @@ def test_an_upstream_that_left_the_list_is_not_found_through_its_mirror_s_name()
 
 
 @pytest.mark.parametrize("location", ["us-central1", "us", "europe-west4"])
-def test_a_reference_into_our_own_mirror_means_its_upstream(
-    deployment: Deployment, location: str
-) -> None:
+def test_reference_into_a_mirror_means_its_upstream(deployment: Deployment, location: str) -> None:
     text = f"{location}-docker.pkg.dev/demo/dockerhub-mirror/team/tool:1.0"
 
     source = deployment.locate(text)
@@ -164,13 +154,13 @@ def test_a_reference_into_our_own_mirror_means_its_upstream(
         "eu.gcr.io/demo/tool:1",
     ],
 )
-def test_an_image_at_google_needs_no_mirror(deployment: Deployment, text: str) -> None:
+def test_google_image_needs_no_mirror(deployment: Deployment, text: str) -> None:
     source = deployment.locate(text)
 
     assert (str(source.image), str(source.mirror), source.repository) == (text, text, None)
 
 
-def test_an_image_at_google_is_resolved_as_it_is(deployment: Deployment) -> None:
+def test_google_image_is_resolved_as_it_is(deployment: Deployment) -> None:
     name = "us-docker.pkg.dev/demo/apps/tool"
     deployment.repositories.states[RepositoryName("demo", "us", "apps")] = RepositoryState(
         is_docker_remote=False
@@ -186,7 +176,7 @@ def test_an_image_at_google_is_resolved_as_it_is(deployment: Deployment) -> None
 
 
 @pytest.mark.parametrize("hides_unknown", [False, True])
-def test_a_missing_mirror_is_made(deployment: Deployment, *, hides_unknown: bool) -> None:
+def test_missing_mirror_is_created(deployment: Deployment, *, hides_unknown: bool) -> None:
     deployment.registry.hides_unknown = hides_unknown
 
     digest = deployment.resolve()
@@ -202,7 +192,7 @@ def test_answer_of_a_mirror_needs_no_read_of_its_repository(deployment: Deployme
     assert deployment.repositories.fetched == []
 
 
-def test_a_mirror_that_is_there_is_used_and_looked_at_once(deployment: Deployment) -> None:
+def test_existing_mirror_is_used_and_checked_once(deployment: Deployment) -> None:
     deployment.repositories.states[HUB_NAME] = state_of(HUB)
 
     digests = {deployment.use(), deployment.use(), deployment.use("team/tool:1.0")}
@@ -213,7 +203,7 @@ def test_a_mirror_that_is_there_is_used_and_looked_at_once(deployment: Deploymen
     assert deployment.repositories.updated == []
 
 
-def test_a_mirror_that_was_deleted_is_made_again(deployment: Deployment) -> None:
+def test_deleted_mirror_is_created_again(deployment: Deployment) -> None:
     deployment.resolve()
     deployment.repositories.states.clear()
 
@@ -221,7 +211,7 @@ def test_a_mirror_that_was_deleted_is_made_again(deployment: Deployment) -> None
     assert deployment.repositories.created == [HUB, HUB]
 
 
-def test_somebody_who_makes_the_same_mirror_at_once_is_welcome(deployment: Deployment) -> None:
+def test_mirror_that_another_instance_creates_is_used(deployment: Deployment) -> None:
     repositories = deployment.repositories
     repositories.before_creation = lambda: repositories.states.update({HUB_NAME: state_of(HUB)})
 
@@ -229,7 +219,7 @@ def test_somebody_who_makes_the_same_mirror_at_once_is_welcome(deployment: Deplo
     assert repositories.created == []
 
 
-def test_somebody_who_takes_the_name_at_once_is_told_from_a_mirror(
+def test_other_repository_created_under_the_name_is_not_a_mirror(
     deployment: Deployment,
 ) -> None:
     repositories = deployment.repositories
@@ -240,7 +230,7 @@ def test_somebody_who_takes_the_name_at_once_is_told_from_a_mirror(
         deployment.resolve()
 
 
-def test_a_mirror_in_the_making_is_waited_for_by_trying_again(deployment: Deployment) -> None:
+def test_mirror_under_creation_is_a_transient_error(deployment: Deployment) -> None:
     deployment.repositories.is_slow = True
     for _ in range(2):
         with pytest.raises(TransientError, match="being made"):
@@ -253,9 +243,7 @@ def test_a_mirror_in_the_making_is_waited_for_by_trying_again(deployment: Deploy
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, OUR_403], ids=["unknown", "hidden"])
-def test_a_mirror_that_was_just_made_may_not_answer_yet(
-    deployment: Deployment, error: Exception
-) -> None:
+def test_new_mirror_may_not_answer_yet(deployment: Deployment, error: Exception) -> None:
     deployment.registry.error = error
 
     with pytest.raises(TransientError, match="does not answer yet"):
@@ -264,7 +252,7 @@ def test_a_mirror_that_was_just_made_may_not_answer_yet(
     assert deployment.repositories.created == [HUB]
 
 
-def test_a_mirror_that_somebody_else_just_made_may_not_answer_yet(
+def test_new_mirror_of_another_instance_may_not_answer_yet(
     deployment: Deployment,
 ) -> None:
     deployment.repositories.states[HUB_NAME] = state_of(HUB)
@@ -288,7 +276,7 @@ def test_a_mirror_that_somebody_else_just_made_may_not_answer_yet(
         ),
     ],
 )
-def test_an_unrelated_repository_is_told_before_anything_is_made_of_its_answer(
+def test_unrelated_repository_is_refused_before_its_answer_is_used(
     deployment: Deployment, state: RepositoryState, tag: str
 ) -> None:
     deployment.repositories.states[HUB_NAME] = state
@@ -305,7 +293,7 @@ def test_an_unrelated_repository_is_told_before_anything_is_made_of_its_answer(
     assert deployment.repositories.states[HUB_NAME] == state
 
 
-def test_an_upstream_that_is_refused_is_a_mistake_of_the_configuration(
+def test_refused_upstream_is_misconfigured(
     deployment: Deployment,
 ) -> None:
     deployment.repositories.upstream_refusal = "Failed to validate remote upstream"
@@ -317,97 +305,10 @@ def test_an_upstream_that_is_refused_is_a_mistake_of_the_configuration(
 
 
 @pytest.mark.parametrize("error", [TransientError("503"), ConfigurationError("403")])
-def test_an_api_that_refuses_us_is_not_the_image_s_fault(
+def test_api_that_refuses_our_identity_is_not_the_fault_of_the_image(
     deployment: Deployment, error: Exception
 ) -> None:
     deployment.repositories.error = error
 
     with pytest.raises(type(error), match=str(error)):
-        deployment.resolve()
-
-
-# Credentials
-
-
-def test_a_mirror_is_made_with_its_credentials() -> None:
-    deployment = Deployment({"upstreams": PRIVATE})
-
-    deployment.resolve()
-
-    assert [made.credentials for made in deployment.repositories.created] == [LOGIN]
-
-
-@pytest.mark.parametrize(
-    "before", [None, UpstreamCredentials("reader", "projects/demo/secrets/hub/versions/1")]
-)
-def test_credentials_that_were_configured_later_are_given_to_our_mirror(
-    before: UpstreamCredentials | None,
-) -> None:
-    deployment = Deployment({"upstreams": PRIVATE})
-    deployment.repositories.states[HUB_NAME] = replace(state_of(HUB), credentials=before)
-
-    digests = {deployment.resolve(), deployment.resolve()}
-
-    assert digests == {TOOL.digest}
-    assert deployment.repositories.updated == [replace(HUB, credentials=LOGIN)]
-    assert deployment.repositories.states[HUB_NAME].credentials == LOGIN
-
-
-def test_credentials_that_left_the_configuration_are_taken_from_our_mirror() -> None:
-    deployment = Deployment()
-    deployment.repositories.states[HUB_NAME] = replace(state_of(HUB), credentials=LOGIN)
-
-    deployment.use()
-
-    assert deployment.repositories.updated == [HUB]
-    assert deployment.repositories.states[HUB_NAME].credentials is None
-
-
-@pytest.mark.parametrize("labels", [{}, {"managed-by": "terraform"}])
-def test_somebody_else_s_mirror_is_used_and_never_changed(labels: Mapping[str, str]) -> None:
-    deployment = Deployment({"upstreams": PRIVATE})
-    state = RepositoryState(is_docker_remote=True, uri="https://index.docker.io/", labels=labels)
-    deployment.repositories.states[HUB_NAME] = state
-
-    assert deployment.resolve() == TOOL.digest
-    assert deployment.repositories.states == {HUB_NAME: state}
-    assert deployment.repositories.updated == []
-
-
-def test_credentials_that_the_upstream_refuses_are_a_mistake_of_the_configuration() -> None:
-    deployment = Deployment({"upstreams": PRIVATE})
-    deployment.repositories.states[HUB_NAME] = state_of(HUB)
-    deployment.repositories.upstream_refusal = "upstream credentials are invalid"
-
-    with fails("misconfigured", "credentials are invalid"):
-        deployment.resolve()
-
-
-# A dry run
-
-
-def test_a_dry_run_makes_no_mirror(deployment: Deployment) -> None:
-    deployment.mirrors = deployment.start_instance(dry_run=True)
-
-    with pytest.raises(MissingMirrorError) as caught:
-        deployment.resolve()
-
-    assert caught.value.repository == HUB
-    assert deployment.repositories.created == []
-
-
-def test_a_dry_run_resolves_through_the_mirror_that_is_there_and_leaves_it() -> None:
-    deployment = Deployment({"upstreams": PRIVATE, "dry_run": True})
-    deployment.repositories.states[HUB_NAME] = state_of(HUB)
-
-    assert deployment.resolve() == TOOL.digest
-    assert deployment.repositories.updated == []
-    assert deployment.repositories.states == {HUB_NAME: state_of(HUB)}
-
-
-def test_a_dry_run_tells_an_unrelated_repository(deployment: Deployment) -> None:
-    deployment.mirrors = deployment.start_instance(dry_run=True)
-    deployment.repositories.states[HUB_NAME] = RepositoryState(is_docker_remote=False)
-
-    with fails("misconfigured"):
         deployment.resolve()
