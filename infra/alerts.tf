@@ -131,7 +131,7 @@ resource "google_monitoring_alert_policy" "lines" {
   depends_on = [google_project_service.main]
 }
 
-# It was the only one of its kind, under a name of its own.
+# The alert was a resource of its own before it became one of the map.
 moved {
   from = google_monitoring_alert_policy.dispositions[0]
   to   = google_monitoring_alert_policy.lines["dispositions"]

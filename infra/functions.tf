@@ -1,5 +1,5 @@
-# A function is an entry of this map: its folder under functions/, the topic that wakes it, and what
-# it may do. iam.tf gives it the roles that are named here, and the right to publish to the topics.
+# A function is an entry of this map: its folder under functions/, the topic that triggers it,
+# and its rights. iam.tf gives it the roles that are named here, and the right to publish to the topics.
 
 locals {
   functions = {
@@ -22,7 +22,7 @@ locals {
       timeout_s     = 60
     }
     image_reference = {
-      description   = "Turns a reference into a mirror, a digest and a warmup."
+      description   = "Creates the mirror and the warmup Job for a reference."
       topic         = "prestream-image-references"
       filter        = null
       publishes_to  = ["prestream-image-references"]
@@ -31,7 +31,7 @@ locals {
       timeout_s     = 60
     }
     pull_event = {
-      description   = "Turns what nodes and Jobs report into facts."
+      description   = "Writes the reports of nodes and Jobs as facts."
       topic         = "prestream-gke-events"
       filter        = null
       publishes_to  = []
@@ -49,13 +49,13 @@ locals {
       timeout_s     = 60
     }
     scheduled_sweep = {
-      description   = "Keeps warm what is in use, and heals what a lost event left behind."
+      description   = "Keeps images in use warm, and repairs the effects of lost events."
       topic         = "prestream-schedule"
       filter        = null
       publishes_to  = ["prestream-image-references", "prestream-schedule"]
       roles         = ["cluster_access", "cluster_list", "facts", "images", "mirror_states"]
       max_instances = 3
-      # A whole cluster is read, page by page.
+      # It reads a whole cluster, page by page.
       timeout_s = 540
     }
   }
@@ -99,7 +99,7 @@ module "functions" {
   }
   vpc_connector = var.vpc_connector
 
-  # The first build of a function fails if its builder may not yet do what it must.
+  # The first build of a function fails if its builder does not have its rights yet.
   depends_on = [
     google_artifact_registry_repository_iam_member.builder,
     google_project_iam_member.builder,
@@ -108,9 +108,8 @@ module "functions" {
   ]
 }
 
-# The archives are those that make archives writes, and the tests and the sandbox run: what is
-# uploaded is what was tested, and how they are assembled is written down once. Their bytes depend
-# on their content alone.
+# `make archives` writes the archives, and the tests and the sandbox run the same ones, so the uploaded
+# archives are tested. Their bytes depend only on their content.
 resource "google_storage_bucket" "archives" {
   name                        = "${var.project_id}-prestream-functions"
   location                    = var.location

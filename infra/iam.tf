@@ -5,13 +5,13 @@ locals {
   roles = {
     cluster_access = {
       title       = "Prestream: cluster access"
-      description = "Finds the address of a cluster, and is let in; what it may do there is for RBAC to say."
+      description = "Reads the address of a cluster, and connects to it; RBAC grants the rights there."
       permissions = ["container.clusters.connect", "container.clusters.get"]
       projects    = local.cluster_projects
     }
     cluster_list = {
       title       = "Prestream: cluster list"
-      description = "Finds the clusters that are watched."
+      description = "Lists the watched clusters."
       permissions = ["container.clusters.list"]
       projects    = setunion([var.project_id], local.settings.projects)
     }
@@ -23,7 +23,7 @@ locals {
     }
     images = {
       title       = "Prestream: images"
-      description = "Reads manifests, from mirrors and from what was pushed; prewarms, if the ladder says so."
+      description = "Reads manifests from mirrors and repositories; prewarms images, if the ladder has the rung."
       # https://docs.cloud.google.com/artifact-registry/docs/prewarm-images#required-roles
       permissions = concat(
         ["artifactregistry.repositories.downloadArtifacts"],
@@ -38,13 +38,13 @@ locals {
     }
     mirror_states = {
       title       = "Prestream: states of mirrors"
-      description = "Looks at mirrors."
+      description = "Reads mirrors."
       permissions = ["artifactregistry.repositories.get"]
       projects    = toset([local.mirrors_project])
     }
     mirrors = {
       title       = "Prestream: mirrors"
-      description = "Looks at mirrors, and makes those that are missing."
+      description = "Reads mirrors, and creates missing ones."
       permissions = concat(
         ["artifactregistry.repositories.get"],
         var.mirrors.on_demand ? ["artifactregistry.repositories.create", "artifactregistry.repositories.update"] : [],

@@ -4,7 +4,7 @@
 locals {
   _metrics = {
     dispositions = {
-      description = "Deliveries to the functions, by how they ended."
+      description = "Deliveries to the functions, by disposition."
       filter      = "resource.type=\"cloud_run_revision\" resource.labels.service_name=~\"^prestream-\" jsonPayload.disposition:*"
       labels = {
         disposition = "jsonPayload.disposition"
@@ -12,7 +12,7 @@ locals {
       }
     }
     facts = {
-      description = "Facts, by what they are about."
+      description = "Facts, by event."
       filter      = "log_id(\"prestream\")"
       labels      = { event = "jsonPayload.event" }
     }
@@ -104,7 +104,7 @@ resource "google_logging_metric" "counts" {
 
 resource "google_logging_metric" "pull_seconds" {
   name        = "prestream/pull_seconds"
-  description = "Seconds that pulls took, by what pulled, outcome and verdict."
+  description = "Duration of pulls in seconds, by event, outcome and verdict."
   filter      = "log_id(\"prestream\") jsonPayload.pull_seconds>=0"
 
   value_extractor = "EXTRACT(jsonPayload.pull_seconds)"
@@ -127,7 +127,7 @@ resource "google_logging_metric" "pull_seconds" {
     labels {
       key         = "outcome"
       value_type  = "STRING"
-      description = "Of a warmup."
+      description = "The outcome of a warmup."
     }
     labels {
       key         = "streamed"

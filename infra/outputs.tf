@@ -1,5 +1,5 @@
 output "dry_run" {
-  description = "Whether nothing is changed, only logged."
+  description = "Whether decisions are only logged, without changes."
   value       = local.settings.dry_run
 }
 
@@ -14,12 +14,12 @@ output "references_topic" {
 
   precondition {
     condition     = length(local.unknown_settings) == 0
-    error_message = "Unknown keys in the configuration: ${join(", ", local.unknown_settings)}. docs/configuration.md has those that exist."
+    error_message = "Unknown keys in the configuration: ${join(", ", local.unknown_settings)}. docs/configuration.md lists the keys."
   }
 }
 
 output "searched_projects" {
-  description = "The projects whose clusters are looked for, separated by spaces."
+  description = "The projects whose clusters are watched, separated by spaces."
   value       = join(" ", local.roles.cluster_list.projects)
 }
 

@@ -108,7 +108,7 @@ resource "google_project_iam_custom_role" "pipeline_invokers" {
 
   role_id     = "prestream_pipeline_invokers"
   title       = "Prestream: who may call"
-  description = "Says who may call the functions."
+  description = "Grants the right to call the functions."
   permissions = ["run.services.getIamPolicy", "run.services.setIamPolicy"]
 
   depends_on = [google_project_service.main]

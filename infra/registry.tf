@@ -31,8 +31,8 @@ resource "google_artifact_registry_repository_iam_member" "builder" {
   member     = google_service_account.builder.member
 }
 
-# Mirrors that are made in advance. They are what the function image_reference would make, down to
-# label and description, so that it takes them for its own.
+# Mirrors that are created in advance. They equal those of the function image_reference, including
+# label and description, so that the function manages them as its own.
 locals {
   _mirrors = {
     for pair in setproduct(var.mirrors.locations, keys(local.upstreams)) :
@@ -103,8 +103,8 @@ resource "google_artifact_registry_repository" "mirrors" {
   depends_on = [google_project_service.main, google_secret_manager_secret_iam_member.upstreams]
 }
 
-# Artifact Registry logs in upstream by itself. Nothing of ours may read a secret, and none is in
-# Terraform's state.
+# Artifact Registry logs in upstream by itself. Prestream may not read a secret, and Terraform's state
+# does not contain one.
 resource "google_secret_manager_secret_iam_member" "upstreams" {
   for_each = local._secrets
 
@@ -113,12 +113,12 @@ resource "google_secret_manager_secret_iam_member" "upstreams" {
   role      = "roles/secretmanager.secretAccessor"
   member    = local.artifact_registry_agent
 
-  # The agent is there once there is a repository.
+  # The agent exists once a repository exists.
   depends_on = [google_artifact_registry_repository.functions]
 }
 
 # Nodes pull from the mirrors as their own service accounts. Streaming counts against the quota of
-# the image's project, which takes a right of its own.
+# the image's project, which needs a separate right.
 # https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
 resource "google_project_iam_member" "nodes" {
   for_each = {

@@ -1,8 +1,8 @@
-# The sweep decides what is due; a tick when nothing is costs a look at each cluster.
+# The sweep decides which images are due; a tick without any costs one read of each cluster.
 resource "google_cloud_scheduler_job" "sweep" {
   region      = var.location
   name        = "prestream-sweep"
-  description = "Wakes the function scheduled_sweep."
+  description = "Triggers the function scheduled_sweep."
   schedule    = var.sweep.schedule
   time_zone   = var.sweep.time_zone
   paused      = var.sweep.paused

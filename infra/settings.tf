@@ -16,7 +16,7 @@ locals {
 
   unknown_settings = setsubtract(keys(local._document), keys(local._schema.properties))
 
-  # Mirrors lie in the project of the functions, unless the file says otherwise.
+  # The mirrors are in the project of the functions, unless the file names another.
   mirrors_project = try(local.settings.project, var.project_id)
 
   # "auto" means the clusters of the functions' project and of those in `projects`; a list may name
@@ -43,7 +43,7 @@ locals {
     }
   }
 
-  # As shared/domain/repositories.py makes them: letters, digits and hyphens, a letter first, and
+  # As shared/domain/mirror.py makes them: letters, digits and hyphens, a letter first, and
   # room for the suffix in the 63 characters that Artifact Registry accepts.
   _hosts = {
     for host in keys(local.settings.upstreams) : host => trim(replace(lower(host), "/[^a-z0-9]+/", "-"), "-")

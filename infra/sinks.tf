@@ -10,7 +10,7 @@ locals {
       topic       = local.functions.audit_log.topic
     }
     prestream-gke-events = {
-      description = "What nodes and Jobs report of pulls, for the function pull_event."
+      description = "Reports of nodes and Jobs about pulls, for the function pull_event."
       filter      = templatefile("${path.module}/filters/gke_events.filter.tftpl", local._filter_variables)
       topic       = local.functions.pull_event.topic
     }

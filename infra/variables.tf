@@ -1,5 +1,5 @@
 variable "alerts" {
-  description = "Whether alert policies are made, whom they notify, and how many warmups an hour may fail before they do."
+  description = "Whether alert policies exist, their notification channels, and the number of failed warmups per hour that triggers one."
   type = object({
     enabled                = optional(bool, true)
     failed_warmups_an_hour = optional(number, 5)
@@ -10,7 +10,7 @@ variable "alerts" {
 
   validation {
     condition     = var.alerts.failed_warmups_an_hour >= 1
-    error_message = "At least one warmup must fail before an alert can tell of it."
+    error_message = "The number of failed warmups per hour must be at least 1."
   }
 }
 
@@ -21,7 +21,7 @@ variable "archives_folder" {
 }
 
 variable "cluster_projects" {
-  description = "Projects beside project_id whose clusters are watched; those of clusters that prestream.yaml lists by their full name are added by themselves."
+  description = "Further projects with watched clusters; the projects of clusters that prestream.yaml lists by their full name are added automatically."
   type        = set(string)
   default     = []
   nullable    = false
@@ -34,19 +34,19 @@ variable "config_file" {
 }
 
 variable "existing_topics" {
-  description = "Those of Google's topics, cloud-builds and gcr, that the project has already, and that are not made here."
+  description = "Google's topics, cloud-builds and gcr, that exist already and are not created here."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = length(setsubtract(var.existing_topics, ["cloud-builds", "gcr"])) == 0
-    error_message = "Only cloud-builds and gcr may be there already; all others are Prestream's own."
+    error_message = "Only cloud-builds and gcr may exist already; all other topics belong to Prestream."
   }
 }
 
 variable "facts" {
-  description = "Days that facts are kept, and whether they can be queried by SQL, which can be turned on later but never off."
+  description = "Days for which facts are kept, and whether SQL can query them, which can be turned on later but never off."
   type = object({
     analytics      = optional(bool, false)
     retention_days = optional(number, 400)
@@ -61,7 +61,7 @@ variable "facts" {
 }
 
 variable "image_projects" {
-  description = "Projects beside that of the mirrors whose Artifact Registry holds images to be warmed."
+  description = "Further projects, beside that of the mirrors, with images in Artifact Registry to warm."
   type        = set(string)
   default     = []
   nullable    = false
@@ -74,19 +74,19 @@ variable "kms_key" {
 
   validation {
     condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/${var.location}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
-    error_message = "The key must be given by its full name, and lie in the location of the functions."
+    error_message = "The key must have its full name, and be in the location of the functions."
   }
 }
 
 variable "labels" {
-  description = "Labels of everything that can have some."
+  description = "Labels of all resources that can have labels."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "location" {
-  description = "Region of the functions; that of the clusters is nearest, but any will do."
+  description = "Region of the functions; the region of the clusters is nearest, but any region works."
   type        = string
   nullable    = false
 
@@ -97,7 +97,7 @@ variable "location" {
 }
 
 variable "message_retention_days" {
-  description = "Days that messages are kept for a replay, also after they were acknowledged."
+  description = "Days for which messages are kept for a replay, also after their acknowledgement."
   type        = number
   default     = 7
   nullable    = false
@@ -109,7 +109,7 @@ variable "message_retention_days" {
 }
 
 variable "mirrors" {
-  description = "Locations in which the mirrors of all upstreams are made in advance, and whether further ones are made when an image needs them."
+  description = "Locations in which the mirrors of all upstreams are created in advance, and whether others are created when an image needs them."
   type = object({
     locations = optional(set(string), [])
     on_demand = optional(bool, true)
@@ -119,19 +119,19 @@ variable "mirrors" {
 }
 
 variable "node_service_accounts" {
-  description = "E-mail addresses of the service accounts of nodes, which must be able to pull from the mirrors and to stream from them."
+  description = "E-mail addresses of the service accounts of nodes that pull and stream from the mirrors."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for email in var.node_service_accounts : can(regex("^[^:@]+@[^:@]+$", email))])
-    error_message = "A service account is given by its e-mail address, without a prefix."
+    error_message = "A service account must be an e-mail address, without a prefix."
   }
 }
 
 variable "pipeline" {
-  description = "The bucket with Terraform's state, for a service account with which cloudbuild.yaml runs; null for none."
+  description = "The bucket with Terraform's state, to create a service account for cloudbuild.yaml; null to create none."
   type = object({
     state_bucket = string
   })
@@ -145,7 +145,7 @@ variable "project_id" {
 }
 
 variable "sink_scope" {
-  description = "Folder or organisation, by its number, whose clusters' logs are read; without either, those of the watched projects."
+  description = "Number of the folder or organisation whose cluster logs are read; by default, only the watched projects."
   type = object({
     folder       = optional(string)
     organization = optional(string)
@@ -155,12 +155,12 @@ variable "sink_scope" {
 
   validation {
     condition     = var.sink_scope.folder == null || var.sink_scope.organization == null
-    error_message = "The logs are read of a folder or of an organisation, not of both."
+    error_message = "Set a folder or an organisation, not both."
   }
 }
 
 variable "sweep" {
-  description = "When a sweep begins, in cron's form, and in which time zone; paused to stop it for a while."
+  description = "The schedule of the sweep in cron's form, its time zone, and whether it is paused."
   type = object({
     paused    = optional(bool, false)
     schedule  = optional(string, "7 * * * *")
@@ -171,13 +171,13 @@ variable "sweep" {
 }
 
 variable "vpc_connector" {
-  description = "Serverless VPC Access connector through which private control planes are reached, projects/P/locations/L/connectors/C; null for none."
+  description = "Serverless VPC Access connector to private control planes, projects/P/locations/L/connectors/C; null if it is not needed."
   type        = string
   default     = null
 }
 
 variable "warm_pool" {
-  description = "A node pool of one small Spot machine for warmups, in the cluster projects/P/locations/L/clusters/C; null for none."
+  description = "A node pool with one small Spot machine for warmups, in the cluster projects/P/locations/L/clusters/C; null to create none."
   type = object({
     cluster      = string
     disk_size_gb = optional(number, 200)
@@ -189,6 +189,6 @@ variable "warm_pool" {
 
   validation {
     condition     = var.warm_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/clusters/[^/]+$", var.warm_pool.cluster))
-    error_message = "The cluster must be given by its full name, projects/P/locations/L/clusters/C."
+    error_message = "The cluster must have its full name, projects/P/locations/L/clusters/C."
   }
 }

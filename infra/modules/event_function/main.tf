@@ -25,7 +25,7 @@ resource "google_storage_bucket_object" "archive" {
   lifecycle {
     precondition {
       condition     = fileexists(var.archive.path)
-      error_message = "There is no archive ${var.archive.path}: run make archives first."
+      error_message = "The archive ${var.archive.path} does not exist: run make archives first."
     }
   }
 }
@@ -86,7 +86,7 @@ resource "google_pubsub_subscription" "main" {
   topic   = var.trigger.topic
   filter  = var.trigger.filter
 
-  # For a push this is also how long Pub/Sub waits for the answer.
+  # For a push subscription, this is also the time that Pub/Sub waits for the answer.
   ack_deadline_seconds       = var.limits.timeout_s
   message_retention_duration = var.trigger.retention
   # Keep acknowledged messages, so that messages rejected by a bug can be replayed after the fix.
@@ -118,7 +118,7 @@ resource "google_pubsub_subscription" "main" {
   depends_on = [google_cloud_run_v2_service_iam_member.invoker]
 }
 
-# Pub/Sub acknowledges a message here once it lies among the dead letters.
+# Pub/Sub acknowledges a message here once it is a dead letter.
 resource "google_pubsub_subscription_iam_member" "dead_letters" {
   project      = var.project_id
   subscription = google_pubsub_subscription.main.name

@@ -1,5 +1,5 @@
 variable "archive" {
-  description = "The bucket that holds the source, and the archive on this machine that is put there."
+  description = "The bucket for the source, and the local archive to upload."
   type        = object({ bucket = string, path = string })
 }
 
@@ -9,14 +9,14 @@ variable "build" {
 }
 
 variable "deployers" {
-  description = "Identities that deploy, as members of a policy by any key; who may act as all service accounts of the project need not be among them."
+  description = "Identities that deploy, as members of a policy, by any key; an identity that may act as all service accounts of the project can be omitted."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "description" {
-  description = "What the function does, in one sentence."
+  description = "The purpose of the function, in one sentence."
   type        = string
 }
 
@@ -39,7 +39,7 @@ variable "kms_key" {
 }
 
 variable "limits" {
-  description = "What the function may use: more than one request at once takes a whole CPU, and the framework serves four per CPU."
+  description = "Resources of the function; concurrent requests need a whole CPU, and the framework serves four per CPU."
   type = object({
     concurrency   = optional(number, 4)
     cpu           = optional(string, "1")
@@ -50,7 +50,7 @@ variable "limits" {
 
   validation {
     condition     = var.limits.timeout_s >= 10 && var.limits.timeout_s <= 540
-    error_message = "Pub/Sub waits for 10 to 600 seconds, and a function of its messages runs for 540 at most."
+    error_message = "Pub/Sub waits for 10 to 600 seconds, and a function for its messages runs for at most 540 seconds."
   }
 }
 
@@ -65,7 +65,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.name))
-    error_message = "A service account's name has 6 to 30 lower-case letters, digits and hyphens, a letter first."
+    error_message = "The name of a service account has 6 to 30 lower-case letters, digits and hyphens, and begins with a letter."
   }
 }
 
@@ -87,7 +87,7 @@ variable "runtime" {
 }
 
 variable "trigger" {
-  description = "The topic, which of its messages, and what becomes of them: who delivers, how often, how long they are kept."
+  description = "The topic, the filter of its messages, and their delivery: identity, attempts and retention."
   type = object({
     topic                 = string
     filter                = optional(string)
@@ -105,7 +105,7 @@ variable "trigger" {
 }
 
 variable "vpc_connector" {
-  description = "Connector through which private addresses are reached; null for none."
+  description = "Connector to private addresses; null if it is not needed."
   type        = string
   default     = null
 }
