@@ -60,7 +60,7 @@ class ObservedWarmup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WarmupRecord:
-    """What a warmup shows about its image."""
+    """The evidence of a warmup about its image."""
 
     progress: Progress
     at: datetime
@@ -78,7 +78,7 @@ class ImageState(Generic[_Warmup]):
 
     state: State
     decisive: _Warmup | None
-    """The ended warmup that decides; None if none ended."""
+    """The decisive ended warmup; None if none ended."""
     last: _Warmup | None
     """The last warmup that ended."""
     under_way: _Warmup | None
@@ -88,7 +88,7 @@ class ImageState(Generic[_Warmup]):
 def judge_warmups(
     warmups: Iterable[_Warmup], now: datetime, period: timedelta
 ) -> ImageState[_Warmup]:
-    """Return the state that warmups of one image on one target have left, at least one."""
+    """Return the state of one image on one target, from its warmups, at least one."""
     newest_first = sorted(warmups, key=lambda each: each.at, reverse=True)
     last = next((each for each in newest_first if each.progress not in UNDER_WAY), None)
     # An unfinished Job is newer than any finished one, or it would have ended too.
@@ -105,7 +105,7 @@ def judge_warmups(
 
 
 def end_of_warmth(warmup: ObservedWarmup, period: timedelta) -> datetime:
-    """Return until when an image is warm that a warmup has put into the cache."""
+    """Return the end of the time for which a warmup makes its image warm."""
     return warmup.expires or warmup.at + period
 
 
@@ -129,7 +129,7 @@ def read_job_progress(job: "JobState", fact: Mapping[str, Any] | None) -> Progre
 
 
 def read_fact_progress(fact: Mapping[str, Any]) -> Progress:
-    """Return how the warmup of a fact ended."""
+    """Return the end of a warmup from its fact."""
     outcome = text_of(fact.get("outcome"))
     if outcome not in GOOD_OUTCOMES:
         return "bad"

@@ -1,5 +1,5 @@
 """
-Turn an event into references to publish, or into the reason why there are none.
+Turn an event into references to publish, or into the reason against it.
 
 Most events ask for nothing, so the settings, the rules and the client are imported only when an
 event needs them: an instance that starts for such an event answers at once.

@@ -143,7 +143,7 @@ def _find_near(
     """
     Leave out clusters whose nodes cannot stream the image from where it is.
 
-    If there are no others, or if Artifact Registry may prewarm the image there, all remain.
+    All remain if no cluster can stream it, or if Artifact Registry may prewarm the image there.
     """
     location = location_of(request.reference)
     if location is None:

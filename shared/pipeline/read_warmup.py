@@ -177,7 +177,7 @@ def _read_job_events(
     """
     Return the events of a Job's pods, and the pulls of other pods.
 
-    If there are none of its pods, the events of the Job itself take their place.
+    Without events of its pods, the events of the Job itself are returned instead.
     """
     uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
     reports = _read_events(cluster, "involvedObject.kind=Pod")

@@ -28,7 +28,7 @@ _MAX_FAILURES = 3
 
 @dataclass(slots=True)
 class _Registry:
-    """What the sweep knows about an upstream, or about a registry at Google."""
+    """The state of an upstream, or of a registry at Google, in one sweep."""
 
     closed: str | None = None
     """Why it is not asked again in this sweep."""

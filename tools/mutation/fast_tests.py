@@ -23,7 +23,7 @@ def pytest_runtest_logstart(nodeid: str) -> None:
 
 
 def pytest_runtest_logfinish() -> None:
-    """Stop watching: pytest itself may use whatever it needs."""
+    """Stop watching: pytest itself may use any module."""
     _running.clear()
 
 

@@ -95,7 +95,7 @@ def judge_target(reading: TargetReading, now: datetime, period: timedelta) -> Im
 
 
 def combine_targets(targets: Iterable[ImageCoverage]) -> ImageCoverage:
-    """Return the state of an image from those on its targets; one that is not eligible is none."""
+    """Return the state of an image from the states on its targets, ignoring those not eligible."""
     eligible = [each for each in targets if each.state != "not_eligible"]
     if not eligible:
         return ImageCoverage("not_eligible")
