@@ -43,9 +43,10 @@ class InvalidManifestError(ValueError):
 
 class DamagedManifestError(InvalidManifestError):
     """
-    The answer is not the stored manifest: it is not JSON, or has another digest.
+    The answer is not the stored manifest: its bytes have another digest.
 
-    A registry does not accept such a manifest, so a proxy has cut or replaced the answer.
+    Without a digest, an answer that is not JSON counts too. A registry does not send such an
+    answer, so a proxy has cut or replaced it.
     """
 
 
@@ -141,12 +142,14 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
             it. ``None`` to compute it.
 
     Raises:
-        DamagedManifestError: The body does not have the digest, or is not JSON.
-        InvalidManifestError: The body is neither a manifest nor an index, or has schema 1.
+        DamagedManifestError: The body does not have the digest; or it has no digest to compare,
+            and is not JSON.
+        InvalidManifestError: The body cannot be read, is neither a manifest nor an index, or has
+            schema 1.
     """
     try:
         known = _identify(body, digest)
-        content = _decode(body)
+        content = _decode(body, is_intact=bool(digest))
         return _parse_content(content, media_type.partition(";")[0].strip(), known)
     except InvalidManifestError:
         raise
@@ -156,11 +159,13 @@ def parse_manifest(body: bytes, media_type: str, digest: str | None) -> Manifest
         raise InvalidManifestError(f"the manifest is malformed: {exc}") from exc
 
 
-def _decode(body: bytes) -> Any:
+def _decode(body: bytes, *, is_intact: bool) -> Any:
+    """Return the content of a body; a body that has its digest was pushed as it is."""
     try:
         return json.loads(body)
-    except ValueError as exc:
-        raise DamagedManifestError(f"the manifest is not JSON: {exc}") from exc
+    except (json.JSONDecodeError, UnicodeDecodeError) as exc:
+        kind = InvalidManifestError if is_intact else DamagedManifestError
+        raise kind(f"the manifest is not JSON: {exc}") from exc
 
 
 def _identify(body: bytes, claimed: str | None) -> Digest:

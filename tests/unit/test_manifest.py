@@ -148,10 +148,31 @@ def test_bytes_of_another_digest_came_damaged() -> None:
         parse(image(1), digest=f"sha256:{'1' * 64}")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b'{"schemaVersion": 2, "layers": [{"si'])
-def test_invalid_json_is_transient(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"layers": [{"si', b'{"a": "\xff"}'])
+def test_invalid_json_without_a_digest_is_transient(body: bytes) -> None:
     with pytest.raises(DamagedManifestError, match="not JSON"):
         parse_manifest(body, OCI_MANIFEST, None)
+
+
+@pytest.mark.parametrize(
+    ("body", "has_digest"),
+    [
+        pytest.param(b"<html>", True, id="text"),
+        pytest.param(b'{"layers": [], "annotations": {"a": "\xff"}}', True, id="byte"),
+        pytest.param(b'{"layers": [], "a": ' + b"9" * 5_000 + b"}", True, id="number"),
+        pytest.param(b'{"layers": [], "a": ' + b"9" * 5_000 + b"}", False, id="valid-json"),
+        pytest.param(b'{"layers": [], "a": ' + b"[" * 200_000, True, id="depth"),
+    ],
+)
+def test_manifest_that_was_pushed_unreadable_is_the_fault_of_the_image(
+    body: bytes, *, has_digest: bool
+) -> None:
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}" if has_digest else None
+
+    with pytest.raises(InvalidManifestError) as caught:
+        parse_manifest(body, OCI_MANIFEST, digest)
+
+    assert not isinstance(caught.value, DamagedManifestError)
 
 
 @pytest.mark.parametrize(
