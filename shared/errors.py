@@ -5,6 +5,7 @@ The failures that a handler expects, by who is at fault.
     - InvalidEventError    the event's: redelivery cannot help
     - TransientError       the world's: redelivery may help
         - ClusterUnavailableError
+        - ManifestUnavailableError
     - ConfigurationError   the deployment's: redelivery helps after the fix
         - ClusterRefusedError
 - ImageError               one image's: a fact is written, and the event is settled
@@ -61,6 +62,10 @@ class ConfigurationError(EventError):
 
 class ClusterUnavailableError(TransientError):
     """The API server of a cluster does not answer; that of another cluster may."""
+
+
+class ManifestUnavailableError(TransientError):
+    """A registry answers, but not with the manifest of one image; it may serve other images."""
 
 
 class ClusterRefusedError(ConfigurationError):

@@ -28,7 +28,7 @@ from shared.domain.manifest import (
     parse_manifest,
 )
 from shared.domain.rate_limit import Allowance
-from shared.errors import TransientError
+from shared.errors import ManifestUnavailableError, TransientError
 
 _OK, _NOT_FOUND, _TOO_MANY = 200, 404, 429
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -66,9 +66,10 @@ class RegistryClient:
         Raises:
             RegistryRefusalError: The registry, or its upstream, answered 4xx; or the registry does
                 not exist.
-            DamagedManifestError: The answer is not JSON, or does not have its digest.
+            DamagedManifestError: The answer does not have its digest.
             InvalidManifestError: The answer is not a manifest that can be streamed.
-            TransientError: The registry did not answer in time, or answered 5xx.
+            ManifestUnavailableError: The registry answered 5xx.
+            TransientError: The registry did not answer in time.
             ConfigurationError: The credentials are missing.
         """
         path = f"/v2/{reference.repository}/manifests/{reference.version}"
@@ -150,7 +151,9 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, reference: st
     if upstream is not None and upstream[1] is not None:
         status = int(upstream[1])
     if status >= 500 or (status in TRANSIENT_STATUSES and status != _TOO_MANY):  # noqa: PLR2004
-        return TransientError(f"cannot fetch the manifest of {reference}: {status} {message}")
+        return ManifestUnavailableError(
+            f"cannot fetch the manifest of {reference}: {status} {message}"
+        )
     retry_at = _retry_at(headers.get("Retry-After"))
     return RegistryRefusalError(
         status, code, message, retry_at=retry_at, by_upstream=upstream is not None

@@ -202,13 +202,27 @@ class ArtifactPath:
         'example.com:ml'
         """
         host = _DOCKER_HOST.fullmatch(registry.lower())
-        parts = repository.split("/")
-        scoped = "." in parts[0]
-        if host is None or len(parts) < (4 if scoped else 3):
+        project, *parts = _split_project(repository)
+        if host is None or len(parts) < 2:  # noqa: PLR2004
             return None
-        project = f"{parts[0]}:{parts[1]}" if scoped else parts[0]
-        repository_id, *path = parts[2:] if scoped else parts[1:]
+        repository_id, *path = parts
         return cls(RepositoryName(project, host[1], repository_id), "/".join(path))
+
+
+def _split_project(path: str) -> list[str]:
+    """Return the project at the begin of a path, and the other parts of the path."""
+    parts = path.split("/")
+    return [":".join(parts[:2]), *parts[2:]] if "." in parts[0] else parts
+
+
+def project_of(image: ImageReference) -> str:
+    """
+    Return the project that an image at Google belongs to.
+
+    >>> project_of(ImageReference("gcr.io", "example.com/ml/vllm", "1"))
+    'example.com:ml'
+    """
+    return _split_project(image.repository)[0]
 
 
 def location_of(image: ImageReference) -> str | None:

@@ -27,7 +27,7 @@ from shared.domain.mirror import (
 from shared.domain.mirror_reference import rewrite_reference, trace_upstream
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.upstream import Upstream
-from shared.errors import ImageError, TransientError
+from shared.errors import ImageError, ManifestUnavailableError, TransientError
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
@@ -127,7 +127,7 @@ class Mirrors:
         except RegistryRefusalError as refusal:
             if not _may_lack_repository(refusal):
                 self.confirm(source)
-                raise _judge(source, refusal) from refusal
+                raise self._judge(source, refusal) from refusal
         # If another delivery has created the mirror, the refusal is out of date.
         was_changed |= self._ensure(repository)
         return self._fetch_again(source, repository, was_changed=was_changed)
@@ -209,7 +209,7 @@ class Mirrors:
         try:
             return self._registry.fetch_manifest(reference)
         except DamagedManifestError as exc:
-            raise TransientError(
+            raise ManifestUnavailableError(
                 f"the registry sent a damaged manifest of {reference}: {exc}"
             ) from exc
         except InvalidManifestError as exc:
@@ -225,7 +225,7 @@ class Mirrors:
         try:
             return self._fetch(source.mirror.at(digest) if digest else source.mirror)
         except RegistryRefusalError as refusal:
-            raise _judge(source, refusal) from refusal
+            raise self._judge(source, refusal) from refusal
 
     def _fetch_again(
         self, source: Source, repository: RemoteRepository, *, was_changed: bool
@@ -239,7 +239,15 @@ class Mirrors:
                 raise TransientError(
                     f"mirror {repository.name} was just created and does not answer yet: {refusal}"
                 ) from refusal
-            raise _judge(source, refusal) from refusal
+            raise self._judge(source, refusal) from refusal
+
+    def _judge(self, source: Source, refusal: RegistryRefusalError) -> Exception:
+        # Only a refusal needs the module.
+        from shared.pipeline.registry_refusal import judge_refusal
+
+        settings = self._settings
+        projects = {settings.project, settings.deployment_project, *settings.projects}
+        return judge_refusal(source, refusal, projects)
 
     def _ensure_once(self, repository: RemoteRepository) -> bool:
         """As ``_ensure``, but an instance checks each mirror once."""
@@ -337,10 +345,3 @@ def _refused_upstream(repository: RemoteRepository, error: UpstreamRefusedError)
         hint=f"Check `upstreams.{repository.upstream}` in prestream.yaml: its uri, and its"
         " credentials if it needs them.",
     )
-
-
-def _judge(source: Source, refusal: RegistryRefusalError) -> Exception:
-    # Only a refusal needs the module.
-    from shared.pipeline.registry_refusal import judge_refusal
-
-    return judge_refusal(source, refusal)

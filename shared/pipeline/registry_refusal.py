@@ -1,9 +1,10 @@
 """Classify the refusals of registries by who is at fault."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from shared.domain.manifest import RegistryRefusalError
-from shared.domain.mirror import Source
+from shared.domain.mirror import Source, project_of
 from shared.domain.upstream import DEFAULT_PAUSE
 from shared.errors import ConfigurationError, ImageError, TransientError
 
@@ -13,11 +14,22 @@ _OUR_PERMISSION = "artifactregistry."
 _OUR_QUOTA = ("quota metric", "artifactregistry.googleapis.com")
 
 
-def judge_refusal(source: Source, refusal: RegistryRefusalError) -> Exception:
-    """Return the error for a refused image whose repository exists, by who is at fault."""
+def judge_refusal(
+    source: Source, refusal: RegistryRefusalError, projects: Collection[str]
+) -> Exception:
+    """
+    Return the error for a refused image whose repository exists, by who is at fault.
+
+    Args:
+        source: The image.
+        refusal: The answer of its registry.
+        projects: Our projects. A tenant can name an image of any other project, so a refusal
+            there never shows a fault of our identity or our quota.
+    """
     image = source.image
+    is_foreign = source.repository is None and project_of(image) not in projects
     if refusal.status == _TOO_MANY:
-        return _limited(source, refusal)
+        return _limited(source, refusal, is_foreign=is_foreign)
     if refusal.status == _NOT_FOUND:
         return ImageError(
             "pull_failed",
@@ -25,7 +37,7 @@ def judge_refusal(source: Source, refusal: RegistryRefusalError) -> Exception:
             hint="Check the name and the tag; if the image is private upstream, give its upstream"
             " credentials in prestream.yaml.",
         )
-    if _is_ours(source, refusal):
+    if not is_foreign and _is_ours(source, refusal):
         return ConfigurationError(
             f"the function's identity may not read {source.mirror.name}: {refusal}; grant it"
             " roles/artifactregistry.reader there"
@@ -51,16 +63,21 @@ def _is_ours(source: Source, refusal: RegistryRefusalError) -> bool:
     )
 
 
-def _limited(source: Source, refusal: RegistryRefusalError) -> Exception:
-    """Return the error for our own quota of Artifact Registry, or for an upstream's limit."""
+def _limited(source: Source, refusal: RegistryRefusalError, *, is_foreign: bool) -> Exception:
+    """Return the error for our own quota of Artifact Registry, or for the limit of another."""
     text = refusal.message.lower()
     ours = not refusal.by_upstream and any(word in text for word in _OUR_QUOTA)
-    if source.repository is None or ours:
+    if source.repository is not None and not ours:
+        limiter = source.repository.upstream
+        hint = f"Give credentials for {limiter} in prestream.yaml to raise its limit."
+    elif is_foreign:
+        limiter = f"project {project_of(source.image)}"
+        hint = "Ask the owner of the project for more quota, or copy the image to your project."
+    else:
         return TransientError(f"Artifact Registry's quota is spent: {refusal}")
-    upstream = source.repository.upstream
     return ImageError(
         "postponed",
-        f"{upstream} limits pulls: {refusal}",
-        hint=f"Give credentials for {upstream} in prestream.yaml to raise its limit.",
+        f"{limiter} limits pulls: {refusal}",
+        hint=hint,
         not_before=refusal.retry_at or datetime.now(UTC) + DEFAULT_PAUSE,
     )

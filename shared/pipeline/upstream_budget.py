@@ -15,24 +15,33 @@ from datetime import datetime
 from typing import Any
 
 from shared.domain.manifest import Manifest
-from shared.domain.mirror import Source
+from shared.domain.mirror import Source, is_google_registry, project_of
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.timestamp import format_time
 from shared.domain.upstream import Upstream
-from shared.errors import ImageError, TransientError
+from shared.errors import ImageError, ManifestUnavailableError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 
-_MAX_FAILURES = 3
-"""The number of failures after which a registry is not asked again: each may be a timeout."""
+_MAX_TIMEOUTS = 3
+"""The number of missing answers after which a registry is not asked again."""
+
+_MAX_FAILURES = 100
+"""
+The number of failures of any kind after which a registry is not asked again.
+
+An answer without a manifest costs little time, and may be due to one image: so a few such images
+do not close the registry for others.
+"""
 
 
 @dataclass(slots=True)
 class _Registry:
-    """The state of an upstream, or of a registry at Google, in one sweep."""
+    """The state of an upstream, or of a project's registry at Google, in one sweep."""
 
     closed: str | None = None
     """Why it is not asked again in this sweep."""
     not_before: datetime | None = None
+    timeouts: int = 0
     failures: int = 0
     spent: str | None = None
     """Why it is not asked for more tags in this sweep."""
@@ -120,9 +129,16 @@ class UpstreamBudget:
         }
         return {"skipped": dict(self.skipped), "postponed": postponed}
 
+    def _registry_of(self, source: Source) -> _Registry:
+        """Return the registry of an image; at Google, each project has limits of its own."""
+        name = source.image.registry.lower()
+        if is_google_registry(name):
+            name = f"{name}/{project_of(source.image)}"
+        return self._registries.setdefault(name, _Registry())
+
     def _count_pull(self, source: Source) -> bool:
         """Count a tag that a mirror asks its upstream for; return whether it may be asked for."""
-        registry = self._registries.setdefault(source.image.registry, _Registry())
+        registry = self._registry_of(source)
         host = source.repository.upstream if source.repository is not None else None
         limit = self.upstreams[host].max_pulls(host) if host is not None else None
         if registry.closed is None and limit is not None and registry.pulls >= limit:
@@ -133,7 +149,7 @@ class UpstreamBudget:
         return True
 
     def _ask(self, source: Source, question: Callable[[], Manifest]) -> Manifest | None:
-        registry = self._registries.setdefault(source.image.registry, _Registry())
+        registry = self._registry_of(source)
         if registry.closed is not None:
             registry.postponed += 1
             return None
@@ -160,9 +176,10 @@ class UpstreamBudget:
         registry.postponed += 1
 
     def _fail(self, registry: _Registry, error: TransientError) -> None:
-        """Count a registry that does not answer; the others are still asked."""
+        """Count a failed request; other registries are still asked."""
         self.failure = self.failure or error
         registry.failures += 1
+        registry.timeouts += not isinstance(error, ManifestUnavailableError)
         registry.postponed += 1
-        if registry.failures == _MAX_FAILURES:
+        if registry.timeouts == _MAX_TIMEOUTS or registry.failures == _MAX_FAILURES:
             registry.closed = str(error)

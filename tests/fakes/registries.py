@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from sandbox.catalogue.image import Image
 from sandbox.catalogue.image import Manifest as StoredManifest
 from shared.domain.image_reference import DOCKER_HUB, ImageReference
-from shared.domain.manifest import Manifest, RegistryRefusalError, parse_manifest
+from shared.domain.manifest import OCI_MANIFEST, Manifest, RegistryRefusalError, parse_manifest
 from shared.domain.mirror import (
     OWNER_LABEL,
     ArtifactPath,
@@ -108,7 +109,9 @@ class FakeRegistry:
     allowances: dict[str, Allowance] = field(default_factory=dict)
     """What registries say that is left, by upstream; each manifest takes one."""
     errors: dict[str, Exception] = field(default_factory=dict)
-    """What calls fail with that get through to an upstream, by its registry."""
+    """What calls fail with that get through to an upstream, by registry or by image."""
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    """Manifests that are served as they are, by image."""
     error: Exception | None = None
     """What every call fails with."""
     hides_unknown: bool = False
@@ -126,8 +129,12 @@ class FakeRegistry:
         name = self._upstream_name(reference)
         registry = name.partition("/")[0]
         refusal = self.refusals.get(registry) or self.errors.get(registry)
+        refusal = refusal or self.errors.get(name)
         if refusal is not None:
             raise refusal
+        if name in self.bodies:
+            body = self.bodies[name]
+            return parse_manifest(body, OCI_MANIFEST, f"sha256:{sha256(body).hexdigest()}")
         found = self._find(name, reference)
         if not found:
             message = f'Failed to fetch "{reference.version}"'

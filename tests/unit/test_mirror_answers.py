@@ -8,7 +8,12 @@ import pytest
 
 from sandbox.catalogue.image import Image
 from shared.domain.manifest import DamagedManifestError, InvalidManifestError, RegistryRefusalError
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import (
+    ConfigurationError,
+    FailedOutcome,
+    ManifestUnavailableError,
+    TransientError,
+)
 from tests.fakes.mirrors import HUB, HUB_NAME, OUR_403, PAIR, UNKNOWN, Deployment, fails
 
 
@@ -120,17 +125,44 @@ def test_upstream_that_speaks_of_a_quota_limits_us_as_well(deployment: Deploymen
         deployment.answer(refusal(429, message=QUOTA, by_upstream=True))()
 
 
+OURS = ["gcr.io/demo/tool:1", "us-docker.pkg.dev/demo/apps/tool:1", "gcr.io/example.com/ml/tool:1"]
+FOREIGN = [
+    "gcr.io/other/demo:1",
+    "us-docker.pkg.dev/other/demo/tool:1",
+    "gcr.io/example.com/other/tool:1",
+    "us-docker.pkg.dev/example.org/ml/apps/tool:1",
+]
+
+
+@pytest.mark.parametrize("image", OURS)
 @pytest.mark.parametrize(
     ("status", "expected"),
     [(401, ConfigurationError), (429, TransientError)],
 )
-def test_at_google_a_limit_or_a_missing_identity_is_not_the_image_s_fault(
-    deployment: Deployment, status: int, expected: type[Exception]
+def test_limit_or_missing_identity_in_our_projects_is_not_the_image_s_fault(
+    status: int, expected: type[Exception], image: str
 ) -> None:
-    deployment.registry.refusals["gcr.io"] = refusal(status)
+    deployment = Deployment({"projects": ["example.com:ml"]})
+    deployment.registry.error = refusal(status)
 
     with pytest.raises(expected):
-        deployment.resolve("gcr.io/other/tool:1")
+        deployment.resolve(image)
+
+
+@pytest.mark.parametrize("image", FOREIGN)
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(401, "pull_failed"), (403, "pull_failed"), (429, "postponed")]
+)
+def test_refusal_in_a_foreign_project_is_the_image_s_fault(
+    status: int, outcome: FailedOutcome, image: str
+) -> None:
+    deployment = Deployment({"projects": ["example.com:ml"]})
+    deployment.registry.error = refusal(status, message=QUOTA)
+
+    with fails(outcome) as caught:
+        deployment.resolve(image)
+
+    assert (caught.value.not_before is not None) is (outcome == "postponed")
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, OUR_403], ids=["unknown", "hidden"])
@@ -156,7 +188,7 @@ def test_answer_that_is_no_manifest_is_the_image_s_fault(deployment: Deployment)
 
 
 def test_answer_that_came_damaged_is_the_world_s_fault(deployment: Deployment) -> None:
-    with pytest.raises(TransientError, match="damaged manifest"):
+    with pytest.raises(ManifestUnavailableError, match="damaged manifest"):
         deployment.answer(DamagedManifestError("the manifest is no JSON"))()
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from sandbox.catalogue.image import Image
 from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.rate_limit import Allowance
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import ConfigurationError, ManifestUnavailableError, TransientError
 from tests.fakes.sweeps import NOW, SERVER, TRAINER, SweptWorld, big
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
@@ -216,6 +217,66 @@ def test_one_failure_does_not_close_an_upstream(world: SweptWorld) -> None:
 
     assert world.take_images() == [TRAINER]
     assert outcome.details["postponed"]["broken.example"]["images"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": ' + b"9" * 5_000 + b"}", b'{"annotations": {"a": "\xff"}}'],
+    ids=["number", "byte"],
+)
+def test_unreadable_manifests_do_not_close_a_registry(world: SweptWorld, body: bytes) -> None:
+    broken = world.add_apps(5)
+    world.use(TRAINER)
+    world.registry.bodies = {image.removesuffix(":1"): body for image in broken}
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [TRAINER]
+    assert outcome.details["skipped"] == {"pull_failed": 5}
+    assert outcome.details["postponed"] == {}
+
+
+def test_unavailable_manifests_do_not_close_a_registry(world: SweptWorld) -> None:
+    broken = world.add_apps(30, "ghcr.io")
+    world.use(SERVER)
+    error = ManifestUnavailableError("502 bad gateway")
+    world.registry.errors = {image.removesuffix(":1"): error for image in broken}
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [SERVER]
+    assert outcome.details["postponed"]["ghcr.io"]["images"] == 30
+
+
+def test_registry_that_serves_no_manifest_is_closed(world: SweptWorld) -> None:
+    world.add_apps(120, "ghcr.io")
+    world.use(TRAINER)
+    world.registry.errors["ghcr.io"] = ManifestUnavailableError("503")
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [TRAINER]
+    assert len([each for each in world.registry.asked if "ghcr-io" in str(each)]) == 100
+    assert outcome.details["postponed"]["ghcr.io"]["images"] == 120
+
+
+@pytest.mark.parametrize("error", [LIMITED, TransientError("no answer")], ids=["limit", "silence"])
+def test_foreign_project_does_not_close_the_registry_for_ours(
+    world: SweptWorld, error: Exception
+) -> None:
+    ours = "us-docker.pkg.dev/demo/apps/server"
+    world.registry.add(ours, "1", big("ours"))
+    foreign = [f"us-docker.pkg.dev/other/apps/app-{number}" for number in range(5)]
+    world.registry.errors = dict.fromkeys(foreign, error)
+    for project in ("demo", "other"):
+        name = RepositoryName(project, "us", "apps")
+        world.registry.repositories.states[name] = RepositoryState(is_docker_remote=False)
+    world.use(*(f"{name}:1" for name in foreign), f"{ours}:1")
+
+    outcome = world.sweep()
+
+    assert world.take_images() == [f"{ours}:1"]
+    assert set(outcome.details["postponed"]) == {"us-docker.pkg.dev/other"}
 
 
 def test_sweep_without_any_answer_is_deferred(world: SweptWorld) -> None:
