@@ -7,7 +7,7 @@ endings belong to the author.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,8 @@ _STRING = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 _BYTE_ORDER_MARK = "\ufeff"
 
-_MAX_NODES = 1_000_000
-"""The maximum of values in one document; each reference counts."""
+_MAX_ALIASED = 100_000
+"""The number of values that the aliases of a file may add to those that are written."""
 
 _MAX_DEPTH = 200
 """The maximum of levels in one document."""
@@ -57,12 +57,15 @@ class Place:
 class Document:
     """One object of a file."""
 
-    def __init__(self, root: yaml.Node) -> None:
+    def __init__(self, root: yaml.Node, aliased: int = 0) -> None:
+        inner_first = _sort_inner_first(root)
+        self.aliased = aliased + _count_aliased(inner_first, _MAX_ALIASED - aliased)
+        """The number of values that aliases add, with those of earlier documents."""
         self._root = root
         self._values: dict[int, Any] = {}
         self.body: Any = self._read(root)
         """Mappings, lists and texts; every other value, which cannot name an image, is None."""
-        self._count(root)
+        self._ways = _count_ways(inner_first)
 
     def find(self, path: Path) -> Place:
         """Return the position of the text at a path of the body."""
@@ -93,22 +96,6 @@ class Document:
             value.extend(self._read(each) for each in node.value)
         return value
 
-    def _count(self, root: yaml.Node) -> None:
-        """
-        Count the paths to each text, through aliases.
-
-        Raises:
-            DocumentError: An alias is inside the node that it refers to, or aliases expand to more
-                values than the limit.
-        """
-        ways: Counter[int] = Counter({id(root): 1})
-        for node in reversed(_sort_inner_first(root)):
-            for each in _nodes_in(node):
-                ways[id(each)] += ways[id(node)]
-        if ways.total() > _MAX_NODES:
-            raise DocumentError(f"its aliases expand to more than {_MAX_NODES} values")
-        self._ways = ways
-
 
 def read_documents(text: str) -> list[Document]:
     """
@@ -121,9 +108,10 @@ def read_documents(text: str) -> list[Document]:
     loader = _Loader(text)
     try:
         _check_depth(text)
-        documents = []
+        documents: list[Document] = []
         while loader.check_node():
-            documents.append(Document(loader.get_node()))
+            aliased = documents[-1].aliased if documents else 0
+            documents.append(Document(loader.get_node(), aliased))
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         # The parser reports the end of the file as a line of its own.
@@ -131,8 +119,6 @@ def read_documents(text: str) -> list[Document]:
         raise DocumentError(exc.problem or "not YAML", line) from exc
     except yaml.YAMLError as exc:
         raise DocumentError(" ".join(str(exc).split())) from exc
-    except RecursionError as exc:
-        raise DocumentError("a mapping merges itself in") from exc
     finally:
         loader.dispose()
     return documents
@@ -176,16 +162,53 @@ def _fields_of(node: yaml.Node) -> Mapping[str, yaml.Node]:
     for key, value in node.value:
         if key.tag == _MERGE:
             bases = value.value if isinstance(value, yaml.SequenceNode) else [value]
-            for base in bases:
+            for base in reversed(bases):  # the first one decides
                 if isinstance(base, yaml.MappingNode):
-                    merged = {**_fields_of(base), **merged}
+                    merged.update(_fields_of(base))
         elif isinstance(key, yaml.ScalarNode):
             own[key.value] = value
     return {**merged, **own}
 
 
+def _count_aliased(inner_first: Sequence[yaml.Node], limit: int) -> int:
+    """
+    Count the values that aliases add to a document, before the aliases are followed.
+
+    Raises:
+        DocumentError: They add more values than the limit, or more levels than a document may have.
+    """
+    sizes: dict[int, int] = {}
+    depths: dict[int, int] = {}
+    for node in inner_first:
+        inner = list(_nodes_in(node))
+        size = 1 + sum(sizes[id(each)] for each in inner)
+        depth = max((1 + depths[id(each)] for each in inner), default=0)
+        line = node.start_mark.line + 1
+        if size > limit + len(inner_first):
+            raise DocumentError(f"its aliases expand to more than {_MAX_ALIASED} values", line)
+        if depth > _MAX_DEPTH:
+            raise DocumentError("its aliases are nested too deeply", line)
+        sizes[id(node)], depths[id(node)] = size, depth
+    return sizes[id(inner_first[-1])] - len(inner_first)
+
+
+def _count_ways(inner_first: Sequence[yaml.Node]) -> Counter[int]:
+    """Return the number of paths to each node, through aliases and merged mappings."""
+    ways: Counter[int] = Counter({id(inner_first[-1]): 1})
+    for node in reversed(inner_first):
+        is_mapping = isinstance(node, yaml.MappingNode)
+        for each in _fields_of(node).values() if is_mapping else _nodes_in(node):
+            ways[id(each)] += ways[id(node)]
+    return ways
+
+
 def _sort_inner_first(root: yaml.Node) -> list[yaml.Node]:
-    """Return every node once, after the nodes in it."""
+    """
+    Return every node once, after the nodes in it.
+
+    Raises:
+        DocumentError: An alias is inside the node that it refers to.
+    """
     done: dict[int, yaml.Node] = {}
     open_nodes: set[int] = set()
     pending = [root]
@@ -206,7 +229,10 @@ def _sort_inner_first(root: yaml.Node) -> list[yaml.Node]:
 
 
 def _nodes_in(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield the keys and values of a mapping, or the items of a list."""
     if isinstance(node, yaml.MappingNode):
-        yield from _fields_of(node).values()
+        for key, value in node.value:
+            yield key
+            yield value
     elif isinstance(node, yaml.SequenceNode):
         yield from node.value
