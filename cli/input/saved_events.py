@@ -83,7 +83,11 @@ class Replayer:
         self._look = look
         self._published: list[ReferenceRequest] = []
         self._observer = Observer(
-            settings, connect=_refuse_to_connect, execute=Executor(NoFacts(), dry_run=True)
+            settings,
+            connect=_refuse_to_connect,
+            # The configuration alone decides, because no service is asked.
+            is_watched=lambda _: True,
+            execute=Executor(NoFacts(), dry_run=True),
         )
         self._handlers: Mapping[Function, Callable[[PubsubMessage], Outcome]] = {
             "audit_log": self._handle_write,

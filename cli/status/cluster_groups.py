@@ -14,7 +14,7 @@ from shared.clients.endpoint import Endpoints
 from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.cluster import ClusterName
 from shared.errors import EventError
-from shared.pipeline.fan_out import find_watched
+from shared.pipeline.watched_clusters import find_watched
 from shared.settings.keys import Settings
 
 ClustersOption = Annotated[

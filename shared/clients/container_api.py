@@ -145,10 +145,25 @@ class ClusterDirectory:
             if body.get("status") not in _ABSENT_STATES
         ]
 
-    def _locate(self, name: ClusterName) -> _Address:
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        """
+        Describe a cluster, at most minutes late.
+
+        Raises:
+            UnknownClusterError: The cluster does not exist.
+            ConfigurationError: Our identity may not read it.
+            TransientError: The Container API is unavailable.
+        """
+        return _parse_cluster(name.project, self._describe_cluster(name))
+
+    def _describe_cluster(self, name: ClusterName) -> Mapping[str, Any]:
         body = self._describe(str(name))
         if body is None:
             raise UnknownClusterError(f"there is no cluster {name}")
+        return body
+
+    def _locate(self, name: ClusterName) -> _Address:
+        body = self._describe_cluster(name)
         dns = (body.get("controlPlaneEndpointsConfig") or {}).get("dnsEndpointConfig") or {}
         if dns.get("endpoint") and dns.get("allowExternalTraffic"):
             # The DNS endpoint has a public certificate, not one of the cluster's own authority.

@@ -64,17 +64,24 @@ class Cluster:
     streams: bool = True
     """False if image streaming is off on every pool with accelerators: none uses the cache."""
 
+    @property
+    def runs_accelerators(self) -> bool:
+        """Whether ``clusters: auto`` watches the cluster."""
+        return self.has_accelerators or self.is_autopilot
 
-def is_watched(name: str, watched: str | tuple[str, ...]) -> bool:
+
+def is_listed(name: str, clusters: str | tuple[str, ...]) -> bool:
     """
-    Whether the configuration's ``clusters`` names a cluster, in full or by its last part.
+    Whether the configuration's ``clusters`` lists a cluster, in full or by its last part.
 
-    >>> is_watched("projects/p/locations/l/clusters/gpu", ("gpu",))
+    ``auto`` lists none, and rules none out: ``is_watched`` of the pipeline decides then.
+
+    >>> is_listed("projects/p/locations/l/clusters/gpu", ("gpu",))
     True
     """
-    if watched == "auto":
+    if clusters == "auto":
         return True
-    return name in watched or name.rpartition("/")[2] in watched
+    return name in clusters or name.rpartition("/")[2] in clusters
 
 
 def region_of(location: str) -> str:

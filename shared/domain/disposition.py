@@ -8,6 +8,9 @@ from typing import Any, Final, Literal
 TOO_OLD: Final = "the message is older than max_event_age_hours"
 """The reason for which a delivery that ``is_too_old`` is ignored."""
 
+NOT_WATCHED: Final = "the cluster is not watched"
+"""The reason for which a delivery about another cluster is ignored."""
+
 _TOLD: Final = {
     "created": "created Job {}",
     "waiting": "queued Job {}",

@@ -158,14 +158,14 @@ class AuditEntry:
         Raises:
             InvalidEventError: The entry does not name a cluster.
         """
-        from shared.domain.cluster import is_watched
+        from shared.domain.cluster import is_listed
 
         namespace = None if self.operation is None else self.operation.namespace
         if namespace == scope.namespace:
             return "the namespace is our own"
         if namespace in scope.system_namespaces:
             return "the namespace is one of the system's"
-        if not is_watched(self.cluster, scope.clusters):
+        if not is_listed(self.cluster, scope.clusters):
             return "the cluster is not watched"
         return None
 

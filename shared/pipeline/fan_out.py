@@ -10,16 +10,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.cluster import (
-    Cluster,
-    ClusterName,
-    UnknownClusterError,
-    is_near,
-    is_watched,
-)
-from shared.domain.disposition import TOO_OLD, Outcome, ignored, is_too_old
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError, is_near
+from shared.domain.disposition import NOT_WATCHED, TOO_OLD, Outcome, ignored, is_too_old
 from shared.domain.mirror import location_of
 from shared.domain.request import Delivery, ReferenceRequest
+from shared.pipeline.watched_clusters import find_watched, is_watched
 
 if TYPE_CHECKING:
     from shared.messages.pubsub_message import PubsubMessage
@@ -45,11 +40,12 @@ def route_request(
         return ignored(TOO_OLD, image=request.image)
     if request.cluster is None:
         return fan_out_request(request, services)
-    if not is_watched(request.cluster, settings.clusters):
-        return ignored("the cluster is not watched", image=request.image, cluster=request.cluster)
+    cluster = ClusterName.parse(request.cluster)
     delivery = Delivery(request, message.message_id, message.publish_time)
     try:
-        return services.warmer.warm(delivery, ClusterName.parse(request.cluster))
+        if not is_watched(cluster, settings, services.directory):
+            return ignored(NOT_WATCHED, image=request.image, cluster=request.cluster)
+        return services.warmer.warm(delivery, cluster)
     except UnknownClusterError as exc:
         return ignored(str(exc), image=request.image)
 
@@ -65,8 +61,11 @@ def route_tick(tick: "Tick", message: "PubsubMessage", services: "SweepServices"
         return ignored(TOO_OLD)
     if tick.cluster is None:
         return fan_out_tick(services)
+    name = ClusterName.parse(tick.cluster)
     try:
-        cluster = services.directory.connect(ClusterName.parse(tick.cluster))
+        if not is_watched(name, services.settings, services.directory):
+            return ignored(NOT_WATCHED, cluster=tick.cluster)
+        cluster = services.directory.connect(name)
         return services.sweeper.sweep(cluster, message.message_id, message.publish_time)
     except UnknownClusterError as exc:
         return ignored(str(exc), cluster=tick.cluster)
@@ -169,27 +168,3 @@ def _rotate(clusters: list[Cluster], start: int) -> list[str]:
 def _that_stream(clusters: list[Cluster]) -> list[Cluster]:
     """Leave out clusters whose nodes do not fill the region's cache, unless there are no others."""
     return [each for each in clusters if each.streams] or clusters
-
-
-def find_watched(settings: "Settings", directory: "Directory") -> list[Cluster]:
-    """
-    Return the clusters that the configuration watches; the Container API finds what it must.
-
-    For a cluster that is listed by its full name, only the name is known.
-
-    Raises:
-        TransientError: The Container API is unavailable.
-        ConfigurationError: It refuses our identity.
-    """
-    listed = () if settings.clusters == "auto" else settings.clusters
-    named = {ClusterName.parse(name) for name in listed if "/" in name}
-    if listed and len(named) == len(listed):
-        return [Cluster(name) for name in named]
-    # The functions' own project first, each project once.
-    projects = dict.fromkeys((settings.deployment_project, *settings.projects))
-    found = [each for project in projects for each in directory.list_clusters(project)]
-    if not listed:
-        return [each for each in found if each.has_accelerators or each.is_autopilot]
-    known = {each.name for each in found}
-    watched = [each for each in found if is_watched(str(each.name), listed)]
-    return [*watched, *(Cluster(name) for name in named - known)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.action import Action, WriteFact
-from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
+from shared.domain.cluster import ClusterName, UnknownClusterError, is_listed
 from shared.domain.cluster_event import (
     ContainerFailed,
     ImagePullDelayed,
@@ -21,7 +21,7 @@ from shared.domain.cluster_event import (
     PodEvicted,
     PodUnschedulable,
 )
-from shared.domain.disposition import TOO_OLD, Irrelevant, Outcome, ignored, is_too_old
+from shared.domain.disposition import NOT_WATCHED, TOO_OLD, Irrelevant, Outcome, ignored, is_too_old
 from shared.domain.fact import PullObserved, StreamObserved, Subject
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
 from shared.domain.mirror import is_google_registry
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 WarmupEvent = JobReported | ImagePullFailed | PodEvicted | PodUnschedulable
 PodEvent = ImagePulling | ImagePulled | ImagePullDelayed | ContainerFailed | PodUnschedulable
+RelevantEvent = WarmupEvent | PodEvent | ImageStreamed | LayerDownloadFailed
 
 _SYSTEM_REGISTRIES = ("-artifactregistry.gcr.io", "gke.gcr.io")
 """Registries of GKE's own images, some of which run in the pods of users, as sidecars."""
@@ -61,6 +62,10 @@ def observe_report(
         return ignored(str(exc))
 
 
+class _UnwatchedClusterError(Exception):
+    """The event is about a cluster that is not watched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to a report: the outcome of the delivery, once the actions are performed."""
@@ -75,6 +80,7 @@ class Observer:
 
     settings: Settings
     connect: "Callable[[ClusterName], ClusterApi]"
+    is_watched: Callable[[ClusterName], bool]
     execute: "Executor"
 
     def observe(self, event: NodeEvent) -> Outcome:
@@ -90,8 +96,15 @@ class Observer:
         """
         if isinstance(event, Irrelevant):
             return ignored(event.reason)
-        if not is_watched(event.origin.cluster, self.settings.clusters):
-            return ignored("the cluster is not watched", cluster=event.origin.cluster)
+        cluster = event.origin.cluster
+        if not is_listed(cluster, self.settings.clusters):
+            return ignored(NOT_WATCHED, cluster=cluster)
+        try:
+            return self._observe(event)
+        except _UnwatchedClusterError:
+            return ignored(NOT_WATCHED, cluster=cluster)
+
+    def _observe(self, event: RelevantEvent) -> Outcome:
         is_own = event.origin.namespace == self.settings.namespace
         if isinstance(event, JobReported | ImagePullFailed | PodEvicted) or (
             is_own and isinstance(event, PodUnschedulable)
@@ -101,6 +114,8 @@ class Observer:
             return ignored("it is evidence for the pull of its image", node=event.origin.name)
         if isinstance(event, ImageStreamed):
             decision = plan_stream(event, self.settings)
+            if decision.actions:
+                self._check_watched(event.origin)
         else:
             decision = self._plan_pod(event)
         self.execute.perform(decision.actions)
@@ -143,11 +158,21 @@ class Observer:
         return plan_pull(event, node, history, self.settings)
 
     def _connect_to(self, origin: Origin) -> "ClusterApi":
+        return self.connect(self._check_watched(origin))
+
+    def _check_watched(self, origin: Origin) -> ClusterName:
+        """
+        Return the name of an event's cluster.
+
+        Most events need nothing, so it is checked only before a call or a fact.
+        """
         try:
             name = ClusterName.parse(origin.cluster)
         except ValueError as exc:
             raise InvalidEventError(f"invalid cluster: {exc}") from exc
-        return self.connect(name)
+        if not self.is_watched(name):
+            raise _UnwatchedClusterError
+        return name
 
 
 def plan_stream(event: ImageStreamed, settings: Settings) -> Decision:

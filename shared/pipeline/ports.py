@@ -50,9 +50,10 @@ class ClusterApi(WorkloadApi, Protocol):
 
 
 class Directory(Protocol):
-    """The Container API, which lists the clusters of a project."""
+    """The Container API, which describes the clusters of a project."""
 
     def list_clusters(self, project: str) -> "Iterable[Cluster]": ...  # noqa: D102
+    def fetch_cluster(self, name: "ClusterName") -> "Cluster": ...  # noqa: D102
 
 
 class ConnectedDirectory(Directory, Protocol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import DeleteJob, WriteFact
-from shared.domain.cluster import ClusterName, UnknownClusterError, is_watched
+from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
 from shared.domain.job_state import JobState
@@ -77,11 +77,13 @@ class Warmer:
         lookup: WarmupLookup,
         *,
         connect: "Callable[[ClusterName], ClusterApi]",
+        is_watched: Callable[[ClusterName], bool],
         execute: "Executor",
     ) -> None:
         self._lookup = lookup
         self._settings = lookup.settings
         self._connect = connect
+        self._is_watched = is_watched
         self._execute = execute
         self._selection = Selection(self._settings.include, self._settings.exclude)
         self._manifests = TtlCache[Manifest](_MANIFEST_S)
@@ -103,10 +105,11 @@ class Warmer:
             return self._warm_in(delivery, cluster)
         except _UNREACHABLE:
             for name in delivery.request.fallbacks:
-                if not is_watched(name, self._settings.clusters):
-                    continue
+                fallback = ClusterName.parse(name)
                 with contextlib.suppress(*_UNREACHABLE):
-                    outcome = self._warm_in(delivery, ClusterName.parse(name))
+                    if not self._is_watched(fallback):
+                        continue
+                    outcome = self._warm_in(delivery, fallback)
                     details = {**outcome.details, "unreachable": str(cluster)}
                     return Outcome(outcome.disposition, details)
             raise

@@ -30,12 +30,15 @@ class ObservationWiring:
         from shared.clients.fact_log import FactLog, leave_out_grpc
         from shared.pipeline.execute import Executor
         from shared.pipeline.observe import Observer
+        from shared.pipeline.watched_clusters import is_watched
 
         leave_out_grpc(self._environ)
         settings, endpoints = self.settings, Endpoints.from_environ(self._environ)
         facts = FactLog(settings.deployment_project, emulator_host=endpoints.logging)
+        directory = ClusterDirectory(endpoints, namespace=settings.namespace)
         return Observer(
             settings,
-            connect=ClusterDirectory(endpoints, namespace=settings.namespace).connect,
+            connect=directory.connect,
+            is_watched=functools.partial(is_watched, settings=settings, directory=directory),
             execute=Executor(facts, dry_run=settings.dry_run),
         )

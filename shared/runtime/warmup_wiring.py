@@ -37,6 +37,7 @@ class WarmupWiring:
         from shared.pipeline.mirror_lookup import Mirrors
         from shared.pipeline.warm import Warmer
         from shared.pipeline.warmup_lookup import WarmupLookup
+        from shared.pipeline.watched_clusters import is_watched
 
         leave_out_grpc(self._environ)
         settings, endpoints = self.settings, self._endpoints
@@ -60,6 +61,7 @@ class WarmupWiring:
                 reads_for_creation=not settings.dry_run,
             ),
             connect=self.directory.connect,
+            is_watched=functools.partial(is_watched, settings=settings, directory=self.directory),
             execute=execute,
         )
 

@@ -40,6 +40,7 @@ class Recorded:
         self.warmed: list[tuple[Delivery, ClusterName]] = []
         self.published: list[ReferenceRequest] = []
         self.error: Exception | None = None
+        self.has_accelerators = True
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         if self.error is not None:
@@ -49,7 +50,10 @@ class Recorded:
 
     def list_clusters(self, project: str) -> list[Cluster]:
         assert project
-        return [Cluster(ClusterName.parse(CLUSTER), has_accelerators=True)]
+        return [self.fetch_cluster(ClusterName.parse(CLUSTER))]
+
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        return Cluster(name, has_accelerators=self.has_accelerators)
 
     def publish(self, requests: Sequence[ReferenceRequest]) -> None:
         self.published += requests
@@ -117,6 +121,19 @@ def test_cluster_that_is_not_watched_is_left_alone(
     assert (line()["disposition"] == "handled") is is_watched
 
 
+def test_cluster_without_accelerators_is_left_alone(
+    function: ServedFunction, recorded: Recorded, line: Line
+) -> None:
+    recorded.has_accelerators = False
+
+    assert function.push(DOCUMENTED) == 200
+
+    assert recorded.warmed == []
+    said = line()
+    assert (said["disposition"], said["reason"]) == ("ignored", "the cluster is not watched")
+    assert said["cluster"] == CLUSTER
+
+
 def test_same_message_again_is_the_same_delivery(
     function: ServedFunction, recorded: Recorded, line: Line
 ) -> None:
@@ -135,7 +152,7 @@ def test_same_message_again_is_the_same_delivery(
 def test_real_wiring_needs_nothing_but_the_environment(
     config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
-    del config
+    config.write_text("clusters: [gpu]")
     logging = CloudLogging(Clock(), Faults()).start()
     monkeypatch.setenv("CLOUD_LOGGING_EMULATOR_HOST", logging.address)
 

@@ -46,7 +46,9 @@ class Deployment:
     def observing(self) -> Observer:
         """Return the step of the function."""
         settings = load_settings({"GOOGLE_CLOUD_PROJECT": "demo"})
-        return Observer(settings, connect=self.connect, execute=Executor(self.log))
+        return Observer(
+            settings, connect=self.connect, is_watched=lambda _: True, execute=Executor(self.log)
+        )
 
     def connect(self, name: ClusterName) -> FakeCluster:
         if self.unknown or name != GPU_CLUSTER:
@@ -181,7 +183,7 @@ def test_entry_without_a_pull_is_ignored(
 def test_real_wiring_needs_nothing_but_the_environment(
     config: Path, monkeypatch: pytest.MonkeyPatch, line: Line
 ) -> None:
-    del config
+    config.write_text("clusters: [gpu]")
     kubeconfig = Path(__file__).parent / "no-such-kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
 

@@ -36,6 +36,9 @@ class World:
     def list_clusters(self, project: str) -> list[Cluster]:
         return [each for each in self.clusters if each.name.project == project]
 
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        return next(each for each in self.clusters if each.name == name)
+
     def connect(self, name: ClusterName) -> ClusterName:
         if name in self.unreachable:
             raise self.unreachable[name]
@@ -118,6 +121,19 @@ def test_tick_of_a_cluster_sweeps_it_as_of_when_it_was_published(
     assert world.swept == [(GPU, "m-7", published)]
     assert world.published == []
     assert line()["disposition"] == "handled"
+
+
+def test_tick_of_a_cluster_without_accelerators_is_ignored(
+    function: ServedFunction, world: World, line: Line
+) -> None:
+    web = str(CLUSTERS[2].name)
+
+    assert function.push({"cluster": web}) == 200
+
+    assert world.swept == []
+    said = line()
+    assert (said["disposition"], said["reason"]) == ("ignored", "the cluster is not watched")
+    assert said["cluster"] == web
 
 
 def test_cluster_that_does_not_answer_is_reported_and_blocks_no_other(

@@ -6,16 +6,37 @@ A cluster in memory: what warming and reporting need of an API server, and no mo
 
 import copy
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 
 Body = dict[str, Any]
 
 GPU_CLUSTER = ClusterName("demo", "us-central1", "gpu")
 START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
+
+
+class FakeDirectory:
+    """The Container API; ``asked`` holds what it was asked for."""
+
+    def __init__(
+        self, clusters: Sequence[Cluster] = (Cluster(GPU_CLUSTER, has_accelerators=True),)
+    ) -> None:
+        self.clusters = clusters
+        self.asked: list[str] = []
+
+    def list_clusters(self, project: str) -> list[Cluster]:
+        self.asked.append(project)
+        return [each for each in self.clusters if each.name.project == project]
+
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        self.asked.append(str(name))
+        for each in self.clusters:
+            if each.name == name:
+                return each
+        raise UnknownClusterError(f"there is no cluster {name}")
 
 
 class FakeCluster:

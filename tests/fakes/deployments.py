@@ -120,6 +120,11 @@ class World:
     def list_clusters(self, project: str) -> list[Cluster]:
         return [each for each in CLUSTERS if each.name.project == project]
 
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        if name != GPU_CLUSTER:
+            raise UnknownClusterError(f"there is no cluster {name}")
+        return Cluster(name, has_accelerators=True)
+
     def connect(self, name: ClusterName) -> FakeCluster:
         if name != GPU_CLUSTER:
             raise UnknownClusterError(f"there is no cluster {name}")
@@ -153,7 +158,7 @@ class World:
     def _observer(self) -> Observer:
         settings = _settings()
         execute = Executor(self.scene.facts, dry_run=settings.dry_run)
-        return Observer(settings, connect=self.connect, execute=execute)
+        return Observer(settings, connect=self.connect, is_watched=lambda _: True, execute=execute)
 
     def _sweeper(self) -> Sweeper:
         return self.swept.make_sweeper(_settings(), self.scene.facts, lambda: self.references)

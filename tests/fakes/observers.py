@@ -21,7 +21,7 @@ class ObservedWarmup:
         self.cluster, self.log = FakeCluster(), FakeFactLog()
         settings = Settings(project="demo", deployment_project="demo", **values)
         execute = Executor(self.log, dry_run=settings.dry_run)
-        self.observer = Observer(settings, lambda _: self.cluster, execute)
+        self.observer = Observer(settings, lambda _: self.cluster, lambda _: True, execute)
         place_node(self.cluster)
         job = place_warmup(self.cluster)
         place_pod(self.cluster)

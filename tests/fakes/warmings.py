@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.catalogue.image import Image
-from shared.domain.cluster import ClusterName
+from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome
 from shared.domain.image_reference import parse_reference
 from shared.domain.request import Cause, Delivery, ReferenceRequest
@@ -14,9 +14,10 @@ from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.prewarm_artifact import PrewarmRung
 from shared.pipeline.warm import Warmer
 from shared.pipeline.warmup_lookup import WarmupLookup
+from shared.pipeline.watched_clusters import is_watched
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
-from tests.fakes.clusters import FakeCluster
+from tests.fakes.clusters import FakeCluster, FakeDirectory
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.mirrors import HUB, HUB_NAME
 from tests.fakes.prewarming import FakePrewarmApi
@@ -135,4 +136,11 @@ def make_warmer(
     )
     prewarm = PrewarmRung(api, execute, settings.prewarm_days)
     lookup = WarmupLookup(settings, mirrors, prewarm, reads_for_creation=not settings.dry_run)
-    return Warmer(lookup, connect=connect, execute=execute)
+    return Warmer(
+        lookup,
+        connect=connect,
+        is_watched=lambda name: is_watched(
+            name, settings, FakeDirectory([Cluster(name, is_autopilot=True)])
+        ),
+        execute=execute,
+    )

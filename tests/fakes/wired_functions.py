@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.cluster import Cluster, ClusterName
 from shared.domain.disposition import Outcome, ignored
 from tests.fakes.node_reports import log_entry, node_event
 from tests.fakes.recorded_events import load_event
@@ -29,6 +30,10 @@ class Wired:
         """Replace the step of image_reference."""
         return self.outcome if delivery else ignored("nothing was delivered")
 
+    def fetch_cluster(self, name: ClusterName) -> Cluster:
+        """Replace the Container API."""
+        return Cluster(name, has_accelerators=True)
+
     def connect(self, cluster: Any) -> Any:
         """Replace the directory of clusters."""
         return cluster
@@ -53,7 +58,7 @@ TICK = {"cluster": "projects/demo/locations/us-central1/clusters/gpu"}
 WIRING: dict[str, tuple[tuple[str, ...], Any]] = {
     "audit_log": (("publisher",), load_event("audit-deployment-create")),
     "build_notification": (("publisher",), load_event("build-success")),
-    "image_reference": (("warmer",), REFERENCE),
+    "image_reference": (("warmer", "directory"), REFERENCE),
     "pull_event": (("observer",), STREAMED),
     "registry_push": (("publisher",), PUSHED),
     "scheduled_sweep": (("sweeper", "directory"), TICK),

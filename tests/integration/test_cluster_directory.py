@@ -286,6 +286,24 @@ def test_autopilot_is_known_and_every_node_of_it_streams(
     assert directory.connect(OTHER).is_autopilot is False
 
 
+def test_description_of_a_cluster_is_asked_for_once(
+    container: ContainerApi, directory: ClusterDirectory
+) -> None:
+    add_pools(container, {"name": "l4", "config": GPU | STREAMING})
+
+    described = directory.fetch_cluster(GPU_CLUSTER)
+    container.remove_cluster(str(GPU_CLUSTER))
+
+    assert described == Cluster(GPU_CLUSTER, has_accelerators=True)
+    assert directory.fetch_cluster(GPU_CLUSTER) == described
+    assert directory.connect(GPU_CLUSTER).name == GPU_CLUSTER
+
+
+def test_missing_cluster_is_not_described(directory: ClusterDirectory) -> None:
+    with pytest.raises(UnknownClusterError, match=str(GPU_CLUSTER)):
+        directory.fetch_cluster(GPU_CLUSTER)
+
+
 @pytest.mark.parametrize("status", ["PROVISIONING", "STOPPING"])
 def test_cluster_that_is_being_made_or_removed_is_not_listed(
     container: ContainerApi, directory: ClusterDirectory, status: str

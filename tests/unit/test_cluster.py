@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.cluster import ClusterName, is_watched
+from shared.domain.cluster import ClusterName, is_listed
 
 TEXT = "projects/demo/locations/us-central1/clusters/gpu"
 
@@ -54,7 +54,7 @@ def test_cache_is_that_of_the_region(location: str, region: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("watched", "expected"),
+    ("clusters", "expected"),
     [
         pytest.param("auto", True, id="all"),
         pytest.param(("gpu",), True, id="last-part"),
@@ -64,7 +64,7 @@ def test_cache_is_that_of_the_region(location: str, region: str) -> None:
         pytest.param(("projects/demo/locations/us-east1/clusters/gpu",), False, id="elsewhere"),
     ],
 )
-def test_clusters_are_watched_by_their_full_name_or_its_last_part(
-    watched: str | tuple[str, ...], *, expected: bool
+def test_clusters_are_listed_by_their_full_name_or_its_last_part(
+    clusters: str | tuple[str, ...], *, expected: bool
 ) -> None:
-    assert is_watched(TEXT, watched) is expected
+    assert is_listed(TEXT, clusters) is expected

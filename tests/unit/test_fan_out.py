@@ -15,6 +15,7 @@ from shared.errors import TransientError
 from shared.pipeline import ports
 from shared.pipeline.fan_out import fan_out_request
 from shared.settings.keys import Settings
+from tests.fakes.clusters import FakeDirectory
 
 
 def name(location: str, cluster: str) -> ClusterName:
@@ -31,16 +32,6 @@ CLUSTERS = [
 WATCHED = {each.name for each in CLUSTERS} - {name("us-central1", "web")}
 
 
-class Directory:
-    def __init__(self, clusters: Sequence[Cluster] = CLUSTERS) -> None:
-        self.clusters = list(clusters)
-        self.asked: list[str] = []
-
-    def list_clusters(self, project: str) -> list[Cluster]:
-        self.asked.append(project)
-        return [each for each in self.clusters if each.name.project == project]
-
-
 class Publisher:
     def __init__(self) -> None:
         self.batches: list[list[ReferenceRequest]] = []
@@ -52,7 +43,7 @@ class Publisher:
 @dataclass(frozen=True)
 class Services:
     settings: Settings
-    directory: Directory
+    directory: FakeDirectory
     publisher: ports.Publisher
     warmer: Any = None
 
@@ -62,11 +53,11 @@ def request(image: str = "anyscale/ray-ml:2.7.0", **fields: Any) -> ReferenceReq
 
 
 def spread(
-    asked: ReferenceRequest, directory: Directory | None = None, **settings: Any
+    asked: ReferenceRequest, directory: FakeDirectory | None = None, **settings: Any
 ) -> tuple[Outcome, list[ReferenceRequest]]:
     publisher = Publisher()
     configured = Settings(project="mirrors", deployment_project="demo", **settings)
-    services = Services(configured, directory or Directory(), publisher)
+    services = Services(configured, directory or FakeDirectory(CLUSTERS), publisher)
     outcome = fan_out_request(asked, services)
     assert len(publisher.batches) <= 1
     return outcome, [each for batch in publisher.batches for each in batch]
@@ -103,7 +94,7 @@ def test_other_fields_of_the_request_are_unchanged() -> None:
 
 def test_choice_is_the_same_each_time_and_in_any_order() -> None:
     _, first = spread(request())
-    _, second = spread(request(), Directory(CLUSTERS[::-1]))
+    _, second = spread(request(), FakeDirectory(CLUSTERS[::-1]))
 
     assert clusters_of(first) == clusters_of(second)
 
@@ -141,7 +132,7 @@ def test_other_clusters_of_the_region_are_fallbacks_in_order() -> None:
 def test_number_of_fallbacks_is_limited() -> None:
     clusters = [Cluster(name("us-central1", f"c-{n}"), has_accelerators=True) for n in range(9)]
 
-    _, (published,) = spread(request(), Directory(clusters))
+    _, (published,) = spread(request(), FakeDirectory(clusters))
 
     assert len(published.fallbacks) == 2
 
@@ -149,7 +140,7 @@ def test_number_of_fallbacks_is_limited() -> None:
 def test_cluster_that_does_not_stream_is_not_a_fallback() -> None:
     cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
 
-    _, (published,) = spread(request(), Directory([CLUSTERS[0], cold]))
+    _, (published,) = spread(request(), FakeDirectory([CLUSTERS[0], cold]))
 
     assert (published.cluster, published.fallbacks) == (str(CLUSTERS[0].name), ())
 
@@ -198,7 +189,7 @@ def test_spread_cluster_sends_to_each_cluster() -> None:
 
 
 def test_clusters_of_the_functions_own_project_are_looked_at() -> None:
-    directory = Directory()
+    directory = FakeDirectory(CLUSTERS)
 
     spread(request(), directory)
 
@@ -206,7 +197,7 @@ def test_clusters_of_the_functions_own_project_are_looked_at() -> None:
 
 
 def test_clusters_that_are_named_in_full_are_not_looked_for() -> None:
-    directory = Directory()
+    directory = FakeDirectory(CLUSTERS)
     names = ("projects/other/locations/us-east1/clusters/a", str(name("us-central1", "web")))
 
     _, published = spread(request(), directory, clusters=names, spread="cluster")
@@ -240,7 +231,7 @@ def test_bare_and_full_names_can_be_mixed() -> None:
 
 @pytest.mark.parametrize("clusters", ["auto", ("gpu",)])
 def test_reference_that_no_cluster_wants_is_ignored(clusters: Any) -> None:
-    outcome, published = spread(request(), Directory([CLUSTERS[-1]]), clusters=clusters)
+    outcome, published = spread(request(), FakeDirectory([CLUSTERS[-1]]), clusters=clusters)
 
     assert outcome.disposition == "ignored"
     assert outcome.details["reason"] == "no cluster is watched"
@@ -255,7 +246,7 @@ def test_failed_publish_is_not_reported_as_published() -> None:
     settings = Settings(project="demo", deployment_project="demo")
 
     with pytest.raises(TransientError):
-        fan_out_request(request(), Services(settings, Directory(), Broken()))
+        fan_out_request(request(), Services(settings, FakeDirectory(CLUSTERS), Broken()))
 
 
 def test_fan_out_prefers_a_cluster_that_streams() -> None:
@@ -265,7 +256,7 @@ def test_fan_out_prefers_a_cluster_that_streams() -> None:
     ]
     warm = Cluster(name("us-central1", "warm"), has_accelerators=True)
 
-    _, published = spread(request(), Directory([*cold, warm]))
+    _, published = spread(request(), FakeDirectory([*cold, warm]))
 
     assert clusters_of(published) == [warm.name]
 
@@ -273,14 +264,14 @@ def test_fan_out_prefers_a_cluster_that_streams() -> None:
 def test_fan_out_accepts_a_cluster_that_does_not_stream() -> None:
     cold = Cluster(name("us-central1", "cold"), has_accelerators=True, streams=False)
 
-    _, published = spread(request(), Directory([cold]))
+    _, published = spread(request(), FakeDirectory([cold]))
 
     assert clusters_of(published) == [cold.name]
 
 
 def test_configured_projects_are_watched() -> None:
     theirs = ClusterName("team-a", "us-east1", "train")
-    directory = Directory([*CLUSTERS, Cluster(theirs, has_accelerators=True)])
+    directory = FakeDirectory([*CLUSTERS, Cluster(theirs, has_accelerators=True)])
 
     _, published = spread(request(), directory, projects=("team-a", "demo"), spread="cluster")
 

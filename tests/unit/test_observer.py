@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from shared.domain.cluster import ClusterName, UnknownClusterError
+from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 from shared.domain.disposition import Irrelevant, Outcome
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from shared.messages.node_event import parse_log_entry
 from shared.pipeline.execute import Executor
 from shared.pipeline.observe import Observer
+from shared.pipeline.watched_clusters import is_watched
 from shared.settings.keys import Settings
-from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.clusters import GPU_CLUSTER, FakeCluster, FakeDirectory
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (
     MIRROR,
@@ -47,7 +48,13 @@ class Scene:
         self.known = {GPU_CLUSTER}
         self.connected: list[ClusterName] = []
         settings = Settings(project="demo", deployment_project="demo", **values)
-        self.observer = Observer(settings, self._connect, Executor(self.log))
+        self.directory = FakeDirectory()
+        self.observer = Observer(
+            settings,
+            self._connect,
+            lambda name: is_watched(name, settings, self.directory),
+            Executor(self.log),
+        )
 
     def see(self, entry: dict[str, Any]) -> Outcome:
         return self.observer.observe(parse(entry))
@@ -82,6 +89,18 @@ def test_cluster_that_is_not_watched_is_ignored(
     assert is_ignored is not is_watched
     if not is_watched:
         assert (scene.log.facts, scene.connected) == ([], [])
+
+
+@pytest.mark.parametrize("event", REPORTS)
+def test_cluster_without_accelerators_costs_no_call_to_it(event: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.directory.clusters = (Cluster(GPU_CLUSTER),)
+
+    outcome = scene.see(log_entry(event))
+
+    reason = {"reason": "the cluster is not watched", "cluster": CLUSTER}
+    assert outcome == Outcome("ignored", reason)
+    assert (scene.log.facts, scene.connected) == ([], [])
 
 
 @pytest.mark.parametrize("event", REPORTS[:3])
@@ -140,6 +159,7 @@ def test_report_without_consequence_is_ignored(event: dict[str, Any], reason: st
 
     assert (outcome.disposition, outcome.details["reason"]) == ("ignored", reason)
     assert (scene.log.facts, scene.cluster.calls) == ([], [])
+    assert scene.directory.asked == []
 
 
 def test_irrelevant_entry_is_ignored_with_its_reason() -> None:

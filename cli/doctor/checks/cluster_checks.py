@@ -16,7 +16,7 @@ from cli.doctor.checks import rewriting_state as rewriting
 from cli.doctor.checks.project_checks import may_inherit, wanted_mirrors
 from cli.doctor.cluster_reads import Cluster, GoogleReader, try_call, try_fetch, try_list
 from cli.doctor.response import Body, NotFound, Response, Unavailable
-from shared.domain.cluster import ClusterName, is_watched
+from shared.domain.cluster import ClusterName, is_listed
 from shared.domain.json_access import field_at, mappings_of, text_of
 from shared.domain.node_pool import (
     accounts_of,
@@ -64,7 +64,7 @@ def find_clusters(
             continue
         for body in mappings_of(reading.get("clusters")):
             name = ClusterName(project, str(body.get("location")), str(body.get("name")))
-            if is_watched(str(name), settings.clusters) and _is_wanted(settings, body):
+            if is_listed(str(name), settings.clusters) and _is_wanted(settings, body):
                 found.append(FoundCluster(name, body))
         if not found:
             nothing = Unavailable(
