@@ -80,6 +80,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "ArtifactRegistry.fetch_repository": lambda c: c.fetch_repository(REPOSITORY),
     "ArtifactRegistry.update_credentials": lambda c: c.update_credentials(REMOTE),
     "ClusterDirectory.connect": lambda c: c.connect(NAME),
+    "ClusterDirectory.fetch_cluster": lambda c: c.fetch_cluster(NAME),
     "ClusterDirectory.list_clusters": lambda c: c.list_clusters("demo"),
     "FactLog.write": lambda c: c.write(FACT),
     "FactReader.read": lambda c: list(c.read(datetime(2026, 1, 1, tzinfo=UTC))),
