@@ -1,5 +1,5 @@
 """
-What every cluster promises to warming and reporting.
+The behaviour that warming and reporting expect of every cluster.
 
 It is run on the fake, and on the real client with an API server behind it.
 """

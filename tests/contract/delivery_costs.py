@@ -1,8 +1,8 @@
 """
-What one delivery costs a fresh instance: ``python -m tests.contract.delivery_costs NAME FILE``.
+Measure one delivery to a fresh instance: ``python -m tests.contract.delivery_costs NAME FILE``.
 
-The file is the body of the delivery. Beside it stands what the process already had: its code, and
-what a first small message left.
+The file is the body of the delivery. The result includes the state of the process before: its code,
+and what a first small message left.
 """
 
 import json

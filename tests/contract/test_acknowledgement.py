@@ -139,7 +139,7 @@ POISON: dict[str, Any] = {
     "nested-without-end": b"[" * 100_000 + b"]" * 100_000,
     "objects-nested-without-end": b'{"results": ' * 100_000 + b"{}" + b"}" * 100_000,
 }
-# Cloud Scheduler sends whatever somebody wrote into it, and each such message is a tick.
+# Cloud Scheduler sends any configured text, and each such message is a tick.
 POISON_TICKS: dict[str, Any] = {
     "cut-off": b'{"cluster": "proj',
     "short-cluster": {"cluster": "gpu"},

@@ -1,4 +1,4 @@
-"""A message of 10 MB costs a bounded multiple of itself, whatever it is made of."""
+"""A message of 10 MB with any content costs a bounded multiple of its size."""
 
 import json
 import subprocess

@@ -1,7 +1,7 @@
 """
 Poison: messages of real shapes, broken in every way, through the framework and the workflows.
 
-What is broken in a message stays broken, so nothing of it may be asked for again. What is no
+A broken message stays broken, so it must not be delivered again. A message that is no
 delivery at all never reaches our code: the framework refuses it.
 """
 

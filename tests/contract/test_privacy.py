@@ -1,8 +1,8 @@
 """
-What people wrote stays where it is: only what is needed is logged, published and written down.
+Texts of users are not copied: only necessary fields are logged, published and written to facts.
 
-Canaries stand in every text of a message that may not be told (tests/strategies/canaries.py lists
-what may). None comes out: in no line, sound or not, no message, Job, fact or ConfigMap.
+Every text of a message that must not be passed on holds a canary (tests/strategies/canaries.py
+lists what may). None comes out: in no line, sound or not, no message, Job, fact or ConfigMap.
 """
 
 import copy

@@ -1,8 +1,8 @@
 """
-What users write never reaches a shell, a template or a log line unescaped.
+Texts of users never reach a shell, a template or a log line unescaped.
 
-The sources are walked: whatever could do it must not be there, or only where it is known to be
-harmless. What comes out in the end is tested where it comes out.
+The test walks the sources: constructs that could pass a text on unescaped must not occur, except
+where they are known to be harmless. Other tests check the outputs themselves.
 """
 
 import ast
@@ -159,7 +159,7 @@ def test_template_escapes() -> None:
     for template in (ROOT / path).parent.glob("*.html"):
         text = template.read_text("utf-8")
         assert not re.search(r"\|\s*safe\b|autoescape\s+false", text)
-        # An attribute without quotes ends at a blank, whatever is escaped.
+        # An attribute without quotes ends at a blank, even if its value is escaped.
         assert not re.search(r"=\s*\{\{", text)
     for script in (ROOT / path).parent.glob("*.js"):
         text = script.read_text("utf-8")

@@ -46,7 +46,7 @@ def classes(module: ModuleType, base: type[Exception]) -> list[type[Exception]]:
 
 
 def instance(error: type[Exception]) -> Exception:
-    """Make an error, whatever its constructor asks for."""
+    """Make an error, with any arguments that its constructor requires."""
     made = error.__new__(error)
     made.args = ("what went wrong",)
     # Constructors set these, and the text of an error needs them.

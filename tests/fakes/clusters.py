@@ -54,7 +54,7 @@ class FakeCluster:
         self.events: list[Body] = []
         self.nodes: dict[str, Body] = {}
         self.objects: dict[tuple[str, str], list[Body]] = {}
-        """Of other kinds, by API version and plural."""
+        """Objects of other kinds, by API version and plural."""
         self.config_maps: dict[str, Body] = {}
         self.calls: list[str] = []
         self.node_selectors: list[str] = []

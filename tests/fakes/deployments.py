@@ -73,7 +73,7 @@ def _refuse(constant: str) -> None:
 
 class World:
     """
-    What the functions meet: clusters, registries, topics and a log of facts.
+    The services that functions use: clusters, registries, topics and a log of facts.
 
     It is made anew for each delivery, and holds something for every workflow to do: a warmup
     that ended, workloads in use, images upstream.

@@ -100,7 +100,7 @@ def statement(
     layers: int | None = None,
     text: str = "is backed by image streaming",
 ) -> Fact:
-    """What a node's snapshotter said so long after noon."""
+    """Return the fact of a snapshotter's statement, so many seconds after noon."""
     return StreamObserved(
         subject=about or subject(),
         at=NOON + timedelta(seconds=after_s),

@@ -69,7 +69,7 @@ class Deployment:
         return self.mirrors.resolve(self.locate(text)).digest
 
     def use(self, text: str = "team/tool:1.0") -> str:
-        """Resolve a reference, and confirm its mirror, as whoever launches a warmup does."""
+        """Resolve a reference, and confirm its mirror, as a warmup does."""
         digest = self.resolve(text)
         self.mirrors.confirm(self.locate(text))
         return digest

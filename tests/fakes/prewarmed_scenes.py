@@ -49,6 +49,6 @@ class PrewarmedScene(Scene):
 
     @property
     def payloads(self) -> list[Mapping[str, Any]]:
-        """What the facts say, each fact once, as a query shows them."""
+        """The payloads of the facts, each fact once, as a query shows them."""
         distinct = {(fact.insert_id, fact.timestamp): fact.payload for fact in self.facts.facts}
         return list(distinct.values())

@@ -14,19 +14,19 @@ Key = tuple[RepositoryName, Digest, str]
 @dataclass
 class FakePrewarmApi:
     """
-    What is prewarmed, and what was asked; an artifact is CACHING for a minute.
+    The prewarmed artifacts and the calls; an artifact is CACHING for a minute.
 
     ``prewarming_conformance`` holds it to what the real client does.
     """
 
     now: datetime
     sizes: dict[Digest, int] = field(default_factory=dict)
-    """Of each version that there is, by its digest."""
+    """The size of each existing version, by its digest."""
     limit_bytes: int = 100_000_000_000
     failure: str | None = None
     """Why what is asked for from now on cannot be cached."""
     refusals: dict[str, Exception] = field(default_factory=dict)
-    """What calls of a method raise."""
+    """The errors that calls of a method raise."""
     calls: list[str] = field(default_factory=list)
     held: dict[Key, PrewarmedArtifact] = field(default_factory=dict)
 

@@ -48,9 +48,9 @@ class FakeRepositories:
     upstream_refusal: str | None = None
     """Why no upstream is accepted."""
     error: Exception | None = None
-    """What every call fails with."""
+    """The error of every call."""
     before_creation: Callable[[], object] = lambda: None
-    """What somebody else does just before a creation arrives."""
+    """The change by another client just before a creation arrives."""
 
     def fetch_repository(self, name: RepositoryName) -> RepositoryState | None:
         self._answer()
@@ -107,13 +107,13 @@ class FakeRegistry:
     refusals: dict[str, RegistryRefusalError] = field(default_factory=dict)
     """By upstream registry, or by registry where there is none."""
     allowances: dict[str, Allowance] = field(default_factory=dict)
-    """What registries say that is left, by upstream; each manifest takes one."""
+    """The remaining requests that registries state, by upstream; each manifest takes one."""
     errors: dict[str, Exception] = field(default_factory=dict)
-    """What calls fail with that get through to an upstream, by registry or by image."""
+    """The errors of calls that reach an upstream, by registry or by image."""
     bodies: dict[str, bytes] = field(default_factory=dict)
     """Manifests that are served as they are, by image."""
     error: Exception | None = None
-    """What every call fails with."""
+    """The error of every call."""
     hides_unknown: bool = False
     """Whether 403 is answered for a repository that does not exist, instead of 404."""
 

@@ -69,7 +69,7 @@ def make_pod(name: str, image: str, image_id: str, *, of: str | None = "trainer"
 
 
 class Publisher:
-    """Keeps what is published; fails at one of its batches if it is told so."""
+    """Keeps what is published; fails at one of its batches on request."""
 
     def __init__(self) -> None:
         self.batches: list[list[ReferenceRequest]] = []

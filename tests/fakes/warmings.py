@@ -89,7 +89,7 @@ class Scene:
 
     @property
     def pod(self) -> dict[str, Any]:
-        """What the only Job there is says of its pod."""
+        """The pod specification of the only Job."""
         pod: dict[str, Any] = self.job["spec"]["template"]["spec"]
         return pod
 

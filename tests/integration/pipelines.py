@@ -54,7 +54,7 @@ class Pipeline:
     """
     A local cloud with functions from their archives, and what tests ask of it.
 
-    Every wait ends with an assertion, so that what did not come is told where it was expected.
+    Every wait ends with an assertion, so that a missing event fails where it was expected.
     """
 
     def __init__(self, cloud: LocalCloud, archives: Path, python: Path) -> None:
@@ -96,7 +96,7 @@ class Pipeline:
                 self.api.delete("jobs.batch", name, "prestream", user=ADMIN)
 
     def tidy(self) -> None:
-        """Delete what has ended, as time does: each end is told by a look at all that is left."""
+        """Delete finished Jobs, as time does."""
         for job in self.jobs():
             if is_finished(job):
                 name = job["metadata"]["name"]
@@ -163,7 +163,7 @@ class Pipeline:
             )
             before[function].stop()
 
-    # What happens in the cloud.
+    # Events in the cloud.
 
     def add_image(self, name: str, size: int = MEDIUM, *, registry: str = "docker.io") -> str:
         """Publish an image upstream, and return its reference, as people write it."""
@@ -227,7 +227,7 @@ class Pipeline:
         patch = {"spec": {"activeDeadlineSeconds": 1}}
         self.api.patch("jobs.batch", name, patch, "prestream", user=ADMIN)
         self.job(image, is_finished)
-        # The end is told by an event after it has come, which may be lost on its way from here.
+        # An event reports the end; it may be lost on its way from here.
         uid = job["metadata"]["uid"]
         assert self.cloud.logging.wait_for(lambda entry: is_end_of(entry, uid), TIMEOUT_S)
 
@@ -238,7 +238,7 @@ class Pipeline:
             self._pause.wait(0.01)
         assert not fault.times, f"{fault} was not hit"
 
-    # What came of it.
+    # Results.
 
     def line(
         self, message_id: str, disposition: str, function: str = "image_reference"
@@ -361,7 +361,7 @@ class Pipeline:
         return self.pubsub.messages(f"projects/{PROJECT}/topics/{topic}")
 
     def entries(self, topic: str) -> list[dict[str, Any]]:
-        """Return the log entries that were published to a topic; whatever else is not one."""
+        """Return the log entries that were published to a topic, without other messages."""
         entries = []
         for message in self.messages(topic):
             with suppress(ValueError, RecursionError):
@@ -383,7 +383,7 @@ class Pipeline:
         connection.close()
 
     def repository(self, repository_id: str, location: str = "us-central1") -> Payload | None:
-        """Return a repository as Artifact Registry describes it; None if there is none."""
+        """Return a repository as Artifact Registry describes it; None if it does not exist."""
         name = f"projects/{PROJECT}/locations/{location}/repositories/{repository_id}"
         return self.cloud.artifact_registry.repositories.get(name)
 

@@ -55,7 +55,7 @@ RIGHTS = [
     ),
     *_bind("ClusterRole", [{"apiGroups": [""], "resources": ["nodes"], **LOOK}]),
 ]
-"""What docs/commands.md says that looking needs."""
+"""The rights that docs/commands.md lists for reading."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def world(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
 
 @pytest.fixture(scope="module")
 def environ(world: Pipeline) -> Mapping[str, str]:
-    """What somebody has in their shell who may look at warmups, and no more."""
+    """The environment of a person who may read warmups, and no more."""
     world.cloud.kubernetes.add_user("token-of-viewer", VIEWER)
     for body in RIGHTS:
         namespace = body["metadata"].get("namespace")

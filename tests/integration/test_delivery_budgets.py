@@ -1,5 +1,5 @@
 """
-What each kind of delivery may cost, counted and never timed.
+The budget of each kind of delivery, in counts and not in seconds.
 
 ``python -m tools.bench.budgets --write`` takes the counts as the new ceilings, after a change
 that is meant to cost more, or that made something cheaper.
@@ -21,7 +21,7 @@ from tools.bench.stages import Stage
 pytestmark = pytest.mark.integration
 
 SLACK = 1.05
-"""Of calls in Python: few depend on how an answer arrives."""
+"""The tolerance for Python calls: few depend on how an answer arrives."""
 
 SCENARIOS = list_counted(datetime.now(UTC))
 WRITTEN: dict[str, Any] = json.loads(BUDGETS.read_text("utf-8"))

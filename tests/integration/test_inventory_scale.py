@@ -29,7 +29,7 @@ PAGE = 100
 PODS = 1_000
 WORKLOADS_AN_IMAGE = 4.5
 
-# What kubectl leaves in each object, and the API server in its managedFields.
+# The annotation that kubectl leaves in each object, and managedFields of the API server.
 REMARKS = {"kubectl.kubernetes.io/last-applied-configuration": "x" * 4_000}
 
 
@@ -172,7 +172,7 @@ def test_ten_thousand_workloads_cost_pages_and_one_request_an_image_and_little_m
         listed = crowd.listed()
         assert listed["/apis/apps/v1/deployments"] == math.ceil((workloads - PODS) / PAGE)
         assert listed["/api/v1/pods"] == math.ceil(PODS / PAGE)
-        # Of every other kind one page, and twice the Jobs of the queue.
+        # One page of every other kind, and twice the Jobs of the queue.
         pages = math.ceil((workloads - PODS) / PAGE) + math.ceil(PODS / PAGE)
         assert listed.total() == pages + len(kinds) - 1 + 2
         # Beside the lists: which kinds there are, and which mirrors are proven.

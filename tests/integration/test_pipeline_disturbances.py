@@ -1,7 +1,7 @@
 """
-What ends how when answers come damaged, clocks are wrong, and events come late, twice or as one.
+Damaged answers, wrong clocks, and events that come late, twice or combined.
 
-Whatever is in the way of an answer is the world's fault: the delivery is deferred, and the world
+A disturbed answer is the fault of the world: the delivery is deferred, and the world
 ends as if nothing had been.
 """
 
@@ -25,7 +25,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "no-json": {"status": 200, "content": b"ok", "headers": {"Content-Type": "application/json"}},
     "gateway": {"status": 502, "content": PAGE},
 }
-"""What something between us and a service makes of its answer."""
+"""An answer as a middlebox changes it."""
 
 
 @pytest.fixture(autouse=True)

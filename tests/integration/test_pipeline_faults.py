@@ -1,4 +1,4 @@
-"""What ends how when a service fails, an upstream refuses, or an image is at fault."""
+"""Services that fail, upstreams that refuse, and images at fault."""
 
 from typing import Any
 
@@ -260,7 +260,7 @@ def test_silent_service_defers_the_delivery(
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-# Faults that hit whoever comes next: nothing else may be under way.
+# Faults that hit the next call: nothing else may be under way.
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_silent_service_defers_the_delivery(
             "made",
             "POST .*/jobs",
             {"status": 0, "applied": True},
-            id="the connection is reset once the Job stands",
+            id="the connection is reset once the Job exists",
         ),
         # A request that only reads is sent once more by itself.
         pytest.param("read", "GET .*/nodes", {"status": 0, "times": 2}, id="two resets of a read"),

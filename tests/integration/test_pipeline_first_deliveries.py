@@ -36,7 +36,7 @@ def test_first_reports_of_an_instance_are_all_recorded(pipeline: Pipeline) -> No
     images = [f"{MIRROR}/reported-{number}:1" for number in range(AT_ONCE)]
     function = pipeline.serve_variant("pull_event", "", "first-reports")
     now = format_time(pipeline.cloud.clock.now())
-    # A pull is looked at in the cluster before it is told, a stream is told at once: so one
+    # The fact of a pull needs reads of the cluster, the fact of a stream does not: so one
     # thread imports one library first, and another the other.
     entries = [(streamed if n % 2 else pulled)(image, now) for n, image in enumerate(images)]
 

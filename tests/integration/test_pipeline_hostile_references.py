@@ -1,4 +1,4 @@
-"""What a tenant or a stranger writes ends as that image's fault: acknowledged, and nobody paged."""
+"""A hostile reference is the fault of its image: it is acknowledged, and nobody is paged."""
 
 import pytest
 

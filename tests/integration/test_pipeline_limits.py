@@ -13,7 +13,7 @@ NODES = 4
 
 
 class Turns:
-    """What a watch of the Jobs says of their turns."""
+    """The order in which a watch shows that Jobs are resumed."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch

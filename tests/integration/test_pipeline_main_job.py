@@ -22,7 +22,7 @@ IDENTITIES = "prestream-"
 
 @dataclass(frozen=True)
 class MainJob:
-    """What the main job left behind, with every message delivered twice."""
+    """The results of the main job, with every message delivered twice."""
 
     deployed: dict[str, Any]
     deployment: dict[str, Any]
@@ -219,7 +219,7 @@ def test_reports_that_come_late_and_in_any_order_make_the_same_facts(
     held: list[dict[str, Any]] = []
 
     def hold(entry: Mapping[str, Any]) -> bool:
-        # What the nodes and the Job report is kept back until all of it has happened.
+        # The reports of the nodes and the Job are held back until all of it has happened.
         is_report = not entry["logName"].endswith("activity")
         held.extend([dict(entry)] if is_report else [])
         return is_report

@@ -1,4 +1,4 @@
-"""Settings: a dry run changes nothing, and invalid ones hold the messages up until mended."""
+"""Settings: a dry run changes nothing, and invalid settings block messages until they are fixed."""
 
 import json
 from collections.abc import Iterator
@@ -75,10 +75,10 @@ def test_dry_run_names_the_job_it_would_create(pipeline: Pipeline, dry: str) -> 
     (job,) = pipeline.line(message, "handled", dry)["would_create"]
 
     assert World.of(pipeline) == before
-    # It is the very Job that is made when it is no dry run.
+    # The same Job is created without the dry run.
     assert pipeline.line(pipeline.ask(image), "handled")["created"] == [job]
     assert pipeline.warmup(image)["job"] == job
-    # The next test compares the world as it stands, and marking the Job would still change it.
+    # The next test compares the state of the world, and marking the Job would still change it.
     pipeline.job(image, is_reported)
 
 
@@ -128,7 +128,7 @@ def test_dry_run_gives_no_turn_to_a_warmup_that_waits(pipeline: Pipeline, dry: s
     assert len(ends) == len(holders)
     assert World.of(pipeline).jobs == before.jobs
     assert not is_running(pipeline.job(waiting))
-    # The same reports, where it is no dry run, mark the Jobs and let the next one run.
+    # Without the dry run, the same reports mark the Jobs and let the next one run.
     for entry in ends:
         pipeline.publish(GKE_EVENTS, entry)
     assert pipeline.warmup(waiting)["outcome"] == "pulled"

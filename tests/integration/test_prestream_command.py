@@ -1,4 +1,4 @@
-"""The script at the root: the prestream command as a person calls it, from wherever they stand."""
+"""The script at the root: the prestream command as a person calls it, from any folder."""
 
 import subprocess
 from pathlib import Path

@@ -23,7 +23,7 @@ READY = timedelta(minutes=2)
 """After which an artifact is no longer CACHING."""
 
 AN_HOUR = timedelta(minutes=61)
-"""After which an instance asks again, whatever it was told before."""
+"""The time after which an instance asks again, in spite of an earlier refusal."""
 
 Start = Callable[..., Pipeline]
 

@@ -1,4 +1,4 @@
-"""What a registry says beside a manifest: how much more it gives."""
+"""The rate limit that a registry states beside a manifest."""
 
 import threading
 from collections.abc import Iterator, Mapping

@@ -277,7 +277,7 @@ def test_sweep_stops_requests_to_a_limited_upstream_only(start: Start) -> None:
 
 
 def test_dry_run_changes_nothing(start: Start) -> None:
-    # Nobody listens to the cluster's events, so that there is something to mend.
+    # No function receives the events of the cluster, so the sweep has facts to write.
     pipeline = start("image_reference", "scheduled_sweep")
     image = add_image(pipeline, "team/dry")
     pipeline.deploy("dry", image, replicas=0)

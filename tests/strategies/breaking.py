@@ -1,7 +1,7 @@
 """
 Break JSON that has a real shape: values first, then the text that they are written as.
 
-What is drawn at random is refused at its first byte. So a message begins as one that really
+Random bytes are refused at the first byte. So a message begins as one that really
 comes, and a few of its fields are dropped, retyped, repeated, buried or blown up; now and then
 its bytes are broken as well.
 """

@@ -1,8 +1,8 @@
 """
-Put a canary into every text that nobody needs to be told of, and see that none gets out.
+Put a canary into every text that must not be passed on, and check that none gets out.
 
-What may be told is listed, so that a field which comes to be logged must be put on the list
-first. All else, known or unknown, stands for what people wrote: names, addresses, secrets.
+The list names the fields that may be passed on; a new field must be added to it before it is
+logged. All other fields, known or unknown, may hold texts of users: names, addresses, secrets.
 """
 
 import copy
@@ -55,7 +55,7 @@ TOLD: Mapping[str, Sequence[str]] = {
         "jsonPayload/metadata/uid",
         "jsonPayload/*Time*",
         "jsonPayload/series/*",
-        # What the kubelet and the snapshotter say of a pull; other texts are canaries.
+        # Texts of the kubelet and the snapshotter about a pull; other texts are canaries.
         "jsonPayload/message:pull",
         "jsonPayload/MESSAGE:pull",
         "textPayload:pull",
@@ -92,11 +92,11 @@ def canaried(name: str, shapes: Sequence[Any]) -> st.SearchStrategy[Any]:
 
 def plant(shape: Any, told: Sequence[str], mask: int = -1) -> Any:
     """
-    Return a message with canaries in all that may not be told.
+    Return a message with canaries in all fields that must not be passed on.
 
     Args:
         shape: The message.
-        told: Patterns over the paths of what may be told.
+        told: Patterns over the paths of fields that may be passed on.
         mask: Which of the texts are replaced; all, by default. New fields always come in.
     """
     value = copy.deepcopy(shape)

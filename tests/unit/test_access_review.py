@@ -1,4 +1,4 @@
-"""Checks of what may be done in a cluster, and of what must stand there."""
+"""Checks of rights in a cluster, and of objects that must exist there."""
 
 from pathlib import Path
 from typing import Any
