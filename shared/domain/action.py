@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shared.domain.fact import Fact
     from shared.domain.mirror import RemoteRepository
+    from shared.domain.postponement import Postponement
     from shared.domain.prewarm import ArtifactVersion
     from shared.domain.request import ReferenceRequest
     from shared.domain.warmup_job import JobName, Warmup
@@ -53,6 +54,14 @@ class CreateJob:
     warmup: "Warmup"
     replaces: str | None = None
     """The UID of the deleted Job of the same name, which may not be gone yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Record that a registry postpones an image; a later record replaces an earlier one."""
+
+    postponement: "Postponement"
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +165,7 @@ Action = (
     | CreateMirror
     | UpdateMirror
     | CreateJob
+    | Postpone
     | DeleteJob
     | SuspendJob
     | EndJob

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NewType
@@ -28,6 +29,8 @@ APP_LABELS = {
     "app.kubernetes.io/component": "warmup",
 }
 SELECTOR = ",".join(f"{key}={value}" for key, value in APP_LABELS.items())
+OWN_SELECTOR = "app.kubernetes.io/name=prestream"
+"""The selector of every Job that Prestream creates."""
 TARGET_LABEL = "prestream.dev/target"
 
 IMAGE_ANNOTATION = "prestream.dev/image"
@@ -99,9 +102,24 @@ class WarmupKey:
         parts = [self.digest, self.cluster, self.target.canonical, str(self.period)]
         parts += [self.forced_by] if self.forced_by else []
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        name = image.repository.rpartition("/")[2]
-        slug = _NO_NAME.sub("-", name).strip("-")[:_MAX_SLUG].strip("-")
-        return JobName(f"warm-{slug}-{digest[:_HASH_DIGITS]}")
+        return JobName(f"warm-{make_slug(image)}-{digest[:_HASH_DIGITS]}")
+
+
+def make_slug(image: ImageReference) -> str:
+    """
+    Return the last part of an image's name, as a part of the name of a Job.
+
+    >>> make_slug(ImageReference("docker.io", "anyscale/ray_ml", "2.7.0"))
+    'ray-ml'
+    """
+    name = image.repository.rpartition("/")[2]
+    return _NO_NAME.sub("-", name).strip("-")[:_MAX_SLUG].strip("-")
+
+
+def has_labels(body: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether an object has some labels."""
+    own = (body.get("metadata") or {}).get("labels") or {}
+    return all(own.get(key) == value for key, value in labels.items())
 
 
 def period_of(moment: datetime, digest: Digest, period_s: float) -> int:

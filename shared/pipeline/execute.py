@@ -19,6 +19,7 @@ from shared.domain.action import (
     DistrustMirror,
     EndJob,
     MarkReported,
+    Postpone,
     Prewarm,
     ProveMirror,
     Publish,
@@ -191,6 +192,8 @@ class Executor:
             _given(self.prewarm_api).remove(action.version, location=action.location)
         elif isinstance(action, CreateJob):
             return _create_job(_given(cluster), action)
+        elif isinstance(action, Postpone):
+            _postpone(_given(cluster), action)
         else:
             _change(_given(cluster), action)
         return True
@@ -215,6 +218,13 @@ def _create_job(cluster: "ClusterApi", action: CreateJob) -> bool:
     if action.replaces and (existing is None or existing["metadata"]["uid"] == action.replaces):
         raise ConflictError(f"failed Job {name} is still being deleted")
     return False
+
+
+def _postpone(cluster: "ClusterApi", action: Postpone) -> None:
+    record = action.postponement
+    if not cluster.create_job(record.body(action.namespace)):
+        # An earlier record, or one that another instance has just made.
+        cluster.patch_job(record.name, {"metadata": {"annotations": record.annotations()}})
 
 
 def _change(cluster: "ClusterApi", action: Action) -> None:

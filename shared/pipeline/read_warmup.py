@@ -152,10 +152,8 @@ def read_history(cluster: "ClusterApi", event: ImagePulled) -> PullHistory:
 
 def is_warmup(body: Mapping[str, Any]) -> bool:
     """Whether a Job is a warmup that Prestream created."""
-    metadata = body.get("metadata") or {}
-    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    ours = all(labels.get(key) == value for key, value in jobs.APP_LABELS.items())
-    return ours and jobs.IMAGE_ANNOTATION in annotations
+    annotations = (body.get("metadata") or {}).get("annotations") or {}
+    return jobs.has_labels(body, jobs.APP_LABELS) and jobs.IMAGE_ANNOTATION in annotations
 
 
 def evidence_of(report: Any) -> Evidence:

@@ -17,6 +17,7 @@ from typing import Any
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source, is_google_registry, project_of
 from shared.domain.placement import DEFAULT_PLATFORM
+from shared.domain.postponement import Postponement
 from shared.domain.timestamp import format_time
 from shared.domain.upstream import Upstream
 from shared.errors import ImageError, ManifestUnavailableError, TransientError
@@ -38,13 +39,13 @@ do not close the registry for others.
 class _Registry:
     """The state of an upstream, or of a project's registry at Google, in one sweep."""
 
-    closed: str | None = None
-    """Why it is not asked again in this sweep."""
+    is_closed: bool = False
+    """Whether it is not asked again in this sweep."""
+    reason: str | None = None
+    """Why images are postponed."""
     not_before: datetime | None = None
     timeouts: int = 0
     failures: int = 0
-    spent: str | None = None
-    """Why it is not asked for more tags in this sweep."""
     pulls: int = 0
     """The tags asked for through a mirror."""
     postponed: int = 0
@@ -62,6 +63,8 @@ class UpstreamBudget:
     """The upstreams with their numbers of pulls for a sweep."""
     skipped: Counter[str] = field(default_factory=Counter)
     """The number of skipped images, by the outcome that a warmup would have."""
+    limited: set[Source] = field(default_factory=set)
+    """The images for which an upstream answered that it limits pulls."""
     was_answered: bool = False
     failure: TransientError | None = None
     """The first failure."""
@@ -82,6 +85,15 @@ class UpstreamBudget:
         if not self._count_pull(source):
             return None
         return self._ask(source, lambda: self.mirrors.resolve(source))
+
+    def postpone(self, source: Source, postponement: Postponement) -> None:
+        """Count an image that its registry postpones; other images may still be asked for."""
+        registry = self._registry_of(source)
+        registry.postponed += 1
+        registry.reason = registry.reason or postponement.reason
+        registry.not_before = max(
+            registry.not_before or postponement.not_before, postponement.not_before
+        )
 
     def fetch_platform(
         self, source: Source, manifest: Manifest, platform: str | None
@@ -121,7 +133,7 @@ class UpstreamBudget:
         postponed = {
             name: {
                 "images": each.postponed,
-                "reason": each.closed or each.spent,
+                "reason": each.reason,
                 "not_before": each.not_before and format_time(each.not_before),
             }
             for name, each in self._registries.items()
@@ -141,8 +153,8 @@ class UpstreamBudget:
         registry = self._registry_of(source)
         host = source.repository.upstream if source.repository is not None else None
         limit = self.upstreams[host].max_pulls(host) if host is not None else None
-        if registry.closed is None and limit is not None and registry.pulls >= limit:
-            registry.spent = f"its {limit} pulls without credentials are used up for this sweep"
+        if not registry.is_closed and limit is not None and registry.pulls >= limit:
+            registry.reason = f"its {limit} pulls without credentials are used up for this sweep"
             registry.postponed += 1
             return False
         registry.pulls += 1
@@ -150,30 +162,34 @@ class UpstreamBudget:
 
     def _ask(self, source: Source, question: Callable[[], Manifest]) -> Manifest | None:
         registry = self._registry_of(source)
-        if registry.closed is not None:
+        if registry.is_closed:
             registry.postponed += 1
             return None
         try:
             manifest = question()
         except ImageError as exc:
-            self._refuse(registry, exc)
+            self._refuse(source, registry, exc)
             return None
         except TransientError as exc:
             self._fail(registry, exc)
             return None
         self.was_answered = True
         if manifest.allowance is not None and not manifest.allowance.permits(self.share):
-            registry.closed = f"{manifest.allowance.remaining} pulls are left to workloads"
+            registry.is_closed = True
+            registry.reason = f"{manifest.allowance.remaining} pulls are left to workloads"
         return manifest
 
-    def _refuse(self, registry: _Registry, error: ImageError) -> None:
+    def _refuse(self, source: Source, registry: _Registry, error: ImageError) -> None:
         self.was_answered = True
         if error.outcome != "postponed":
             self.skipped[error.outcome] += 1
             return
         # One refusal is enough: the rest of the limit belongs to the workloads.
-        registry.closed, registry.not_before = str(error), error.not_before
+        registry.is_closed = True
+        registry.reason, registry.not_before = str(error), error.not_before
         registry.postponed += 1
+        if source.repository is not None:
+            self.limited.add(source)
 
     def _fail(self, registry: _Registry, error: TransientError) -> None:
         """Count a failed request; other registries are still asked."""
@@ -181,5 +197,6 @@ class UpstreamBudget:
         registry.failures += 1
         registry.timeouts += not isinstance(error, ManifestUnavailableError)
         registry.postponed += 1
+        registry.reason = str(error)
         if registry.timeouts == _MAX_TIMEOUTS or registry.failures == _MAX_FAILURES:
-            registry.closed = str(error)
+            registry.is_closed = True

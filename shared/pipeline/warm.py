@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from shared.domain.action import DeleteJob, WriteFact
@@ -24,6 +25,7 @@ from shared.pipeline.plan_resume import (
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
 from shared.pipeline.resolved_request import ResolvedRequest, given_targets, job_name
 from shared.pipeline.ttl_cache import KeyedLock, TtlCache
+from shared.pipeline.upstream_limit import UpstreamLimits
 from shared.pipeline.warmup_lookup import WarmupLookup
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class Warmer:
         self._manifests = TtlCache[Manifest](_MANIFEST_S)
         self._complete = TtlCache[bool](_COMPLETE_S)
         self._lock = KeyedLock()
+        self._limits = UpstreamLimits(execute, self._settings.namespace)
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         """
@@ -133,7 +136,7 @@ class Warmer:
             # Before any mirror is created, because the cluster may not exist.
             connected = self._connect(cluster)
             with self._lock.hold((source.mirror, cluster)):
-                manifest = self._resolve(source, request)
+                manifest = self._resolve(connected, source, delivery)
                 details["digest"] = manifest.digest
                 resolved = ResolvedRequest(
                     request, delivery.message_id, delivery.publish_time, source, manifest
@@ -148,12 +151,21 @@ class Warmer:
         except ImageError as exc:
             return Outcome("handled", details | self._report(delivery, details, exc, target=None))
 
-    def _resolve(self, source: Source, request: ReferenceRequest) -> Manifest:
+    def _resolve(self, cluster: "ClusterApi", source: Source, delivery: Delivery) -> Manifest:
         """Return the manifest of an image, from the cache if the request allows it."""
+        request = delivery.request
         cached = self._manifests.get(source.mirror) if _may_use_cache(request) else None
         if cached is not None:
             return cached
-        manifest = self._lookup.mirrors.resolve(source)
+        if not request.force:
+            # The later time: a delivery may be late, and clocks differ.
+            now = max(datetime.now(UTC), delivery.publish_time)
+            self._limits.check(cluster, source, now)
+        try:
+            manifest = self._lookup.mirrors.resolve(source)
+        except ImageError as exc:
+            self._limits.remember(cluster, source, exc)
+            raise
         # In a repository that people push to, a tag may move at any time.
         if source.repository is not None or source.mirror.digest is not None:
             self._manifests.put(source.mirror, manifest)
@@ -178,6 +190,7 @@ class Warmer:
                 plan = plan_warmup(self._lookup.look_up(cluster, resolved, target), self._settings)
                 warmed[target.name] = self._carry_out(cluster, plan)
             except ImageError as exc:
+                self._limits.remember(cluster, resolved.source, exc)
                 failures.append(self._report(resolved, details, exc, target=target.name))
         if any(each.result in {"created", "waiting"} for each in warmed.values()):
             failures += self._fill_queue(cluster, resolved, warmed, details)

@@ -105,7 +105,7 @@ class FakeRegistry:
     """By full name, then by tag."""
     asked: list[ImageReference] = field(default_factory=list)
     refusals: dict[str, RegistryRefusalError] = field(default_factory=dict)
-    """By upstream registry, or by registry where there is none."""
+    """By upstream registry, or by registry where there is none; or by digest."""
     allowances: dict[str, Allowance] = field(default_factory=dict)
     """The remaining requests that registries state, by upstream; each manifest takes one."""
     errors: dict[str, Exception] = field(default_factory=dict)
@@ -128,8 +128,10 @@ class FakeRegistry:
             raise self.error
         name = self._upstream_name(reference)
         registry = name.partition("/")[0]
-        refusal = self.refusals.get(registry) or self.errors.get(registry)
-        refusal = refusal or self.errors.get(name)
+        names = (reference.digest or "", registry)
+        refusals = [self.refusals.get(each) for each in names]
+        errors = [self.errors.get(each) for each in (registry, name)]
+        refusal = next(filter(None, (*refusals, *errors)), None)
         if refusal is not None:
             raise refusal
         if name in self.bodies:

@@ -329,7 +329,8 @@ class Pipeline:
             (
                 job
                 for job in self.api.list("jobs.batch", "prestream")
-                if image is None or annotation(job, "image") == image
+                if job["metadata"]["labels"]["app.kubernetes.io/component"] == "warmup"
+                and (image is None or annotation(job, "image") == image)
             ),
             key=lambda job: (job["metadata"]["creationTimestamp"], job["metadata"]["name"]),
         )

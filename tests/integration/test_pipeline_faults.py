@@ -11,6 +11,7 @@ from tests.integration.pipelines import Pipeline
 from tests.integration.warmup_jobs import is_finished, is_reported
 
 APPS = "us-central1-docker.pkg.dev/demo/apps"
+A_WEEK_S = 7 * 24 * 3600
 STALL_S = 40.0
 """Longer than any client waits for an answer."""
 
@@ -202,15 +203,18 @@ def test_unreachable_upstream_of_a_new_mirror_is_reported(
 
 def test_upstream_that_limits_pulls_postpones_the_warmup(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/limited", registry="limited.example")
-    pipeline.cloud.catalogue.limit("limited.example", after=0, retry_after_s=600)
+    pipeline.cloud.catalogue.limit("limited.example", after=0, retry_after_s=A_WEEK_S)
 
     fact = settled_with_fact(pipeline, image)
     pipeline.cloud.catalogue.restore("limited.example")
-    message = pipeline.ask(image)
+    again = pipeline.line(pipeline.ask(image), "handled")
+    forced = pipeline.line(pipeline.ask(image, force=True), "handled")
 
     assert fact["outcome"] == "postponed"
     assert fact["not_before"] is not None
-    assert pipeline.line(message, "handled")["created"]
+    # The registry named a time, which only force ignores.
+    assert (again["outcome"], again["reason"]) == ("postponed", fact["reason"])
+    assert forced["created"]
     assert pipeline.warmup(image, outcome="pulled")["not_before"] is None
 
 

@@ -167,6 +167,7 @@ def test_the_budget_costs_no_call_more(scene: Scene) -> None:
 
     assert scene.cluster.calls == [
         "fetch_job",
+        "fetch_job",
         "list_nodes",
         "create_job",
         "list_jobs",

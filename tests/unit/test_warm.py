@@ -252,17 +252,27 @@ def test_failed_write_of_a_fact_fails_the_delivery() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refusal", "outcome"),
+    ("refusal", "outcome", "calls"),
     [
         pytest.param(
-            RegistryRefusalError(404, "MANIFEST_UNKNOWN", "none"), "pull_failed", id="404"
+            RegistryRefusalError(404, "MANIFEST_UNKNOWN", "none"),
+            "pull_failed",
+            ["fetch_job"],
+            id="404",
         ),
-        pytest.param(RegistryRefusalError(403, "DENIED", "private"), "pull_failed", id="403"),
-        pytest.param(RegistryRefusalError(429, "TOOMANYREQUESTS", "slow"), "postponed", id="429"),
+        pytest.param(
+            RegistryRefusalError(403, "DENIED", "private"), "pull_failed", ["fetch_job"], id="403"
+        ),
+        pytest.param(
+            RegistryRefusalError(429, "TOOMANYREQUESTS", "slow"),
+            "postponed",
+            ["fetch_job", "create_job"],
+            id="429",
+        ),
     ],
 )
 def test_image_that_cannot_be_pulled_has_a_fact(
-    scene: Scene, refusal: RegistryRefusalError, outcome: str
+    scene: Scene, refusal: RegistryRefusalError, outcome: str, calls: list[str]
 ) -> None:
     scene.registry.refusals["docker.io"] = refusal
 
@@ -275,7 +285,7 @@ def test_image_that_cannot_be_pulled_has_a_fact(
     assert fact["target"] is None
     assert (fact["not_before"] is not None) is (outcome == "postponed")
     assert fact["hint"]
-    assert scene.cluster.calls == []
+    assert scene.cluster.calls == calls
 
 
 # Unavailable services.

@@ -257,26 +257,27 @@ def test_warmup_above_the_limit_waits() -> None:
 # Costs.
 
 
-def test_known_reference_costs_one_manifest_and_one_read(scene: Scene) -> None:
+def test_known_reference_costs_one_manifest_and_two_reads(scene: Scene) -> None:
     scene.warm()
     scene.restart()
     scene.forget_calls()
 
     scene.warm(message_id="message-2")
 
+    # The record of a postponed image, and the warmup.
     assert len(scene.registry.asked) == 1
-    assert scene.cluster.calls == ["fetch_job"]
-    assert scene.requests == 2
+    assert scene.cluster.calls == ["fetch_job", "fetch_job"]
+    assert scene.requests == 3
 
 
-def test_new_reference_costs_five_requests_until_its_job_exists(scene: Scene) -> None:
+def test_new_reference_costs_six_requests_until_its_job_exists(scene: Scene) -> None:
     scene.warm("team/single:1")
     scene.forget_calls()
 
     scene.warm()
 
     until = scene.cluster.calls[: scene.cluster.calls.index("create_job") + 1]
-    assert until == ["fetch_job", "list_nodes", "create_job"]
+    assert until == ["fetch_job", "fetch_job", "list_nodes", "create_job"]
     assert len(scene.registry.asked) == 2
     assert scene.cluster.calls[len(until) :] == ["list_jobs", "patch_job"]
     assert scene.repositories.fetched == []

@@ -18,13 +18,16 @@ from shared.domain.job_state import JobState
 from shared.domain.json_access import field_at, mapping_of, text_of
 from shared.domain.ladder import platform_of
 from shared.domain.placement import Placement
+from shared.domain.postponement import Postponement
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import (
+    APP_LABELS,
     IMAGE_ANNOTATION,
     MIRROR_ANNOTATION,
-    SELECTOR,
+    OWN_SELECTOR,
     TARGET_LABEL,
     JobName,
+    has_labels,
 )
 from shared.domain.warmup_outcome import FinishedJob
 from shared.pipeline.execute import ConflictError, Executor
@@ -69,6 +72,8 @@ class WarmupQueue:
     """The warmup Jobs that exist in a cluster, and what the repair did."""
 
     warmups: dict[JobName, ExistingWarmup] = field(default_factory=dict)
+    postponements: dict[JobName, Postponement] = field(default_factory=dict)
+    """The images that their registries still postpone."""
     reported: int = 0
     removed: int = 0
 
@@ -100,7 +105,10 @@ def repair_queue(
     """
     queue = WarmupQueue()
     period = timedelta(hours=settings.period_hours)
-    for body in cluster.list_jobs(SELECTOR):
+    for body in cluster.list_jobs(OWN_SELECTOR):
+        if not has_labels(body, APP_LABELS):
+            _keep_postponement(queue, cluster, body, execute, now)
+            continue
         removal = plan_removal(body, cluster.name, period, now)
         if removal:
             queue.removed += 1
@@ -111,6 +119,24 @@ def repair_queue(
         warmup = read_warmup(body, fact, period, now)
         queue.warmups[warmup.name] = warmup
     return queue
+
+
+def _keep_postponement(
+    queue: WarmupQueue,
+    cluster: "ClusterApi",
+    body: Mapping[str, Any],
+    execute: Executor,
+    now: datetime,
+) -> None:
+    """Keep the record of a postponed image, or delete it once a retry can help."""
+    postponement = Postponement.from_body(body)
+    if postponement is None:
+        return
+    if postponement.not_before > now:
+        queue.postponements[postponement.name] = postponement
+        return
+    state = JobState.from_body(body)
+    execute.perform((DeleteJob(state.name, state.uid, state.resource_version),), cluster)
 
 
 def plan_removal(

@@ -11,6 +11,7 @@ from shared.domain.action import Publish
 from shared.domain.disposition import Outcome
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
+from shared.domain.postponement import postponement_name
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.request import ReferenceRequest
 from shared.domain.warmup_job import JobName
@@ -160,12 +161,19 @@ class _Run:
 
     def _find_due(self, image: ImageInUse) -> Due:
         """Return what is due of an image, and count its state."""
+        postponement = self.sweep.queue.postponements.get(postponement_name(image.source))
+        if postponement is not None:
+            self.budget.postpone(image.source, postponement)
+            self._count_unresolved(image, is_skipped=False)
+            return Due()
         skipped = self.budget.skipped.total()
         try:
             manifest = self.budget.resolve(image.source)
             if manifest is None:
                 self._count_unresolved(image, is_skipped=self.budget.skipped.total() > skipped)
-                return Due()
+                # If the upstream limits pulls, image_reference records the time of a retry.
+                is_limited = image.source in self.budget.limited
+                return request_all(self.sweep, image) if is_limited else Due()
             moves = plan_moves(self.sweep, image, manifest)
             self.execute.perform(moves)
             self.moved += len(moves)
