@@ -16,11 +16,13 @@ from cli.connect.configuration import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, say
 from cli.input.duration import show_ago, show_since
 from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
+from cli.status.image_counts import count_images, show_counts
 from cli.status.poll import STYLES, make_mirrors, make_warmup_reader
 from cli.status.wait import parse_images
 from cli.status.warmup_reader import Problem, ResolvedImage, resolve_images
 from cli.status.warmup_state import Observation, WarmupState, combine
-from cli.terminal import count, harmless, is_watched, make_console, make_side_console, show_bytes
+from cli.terminal import harmless, is_watched, make_console, make_side_console, show_bytes
+from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import InvalidReferenceError, WrittenImage, parse_reference
 from shared.domain.image_state import STATES, UNDER_WAY
 from shared.errors import ConfigurationError
@@ -121,6 +123,9 @@ def _as_json(
 ) -> dict[str, object]:
     body: dict[str, object] = {
         "standings": [each.as_json() for each in states],
+        "coverage": {
+            str(each.name): count_images(_select(states, each.name)) for each in places.clusters
+        },
         "unreached": list(places.unreached),
         "problems": _distinct(problems),
     }
@@ -137,7 +142,7 @@ def _print_tables(
 ) -> None:
     console = make_console()
     for number, cluster in enumerate(places.clusters):
-        own = [each for each in states if each.cluster == str(cluster.name)]
+        own = _select(states, cluster.name)
         if number:
             console.print()
         console.print(Text(harmless(str(cluster.name)), "bold"), soft_wrap=True)
@@ -146,9 +151,11 @@ def _print_tables(
             console.print("  could not be read" if is_unread else "  nothing was warmed here")
             continue
         console.print(_make_table(own, now))
-        numbers = [(sum(each.state == name for each in own), name) for name in STATES]
-        told = ", ".join(f"{number} {name}" for number, name in numbers if number)
-        console.print(Text(f"{count(len(own), 'row')}: {told}", "dim"))
+        console.print(Text(show_counts(count_images(own)), "dim"))
+
+
+def _select(states: Sequence[WarmupState], cluster: ClusterName) -> list[WarmupState]:
+    return [each for each in states if each.cluster == str(cluster)]
 
 
 def _make_table(states: Sequence[WarmupState], now: datetime) -> Table:

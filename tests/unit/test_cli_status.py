@@ -91,7 +91,7 @@ def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster
         "team/due:1": "due",
         "team/warm:1": "warm",
     }
-    assert "5 rows: 1 failed, 1 held, 1 warming, 1 due, 1 warm" in first
+    assert "5 images: 1 warm, 1 held, 1 warming, 1 failed, 1 due" in first
     assert "failed, why is not known" in first
     assert "nothing was warmed here" in second
 
@@ -106,6 +106,8 @@ def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster])
     assert warmup["last_outcome"] == "pulled"
     assert warmup["next_due"] > warmup["since"]
     assert (body["unreached"], body["problems"]) == ([], [])
+    none = {"warm": 0, "held": 0, "warming": 0, "failed": 0, "not_eligible": 0, "due": 0}
+    assert body["coverage"] == {str(GPU_CLUSTER): none, str(TWIN): none | {"warm": 1}}
 
 
 def test_output_has_no_control_sequences(run: Run, clusters: list[FakeCluster]) -> None:
