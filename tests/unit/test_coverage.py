@@ -38,7 +38,7 @@ from tests.fakes.sweep_values import (
     make_use,
     make_warmup,
 )
-from tests.fakes.sweeps import SERVER, SweptWorld, big
+from tests.fakes.sweeps import BIG, SERVER, SweptWorld, big, make_deployment, pod_spec
 
 PERIOD = timedelta(hours=48)
 HOUR = timedelta(hours=1)
@@ -197,6 +197,35 @@ def test_warmup_counts_on_its_target_and_platform(
     assert state_of(make_sweep(*uses, warmups=warmups)) == state
 
 
+def test_unresolved_image_counts_on_each_target() -> None:
+    for first, second in ((ON_L4, ON_H100), (ON_H100, ON_L4)):
+        sweep = make_sweep(first, second, warmups=[make_ended(ON_L4)])
+
+        assert state_of(sweep, index=None) == "failed"
+
+
+def test_platform_of_the_node_selector_counts() -> None:
+    selector = {**L4, "kubernetes.io/arch": "arm64"}
+    use = make_use(selector=selector)
+
+    assert state_of(make_sweep(use, warmups=[make_ended(use)])) == "failed"
+    arm = make_ended(use, platform="linux/arm64")
+    assert state_of(make_sweep(use, warmups=[arm])) == "warm"
+
+
+def test_two_tags_of_one_digest_have_one_state() -> None:
+    sweep = make_sweep(ON_L4)
+    image = make_image(sweep)
+    candidates = list(name_candidates(sweep, image, LARGE).values())
+    coverage = Coverage(sweep)
+
+    coverage.add(image, [replace(each, held=make_artifact()) for each in candidates], ())
+    # What an earlier tag requested is not read again.
+    coverage.add(image, candidates, [each.name for each in candidates])
+
+    assert coverage.as_details()["coverage"]["warm"] == 2
+
+
 def test_warmup_counts_on_the_configured_target() -> None:
     sweep = make_sweep(ON_L4, warmups=[make_ended(ON_L4, target="small")], **NAMED)
 
@@ -347,3 +376,19 @@ def test_image_beyond_the_limit_of_its_registry_has_failed() -> None:
     world.registry.error = RegistryRefusalError(429, "TOOMANYREQUESTS", "pull rate limit")
 
     assert coverage_of(world) == {"failed": 1}
+
+
+def test_image_that_is_too_small_is_not_eligible() -> None:
+    world = SweptWorld({"min_image_bytes": 2 * BIG})
+    world.use(TRAINER)
+
+    assert coverage_of(world) == {"not_eligible": 1}
+
+
+def test_image_without_the_platform_is_not_eligible() -> None:
+    world = SweptWorld()
+    world.registry.add("docker.io/team/pair", "1", big("pair", "linux/amd64", "linux/arm64"))
+    pod = pod_spec("team/pair:1", L4 | {"kubernetes.io/arch": "s390x"})
+    world.cluster.place(make_deployment("pair", "", template={"spec": pod}))
+
+    assert coverage_of(world) == {"not_eligible": 1}

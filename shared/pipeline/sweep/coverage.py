@@ -207,5 +207,5 @@ class Coverage:
 def _read_artifact(artifact: PrewarmedArtifact | None) -> tuple[WarmupRecord, ...]:
     if artifact is None:
         return ()
-    at = artifact.created or artifact.expires
-    return (WarmupRecord(PREWARM_PROGRESS[artifact.state], at, artifact.expires),)
+    expires = artifact.expires
+    return (WarmupRecord(PREWARM_PROGRESS[artifact.state], at=expires, expires=expires),)
