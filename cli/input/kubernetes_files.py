@@ -13,6 +13,8 @@ from cli.input.yaml_documents import DocumentError, read_documents
 
 _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MAX_QUOTED = 60
+
 
 class _Loader(_Base):  # type: ignore[misc]  # the one in C, where there is it
     """Reads numbers and booleans as values, and every other tagged scalar as text."""
@@ -62,12 +64,20 @@ def read_manifests(names: list[str]) -> Iterator[Mapping[str, Any]]:
         except DocumentError as exc:
             where = f"{label}:{exc.line}" if exc.line else label
             fail(ExitCode.UNREADABLE, f"{where}: neither YAML nor JSON: {exc}")
-        except (yaml.YAMLError, TypeError, ValueError) as exc:
+        except (yaml.YAMLError, TypeError, ValueError, LookupError) as exc:
             fail(
                 ExitCode.UNREADABLE, f"{label}: neither YAML nor JSON: {' '.join(str(exc).split())}"
             )
         for body in bodies:
+            if body is not None and not isinstance(body, Mapping):
+                fail(ExitCode.UNREADABLE, f"{label}: not a Kubernetes object: {_quote(body)}")
             yield from _objects_of(body)
+
+
+def _quote(value: Any) -> str:
+    """Return a value as a short text for an error."""
+    shown = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    return shown if len(shown) <= _MAX_QUOTED else f"{shown[:_MAX_QUOTED]}…"
 
 
 def _objects_of(body: Any) -> Iterator[Mapping[str, Any]]:

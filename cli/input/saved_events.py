@@ -4,14 +4,14 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, NoReturn, Self
+from typing import Any, Final, Literal, NoReturn, Self, get_args
 
 from cloudevents.http import CloudEvent
 
 from cli.input.log_export import Found, MalformedEntry
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
-from shared.domain.fact import Fact
+from shared.domain.fact import EventName, Fact
 from shared.domain.json_access import mapping_of
 from shared.domain.request import ReferenceRequest
 from shared.errors import EventError, InvalidEventError
@@ -34,6 +34,7 @@ Disposition = Literal["handled", "ignored", "rejected", "undecided"]
 UNDECIDED: Final = "pull_event would look at the pod, its node or its Job in the cluster"
 
 _PAYLOADS = frozenset({"protoPayload", "jsonPayload", "textPayload", "logName"})
+_FACTS = get_args(EventName)
 _NODE_LOGS = frozenset({EVENTS_LOG, SNAPSHOTTER_LOG})
 
 
@@ -198,6 +199,8 @@ def _find_function(message: PubsubMessage) -> Function:
         return "build_notification"
     if "action" in value:
         return "registry_push"
+    if value.get("event") in _FACTS:
+        raise InvalidEventError("a fact, which no function receives")
     if "image" in value:
         return "image_reference"
     raise InvalidEventError(

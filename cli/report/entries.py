@@ -6,7 +6,6 @@ In a line, the fields of the fact are beside its insert ID and timestamp; in an 
 """
 
 import hashlib
-import math
 from typing import Final, NamedTuple, get_args
 
 import msgspec
@@ -16,6 +15,8 @@ from shared.domain.streaming_verdict import Streamed
 from shared.domain.timestamp import parse_time
 
 EVENTS: Final[tuple[str, ...]] = get_args(EventName)
+_MAX_NUMBER: Final = 2.0**53
+"""Greater numbers are not exact as doubles, and are not from a real pull."""
 _VERDICTS: Final = frozenset(get_args(Streamed))
 
 
@@ -133,9 +134,9 @@ def _is_fact(data: bytes) -> bool:
 def _check(fields: FactFields) -> None:
     if not fields.image:
         raise InvalidFactError("no fact: it names no image")
-    for name in ("pull_seconds", "total_seconds", "image_bytes"):
+    for name in ("pull_seconds", "total_seconds", "image_bytes", "streamed_layers", "pods"):
         value = getattr(fields, name)
-        if value is not None and not (math.isfinite(value) and value >= 0):
+        if value is not None and not 0 <= value <= _MAX_NUMBER:
             raise InvalidFactError(f"no fact: {name} is {value}")
     if fields.streamed is not None and fields.streamed not in _VERDICTS:
         raise InvalidFactError(f"no fact: streamed is {fields.streamed!r}")

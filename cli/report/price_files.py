@@ -16,10 +16,11 @@ from typing import Annotated, Final
 import msgspec
 import yaml
 
+from cli.input.yaml_documents import DocumentError, read_documents
 from cli.report.prices import Prices
 
-_Price = Annotated[float, msgspec.Meta(ge=0)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Price = Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1_000)]
 
 _DOLLARS: Final = "USD"
 
@@ -44,9 +45,13 @@ def read_prices(path: Path) -> Prices:
         OSError: It cannot be read.
     """
     try:
-        body = yaml.safe_load(path.read_bytes()) or {}
-        given = msgspec.convert(body, _PriceFile)
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as exc:
+        text = path.read_text(encoding="utf-8-sig")
+        read_documents(text)  # It refuses depth, and aliases that expand too far.
+        given = msgspec.convert(yaml.safe_load(text) or {}, _PriceFile)
+    except DocumentError as exc:
+        where = f"line {exc.line}: " if exc.line else ""
+        raise InvalidPricesError(f"{where}not YAML: {exc}") from exc
+    except (yaml.YAMLError, ValueError, TypeError, LookupError) as exc:
         raise InvalidPricesError(" ".join(str(exc).split())) from exc
     defaults = Prices()
     is_same = given.currency == defaults.currency

@@ -80,11 +80,12 @@ def report(  # noqa: PLR0913  # each is an option of the command
             reader.read_files(files)
         else:
             _read_log(reader, context.obj, project, scope, now)
-        twice = store.settle()
+        _tell(reader.reading, store.settle())
+        if files and reader.reading.is_unreadable:
+            fail(ExitCode.UNREADABLE, "no entry is a fact")
         made = make_report(store, reader.reading, table)
         if pulls is not None:
             _write(pulls, lambda path: write_pulls(path, store))
-    _tell(reader.reading, twice)
     if csv is not None:
         _write(csv, lambda path: write_images(path, made))
     if html is not None:
@@ -166,7 +167,6 @@ def _write_page(path: Path, made: Report) -> None:
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write(path)
     except OSError as exc:
         fail(ExitCode.UNREADABLE, f"{path}: {exc.strerror}")

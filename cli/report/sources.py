@@ -55,6 +55,11 @@ class Reading:
     """Entries that cannot be read."""
     named: list[Malformed] = field(default_factory=list)
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether entries are malformed, and no other entry is a fact."""
+        return self.malformed > 0 and self.facts + self.left_out == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:

@@ -68,9 +68,9 @@ def _reading(path: str) -> Iterator[Any]:
         if merged is None:
             raise ConfigurationError(f"KUBECONFIG {path!r} does not exist")
         yield merged
-    except (config.ConfigException, OSError, yaml.YAMLError, UnicodeDecodeError) as exc:
+    except (config.ConfigException, OSError, yaml.YAMLError, ValueError) as exc:
         raise ConfigurationError(f"cannot use KUBECONFIG {path!r}: {exc}") from exc
-    except (AttributeError, KeyError, TypeError) as exc:
+    except (AttributeError, LookupError, TypeError, RecursionError) as exc:
         # The loader does not check the types of fields.
         raise ConfigurationError(f"KUBECONFIG {path!r} is not a kubeconfig: {exc!r}") from exc
 

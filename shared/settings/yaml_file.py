@@ -7,7 +7,7 @@ schema of YAML 1.2, and both readers get the same values.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ _SCALARS = {
     ),
     "merge": (r"<<", ["<"]),
 }
+_MAX_DEPTH = 100
+_MAX_KEYS = 10_000
 _BASES = {"0o": 8, "0x": 16}
 
 
@@ -78,7 +80,7 @@ def parse_document(text: str, *, name: str) -> Document:
         values = loader.get_single_data()
     except yaml.MarkedYAMLError as exc:
         raise ConfigurationError(_describe(exc, name)) from exc
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, LookupError) as exc:
         raise ConfigurationError(f"{name} is not valid YAML: {exc}") from exc
     finally:
         loader.dispose()
@@ -96,6 +98,26 @@ def _describe(exc: "yaml.MarkedYAMLError", name: str) -> str:
     return f"{name} is not valid YAML{where}: {exc.problem}{context}"
 
 
+def _check_limit(number: int, limit: int, what: str, node: "yaml.Node | None") -> None:
+    import yaml
+
+    if number > limit:
+        mark = node.start_mark if node else None
+        raise yaml.MarkedYAMLError(problem=f"more than {limit} {what}", problem_mark=mark)
+
+
+def _find_duplicates(mapping: "yaml.MappingNode") -> Iterator[str]:
+    """Yield a problem for each key that a mapping repeats."""
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        if not isinstance(key.value, str):
+            continue  # A list or a mapping, which cannot be a key.
+        line = key.start_mark.line + 1
+        first = lines.setdefault(key.value, line)
+        if first != line:
+            yield f"{key.value}: given twice, in line {first} and in line {line}"
+
+
 def _make_loader(text: str) -> Any:
     """Return a loader of plain values; PyYAML's C loader, if available, is ten times as fast."""
     import yaml
@@ -110,17 +132,24 @@ def _make_loader(text: str) -> Any:
         def __init__(self, stream: str) -> None:
             super().__init__(stream)
             self.duplicates: list[str] = []
+            self.depth = 0
+
+        def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+            self.depth += 1
+            # Deeper, the parser in C would exhaust its stack.
+            _check_limit(self.depth, _MAX_DEPTH, "levels", parent)
+            super().descend_resolver(parent, index)
+
+        def ascend_resolver(self) -> None:
+            self.depth -= 1
+            super().ascend_resolver()
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            super().flatten_mapping(node)
+            _check_limit(len(node.value), _MAX_KEYS, "keys, with those that it merges", node)
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's signature
-            names = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            lines: dict[str, int] = {}
-            for key in names:
-                line = key.start_mark.line + 1
-                first = lines.setdefault(key.value, line)
-                if first != line:
-                    self.duplicates.append(
-                        f"{key.value}: given twice, in line {first} and in line {line}"
-                    )
+            self.duplicates += _find_duplicates(node)
             return super().construct_mapping(node, deep=deep)
 
     for tag, (pattern, starts) in _SCALARS.items():

@@ -175,7 +175,7 @@ def test_list_prices_are_not_mixed_with_another_currency(tmp_path: Path) -> None
         pytest.param("accelerator_hour: {l4: -1}", ">= 0", id="negative"),
         pytest.param("acelerator_hour: {}", "unknown field", id="misspelt"),
         pytest.param("currency: dollars", "regex", id="currency"),
-        pytest.param("a: [", "parsing", id="no YAML"),
+        pytest.param("a: [", "line 1: not YAML", id="no YAML"),
     ],
 )
 def test_invalid_price_table_is_refused(text: str, word: str, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_lines_that_are_not_utf8_are_malformed_too() -> None:
 
 
 def test_many_malformed_lines_are_all_counted() -> None:
-    ended = run_report("-", "--json", text="x\n" * 1_500)
+    ended = run_report("-", "--json", text=as_line(COLD) + "\n" + "x\n" * 1_500)
 
     assert json.loads(ended.stdout)["malformed"] == 1_500
     assert "1500 malformed lines" in ended.stderr
