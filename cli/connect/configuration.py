@@ -14,7 +14,7 @@ from shared.domain.proven_mirrors import Proof
 from shared.errors import ConfigurationError
 from shared.settings.keys import Settings, load_settings
 
-_LOCATION = re.compile(r"[a-z]+(?:-[a-z0-9]+)*")
+_LOCATION = re.compile(r"us|europe|asia|[a-z]+-[a-z]+[0-9]+(?:-[a-z])?")
 
 ProjectOption = Annotated[
     str | None,

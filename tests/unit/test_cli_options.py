@@ -34,6 +34,7 @@ NOT_UTF_8 = b"image: nginx\nname: \xff\n"
         (f"rewrite {WHERE} --in-place -", 2, "standard input"),
         (f"rewrite {WHERE} --pull-secrets no -", 2, "'no'"),
         (f"rewrite {WHERE} --location US! -", 2, "'US!'"),
+        (f"rewrite {WHERE} --location mars -", 2, "'mars'"),
         (f"rewrite {WHERE}", 2, "Missing argument"),
         (f"rewrite {WHERE} /no/such/file", 3, "/no/such/file: No such file"),
         (f"rewrite {WHERE} -", 3, "-:2: not UTF-8: b'\\xff'"),
