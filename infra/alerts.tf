@@ -35,6 +35,12 @@ locals {
       query    = "sum(increase(logging_googleapis_com:user_prestream_warmups{monitored_resource=\"global\",outcome=~\"${local._failed_outcomes}\"}[1h])) > ${var.alerts.failed_warmups_an_hour}"
       text     = "More warmups than usual ended without their image in the cache, within an hour. The facts say why."
     }
+    not_onboarded = {
+      title    = "a watched cluster is not onboarded"
+      severity = "WARNING"
+      query    = "sum by (cluster) (increase(logging_googleapis_com:user_prestream_not_onboarded{monitored_resource=\"global\"}[1d])) > 0"
+      text     = "It lacks our manifests or rights, so its deliveries are ignored. The fact cluster.not_onboarded has the command that fixes it; a sweep catches up afterwards. It closes within a day."
+    }
     no_facts = {
       title    = "no fact for a day"
       severity = "WARNING"

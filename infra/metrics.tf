@@ -16,6 +16,11 @@ locals {
       filter      = "log_id(\"prestream\")"
       labels      = { event = "jsonPayload.event" }
     }
+    not_onboarded = {
+      description = "Sweeps that found a watched cluster not onboarded, by cluster."
+      filter      = "log_id(\"prestream\") jsonPayload.event=\"cluster.not_onboarded\""
+      labels      = { cluster = "jsonPayload.cluster" }
+    }
     warmups = {
       description = "Warmups that ended, by outcome and by the rung that served."
       filter      = "log_id(\"prestream\") jsonPayload.event=\"warmup.finished\""

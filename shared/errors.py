@@ -7,7 +7,7 @@ The failures that a handler expects, by who is at fault.
         - ClusterUnavailableError
         - ManifestUnavailableError
     - ConfigurationError   the deployment's: redelivery helps after the fix
-        - ClusterRefusedError
+        - ClusterRefusedError  one cluster's: the delivery is ignored, and a sweep catches up
 - ImageError               one image's: a fact is written, and the event is settled
 
 Every other exception is a bug; its event is redelivered.
@@ -69,7 +69,12 @@ class ManifestUnavailableError(TransientError):
 
 
 class ClusterRefusedError(ConfigurationError):
-    """A cluster refuses our identity, or lacks our manifests; another cluster may have both."""
+    """
+    A cluster is not onboarded: its API server refuses our identity, or lacks our manifests.
+
+    Nacks would slow down the deliveries of all other clusters. So the steps ignore the delivery,
+    and the sweep reports the cluster once a day.
+    """
 
 
 class ImageError(Exception):

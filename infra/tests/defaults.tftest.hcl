@@ -79,7 +79,7 @@ run "alerts_are_on" {
   command = plan
 
   assert {
-    condition     = length(google_monitoring_alert_policy.metrics) == 5 && length(google_monitoring_alert_policy.lines) == 2
+    condition     = length(google_monitoring_alert_policy.metrics) == 6 && length(google_monitoring_alert_policy.lines) == 2
     error_message = "All alert policies are there unless they are turned off."
   }
 }

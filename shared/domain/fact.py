@@ -1,25 +1,25 @@
 """
 Facts: the structured log entries that Prestream writes to Cloud Logging.
 
-A fact's insert ID is derived from its subject, and its timestamp is the time of the event. If a
-message is delivered twice, a query therefore keeps one of the two copies:
-https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
+A fact's insert ID is derived from its subject, and its timestamp is the time of the event, so that
+a query keeps one of two copies: https://docs.cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry
 
-==================  ======================================================================
-event               parts of its insert ID
-==================  ======================================================================
-warmup.finished     cluster, uid of the Job; without a Job: cluster, message id, image, target;
-                    prewarmed: cluster, digest of the platform, region, expiry
-pull.observed       cluster, uid of the pod, container, uid of the event, time
-stream.observed     cluster, node, image, text, time
-tag.moved           cluster, image, old and new digest
-mirror.bypassed     cluster, image, period
-mirror.distrusted   cluster, upstream, image, time
-==================  ======================================================================
+=====================  ==================================================================
+event                  parts of its insert ID
+=====================  ==================================================================
+warmup.finished        cluster, uid of the Job; without a Job: cluster, message id, image, target;
+                       prewarmed: cluster, digest of the platform, region, expiry
+pull.observed          cluster, uid of the pod, container, uid of the event, time
+stream.observed        cluster, node, image, text, time
+tag.moved              cluster, image, old and new digest
+mirror.bypassed        cluster, image, period
+mirror.distrusted      cluster, upstream, image, time
+cluster.not_onboarded  cluster, day
+=====================  ==================================================================
 
-A fact has the severity WARNING if it may need action: a failed warmup, a workload's pull that was
-provably not streamed, an unused mirror. Every other fact is INFO, also a warmup with a slow pull,
-because that pull had to fill the cache.
+A fact that may need action is a WARNING: a failed warmup, a workload's pull that was provably not
+streamed, an unused mirror, a cluster that is not onboarded. Any other is INFO, also a warmup with
+a slow pull, because that pull had to fill the cache.
 """
 
 import hashlib
@@ -44,6 +44,7 @@ EventName = Literal[
     "tag.moved",
     "mirror.bypassed",
     "mirror.distrusted",
+    "cluster.not_onboarded",
 ]
 Severity = Literal["INFO", "WARNING"]
 WarmupOutcome = Literal[
@@ -112,8 +113,8 @@ class Fact:
 class Subject:
     """The subject of a fact; ``None`` marks an unknown part."""
 
-    image: str
-    """The image as the user wrote it."""
+    image: str | None = None
+    """The image as the user wrote it; ``None`` in a fact about a cluster."""
     mirror: str | None = None
     """The reference that nodes pull."""
     digest: str | None = None

@@ -14,6 +14,7 @@ from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError, is_
 from shared.domain.disposition import NOT_WATCHED, TOO_OLD, Outcome, ignored, is_too_old
 from shared.domain.mirror import location_of
 from shared.domain.request import Delivery, ReferenceRequest
+from shared.errors import ClusterRefusedError
 from shared.pipeline.watched_clusters import find_watched, is_watched
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def route_request(
         return services.warmer.warm(delivery, cluster)
     except UnknownClusterError as exc:
         return ignored(str(exc), image=request.image)
+    except ClusterRefusedError as exc:
+        return ignored(str(exc), image=request.image, cluster=request.cluster)
 
 
 def route_tick(tick: "Tick", message: "PubsubMessage", services: "SweepServices") -> Outcome:
@@ -69,6 +72,8 @@ def route_tick(tick: "Tick", message: "PubsubMessage", services: "SweepServices"
         return services.sweeper.sweep(cluster, message.message_id, message.publish_time)
     except UnknownClusterError as exc:
         return ignored(str(exc), cluster=tick.cluster)
+    except ClusterRefusedError as exc:
+        return services.sweeper.report_refusal(name, message.message_id, message.publish_time, exc)
 
 
 def fan_out_request(request: ReferenceRequest, services: "WarmupServices") -> Outcome:

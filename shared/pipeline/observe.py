@@ -28,7 +28,7 @@ from shared.domain.mirror import is_google_registry
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.pull_history import PullHistory, is_repeated
 from shared.domain.streaming_verdict import PullObservation, judge_pull
-from shared.errors import InvalidEventError
+from shared.errors import ClusterRefusedError, InvalidEventError
 from shared.pipeline.read_warmup import NodeView, evidence_of, read_history, read_node
 from shared.settings.keys import Settings
 
@@ -48,7 +48,7 @@ def observe_report(
     event: NodeEvent, publish_time: datetime, services: "ObserverServices"
 ) -> Outcome:
     """
-    Observe a report, unless its message is too old or its cluster no longer exists.
+    Observe a report, unless its message is too old, or its cluster no longer exists or refuses us.
 
     Raises:
         EventError: The report is invalid, or it cannot be observed now.
@@ -58,7 +58,7 @@ def observe_report(
         return ignored(TOO_OLD)
     try:
         return services.observer.observe(event)
-    except UnknownClusterError as exc:
+    except (UnknownClusterError, ClusterRefusedError) as exc:
         return ignored(str(exc))
 
 

@@ -122,6 +122,9 @@ class SweepStep(Protocol):
     """The step that sweeps a cluster."""
 
     def sweep(self, cluster: ClusterApi, message_id: str, now: "datetime") -> "Outcome": ...  # noqa: D102
+    def report_refusal(  # noqa: D102
+        self, cluster: "ClusterName", message_id: str, now: "datetime", error: Exception
+    ) -> "Outcome": ...
 
 
 class ObserveStep(Protocol):

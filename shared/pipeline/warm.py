@@ -1,6 +1,5 @@
 """Warm an image in a cluster: read, decide, and create its Jobs, or write the fact of a failure."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,12 @@ from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.request import Delivery, ReferenceRequest
 from shared.domain.warmup_job import JobName
-from shared.errors import ClusterRefusedError, ClusterUnavailableError, ImageError
+from shared.errors import (
+    ClusterRefusedError,
+    ClusterUnavailableError,
+    ImageError,
+    TransientError,
+)
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (
     find_postponed,
@@ -97,25 +101,28 @@ class Warmer:
         """
         Warm an image in a cluster, or in the first of its fallbacks that can be reached.
 
-        If none can be reached, the error is that of the cluster.
+        If none can be reached, the error is that of a cluster that may answer later, if there is
+        one; otherwise it is the error of the cluster itself.
 
         Raises:
             TransientError: A service that is needed is unavailable.
-            ConfigurationError: Our identity is refused, or the cluster lacks our manifests.
+            ConfigurationError: Our identity is refused.
+            ClusterRefusedError: The cluster is not onboarded.
             UnknownClusterError: The cluster does not exist.
         """
-        try:
-            return self._warm_in(delivery, cluster)
-        except _UNREACHABLE:
-            for name in delivery.request.fallbacks:
-                fallback = ClusterName.parse(name)
-                with contextlib.suppress(*_UNREACHABLE):
-                    if not self._is_watched(fallback):
-                        continue
-                    outcome = self._warm_in(delivery, fallback)
-                    details = {**outcome.details, "unreachable": str(cluster)}
-                    return Outcome(outcome.disposition, details)
-            raise
+        errors: list[Exception] = []
+        for name in (cluster, *map(ClusterName.parse, delivery.request.fallbacks)):
+            try:
+                if errors and not self._is_watched(name):
+                    continue
+                outcome = self._warm_in(delivery, name)
+            except _UNREACHABLE as exc:
+                errors.append(exc)
+            else:
+                reached = {"unreachable": str(cluster)} if errors else {}
+                return Outcome(outcome.disposition, {**outcome.details, **reached})
+        # The others are final, and the delivery would be ignored.
+        raise next((each for each in errors if isinstance(each, TransientError)), errors[0])
 
     def _warm_in(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         """

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.domain.cluster import UnknownClusterError
-from shared.errors import ConfigurationError, InvalidEventError, TransientError
+from shared.errors import ClusterRefusedError, ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.served_functions import FUNCTIONS, envelope
 from tests.fakes.wired_functions import REFERENCE, WIRING, Lines, Serve, Wired
 
@@ -112,15 +112,18 @@ def test_delivery_that_is_too_old_is_acknowledged_with_its_reason(
 
 
 @pytest.mark.parametrize("name", ["image_reference", "pull_event", "scheduled_sweep"])
-def test_delivery_about_a_cluster_that_is_gone_is_ignored(
-    serve: Serve, wired: Wired, lines: Lines, name: str
+@pytest.mark.parametrize(
+    "error", [UnknownClusterError("there is no cluster gpu"), ClusterRefusedError("403 of gpu")]
+)
+def test_delivery_about_a_cluster_that_is_gone_or_not_onboarded_is_ignored(
+    serve: Serve, wired: Wired, lines: Lines, name: str, error: Exception
 ) -> None:
-    wired.error = UnknownClusterError("there is no cluster gpu")
+    wired.step_error = error
 
     assert serve(name).push(WIRING[name][1]) == 200
 
     (line,) = lines()
-    assert (line["disposition"], line["reason"]) == ("ignored", "there is no cluster gpu")
+    assert (line["disposition"], line["reason"]) == ("ignored", str(error))
 
 
 POISON: dict[str, Any] = {

@@ -16,6 +16,8 @@ class Wired:
     """Replaces the services of a function: raises ``error``, or returns ``outcome``."""
 
     error: Exception | None = None
+    step_error: Exception | None = None
+    """Raised by the step alone."""
     outcome: Outcome = field(default_factory=lambda: Outcome("handled", {"image": "a:1"}))
 
     def __call__(self) -> "Wired":
@@ -28,6 +30,7 @@ class Wired:
 
     def warm(self, *delivery: Any) -> Outcome:
         """Replace the step of image_reference."""
+        self._fail()
         return self.outcome if delivery else ignored("nothing was delivered")
 
     def fetch_cluster(self, name: ClusterName) -> Cluster:
@@ -40,11 +43,21 @@ class Wired:
 
     def sweep(self, *cluster: Any) -> Outcome:
         """Replace the step of scheduled_sweep."""
+        self._fail()
         return self.outcome if cluster else ignored("no cluster was named")
 
     def observe(self, event: Any) -> Outcome:
         """Replace the step of pull_event."""
+        self._fail()
         return self.outcome if event else ignored("nothing was delivered")
+
+    def report_refusal(self, *refusal: Any) -> Outcome:
+        """Replace the report of scheduled_sweep about a cluster."""
+        return ignored(str(refusal[-1]))
+
+    def _fail(self) -> None:
+        if self.step_error is not None:
+            raise self.step_error
 
 
 REFERENCE = {"image": "a:1", "cluster": "projects/demo/locations/us-central1/clusters/gpu"}

@@ -1,13 +1,16 @@
-"""Each function under its own identity: without one of its rights it is blocked, not lost."""
+"""Each function without one of its rights: it ignores the delivery, and a sweep catches up."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.integration.pipelines import ADMIN, Pipeline
-from tests.integration.warmup_jobs import is_reported
+from tests.integration.pipelines import ADMIN, TIMEOUT_S, Pipeline
+from tests.integration.warmup_jobs import is_finished, is_reported
 
+SWEEP = "scheduled_sweep"
 REFERENCE_RULES = [
     pytest.param("roles", "prestream", "jobs", "create", id="create Jobs"),
     pytest.param("roles", "prestream", "jobs", "get", id="get Jobs"),
@@ -48,43 +51,94 @@ def revoked(
         pipeline.api.patch(plural, name, {"rules": granted}, namespace, user=ADMIN)
 
 
+@pytest.fixture(scope="module")
+def swept(pipeline: Pipeline) -> Pipeline:
+    """Serve the sweep as well, which catches up with ignored deliveries."""
+    config = Path(pipeline.cloud.environ(SWEEP)["PRESTREAM_CONFIG"]).read_text("utf-8")
+    pipeline.serve_variant(SWEEP, config, "permissions-schedule")
+    return pipeline
+
+
+def sweep(pipeline: Pipeline, disposition: str = "handled") -> dict[str, Any]:
+    """Sweep the cluster, and return the line."""
+    tick = pipeline.publish("permissions-schedule", {"cluster": pipeline.cloud.cluster})
+    line = pipeline.line(tick, disposition, f"{SWEEP}-permissions-schedule")
+    assert pipeline.statuses(tick) == [200]
+    return line
+
+
 @pytest.mark.parametrize(("kind", "namespace", "resource", "verb"), REFERENCE_RULES)
-def test_image_reference_without_a_right_is_blocked_until_it_has_it_again(
-    pipeline: Pipeline, kind: str, namespace: str | None, resource: str, verb: str
+def test_image_reference_without_a_right_ignores_what_a_sweep_requests_later(
+    swept: Pipeline, kind: str, namespace: str | None, resource: str, verb: str
 ) -> None:
-    image = pipeline.add_image(f"team/without-{verb}-{resource}")
+    image = swept.add_image(f"team/without-{verb}-{resource}")
 
-    with revoked(pipeline, "image_reference", kind, namespace, resource, verb):
-        message = pipeline.ask(image)
-        line = pipeline.line(message, "blocked")
-    statuses = pipeline.statuses(message)
+    with revoked(swept, "image_reference", kind, namespace, resource, verb):
+        since = swept.count_lines("image_reference")
+        swept.deploy(f"without-{verb}-{resource}", image)
+        line = swept.next_line("image_reference", "ignored", since)
 
-    assert line["severity"] == "CRITICAL"
+    assert swept.statuses(line["event_id"]) == [200]
+    assert (line["severity"], line["image"]) == ("INFO", image)
     assert f"cannot {verb} resource" in line["reason"]
-    assert set(statuses[:-1]) == {503}
-    assert pipeline.warmup(image)["outcome"] == "pulled"
-    assert len(pipeline.jobs(image)) == 1
+    sweep(swept)
+    assert swept.warmup(image)["outcome"] == "pulled"
+    assert len(swept.jobs(image)) == 1
 
 
 @pytest.mark.parametrize(("kind", "namespace", "resource", "verb"), EVENT_RULES)
-def test_pull_event_without_a_right_is_blocked_until_it_has_it_again(
-    pipeline: Pipeline, kind: str, namespace: str | None, resource: str, verb: str
+def test_pull_event_without_a_right_ignores_what_a_sweep_reports_later(
+    swept: Pipeline, kind: str, namespace: str | None, resource: str, verb: str
 ) -> None:
-    image = pipeline.add_image(f"team/untold-without-{verb}-{namespace or 'cluster'}-{resource}")
+    image = swept.add_image(f"team/untold-without-{verb}-{namespace or 'cluster'}-{resource}")
 
-    with revoked(pipeline, "pull_event", kind, namespace, resource, verb):
-        since = pipeline.count_lines("pull_event")
-        pipeline.ask(image)
-        line = pipeline.next_line("pull_event", "blocked", since)
-        assert not any(is_reported(job) for job in pipeline.jobs(image))
-    statuses = pipeline.statuses(line["event_id"])
+    with revoked(swept, "pull_event", kind, namespace, resource, verb):
+        since = swept.count_lines("pull_event")
+        swept.ask(image)
+        swept.job(image, is_finished)
+        line = find_refusal(swept, since, f"cannot {verb} resource")
 
-    assert line["severity"] == "CRITICAL"
-    assert f"cannot {verb} resource" in line["reason"]
-    assert set(statuses[:-1]) == {503}
-    assert pipeline.warmup(image)["outcome"] == "pulled"
-    pipeline.job(image, is_reported)
-    assert len(pipeline.facts(event="warmup.finished", image=image)) == 1
+    assert swept.statuses(line["event_id"]) == [200]
+    assert line["severity"] == "INFO"
+    sweep(swept)
+    assert swept.warmup(image)["outcome"] == "pulled"
+    swept.job(image, is_reported)
+    assert len(swept.facts(event="warmup.finished", image=image)) == 1
+
+
+def find_refusal(pipeline: Pipeline, since: int, text: str) -> dict[str, Any]:
+    """Wait for an ignored delivery of pull_event whose reason has a text."""
+    process = pipeline.cloud.functions["pull_event"]
+
+    def find() -> dict[str, Any] | None:
+        lines = process.lines[since:]
+        return next((each for each in lines if text in str(each.get("reason"))), None)
+
+    process.wait_for_line(lambda _: find() is not None, TIMEOUT_S)
+    found = find()
+    assert found is not None, process.lines[since:]
+    assert found["disposition"] == "ignored"
+    return found
+
+
+def test_cluster_that_is_not_onboarded_is_reported_until_a_sweep_catches_up(
+    swept: Pipeline,
+) -> None:
+    image = swept.add_image("team/not-onboarded")
+
+    with revoked(swept, SWEEP, "clusterroles", None, "deployments", "list"):
+        swept.deploy("not-onboarded", image)
+        line = sweep(swept, "ignored")
+        sweep(swept, "ignored")
+    (fact,) = swept.facts(event="cluster.not_onboarded")
+    payload = fact["jsonPayload"]
+
+    assert "cannot list resource" in line["reason"]
+    assert (payload["image"], payload["mirror"]) == (None, None)
+    assert (payload["cluster"], payload["reason"]) == (swept.cloud.cluster, line["reason"])
+    assert "kubectl" in payload["hint"]
+    sweep(swept)
+    assert swept.warmup(image)["outcome"] == "pulled"
 
 
 def test_cluster_without_the_manifests_blocks_until_they_are_applied(pipeline: Pipeline) -> None:

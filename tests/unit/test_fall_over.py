@@ -94,7 +94,7 @@ def test_error_that_is_not_of_the_cluster_is_raised(error: Exception) -> None:
     ("fallbacks", "clusters"),
     [
         pytest.param((), "auto", id="named-by-the-message"),
-        pytest.param((str(SECOND), str(THIRD)), "auto", id="none-answers"),
+        pytest.param((str(SECOND), str(THIRD)), "auto", id="all-refuse"),
         pytest.param((str(THIRD).replace("third", "idle"),), ["gpu"], id="not-watched"),
     ],
 )
@@ -102,12 +102,21 @@ def test_error_of_the_cluster_is_raised_if_no_other_warms(
     fallbacks: tuple[str, ...], clusters: Any
 ) -> None:
     region = Region(clusters=clusters)
-    region.errors = {GPU_CLUSTER: REFUSAL, SECOND: NO_ANSWER, THIRD: NO_ANSWER}
+    region.errors = {GPU_CLUSTER: REFUSAL, SECOND: UnknownClusterError("gone"), THIRD: REFUSAL}
 
     with pytest.raises(ClusterRefusedError, match="403"):
         region.warm(fallbacks=fallbacks)
 
     assert region.warmed == []
+
+
+@pytest.mark.parametrize("errors", [(NO_ANSWER, REFUSAL), (REFUSAL, NO_ANSWER)])
+def test_delivery_waits_for_a_cluster_that_may_answer_later(errors: tuple[Exception, ...]) -> None:
+    region = Region()
+    region.errors = dict(zip(region.clusters, errors, strict=False))
+
+    with pytest.raises(ClusterUnavailableError):
+        region.warm(fallbacks=(str(SECOND),))
 
 
 def test_message_that_comes_twice_is_warmed_once() -> None:

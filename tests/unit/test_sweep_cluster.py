@@ -9,10 +9,11 @@ import pytest
 from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
-from shared.errors import TransientError
+from shared.errors import ClusterRefusedError, TransientError
 from shared.pipeline.sweep import sweep_cluster
-from tests.fakes.clusters import START
-from tests.fakes.sweeps import BIG, NOW, SERVER, TRAINER, SweptWorld, big
+from shared.settings.keys import Settings
+from tests.fakes.clusters import GPU_CLUSTER, START
+from tests.fakes.sweeps import BIG, NOW, SERVER, TRAINER, Publisher, SweptWorld, big
 from tests.fakes.warmups import make_warmup
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
@@ -39,6 +40,37 @@ def test_new_image_is_due(world: SweptWorld) -> None:
     assert (outcome.details["workloads"], outcome.details["images"]) == (2, 2)
     assert outcome.details["due"] == 2
     assert world.take_images() == [SERVER, TRAINER]
+
+
+def test_cluster_that_refuses_us_is_a_fact_of_the_day(world: SweptWorld) -> None:
+    sweeper = world.make_sweeper(
+        Settings(project="mirrors", deployment_project="demo"), world.facts, Publisher
+    )
+    error = ClusterRefusedError("cannot list jobs: 403 forbidden")
+
+    outcomes = [
+        sweeper.report_refusal(GPU_CLUSTER, "tick-1", START + timedelta(hours=hours), error)
+        for hours in (0, 1, 24)
+    ]
+
+    first, second, third = world.facts.facts
+    assert {each.disposition for each in outcomes} == {"ignored"}
+    assert first == second
+    assert third.timestamp == first.timestamp + timedelta(days=1)
+    assert third.insert_id != first.insert_id
+    assert first.severity == "WARNING"
+    assert first.payload == {
+        "event": "cluster.not_onboarded",
+        "image": None,
+        "mirror": None,
+        "digest": None,
+        "cluster": str(GPU_CLUSTER),
+        "cause": {"kind": "schedule", "id": "tick-1", "resource": None},
+        "reason": str(error),
+        "hint": "Apply Prestream's manifests to the cluster: `kubectl kustomize infra/kubernetes"
+        ' | sed "s/PROJECT_ID/demo/" | kubectl --context=gke_demo_us-central1_gpu apply -f -`.'
+        " If it need not be watched, leave it out of `clusters` in prestream.yaml.",
+    }
 
 
 def test_warm_image_is_not_due(world: SweptWorld) -> None:

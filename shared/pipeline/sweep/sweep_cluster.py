@@ -7,13 +7,15 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.action import Publish
-from shared.domain.disposition import Outcome
+from shared.domain.action import Publish, WriteFact
+from shared.domain.cluster import ClusterName
+from shared.domain.disposition import Outcome, ignored
+from shared.domain.fact import EventName, Fact, Subject, make_insert_id
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
 from shared.domain.postponement import postponement_name
 from shared.domain.prewarm import PrewarmedArtifact
-from shared.domain.request import ReferenceRequest
+from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
@@ -91,12 +93,46 @@ class Sweeper:
         }
         return Outcome("handled", details | run.finish() | self.execute.details)
 
+    def report_refusal(
+        self, cluster: ClusterName, message_id: str, now: datetime, error: Exception
+    ) -> Outcome:
+        """
+        Report a watched cluster that is not onboarded, by a fact that each day has once.
+
+        Raises:
+            TransientError: Cloud Logging is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        action = plan_refusal(cluster, message_id, now, error, self.settings)
+        self.execute.perform((action,))
+        return ignored(str(error), cluster=str(cluster), fact=action.fact.event)
+
     def _open_storage(self) -> "PrewarmedStorage | None":
         if self.prewarm is None or PREWARM_RUNG not in self.settings.ladder:
             return None
         from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
 
         return PrewarmedStorage(self.prewarm)
+
+
+def plan_refusal(
+    cluster: ClusterName, message_id: str, now: datetime, error: Exception, settings: Settings
+) -> WriteFact:
+    """Return the fact of a cluster that refuses us, with the command that onboards it."""
+    command = (
+        f'kubectl kustomize infra/kubernetes | sed "s/PROJECT_ID/{settings.deployment_project}/"'
+        f" | kubectl --context={cluster.context} apply -f -"
+    )
+    hint = (
+        f"Apply Prestream's manifests to the cluster: `{command}`. If it need not be watched,"
+        " leave it out of `clusters` in prestream.yaml."
+    )
+    subject = Subject(cluster=str(cluster), cause=Cause("schedule", message_id))
+    event: EventName = "cluster.not_onboarded"
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    payload = {"event": event, **subject.as_json(), "reason": str(error), "hint": hint}
+    insert_id = make_insert_id(event, [str(cluster), day.date().isoformat()])
+    return WriteFact(Fact(event, payload, insert_id, day, "WARNING"))
 
 
 @dataclass(slots=True)
