@@ -178,9 +178,11 @@ def _make_table(states: Sequence[WarmupState], now: datetime) -> Table:
 def _show_due(warmup: WarmupState, now: datetime) -> str:
     if warmup.under_way is not None and warmup.state not in UNDER_WAY:
         return warmup.under_way.progress
-    if warmup.due is None:
+    postponed = warmup.last.not_before if warmup.state == "failed" and warmup.last else None
+    due = warmup.due or postponed
+    if due is None:
         return "-"
-    return "now" if warmup.due <= now else show_ago(warmup.due, now)
+    return "now" if due <= now else show_ago(due, now)
 
 
 def _show_last(warmup: WarmupState, now: datetime) -> str:
@@ -234,7 +236,7 @@ def _print_state(
     rows.append(("next due", _show_due(warmup, now)))
     rows += [row for each in warmup.observations for row in _tell(each, now)]
     for name, value in rows:
-        console.print(Text(f"    {name:<10}{harmless(value)}"), soft_wrap=True)
+        console.print(Text(f"    {name:<12}{harmless(value)}"), soft_wrap=True)
 
 
 def _tell(observation: Observation, now: datetime) -> list[tuple[str, str]]:

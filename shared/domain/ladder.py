@@ -4,7 +4,7 @@ The ladder: the ways to warm an image in a cluster without disturbing it.
 Each rung lists the nodes that it can use; the first rung that can serve is chosen.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.image_reference import Digest
@@ -96,6 +96,10 @@ class RungUnavailableError(Exception):
     """A rung cannot serve; the message is the reason."""
 
 
+class NoRoomError(RungUnavailableError):
+    """No ready node has room for the image."""
+
+
 class AllNodesHoldError(RungUnavailableError):
     """Every node holds the image, so another pull there would not use the streaming cache."""
 
@@ -173,12 +177,17 @@ def serve_rung(
 
     Raises:
         AllNodesHoldError: Every node that the rung can use holds the image.
-        RungUnavailableError: The rung requires a ready node with room, which does not exist.
+        NoRoomError: A ready node exists, but none has room.
+        RungUnavailableError: The rung requires a ready node, which does not exist.
     """
     matching = [node for node in nodes if node.accepts(rung.node_selector, rung.tolerations)]
     candidates = [node for node in matching if node.has_room(image.image_bytes)]
     if rung.needs_node and not candidates:
-        raise RungUnavailableError(_describe_lack(rung, matching, image))
+        selector_text = _describe(rung.node_selector)
+        if not matching:
+            raise RungUnavailableError(f"no ready node has {selector_text}")
+        size = f"the {image.image_bytes} bytes of the image"
+        raise NoRoomError(f"no ready node with {selector_text} has room for {size}")
     chosen = platform or _choose_platform(candidates)
     selector = {**rung.node_selector, **_platform_selector(chosen)}
     fitting = [node for node in candidates if node.accepts(selector, rung.tolerations)]
@@ -287,13 +296,6 @@ def _find_usable(nodes: Iterable[Node], image: WantedImage) -> list[Node]:
     possible = [node for node in nodes if not image.is_on(node)]
     lacking = [node for node in possible if image.is_missing_on(node)]
     return sorted(lacking or possible, key=rank)[:_MAX_NAMED_NODES]
-
-
-def _describe_lack(rung: Rung, matching: Collection[Node], image: WantedImage) -> str:
-    selector = _describe(rung.node_selector)
-    if not matching:
-        return f"no ready node has {selector}"
-    return f"no ready node with {selector} has room for the {image.image_bytes} bytes of the image"
 
 
 def _names(nodes: Iterable[Node]) -> tuple[str, ...]:

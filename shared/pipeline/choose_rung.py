@@ -1,6 +1,6 @@
 """Choose the first rung of the ladder that can serve; each rung needs other nodes to be read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from shared.domain.cluster import ClusterName, is_near
 from shared.domain.ladder import (
     PREWARM_RUNG,
     AllNodesHoldError,
+    NoRoomError,
     PrewarmUnavailableError,
     Rung,
     RungUnavailableError,
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _ALL_HOLD_HINT = (
     "Do nothing while the nodes keep the image. To fill the streaming cache for new nodes, add the"
     " rung new-gpu-node or prewarm-api to `ladder`, or set `warm_pool`, in prestream.yaml."
+)
+
+
+_NO_ROOM_HINT = (
+    "Give a node pool boot disks that are larger than the image, compressed and unpacked, or let"
+    " prewarm-api serve it, which needs no node."
 )
 
 
@@ -84,7 +91,7 @@ def choose_rung(
     """
     reasons: list[str] = []
     unavailable: PrewarmUnavailableError | None = None
-    all_hold = False
+    causes: set[type[RungUnavailableError]] = set()
     for name, plan in _list_rungs(settings, request, cluster):
         try:
             if name == PREWARM_RUNG:
@@ -94,12 +101,12 @@ def choose_rung(
             reasons.append(f"{name}: {exc}")
             unavailable = exc
         except RungUnavailableError as exc:
-            all_hold |= isinstance(exc, AllNodesHoldError)
+            causes.add(type(exc))
             reasons.append(f"{name}: {exc}")
         else:
             is_news = unavailable is not None and unavailable.is_news
             return RungChoice(strategy, passed=str(unavailable) if is_news else None)
-    raise _make_error(cluster.name, request, reasons, unavailable, all_hold=all_hold)
+    raise _make_error(cluster.name, request, reasons, unavailable, causes)
 
 
 def _list_rungs(
@@ -137,8 +144,7 @@ def _make_error(
     request: RungRequest,
     reasons: Sequence[str],
     unavailable: PrewarmUnavailableError | None,
-    *,
-    all_hold: bool,
+    causes: Collection[type[RungUnavailableError]],
 ) -> ImageError:
     """Return the error for an image that no rung serves."""
     hint = unavailable.hint if unavailable else None
@@ -153,8 +159,10 @@ def _make_error(
             "; ".join([reason, *reasons]),
             hint=hint or f"{near} in prestream.yaml.",
         )
-    if all_hold:
+    if AllNodesHoldError in causes:
         return ImageError("already_present", "; ".join(reasons), hint=hint or _ALL_HOLD_HINT)
+    if NoRoomError in causes:
+        hint = hint or _NO_ROOM_HINT
     return ImageError("no_node", "; ".join(reasons), hint=hint or _no_node_hint(request.target))
 
 

@@ -136,6 +136,16 @@ def test_image_that_every_node_holds_is_already_present() -> None:
     assert "new-gpu-node" in fact["hint"]
 
 
+def test_image_that_no_node_has_room_for_gets_a_hint_about_disks() -> None:
+    scene = Scene()
+    scene.cluster.place(make_node("gpu-1", storage="1G"))
+
+    line = scene.warm().details
+
+    assert line["outcome"] == "no_node"
+    assert "boot disks" in line["hint"]
+
+
 def push(scene: Scene, location: str) -> str:
     """Push an image to a repository of a location, and return its reference."""
     name = RepositoryName("demo", location, "ml")
