@@ -14,7 +14,8 @@ from shared.domain.fact import EventName
 from shared.domain.streaming_verdict import Streamed
 from shared.domain.timestamp import parse_time
 
-EVENTS: Final[tuple[str, ...]] = get_args(EventName)
+EVENTS: Final[frozenset[str]] = frozenset(get_args(EventName)) - {"cluster.not_onboarded"}
+"""The events of images; the report does not show those of clusters."""
 _MAX_NUMBER: Final = 2.0**53
 """Greater numbers are not exact as doubles, and are not from a real pull."""
 _VERDICTS: Final = frozenset(get_args(Streamed))

@@ -182,6 +182,16 @@ def test_valid_entry_without_a_fact_is_counted_apart() -> None:
     assert "read 3 entries; not counted: 2 entries that are not facts" in ended.stderr
 
 
+def test_fact_about_a_cluster_is_not_malformed() -> None:
+    payload = {"event": "cluster.not_onboarded", "image": None, "cluster": "gpu", "reason": "403"}
+    entry = {"insertId": "a", "timestamp": "2026-11-24T00:00:00Z", "jsonPayload": payload}
+
+    ended = run_report("-", "--json", text=f"{as_line(COLD)}\n{json.dumps(entry)}\n")
+
+    assert ended.exit_code == ExitCode.DONE
+    assert json.loads(ended.stdout)["malformed"] == 0
+
+
 def test_list_longer_than_a_line_may_be_is_read_in_pieces() -> None:
     facts = [pull("streamed", 1.0, after_s=number, pod=str(number)) for number in range(2_000)]
     text = json.dumps([*map(as_entry, facts)])
