@@ -135,6 +135,13 @@ def a_cluster_is_swept(world: World) -> Delivery:
     return world.tick(world.cloud.cluster)
 
 
+@scenario("scheduled_sweep", "reason", disposition="ignored")
+def a_cluster_is_not_onboarded(world: World) -> Delivery:
+    bindings = "rolebindings.rbac.authorization.k8s.io"
+    world.api.delete(bindings, "prestream-scheduled-sweep", "prestream", user=ADMIN)
+    return world.tick(world.cloud.cluster)
+
+
 @scenario("scheduled_sweep", "removed")
 def a_warmup_waited_for_too_long(world: World) -> Delivery:
     world.delete_jobs(but=HOPELESS)

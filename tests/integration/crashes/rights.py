@@ -10,8 +10,8 @@ from tests.integration.crashes.strikes import Call
 _BUILT_IN = {"", "apps", "batch"}
 """API groups of every cluster; a sweep lists the kinds of other groups where they exist."""
 
-_BY_KUBECONFIG = {"container.clusters.connect", "container.clusters.get"}
-"""Used to find the address of a cluster, which is in the kubeconfig here."""
+_BY_KUBECONFIG = {"container.clusters.connect"}
+"""Used to connect to a cluster by its address, which is in the kubeconfig here."""
 
 _NOT_NEEDED = {
     # It lists instead, and shares a role with image_reference.
@@ -53,6 +53,8 @@ def right_of(call: Call) -> str:
         return "logging.logEntries.create"
     if re.fullmatch(r"container GET .*/clusters", str(call)):
         return "container.clusters.list"
+    if re.fullmatch(r"container GET .*/clusters/[^/]+", str(call)):
+        return "container.clusters.get"
     return re.sub(r"^pubsub Publish projects/\w+/topics/", "publish to ", str(call))
 
 

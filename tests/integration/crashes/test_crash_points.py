@@ -20,6 +20,7 @@ therefore strikes at the writes (all calls that are not known to only read), and
 calls.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
@@ -113,7 +114,7 @@ def test_every_right_of_a_function_is_used_in_a_scenario(run: Prepare, function:
     granted = find_rights(function)
     used = {
         # Without a right in its namespace, a call uses the one in all namespaces.
-        right if right in granted else f"{right.rpartition(' in ')[0]} in all"
+        right if right in granted else re.sub(r" in (prestream|default)$", " in all", right)
         for scenario in own
         for right in map(right_of, run(scenario).recording.calls)
         if right not in DISCOVERY
