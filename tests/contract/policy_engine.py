@@ -39,9 +39,9 @@ class Policy:
         Return the pod as the API server stores it.
 
         Args:
-            pod: What is sent: a new pod, or with ``old`` one with more ephemeral containers.
-            data: Of the parameter; None where it has no such field.
-            old: What the API server has stored before.
+            pod: The new pod, or with ``old`` the pod with more ephemeral containers.
+            data: The data of the parameter; None without the field.
+            old: The pod that the API server stored before.
         """
         inputs: dict[str, Any] = {
             "object": pod,

@@ -65,7 +65,7 @@ class FakeCluster:
         self._versions = 0
 
     def fail(self, call: str, error: Exception) -> None:
-        """Let every call of a method raise, until ``mend``."""
+        """Let every call of a method raise an error."""
         self._failures[call] = error
 
     def mend(self) -> None:

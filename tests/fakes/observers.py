@@ -17,7 +17,7 @@ class ObservedWarmup:
     """A cluster with a warmup on its node, a log of facts, and the observer of both."""
 
     def __init__(self, reason: str | None = "CompletionsReached", **values: Any) -> None:
-        """Let the warmup end for a reason, or run if there is none."""
+        """Let the warmup end for a reason; without one, it runs."""
         self.cluster, self.log = FakeCluster(), FakeFactLog()
         settings = Settings(project="demo", deployment_project="demo", **values)
         execute = Executor(self.log, dry_run=settings.dry_run)

@@ -16,7 +16,7 @@ class FakePrewarmApi:
     """
     The prewarmed artifacts and the calls; an artifact is CACHING for a minute.
 
-    ``prewarming_conformance`` holds it to what the real client does.
+    ``prewarming_conformance`` checks it against the real client.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""What each function does with each recorded message: status, disposition line, calls."""
+"""The result of each function for each recorded message: status, disposition line, calls."""
 
 import base64
 import copy

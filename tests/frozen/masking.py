@@ -1,4 +1,4 @@
-"""Replace free text, which may become clearer, and whatever varies from run to run."""
+"""Replace free text, which may become clearer, and values that vary between runs."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any

@@ -52,7 +52,7 @@ Payload = Mapping[str, Any]
 
 class Pipeline:
     """
-    A local cloud with functions from their archives, and what tests ask of it.
+    A local cloud with functions from their archives, for tests.
 
     Every wait ends with an assertion, so that a missing event fails where it was expected.
     """

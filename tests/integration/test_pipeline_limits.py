@@ -53,7 +53,7 @@ def test_no_more_than_the_limit_run_at_once_and_the_oldest_comes_first(pipeline:
         with pipeline.running_on("team/queue-holder"):
             for image in holders:
                 pipeline.statuses(pipeline.ask(image, pool="queue"))
-            # All at once, while there is no room, so that all of them wait.
+            # All at once, while the queue is full, so that all of them wait.
             for message in [pipeline.ask(image, pool="queue") for image in images]:
                 assert pipeline.line(message, "handled")["created"]
             suspended = [job for job in pipeline.jobs() if job["spec"]["suspend"]]

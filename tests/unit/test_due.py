@@ -173,7 +173,7 @@ def test_requested_warmup_is_no_candidate() -> None:
     assert find_all(sweep, make_image(sweep), LARGE, set(names)) == ()
 
 
-# What is due
+# Images that are due
 
 
 def decide(

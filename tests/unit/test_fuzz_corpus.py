@@ -1,4 +1,4 @@
-"""Whatever fuzzing began with or found goes through the same targets once more."""
+"""The seeds and findings of fuzzing run through the same targets again."""
 
 import pytest
 

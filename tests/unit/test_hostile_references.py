@@ -1,4 +1,4 @@
-"""What a tenant may write for an image, so that we would reach for what is none of theirs."""
+"""References with which a tenant tries to reach images of others."""
 
 import json
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ AR = "us-central1-docker.pkg.dev"
 
 
 def locate(text: str, **values: Any) -> str:
-    """Return what an image comes to: the mirror, or why there is none."""
+    """Return the mirror of an image, or the reason against it."""
     deployment = Deployment(values)
     try:
         source = deployment.locate(text)
@@ -151,7 +151,7 @@ def test_no_path_leads_to_what_credentials_could_read_beside_the_list(path: str)
     assert ".." not in outcome
 
 
-# What a tenant's object may say beside its images.
+# Other fields of a tenant's object.
 
 INSISTENT = {
     "kind": "Pod",

@@ -43,7 +43,7 @@ components = st.builds(
     words,
     st.lists(st.tuples(separators, words), max_size=3),
 )
-# With two components a repository stands for itself, on Docker Hub as well.
+# A repository with two components is unchanged, also on Docker Hub.
 repositories = st.lists(components, min_size=2, max_size=4).map("/".join)
 tags = st.builds(
     lambda first, rest: first + rest,

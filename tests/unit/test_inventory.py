@@ -1,4 +1,4 @@
-"""What a cluster uses: images of all kinds of workloads, and the digests that run."""
+"""The inventory of a cluster: images of all kinds of workloads, and the digests that run."""
 
 from typing import Any
 
@@ -225,7 +225,7 @@ def test_inventory_without_the_accelerator_rule_has_all_workloads(cluster: FakeC
     assert images(read(cluster, accelerators_only=False)) == [IMAGE]
 
 
-# What runs
+# Running digests
 
 
 def run(cluster: FakeCluster, *pods: Body) -> dict[str, dict[str, list[str]]]:
@@ -319,7 +319,7 @@ def test_pod_outside_the_selection_is_not_reported(cluster: FakeCluster) -> None
     assert run(cluster, pod) == {}
 
 
-# What a pod belongs to
+# The workload of a pod
 
 
 @pytest.mark.parametrize(

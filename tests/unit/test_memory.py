@@ -1,4 +1,4 @@
-"""What an instance remembers: a burst about one image costs one look, and hides nothing."""
+"""The caches of an instance: a burst about one image costs one lookup, and hides no change."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Mirrors: which image has one, and how it is made and mended."""
+"""Mirrors: the mirror of an image, its creation and its repair."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is prewarmed where not everything fits, and when."""
+"""The images that are prewarmed if not all fit, and the time."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -172,7 +172,7 @@ def test_plan_is_never_above_the_limit_drops_nothing_for_less_and_is_always_the_
     for left in made.left_out:
         better = sum(each.image_bytes for each in made.added if each.rank < left.rank)
         assert taken + better + left.image_bytes > limit
-    # Whoever plans the same, in whatever order it comes, plans the same.
+    # The same images in any order give the same plan.
     assert plan(data.draw(st.permutations(wanted)), data.draw(st.permutations(held)), limit) == made
 
 

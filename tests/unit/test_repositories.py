@@ -1,4 +1,4 @@
-"""Repositories in Artifact Registry: their names, their places, and what stands there."""
+"""Repositories in Artifact Registry: their names, their locations, and their states."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Images that a sweep keeps prewarmed, and images that there is no room for."""
+"""Images that a sweep keeps prewarmed, and images that do not fit."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The warmup Job: its name, its period, its body, and the state of one that stands there."""
+"""The warmup Job: its name, its period, its body, and the state of an existing one."""
 
 import re
 from dataclasses import replace
@@ -159,7 +159,7 @@ def test_job_outlives_all_messages_that_can_request_it(
     assert isinstance(lives, int)
 
 
-# A Job that stands there.
+# An existing Job.
 
 
 def stand(spec: dict[str, Any], *conditions: str) -> JobState:

@@ -1,4 +1,4 @@
-"""How a warmup ended: told from its Job, its pods and their reports, and never too well."""
+"""The outcome of a warmup, from its Job, its pods and their reports."""
 
 import itertools
 from collections.abc import Sequence

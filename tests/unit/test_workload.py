@@ -1,4 +1,4 @@
-"""What is read out of Kubernetes objects: images, placement, platform, accelerators."""
+"""Values of Kubernetes objects: images, placement, platform, accelerators."""
 
 from typing import Any
 
