@@ -163,8 +163,6 @@ class Pipeline:
             )
             before[function].stop()
 
-    # Events in the cloud.
-
     def add_image(self, name: str, size: int = MEDIUM, *, registry: str = "docker.io") -> str:
         """Publish an image upstream, and return its reference, as people write it."""
         image = Image((1_000_000, size - 1_000_000), build=f"{registry}/{name}")
@@ -237,8 +235,6 @@ class Pipeline:
         while fault.times and time.monotonic() < due:
             self._pause.wait(0.01)
         assert not fault.times, f"{fault} was not hit"
-
-    # Results.
 
     def line(
         self, message_id: str, disposition: str, function: str = "image_reference"
