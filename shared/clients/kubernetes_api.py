@@ -18,11 +18,13 @@ from shared.domain.cluster import ClusterName
 from shared.errors import (
     ClusterRefusedError,
     ClusterUnavailableError,
+    ConfigurationError,
     EventError,
     InvalidEventError,
     TransientError,
 )
 
+_UNAUTHORIZED = 401
 _NOT_FOUND = 404
 _CONFLICT = 409
 _GONE = 410
@@ -285,7 +287,9 @@ def _error(status: int, action: str, content: bytes | None) -> EventError:
         return TransientError(message)
     if status in TRANSIENT_STATUSES or status >= 500:  # noqa: PLR2004
         return ClusterUnavailableError(message)
-    return ClusterRefusedError(message)
+    # With an expired token, for example, the rights in the cluster are unknown.
+    refusal = ConfigurationError if status == _UNAUTHORIZED else ClusterRefusedError
+    return refusal(message)
 
 
 def _parse_object(content: bytes, action: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ CALLS = [
     ("status", "error"),
     [
         pytest.param(400, InvalidEventError, id="bad-request"),
-        pytest.param(401, ClusterRefusedError, id="unauthorized"),
+        pytest.param(401, ConfigurationError, id="unauthorized"),
         pytest.param(403, ClusterRefusedError, id="forbidden"),
         pytest.param(408, ClusterUnavailableError, id="timeout"),
         pytest.param(413, InvalidEventError, id="too-large"),
@@ -117,6 +117,7 @@ def test_failure_is_classified(
     with pytest.raises(error) as caught:
         call(cluster)
 
+    assert (caught.type is ConfigurationError) is (status == 401)
     assert str(GPU_CLUSTER) in str(caught.value)
     assert status == 0 or str(status) in str(caught.value)
 
