@@ -69,10 +69,12 @@ def plan_node_patch(body: Mapping[str, Any], nodes: list[Node]) -> Mapping[str, 
     changed = {required: affinity.get(required)}
     return {
         "metadata": {
+            # Only in the version read: a Job that has been resumed keeps its template.
+            "resourceVersion": field_at(body, ("metadata", "resourceVersion")),
             "annotations": {
                 HOLDING_ANNOTATION: ",".join(holding),
                 LACKING_ANNOTATION: ",".join(lacking),
-            }
+            },
         },
         "spec": {"template": {"spec": {"affinity": {"nodeAffinity": affinity | changed}}}},
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.action import ResumeJobs
 from shared.pipeline.execute import Executor
 from shared.pipeline.plan_resume import NODES_CURRENT_FOR, read_resumption
 from shared.settings.keys import Settings
@@ -78,6 +79,20 @@ def test_resumed_warmup_that_adds_a_node_excludes_the_nodes_that_hold_the_image(
     scene.cluster.place(make_node("gpu-1", images=[HELD]))
 
     assert required_of(scene.resume()) == [("NotIn", ["gpu-1"])]
+
+
+def test_warmup_that_another_instance_resumes_meanwhile_is_left_alone() -> None:
+    scene = Scene()
+    scene.cluster.place(make_node("gpu-3"))
+    before = scene.annotations
+
+    def plan() -> ResumeJobs:
+        plan = read_resumption(scene.cluster, SETTINGS, LATER)
+        scene.cluster.patch_job("warm-a", {"spec": {"suspend": False}})
+        return plan
+
+    assert Executor().resume(scene.cluster, plan)["resumed"] == []
+    assert scene.annotations == before
 
 
 @pytest.mark.parametrize("case", ["new", "requeued", "autopilot"])
