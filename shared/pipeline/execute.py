@@ -137,14 +137,21 @@ class Executor:
         ended = [each.name for each in released if isinstance(each, EndJob)]
         kept = {each.name for each in resumption.releases} - set(requeued)
         resumed: list[JobName] = []
+        room = resumption.limit + len(requeued)
         for name in resumption.names:
-            if len(resumed) >= resumption.limit + len(requeued):
+            if room <= 0:
                 break
-            # A Job that no longer exists leaves its place to the next.
+            if name in kept:
+                continue
             patch = resumption.patches.get(name, {})
             patch = {**patch, "spec": {**patch.get("spec", {}), "suspend": False}}
-            if name not in kept and cluster.patch_job(name, patch):
+            if cluster.patch_job(name, patch):
                 resumed.append(name)
+                room -= 1
+            elif name in resumption.patches:
+                # Another instance has resumed it since it was read, and it takes its place.
+                room -= 1
+            # A Job that no longer exists leaves its place to the next.
         details = {"resumed": resumed, "requeued": requeued, "ended": ended}
         return {key: names for key, names in details.items() if names or key == "resumed"}
 
