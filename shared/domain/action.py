@@ -101,9 +101,9 @@ class ResumeJobs:
     names: "tuple[JobName, ...]"
     limit: int
     releases: tuple[SuspendJob | EndJob, ...] = ()
-    """What happens before, to running Jobs that have no node."""
+    """Performed first, on running Jobs that have no node."""
     patches: "Mapping[JobName, Mapping[str, Any]]" = field(default_factory=dict)
-    """What changes in a Job that is resumed: the nodes that may pull the image."""
+    """The changes of Jobs that are resumed: the nodes that may pull the image."""
 
 
 @dataclass(frozen=True, slots=True)

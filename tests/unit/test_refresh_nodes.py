@@ -95,6 +95,21 @@ def test_warmup_that_another_instance_resumes_meanwhile_is_left_alone() -> None:
     assert scene.annotations == before
 
 
+def test_warmup_that_another_instance_resumes_takes_a_place() -> None:
+    scene = Scene()
+    scene.cluster.place(make_node("gpu-3"))
+    scene.cluster.create_job(make_warmup("warm-b", strategy=STRATEGY).body())
+    one = Settings(project="demo", deployment_project="demo", max_running=1)
+
+    def plan() -> ResumeJobs:
+        plan = read_resumption(scene.cluster, one, LATER)
+        scene.cluster.patch_job("warm-a", {"spec": {"suspend": False}})
+        return plan
+
+    assert Executor().resume(scene.cluster, plan)["resumed"] == []
+    assert scene.cluster.jobs["warm-b"]["spec"]["suspend"] is True
+
+
 @pytest.mark.parametrize("case", ["new", "requeued", "autopilot"])
 def test_nodes_of_a_warmup_are_not_read_again(case: str) -> None:
     scene = Scene(is_autopilot=True) if case == "autopilot" else Scene()

@@ -45,7 +45,7 @@ CoverageState = Literal["warm", "held", "warming", "failed", "not_eligible"]
 _STATES: Final[tuple[CoverageState, ...]] = ("warm", "held", "warming", "failed", "not_eligible")
 _WORST_FIRST: Final[tuple[CoverageState, ...]] = ("failed", "held", "warming", "warm")
 _BEST_FIRST: Final[tuple[CoverageState, ...]] = ("warm", "warming", "failed", "held")
-"""Of a Job and a prewarmed artifact, one is enough."""
+"""A Job or a prewarmed artifact is enough."""
 
 _NAMES: Final[Mapping[State, CoverageState | None]] = {
     "warm": "warm",
