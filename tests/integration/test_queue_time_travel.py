@@ -101,7 +101,8 @@ def test_warmup_that_waited_runs_on_a_node_that_lacks_the_image_now(pipeline: Pi
     with pipeline.running_on("team/first"):
         pipeline.ask(first)
         busy = pipeline.job(first, lambda job: bool(job.get("status", {}).get("ready")))
-        pipeline.ask(second)
+        # Once the delivery that created the Job is done, another one resumes it.
+        pipeline.statuses(pipeline.ask(second))
         waiting = pipeline.job(second)
         pipeline.add_gpu_node("gke-gpu-l4-c", "l4-spot", accelerator="nvidia-l4")
         pipeline.cloud.clock.advance(timedelta(minutes=3))
