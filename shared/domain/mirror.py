@@ -209,6 +209,31 @@ class ArtifactPath:
         return cls(RepositoryName(project, host[1], repository_id), "/".join(path))
 
 
+SERVERLESS_REPOSITORIES = frozenset(
+    {"prestream-functions", "gcf-artifacts", "cloud-run-source-deploy"}
+)
+"""
+Repositories of images that Google builds for functions and services; no node pulls these.
+
+The first holds our own functions, so that a deployment of Prestream does not trigger Prestream.
+https://docs.cloud.google.com/run/docs/deploy-functions
+"""
+
+
+def is_serverless_build(image: ImageReference) -> bool:
+    """
+    Whether an image was built for Cloud Functions or Cloud Run.
+
+    >>> from shared.domain.image_reference import parse_reference
+    >>> is_serverless_build(parse_reference("us-docker.pkg.dev/demo/gcf-artifacts/resize:1"))
+    True
+    >>> is_serverless_build(parse_reference("us-docker.pkg.dev/demo/vision/gcf-artifacts:1"))
+    False
+    """
+    artifact = ArtifactPath.split(image.registry, image.repository)
+    return artifact is not None and artifact.repository.repository_id in SERVERLESS_REPOSITORIES
+
+
 def _split_project(path: str) -> list[str]:
     """Return the project at the begin of a path, and the other parts of the path."""
     parts = path.split("/")

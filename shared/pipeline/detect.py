@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shared.pipeline.ports import DetectorServices
     from shared.settings.keys import Settings
 
+_SERVERLESS = "the image is a function's or a Cloud Run service's, which no node pulls"
+
 
 def detect_write(
     entry: "AuditEntry", publish_time: datetime, services: "DetectorServices"
@@ -73,11 +75,16 @@ def detect_build(
         return ignored("the build has not succeeded", **details)
     if not build.pushed and not build.invalid_images:
         return ignored("the build pushed no image", **details)
+    from shared.domain.mirror import is_serverless_build
+
+    requests = [each for each in build.requests if not is_serverless_build(each.reference)]
+    if build.pushed and not requests:
+        return ignored(_SERVERLESS, **details)
     settings = services.settings
     if _is_too_old(publish_time, settings):
         return ignored(TOO_OLD, **details)
     return publish_admitted(
-        build.requests,
+        requests,
         _select_by_pattern(settings),
         services,
         invalid_images=build.invalid_images,
@@ -101,8 +108,11 @@ def detect_push(
     details: dict[str, Any] = {"cause": push.cause.as_json()}
     if push.is_attachment:
         return ignored("what was pushed is a signature or the like", **details)
+    from shared.domain.mirror import is_serverless_build
     from shared.domain.mirror_reference import trace_upstream
 
+    if is_serverless_build(request.reference):
+        return ignored(_SERVERLESS, **details)
     settings = services.settings
     if trace_upstream(request.reference, settings.project, settings.mirror_hosts) is not None:
         return ignored("our own mirror fetched it, because somebody pulls it", **details)

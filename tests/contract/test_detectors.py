@@ -240,6 +240,25 @@ def test_irrelevant_message_is_ignored_with_its_reason(
         assert said["cause"]["id"] == body.get("insertId", body.get("id"))
 
 
+@pytest.mark.parametrize(
+    "repository", ["prestream-functions", "gcf-artifacts", "cloud-run-source-deploy"]
+)
+@pytest.mark.parametrize("function", [BUILD_NOTIFICATION, REGISTRY_PUSH])
+def test_image_of_a_serverless_build_is_ignored(
+    detect: Serve, publisher: FakePublisher, line: Line, function: str, repository: str
+) -> None:
+    events = {BUILD_NOTIFICATION: "build-success", REGISTRY_PUSH: "push-insert-tagged"}
+    text = json.dumps(load_event(events[function])).replace("/vision/", f"/{repository}/")
+
+    assert detect(function).push(json.loads(text)) == 200
+    assert publisher.messages == []
+    said = line()
+    assert said["disposition"] == "ignored"
+    assert (
+        said["reason"] == "the image is a function's or a Cloud Run service's, which no node pulls"
+    )
+
+
 def test_status_attribute_settles_a_build_before_its_data_is_read(
     detect: Serve, line: Line
 ) -> None:

@@ -50,6 +50,12 @@ def test_project_of_mirrors_defaults_to_that_of_the_functions() -> None:
     assert "mirrors_project = try(local.settings.project, var.project_id)" in TEXT["settings.tf"]
 
 
+def test_repository_of_our_functions_is_ignored_by_the_detectors() -> None:
+    functions = find_block("resource", "google_artifact_registry_repository.functions")
+
+    assert functions["repository_id"] in repositories.SERVERLESS_REPOSITORIES
+
+
 def test_mirror_made_in_advance_is_the_one_that_a_function_would_make() -> None:
     mirror = find_block("resource", "google_artifact_registry_repository.mirrors")
     host = "${each.value.host}"
