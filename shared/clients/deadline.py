@@ -20,6 +20,9 @@ ANSWER_S: Final = 10.0
 TIMEOUT: Final = (CONNECT_S, ANSWER_S)
 """Seconds to connect and to wait for an answer, for ``requests`` and Kubernetes' client."""
 
+EXCHANGE_S: Final = CONNECT_S + ANSWER_S
+"""Seconds for a whole exchange with a registry: redirects, headers and bodies."""
+
 RPC_TIMEOUT_S: Final = ANSWER_S
 """Seconds for a whole call, for Google's client libraries."""
 
@@ -47,6 +50,7 @@ LONGEST_PAUSE_S: Final = 30.0
 """Pauses between a command's tries; each is twice as long as the one before."""
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+_exchange_deadline: ContextVar[float | None] = ContextVar("exchange_deadline", default=None)
 
 
 @contextmanager
@@ -69,3 +73,29 @@ def check_time_left(action: str) -> None:
     deadline = _deadline.get()
     if deadline is not None and time.monotonic() > deadline:
         raise TransientError(f"cannot {action}: the delivery has taken too long already")
+
+
+@contextmanager
+def exchange_limited_to(seconds: float) -> Iterator[None]:
+    """Set the seconds after which an exchange waits for no connection and no bytes."""
+    token = _exchange_deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _exchange_deadline.reset(token)
+
+
+def limit_wait(seconds: float | None) -> float | None:
+    """
+    Return a timeout that ends with the exchange at the latest; outside of one, the same timeout.
+
+    Raises:
+        TimeoutError: The time of the exchange is up.
+    """
+    deadline = _exchange_deadline.get()
+    if deadline is None:
+        return seconds
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the exchange has taken too long")
+    return left if seconds is None else min(seconds, left)

@@ -6,18 +6,19 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-ma
 
 import email.utils
 import functools
+import ipaddress
 import json
 import re
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
-from shared.clients.deadline import RPC_TIMEOUT_S, TIMEOUT
-from shared.clients.google_session import make_session
+from shared.clients.deadline import EXCHANGE_S, TIMEOUT, exchange_limited_to, limit_wait
+from shared.clients.google_session import make_anonymous_session, make_session
 from shared.clients.vendor_error import TRANSIENT_STATUSES, request_errors
 from shared.domain.image_reference import ImageReference
 from shared.domain.manifest import (
@@ -31,7 +32,10 @@ from shared.domain.rate_limit import Allowance
 from shared.errors import ManifestUnavailableError, TransientError
 
 _OK, _NOT_FOUND, _TOO_MANY = 200, 404, 429
-_MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_HTTPS_PORT = 443
+_MAX_BYTES = 4 * 1024 * 1024
 """The largest manifest that registries accept, and that we read."""
 
 _MAX_CAUSES = 8
@@ -73,21 +77,14 @@ class RegistryClient:
             ConfigurationError: The credentials are missing.
         """
         path = f"/v2/{reference.repository}/manifests/{reference.version}"
-        base, headers = f"https://{reference.registry}", {"Accept": ACCEPT}
-        if self._emulator_host is not None:
-            base, headers["Host"] = f"http://{self._emulator_host}", reference.registry
-        with (
-            request_errors(f"fetch the manifest of {reference}"),
-            _refused_if_unknown(reference.registry),
-            self._session.get(base + path, headers=headers, timeout=TIMEOUT, stream=True) as answer,
-        ):
-            body = _read(answer.raw, str(reference))
-        if answer.status_code != _OK:
-            raise _refusal(answer.status_code, answer.headers, body, str(reference))
-        if len(body) > _MAX_MANIFEST_BYTES:
-            raise InvalidManifestError(f"the manifest exceeds {_MAX_MANIFEST_BYTES} bytes")
+        action = f"fetch the manifest of {reference}"
+        answer = self._fetch(reference, path, {"Accept": ACCEPT}, action)
+        if answer.status != _OK:
+            raise _refusal(answer, str(reference))
+        if len(answer.body) > _MAX_BYTES:
+            raise InvalidManifestError(f"the manifest exceeds {_MAX_BYTES} bytes")
         manifest = parse_manifest(
-            body,
+            answer.body,
             answer.headers.get("Content-Type", ""),
             # The answer to a request by digest must have that digest; the header is not trusted.
             reference.digest or answer.headers.get("Docker-Content-Digest"),
@@ -95,9 +92,98 @@ class RegistryClient:
         figures = (answer.headers.get(f"ratelimit-{name}") for name in ("limit", "remaining"))
         return replace(manifest, allowance=Allowance.from_headers(*figures))
 
+    def _fetch(
+        self, reference: ImageReference, path: str, headers: Mapping[str, str], action: str
+    ) -> "_Answer":
+        """
+        Return the answer after all redirects; of a body that is too long, its beginning.
+
+        Another host gets a request without our token, and never one that leads into our network.
+        """
+        url, headers = f"https://{reference.registry}{path}", dict(headers)
+        if self._emulator_host is not None:
+            url, headers["Host"] = f"http://{self._emulator_host}{path}", reference.registry
+        with request_errors(action), exchange_limited_to(EXCHANGE_S):
+            session = self._session
+            for _ in range(1 + _MAX_REDIRECTS):
+                timeout = tuple(map(limit_wait, TIMEOUT))
+                with (
+                    _refused_if_unknown(reference.registry),
+                    session.get(url, headers=headers, timeout=timeout, stream=True) as answer,
+                ):
+                    target = _find_target(url, answer)
+                    if target is None:
+                        return _Answer(answer.status_code, answer.headers, _read(answer.raw))
+                if _origin_of(target) != _origin_of(url):
+                    if self._emulator_host is None:
+                        _check_target(target)
+                    session = self._anonymous_session
+                    headers.pop("Host", None)
+                url = target
+        raise TransientError(f"cannot {action}: more than {_MAX_REDIRECTS} redirects")
+
     @functools.cached_property
     def _session(self) -> Any:
         return make_session(self._emulator_host)
+
+    @functools.cached_property
+    def _anonymous_session(self) -> Any:
+        return make_anonymous_session()
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def _find_target(url: str, answer: Any) -> str | None:
+    """Return the address to which an answer redirects; ``None`` if it is not a redirect."""
+    location = answer.headers.get("Location")
+    if not location or answer.status_code not in _REDIRECTS:
+        return None
+    try:
+        target: str = urljoin(url, location)
+        _origin_of(target)
+    except ValueError as exc:
+        raise InvalidManifestError(f"the registry redirects to an invalid address: {exc}") from exc
+    return target
+
+
+def _origin_of(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+def _check_target(url: str) -> None:
+    """
+    Check that a redirect leads to a public address, over https.
+
+    A host that gets another address afterwards would need a valid certificate there.
+
+    Raises:
+        InvalidManifestError: The address is private, invalid or unknown, or lacks https.
+        TransientError: The resolver does not answer.
+    """
+    scheme, host, port = _origin_of(url)
+    if scheme != "https" or not host:
+        raise InvalidManifestError("the registry redirects to an address without https")
+    try:
+        found = socket.getaddrinfo(host, port or _HTTPS_PORT, type=socket.SOCK_STREAM)
+    except (socket.gaierror, ValueError) as exc:
+        if isinstance(exc, socket.gaierror) and exc.errno != socket.EAI_NONAME:
+            raise TransientError(f"cannot resolve {host}: {exc}") from exc
+        raise InvalidManifestError("the registry redirects to an unknown host") from exc
+    if not all(_is_public(str(address[0])) for *_, address in found):
+        raise InvalidManifestError("the registry redirects to a private address")
+
+
+def _is_public(text: str) -> bool:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_global and not address.is_multicast
 
 
 @contextmanager
@@ -126,27 +212,20 @@ def _is_unknown_host(error: BaseException | None) -> bool:
     return False
 
 
-def _read(raw: Any, reference: str) -> bytes:
-    """
-    Read an answer's body, up to the limit of a manifest.
-
-    The timeout of a connection restarts with each byte, so the whole body has its own.
-    """
+def _read(raw: Any) -> bytes:
+    """Read a body, up to one chunk beyond the limit of a manifest."""
     body = bytearray()
-    deadline = time.monotonic() + RPC_TIMEOUT_S
-    while len(body) <= _MAX_MANIFEST_BYTES:
+    while len(body) <= _MAX_BYTES:
         chunk = raw.read1(_CHUNK_BYTES, decode_content=True)
         if not chunk:
             break
         body += chunk
-        if time.monotonic() > deadline:
-            raise TransientError(f"the manifest of {reference} comes too slowly")
     return bytes(body)
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, reference: str) -> Exception:
+def _refusal(answer: _Answer, reference: str) -> Exception:
     """Return the error for an answer that is not a manifest."""
-    code, message = _parse_errors(body)
+    status, (code, message) = answer.status, _parse_errors(answer.body)
     upstream = _FROM_UPSTREAM.search(message)
     if upstream is not None and upstream[1] is not None:
         status = int(upstream[1])
@@ -154,7 +233,7 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, reference: st
         return ManifestUnavailableError(
             f"cannot fetch the manifest of {reference}: {status} {message}"
         )
-    retry_at = _retry_at(headers.get("Retry-After"))
+    retry_at = _retry_at(answer.headers.get("Retry-After"))
     return RegistryRefusalError(
         status, code, message, retry_at=retry_at, by_upstream=upstream is not None
     )

@@ -5,17 +5,20 @@ import contextlib
 import datetime as dates
 import ipaddress
 import json
+import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+Server = TypeVar("Server", bound=socketserver.BaseServer)
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Authority:
     """A certificate authority, and what it signed for the loopback."""
 
     pem: str
+    path: str
     context: ssl.SSLContext
 
     @property
@@ -57,11 +61,11 @@ def make_authority(folder: Path) -> Authority:
     both.write_text(private.decode() + pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(both)
-    return Authority(pem, context)
+    return Authority(pem, str(both), context)
 
 
 class Answering(BaseHTTPRequestHandler):
-    """Answers all with an empty list, and keeps what it was asked."""
+    """Answers with an empty list or a redirect, and keeps what it was asked."""
 
     protocol_version = "HTTP/1.1"
     server: "Asked"
@@ -77,7 +81,10 @@ class Answering(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.asked.append((self.path, self.headers.get("Authorization")))
-        self.send_response(200)
+        location = self.server.locations.pop(self.path, None)
+        self.send_response(200 if location is None else 302)
+        if location is not None:
+            self.send_header("Location", location)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -95,6 +102,7 @@ class Asked(ThreadingHTTPServer):
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
         self.asked: list[tuple[str, str | None]] = []
+        self.locations: dict[str, str] = {}
         if context is not None:
             self.socket = context.wrap_socket(self.socket, server_side=True)
 
@@ -102,9 +110,49 @@ class Asked(ThreadingHTTPServer):
         """Say nothing of a handshake that the client broke off, which is what tests are about."""
 
 
+class Scripted(socketserver.ThreadingTCPServer):
+    """A server on the loopback that sends the bytes of a script, and counts them."""
+
+    allow_reuse_address = True
+
+    def __init__(self, script: Callable[[str], Iterable[bytes]]) -> None:
+        super().__init__(("127.0.0.1", 0), _Sending)
+        self.script = script
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+        self.paths: list[str] = []
+        self.sent_bytes = 0
+
+
+class _Sending(socketserver.StreamRequestHandler):
+    server: Scripted
+
+    def handle(self) -> None:
+        path = self.rfile.readline().split()[1].decode()
+        while self.rfile.readline().strip():
+            pass
+        self.server.paths.append(path)
+        # The client may close the connection at any time.
+        with contextlib.suppress(OSError):
+            for part in self.server.script(path):
+                self.connection.sendall(part)
+                self.server.sent_bytes += len(part)
+
+
 @contextlib.contextmanager
 def serve(context: ssl.SSLContext | None = None) -> Iterator[Asked]:
-    with Asked(context) as server:
+    with _run(Asked(context)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serve_script(script: Callable[[str], Iterable[bytes]]) -> Iterator[Scripted]:
+    with _run(Scripted(script)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _run(server: Server) -> Iterator[Server]:
+    with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:

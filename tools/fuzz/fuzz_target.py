@@ -17,7 +17,7 @@ from cloudevents.http import CloudEvent
 from cli.input.log_export import UnreadableError, read_entries
 from cli.input.yaml_documents import DocumentError, read_documents
 from cli.status.warmup_state import read_job
-from shared.clients.registry import _refusal
+from shared.clients.registry import _Answer, _refusal
 from shared.domain import warmup_job as jobs
 from shared.domain.disposition import Irrelevant, is_too_old
 from shared.domain.image_fields import find_image_fields
@@ -258,7 +258,7 @@ def fuzz_registry_answers(data: bytes) -> None:
         manifest.platform_digest("linux/amd64")
     except InvalidManifestError as exc:
         assert len(str(exc)) < 1_000  # noqa: PLR2004  # a stranger's text has no place in a line
-    _refusal(429, {"Retry-After": _text(header)}, body, "r")
+    _refusal(_Answer(429, {"Retry-After": _text(header)}, body), "r")
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
