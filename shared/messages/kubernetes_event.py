@@ -1,10 +1,33 @@
 """A core/v1 Event in the form of the Kubernetes API and of GKE's event exporter."""
 
+import re
+from typing import Final
+
 import msgspec
+
+_CLUSTER_NAMESPACES: Final = frozenset({"default", "kube-system"})
+"""The namespaces of events about objects without a namespace."""
+
+_MAX_NAME: Final = 253
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+
+
+def is_object_name(text: str) -> bool:
+    """
+    Whether a pod, a Job or a node can have the name: a DNS subdomain.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+
+    >>> is_object_name("gke-gpu-1.example"), is_object_name(".."), is_object_name("a" * 254)
+    (True, False, False)
+    """
+    return len(text) <= _MAX_NAME and _NAME.fullmatch(text) is not None
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
     name: str | None = None
+    namespace: str | None = None
     uid: str | None = None
     creation_timestamp: str | None = None
 
@@ -57,6 +80,19 @@ class KubernetesEvent(msgspec.Struct, rename="camel"):
         if not host and self.component == "kubelet":
             host = self.reporting_instance
         return host or None
+
+    @property
+    def is_consistent(self) -> bool:
+        """
+        Whether the event is kept where its object is.
+
+        With ``eventTime``, an API server admits an event about an object of another namespace, so
+        the right to create events in one namespace would reach all of them.
+        """
+        about, namespace = self.involved_object, self.metadata.namespace or ""
+        if about.kind == "Node":
+            return not about.namespace and namespace in _CLUSTER_NAMESPACES
+        return bool(namespace) and namespace == about.namespace
 
     @property
     def time(self) -> str | None:

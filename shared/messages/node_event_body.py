@@ -31,7 +31,7 @@ from shared.domain.kubelet_messages import parse_failed_image, parse_pulled
 from shared.domain.snapshotter_messages import parse_layer_failure, parse_statement, strip_combined
 from shared.domain.timestamp import parse_time
 from shared.errors import InvalidEventError
-from shared.messages.kubernetes_event import KubernetesEvent
+from shared.messages.kubernetes_event import KubernetesEvent, is_object_name
 from shared.messages.log_entry import LogEntry, LogRecord
 
 MAX_TEXT: Final = 8_192
@@ -81,6 +81,12 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
     except ValueError as exc:
         raise InvalidEventError(f"not a Kubernetes event: {exc}") from exc
     about = event.involved_object
+    node = about.name if about.kind == "Node" else event.node or record.node
+    if not event.is_consistent:
+        return Irrelevant(f"an event of a {about.kind} that is kept in another namespace")
+    # The names become parts of paths.
+    if not all(is_object_name(name) for name in (about.name, node or about.name)):
+        return Irrelevant(f"an event of a {about.kind} with a name that no object can have")
     origin = Origin(
         cluster=cluster,
         kind=about.kind,
@@ -88,7 +94,7 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
         namespace=about.namespace or None,
         uid=about.uid or None,
         field_path=about.field_path or None,
-        node=event.node or (about.name if about.kind == "Node" else record.node),
+        node=node,
         event_name=event.metadata.name or None,
         event_uid=event.metadata.uid or None,
         timestamp=timestamp,
@@ -188,7 +194,7 @@ def read_line(entry: LogEntry) -> NodeEvent:
     payload = entry.json_payload or {}
     line = payload.get("MESSAGE") or payload.get("message") or entry.text_payload
     node = entry.resource.labels.get("node_name")
-    if not isinstance(line, str) or not node:
+    if not isinstance(line, str) or not node or not is_object_name(node):
         return Irrelevant("a line of the snapshotter without a text or a node")
     line = _cut(line)
     framed = _LOG_FIELD.search(line)

@@ -66,7 +66,6 @@ class TestPods:
     @pytest.mark.parametrize(
         ("path", "field"),
         [
-            pytest.param(("involvedObject", "namespace"), "namespace", id="namespace"),
             pytest.param(("involvedObject", "uid"), "uid", id="object-uid"),
             pytest.param(("involvedObject", "fieldPath"), "field_path", id="field-path"),
             pytest.param(("metadata", "name"), "event_name", id="event-name"),
