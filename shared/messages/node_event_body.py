@@ -85,7 +85,8 @@ def read_event(event: KubernetesEvent, cluster: str, record: LogRecord) -> NodeE
     if not event.is_consistent:
         return Irrelevant(f"an event of a {about.kind} that is kept in another namespace")
     # The names become parts of paths.
-    if not all(is_object_name(name) for name in (about.name, node or about.name)):
+    names = (about.name, about.namespace or about.name, node or about.name)
+    if not all(is_object_name(name) for name in names):
         return Irrelevant(f"an event of a {about.kind} with a name that no object can have")
     origin = Origin(
         cluster=cluster,

@@ -27,6 +27,11 @@ def change_host(host: str) -> Change:
     return lambda entry: entry["jsonPayload"]["source"].update(host=host)
 
 
+def keep_at_path(entry: dict[str, Any]) -> None:
+    change_metadata(namespace="..")(entry)
+    change_object(namespace="..")(entry)
+
+
 def keep_nowhere(entry: dict[str, Any]) -> None:
     change_metadata(namespace="")(entry)
     change_object(namespace="")(entry)
@@ -53,6 +58,7 @@ FORGED = [
             "very-long": "a" * 70_000,
         }.items()
     ),
+    pytest.param(POD, keep_at_path, IMPOSSIBLE, id="namespace-dots"),
     pytest.param(NODE, change_object(name=".."), IMPOSSIBLE, id="node-dots"),
     pytest.param(POD, change_object(name="."), IMPOSSIBLE, id="pod-dot"),
     pytest.param(JOB, change_object(name=""), IMPOSSIBLE, id="job-empty"),
