@@ -1,11 +1,7 @@
 # What the variables and the configuration change.
 
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = {
-      number = "123456789012"
-    }
-  }
+  source = "./tests/mocks"
 }
 
 variables {

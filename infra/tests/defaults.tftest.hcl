@@ -2,11 +2,7 @@
 # make archives comes first, as before an apply.
 
 mock_provider "google" {
-  mock_data "google_project" {
-    defaults = {
-      number = "123456789012"
-    }
-  }
+  source = "./tests/mocks"
 }
 
 variables {

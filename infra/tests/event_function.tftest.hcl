@@ -1,6 +1,8 @@
 # A function of the module, with any file in the place of its archive.
 
-mock_provider "google" {}
+mock_provider "google" {
+  source = "./tests/mocks"
+}
 
 variables {
   name        = "prestream-example"
@@ -15,6 +17,7 @@ variables {
   entry_point = "handle_example"
   environment = { GOOGLE_CLOUD_PROJECT = "my-project" }
   limits      = { max_instances = 3 }
+  runtime     = "python313"
   trigger = {
     topic             = "projects/my-project/topics/example"
     filter            = "attributes.status = \"SUCCESS\""
