@@ -54,9 +54,11 @@ resource "google_monitoring_dashboard" "main" {
       columns = 12
       tiles = concat(
         [
-          for index, chart in local._charts : {
-            xPos   = index % 2 * 6
-            yPos   = floor(index / 2) * 4
+          # The server leaves out a position of zero; with it, every plan would differ.
+          for index, chart in local._charts : merge({
+            for axis, position in { xPos = index % 2 * 6, yPos = floor(index / 2) * 4 } :
+            axis => position if position != 0
+            }, {
             width  = 6
             height = 4
             widget = {
@@ -68,10 +70,9 @@ resource "google_monitoring_dashboard" "main" {
                 }]
               }
             }
-          }
+          })
         ],
         [{
-          xPos   = 0
           yPos   = ceil(length(local._charts) / 2) * 4
           width  = 12
           height = 6
