@@ -198,7 +198,7 @@ def test_variables_and_outputs_are_described_in_one_sentence_and_in_order(kind: 
             assert kind == "output" or "type" in block.body, block.name
 
 
-def test_both_generations_of_the_provider_are_accepted() -> None:
+def test_versions_of_the_provider_are_within_one_major() -> None:
     for folder in (INFRA, MODULE):
         [terraform] = [
             entry
@@ -207,7 +207,7 @@ def test_both_generations_of_the_provider_are_accepted() -> None:
             for entry in find_terraform(path.read_text("utf-8"))
         ]
 
-        assert terraform == ">= 6.50, < 8"
+        assert terraform == ">= 7.0, < 8"
 
 
 def find_terraform(text: str) -> list[str]:
