@@ -89,6 +89,7 @@ module "functions" {
     max_instances = each.value.max_instances
     timeout_s     = each.value.timeout_s
   }
+  runtime = var.runtime
   trigger = {
     topic             = local.topic_ids[each.value.topic]
     filter            = each.value.filter

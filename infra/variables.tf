@@ -144,6 +144,18 @@ variable "project_id" {
   nullable    = false
 }
 
+variable "runtime" {
+  description = "Runtime of the functions, as Cloud Functions names it; Google supports python313 until October 2029."
+  type        = string
+  default     = "python313"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^python3(1[1-9]|[2-9][0-9])$", var.runtime))
+    error_message = "The functions need Python 3.11 or newer."
+  }
+}
+
 variable "sink_scope" {
   description = "Number of the folder or organisation whose cluster logs are read; by default, only the watched projects."
   type = object({

@@ -105,9 +105,14 @@ def test_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> Non
 
 
 def test_runtime_is_one_that_the_tests_run_on() -> None:
-    runtime = find_block("variable", "runtime", MODULE)["default"]
+    runtime = find_block("variable", "runtime")["default"]
+    version = runtime.removeprefix("python3")
 
-    assert int(runtime.removeprefix("python3")) >= 11
+    assert MODULE_CALL["runtime"] == "${var.runtime}"
+    assert int(version) >= 11
+    build = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text("utf-8"))
+    images = {step["name"] for step in build["steps"] if step["name"].startswith("python:")}
+    assert images == {f"python:3.{version}"}
 
 
 @EACH_FUNCTION

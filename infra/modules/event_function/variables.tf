@@ -75,10 +75,8 @@ variable "project_id" {
 }
 
 variable "runtime" {
-  description = "Runtime of Cloud Functions; the project is tested on Python 3.11."
+  description = "Runtime of Cloud Functions, pythonNNN."
   type        = string
-  default     = "python311"
-  nullable    = false
 
   validation {
     condition     = can(regex("^python3(1[1-9]|[2-9][0-9])$", var.runtime))
