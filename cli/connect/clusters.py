@@ -51,7 +51,7 @@ def reach_cluster(
         typer.Exit: The cluster does not exist or cannot be reached.
     """
     name = None if cluster is None else parse_cluster(cluster)
-    kubeconfig = _find_kubeconfig(environ)
+    kubeconfig = find_kubeconfig(environ)
     try:
         if context is None and name is not None and not environ.get("KUBECONFIG"):
             directory = ClusterDirectory(_endpoints(environ), namespace=settings.namespace)
@@ -118,7 +118,7 @@ def _endpoints(environ: Mapping[str, str]) -> Endpoints:
     return Endpoints.from_environ({**environ, "KUBECONFIG": ""})
 
 
-def _find_kubeconfig(environ: Mapping[str, str]) -> str | None:
+def find_kubeconfig(environ: Mapping[str, str]) -> str | None:
     """Return the path of the kubeconfig that kubectl reads."""
     if named := environ.get("KUBECONFIG"):
         return named

@@ -26,6 +26,7 @@ class Cluster(Protocol):
     def fetch_object(  # noqa: D102
         self, api_version: str, plural: str, name: str, namespace: str | None = None
     ) -> dict[str, Any] | None: ...
+    def fetch_discovery(self, path: str) -> Mapping[str, Any] | None: ...  # noqa: D102
     def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool: ...  # noqa: D102
 
 

@@ -1,7 +1,7 @@
 """prestream policy: the policy that lets the API server rewrite pods, and its parameter."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,14 +11,27 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
-from cli.connect.clusters import ClusterOption, ContextOption, reach_cluster
+from cli.connect.clusters import (
+    ClusterOption,
+    ContextOption,
+    find_kubeconfig,
+    reach_cluster,
+)
 from cli.connect.configuration import ProjectOption, read_settings
+from cli.connect.policy_version import (
+    GROUP,
+    PolicyVersion,
+    ServedPolicies,
+    find_served_policies,
+    make_enabling_command,
+)
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.terminal import harmless, make_console
 from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.json_access import mapping_of
 from shared.domain.proven_mirrors import PARAMETER_NAME, ProvenMirrors, host_of
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import ConfigurationError, EventError, TransientError
+from shared.settings.keys import Settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra" / "kubernetes" / "rewriting"
 FILES = ("policy.yaml", "proven-mirrors.yaml")
@@ -39,6 +52,10 @@ def policy(  # noqa: PLR0913  # each is an option of the command
     status: Annotated[
         bool, typer.Option("--status", help="Show the proven mirrors of a cluster instead.")
     ] = False,
+    api_version: Annotated[
+        PolicyVersion | None,
+        typer.Option(help="Print this version, instead of the one that the API server serves."),
+    ] = None,
     cluster: ClusterOption = None,
     kube_context: ContextOption = None,
     as_json: Annotated[
@@ -50,20 +67,23 @@ def policy(  # noqa: PLR0913  # each is an option of the command
     Print the policy, its binding and its parameter, for kubectl apply.
 
     They rewrite the images of new pods to mirrors that are proven, in namespaces with the label
-    prestream.dev/rewrite=enabled, and need Kubernetes 1.36 or newer. With an older one, use
+    prestream.dev/rewrite=enabled. The version is that which the API server of the cluster
+    (kubectl's, unless --context or --cluster names another) serves: v1 on Kubernetes 1.36 and
+    newer, v1beta1 on 1.34 and 1.35 if the cluster enables it. Without either, use
     prestream rewrite.
 
-    With --status, show instead which mirrors are proven in a cluster (kubectl's, unless --context
-    or --cluster names another). `prestream doctor` checks whether the policy exists.
+    With --status, show instead which mirrors are proven in the cluster. `prestream doctor` checks
+    whether the policy exists.
     """
     if status:
         settings = read_settings(context.obj, project)
         reached = reach_cluster(context.obj, settings, cluster, kube_context)
         _print_status(reached.cluster, as_json=as_json)
         return
-    if cluster or kube_context or project:
-        fail(ExitCode.MISUSED, "--cluster, --context and --project go with --status only")
-    texts = [(FOLDER / name).read_text(encoding="utf-8") for name in FILES]
+    if project:
+        fail(ExitCode.MISUSED, "--project goes with --status only")
+    version = api_version or _choose_version(context.obj, cluster, kube_context)
+    texts = [_read(name, version) for name in FILES]
     if not as_json:
         typer.echo("---\n".join(texts), nl=False)
         return
@@ -72,6 +92,46 @@ def policy(  # noqa: PLR0913  # each is an option of the command
 
 
 policy.__doc__ = f"{cleandoc(policy.__doc__ or '')}\n\n{EXIT_CODES}"
+
+
+def _choose_version(
+    environ: Mapping[str, str], cluster: str | None, kube_context: str | None
+) -> PolicyVersion:
+    """
+    Return the version that the API server serves; v1 if there is no cluster to ask.
+
+    Raises:
+        typer.Exit: It serves neither, or cannot be reached.
+    """
+    if not (cluster or kube_context or find_kubeconfig(environ)):
+        say("note: no cluster to ask, so this is v1, for Kubernetes 1.36 and newer (--api-version)")
+        return "v1"
+    # Discovery depends on no setting.
+    settings = Settings(project="", deployment_project="")
+    reached = reach_cluster(environ, settings, cluster, kube_context).cluster
+    try:
+        served = find_served_policies(reached)
+    except EventError as exc:
+        fail(ExitCode.UNAVAILABLE, f"{harmless(str(exc))}; --api-version names the version")
+    if served.version is None:
+        fail(ExitCode.UNAVAILABLE, _explain_missing(reached, served))
+    return served.version
+
+
+def _explain_missing(cluster: KubernetesCluster, served: ServedPolicies) -> str:
+    text = (
+        f"{harmless(str(cluster.name))} ({served.kubernetes_text}) serves neither v1 nor v1beta1 of"
+        " MutatingAdmissionPolicy: use prestream rewrite"
+    )
+    if served.has_beta_to_enable:
+        text += f", or enable the beta API:\n{make_enabling_command(cluster.name)}"
+    return text
+
+
+def _read(name: str, version: PolicyVersion) -> str:
+    """Return a file for a version of the API; the versions have the same fields."""
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    return text.replace(f"{GROUP}/v1\n", f"{GROUP}/{version}\n")
 
 
 def _print_status(cluster: KubernetesCluster, *, as_json: bool) -> None:

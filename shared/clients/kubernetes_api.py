@@ -170,6 +170,10 @@ class KubernetesCluster:
             for group in groups
         }
 
+    def fetch_discovery(self, path: str) -> dict[str, Any] | None:
+        """Fetch a document that describes the API, such as ``/version``; ``None`` if absent."""
+        return self._read(path)
+
     def fetch_config_map(self, name: str) -> dict[str, Any] | None:
         """Fetch a ConfigMap of our namespace; ``None`` if it does not exist."""
         return self._read(self._config_map(name))

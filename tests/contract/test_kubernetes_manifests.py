@@ -52,6 +52,7 @@ CALLS: dict[str, set[Right]] = {
     # prestream doctor makes these calls as the person who runs it; no function does.
     "fetch_object": set(),
     "review_access": set(),
+    "fetch_discovery": set(),
 }
 INVENTORY = {"list_objects", "fetch_group_versions"}
 PROOFS = {"fetch_config_map", "patch_config_map"}

@@ -8,6 +8,7 @@ from typing import Any
 import jsonpatch
 import pytest
 import yaml
+from kubernetes_validate.utils import validate
 
 from shared.domain.image_reference import parse_reference
 from shared.domain.mirror_reference import SKIPPED_ANNOTATION
@@ -28,6 +29,7 @@ from tests.contract.rewriting_cases import (
     pod,
 )
 
+GROUP = "admissionregistration.k8s.io"
 ENGINE = Policy()
 OVERLAYS = FILE.parent.parent / "overlays"
 
@@ -265,6 +267,23 @@ def test_folder_is_applied_as_a_whole() -> None:
     }
     assert parameter["metadata"]["name"] == PARAMETER_NAME
     assert ProvenMirrors.from_data(parameter["data"]) == ProvenMirrors()
+
+
+def test_beta_version_differs_in_the_api_version_alone() -> None:
+    text = (FILE.parents[1] / "rewriting-v1beta1" / "kustomization.yaml").read_text("utf-8")
+    kustomization = yaml.safe_load(text)
+    (patch,) = kustomization["patches"]
+
+    beta = [
+        jsonpatch.apply_patch(each, yaml.safe_load(patch["patch"])) for each in (POLICY, BINDING)
+    ]
+
+    assert kustomization["resources"] == [f"../{FILE.parent.name}"]
+    assert patch["target"] == {"group": GROUP}
+    assert [each["apiVersion"] for each in beta] == [f"{GROUP}/v1beta1"] * 2
+    for version, bodies in {"1.34": beta, "1.35": beta, "1.36": [POLICY, BINDING]}.items():
+        for body in bodies:
+            assert validate(body, version, strict=True).startswith(version)
 
 
 # An API server refuses lists whose items differ in type, and an invalid patch.

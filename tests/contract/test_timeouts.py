@@ -91,6 +91,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "KubernetesCluster.create_job": lambda c: c.create_job({}),
     "KubernetesCluster.delete_job": lambda c: c.delete_job("j", "u"),
     "KubernetesCluster.fetch_config_map": lambda c: c.fetch_config_map("m"),
+    "KubernetesCluster.fetch_discovery": lambda c: c.fetch_discovery("/version"),
     "KubernetesCluster.fetch_group_versions": lambda c: c.fetch_group_versions(),
     "KubernetesCluster.fetch_job": lambda c: c.fetch_job("j"),
     "KubernetesCluster.fetch_node": lambda c: c.fetch_node("n"),

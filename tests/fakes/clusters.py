@@ -14,6 +14,7 @@ from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
 
 Body = dict[str, Any]
 
+POLICY_GROUP = "admissionregistration.k8s.io"
 GPU_CLUSTER = ClusterName("demo", "us-central1", "gpu")
 START = datetime(2026, 11, 24, 7, 0, tzinfo=UTC)
 
@@ -56,6 +57,10 @@ class FakeCluster:
         self.objects: dict[tuple[str, str], list[Body]] = {}
         """Objects of other kinds, by API version and plural."""
         self.config_maps: dict[str, Body] = {}
+        self.discovery: dict[str, Body] = {
+            f"/apis/{POLICY_GROUP}/v1": {"resources": [{"name": "mutatingadmissionpolicies"}]},
+        }
+        """The documents that describe the API, by path."""
         self.calls: list[str] = []
         self.node_selectors: list[str] = []
         """By which labels nodes were asked for."""
@@ -174,6 +179,10 @@ class FakeCluster:
             if group and version not in groups.get(group, ()):
                 groups[group] = (*groups.get(group, ()), version)
         return groups
+
+    def fetch_discovery(self, path: str) -> Body | None:
+        self._called("fetch_discovery")
+        return copy.deepcopy(self.discovery.get(path))
 
     def fetch_config_map(self, name: str) -> Body | None:
         self._called("fetch_config_map")

@@ -95,7 +95,7 @@ def test_cluster_that_streams_is_ok_and_services_without_a_server_are_unknown(
 
     verdicts = by_name(checks)
     seen = ("streaming-on", "node-image", "node-scopes", "node-labels", "manifests")
-    inside = ("function-rights", "policy-binding", "mirror")
+    inside = ("function-rights", "policy-version", "policy-binding", "mirror")
     unseen = ("api-enabled", "sink", "subscription", "dead-letters", "node-reads-images")
     assert exit_code == 0
     assert {name: verdicts[name] for name in (*seen, *inside, *unseen)} == {

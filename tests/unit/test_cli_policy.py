@@ -15,9 +15,11 @@ from cli.policy import policy as module
 from shared.domain.proven_mirrors import ProvenMirrors
 from shared.errors import TransientError
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
+from tests.fakes.clusters import POLICY_GROUP as GROUP
 from tests.fakes.command_line import run_command
 
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
+CONTEXT = "gke_demo_us-central1_gpu"
 Run = Callable[..., Result]
 
 
@@ -113,6 +115,87 @@ def test_silent_cluster_is_reported(
 
     assert result.exit_code == ExitCode.UNAVAILABLE
     assert "the cluster is away" in result.stderr
+
+
+def versions_of(output: str) -> list[str]:
+    return [each["apiVersion"] for each in yaml.safe_load_all(output)]
+
+
+def serve(cluster: FakeCluster, minor: str, *versions: str) -> None:
+    """Let the API server serve other kinds of v1, and the policy in these versions."""
+    other = {"name": "validatingadmissionpolicies"}
+    policies = {"name": "mutatingadmissionpolicies"}
+    cluster.discovery = {
+        f"/apis/{GROUP}/v1": {"resources": [other]},
+        "/version": {"major": "1", "minor": minor},
+    }
+    for version in versions:
+        cluster.discovery[f"/apis/{GROUP}/{version}"] = {"resources": [other, policies]}
+
+
+@pytest.mark.parametrize(
+    ("minor", "served", "printed"),
+    [
+        pytest.param("36", ["v1"], "v1", id="1.36"),
+        pytest.param("35+", ["v1beta1"], "v1beta1", id="1.35-with-the-beta-api"),
+        pytest.param("37", ["v1beta1", "v1"], "v1", id="both"),
+    ],
+)
+def test_version_is_the_one_that_the_api_server_serves(
+    run: Run, cluster: FakeCluster, minor: str, served: list[str], printed: str
+) -> None:
+    serve(cluster, minor, *served)
+
+    result = run("--context", CONTEXT)
+
+    expected = f"{GROUP}/{printed}"
+    assert versions_of(result.stdout) == [expected, expected, "v1"]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("minor", "can_enable"),
+    [("33", False), ("34", True), ("35+", True), ("36", False), ("", False)],
+)
+def test_command_that_enables_the_beta_api_is_offered_where_it_exists(
+    run: Run, cluster: FakeCluster, minor: str, *, can_enable: bool
+) -> None:
+    serve(cluster, minor)
+
+    result = run("--context", CONTEXT)
+
+    enabling = (
+        "gcloud container clusters update gpu --project=demo --location=us-central1"
+        f" --enable-kubernetes-unstable-apis={GROUP}/v1beta1/mutatingadmissionpolicies,"
+        f"{GROUP}/v1beta1/mutatingadmissionpolicybindings"
+    )
+    assert (result.exit_code, result.stdout) == (ExitCode.UNAVAILABLE, "")
+    assert "prestream rewrite" in result.stderr
+    assert (enabling in result.stderr.splitlines()) == can_enable
+
+
+def test_cluster_that_does_not_answer_prints_nothing(run: Run, cluster: FakeCluster) -> None:
+    cluster.fail("fetch_discovery", TransientError("the cluster is away"))
+
+    result = run("--context", CONTEXT)
+
+    assert (result.exit_code, result.stdout) == (ExitCode.UNAVAILABLE, "")
+    assert "the cluster is away" in result.stderr
+
+
+def test_named_version_is_printed_without_a_cluster(run: Run, cluster: FakeCluster) -> None:
+    cluster.fail("fetch_discovery", TransientError("the cluster is away"))
+
+    printed = run("--api-version", "v1beta1", "--context", CONTEXT).stdout
+
+    assert versions_of(printed) == [f"{GROUP}/v1beta1"] * 2 + ["v1"]
+
+
+def test_version_without_a_cluster_is_noted(run: Run) -> None:
+    result = run()
+
+    assert versions_of(result.stdout) == [f"{GROUP}/v1"] * 2 + ["v1"]
+    assert "no cluster to ask" in result.stderr
 
 
 def test_policy_is_printed_as_it_is_applied(run: Run) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cli.connect.policy_version import ServedPolicies
 from cli.doctor.check import Check
 from cli.doctor.checks.rewriting_state import RewritingResponses, check_rewriting
 from cli.doctor.response import NotFound, Response, Unavailable
@@ -13,6 +14,7 @@ from shared.domain.cluster import ClusterName
 MIRROR = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
 ALL = RewritingResponses(
     name=ClusterName("demo", "us-central1", "gpu"),
+    served=ServedPolicies("v1"),
     policy={"kind": "MutatingAdmissionPolicy"},
     binding={"kind": "MutatingAdmissionPolicyBinding"},
     parameter={"data": {"pullSecrets": "skip", "docker.io": MIRROR}},
@@ -27,6 +29,7 @@ def check(**more: Any) -> dict[str, Check]:
 
 def test_policy_with_all_that_it_needs_is_ok() -> None:
     assert {name: each.verdict for name, each in check().items()} == {
+        "policy-version": "ok",
         "policy": "ok",
         "policy-binding": "ok",
         "policy-parameter": "ok",
@@ -41,6 +44,45 @@ def test_missing_policy_fails_only_with_opted_in_namespaces() -> None:
         "failed",
         "kubectl --context=gke_demo_us-central1_gpu apply -k infra/kubernetes/rewriting",
     )
+
+
+APPLY = "kubectl --context=gke_demo_us-central1_gpu apply -k infra/kubernetes/rewriting"
+ENABLE = "gcloud container clusters update gpu --project=demo --location=us-central1"
+
+
+@pytest.mark.parametrize(
+    ("served", "verdict", "applied"),
+    [
+        pytest.param(ServedPolicies("v1"), "ok", APPLY, id="v1"),
+        pytest.param(ServedPolicies("v1beta1"), "ok", f"{APPLY}-v1beta1", id="v1beta1"),
+        pytest.param(ServedPolicies(None, (1, 35)), "warning", f"{APPLY}-v1beta1", id="disabled"),
+        pytest.param(HIDDEN, "unknown", APPLY, id="unavailable"),
+    ],
+)
+def test_version_that_applies_is_named(
+    served: ServedPolicies | Unavailable, verdict: str, applied: str
+) -> None:
+    checks = check(served=served, policy=GONE)
+
+    assert checks["policy-version"].verdict == verdict
+    assert checks["policy"].fix == applied
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "can_enable"),
+    [((1, 33), False), ((1, 34), True), ((1, 35), True), ((1, 36), False), (None, False)],
+)
+def test_beta_api_is_enabled_by_command_where_it_exists(
+    kubernetes: tuple[int, int] | None, *, can_enable: bool
+) -> None:
+    found = check(served=ServedPolicies(None, kubernetes), policy=GONE)["policy-version"]
+
+    assert "prestream rewrite" in found.finding
+    assert (found.fix is not None) == can_enable
+    if found.fix is not None:
+        enable, apply = found.fix.splitlines()
+        assert enable.startswith(f"{ENABLE} --enable-kubernetes-unstable-apis=")
+        assert apply == f"{APPLY}-v1beta1"
 
 
 def test_policy_that_no_namespace_opted_into_is_a_warning() -> None:

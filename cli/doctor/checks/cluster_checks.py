@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from cli.connect.policy_version import BINDINGS, GROUP, POLICIES, find_served_policies
 from cli.doctor import google_requests
 from cli.doctor.check import Check, unknown
 from cli.doctor.checks import access_review as access
@@ -29,7 +30,6 @@ from shared.domain.node_pool import (
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.settings.keys import Settings
 
-_POLICIES: Final = "admissionregistration.k8s.io/v1"
 _OPT_IN: Final = ("metadata", "labels", "prestream.dev/rewrite")
 _NEEDED: Final = (
     ("Namespace", "v1", "namespaces"),
@@ -244,12 +244,21 @@ def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingResponses
             if field_at(each, _OPT_IN) == "enabled"
         ]
     )
-    kind = "mutatingadmissionpolicies"
-    bindings = "mutatingadmissionpolicybindings"
+    what = f"the API versions of {cluster.name}"
+    served = try_call(what, lambda: find_served_policies(cluster))
+    if isinstance(served, Unavailable):
+        policy: Response = served
+        binding: Response = served
+    else:
+        # The API server answers "not found" for a version that it does not serve.
+        version = f"{GROUP}/{served.version or 'v1'}"
+        policy = try_fetch(cluster, version, POLICIES, rewriting.POLICY)
+        binding = try_fetch(cluster, version, BINDINGS, rewriting.POLICY)
     return rewriting.RewritingResponses(
         name=cluster.name,
-        policy=try_fetch(cluster, _POLICIES, kind, rewriting.POLICY),
-        binding=try_fetch(cluster, _POLICIES, bindings, rewriting.POLICY),
+        served=served,
+        policy=policy,
+        binding=binding,
         parameter=try_fetch(cluster, "v1", "configmaps", PARAMETER_NAME, namespace),
         namespaces=opted_in,
     )

@@ -4,6 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cli.connect.policy_version import (
+    FOLDERS,
+    PolicyVersion,
+    ServedPolicies,
+    make_enabling_command,
+)
 from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
@@ -21,6 +27,7 @@ class RewritingResponses:
     """The objects in a cluster that rewrite pods."""
 
     name: ClusterName
+    served: ServedPolicies | Unavailable
     policy: Response
     binding: Response
     parameter: Response
@@ -31,10 +38,31 @@ class RewritingResponses:
 
 def check_rewriting(readings: RewritingResponses) -> Iterator[Check]:
     """Check that the objects of the policy are complete."""
+    yield _check_version(readings)
     yield _check_policy(readings)
     if not isinstance(readings.policy, (NotFound, Unavailable)):
         yield _check_binding(readings)
         yield from _check_parameter(readings)
+
+
+def _check_version(readings: RewritingResponses) -> Check:
+    """Check which version of the policy's API applies."""
+    served = readings.served
+    if isinstance(served, Unavailable):
+        return unknown("rewriting", "policy-version", _subject(readings), served)
+    what = f"the API versions of {readings.name}"
+    if served.version is not None:
+        found = f"the API server serves {served.version}: apply {FOLDERS[served.version]}"
+        return _make(readings, "policy-version", "ok", what, found)
+    found = (
+        f"the API server ({served.kubernetes_text}) serves neither v1 nor v1beta1 of"
+        " MutatingAdmissionPolicy, so it cannot rewrite pods: prestream rewrite changes the files"
+    )
+    if not served.has_beta_to_enable:
+        return _make(readings, "policy-version", "warning", what, found)
+    found += ", or the beta API can be enabled (and not be disabled again)"
+    fix = f"{make_enabling_command(readings.name)}\n{_apply(readings)}"
+    return _make(readings, "policy-version", "warning", what, found, fix)
 
 
 def _check_policy(readings: RewritingResponses) -> Check:
@@ -124,7 +152,15 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
 
 def _apply(readings: RewritingResponses) -> str:
     context = f"--context={readings.name.context}"
-    return command("kubectl", context, "apply", "-k", "infra/kubernetes/rewriting")
+    return command("kubectl", context, "apply", "-k", FOLDERS[_applicable(readings)])
+
+
+def _applicable(readings: RewritingResponses) -> PolicyVersion:
+    """Return the version whose manifests apply, at least once its API is enabled."""
+    served = readings.served
+    if isinstance(served, Unavailable):
+        return "v1"
+    return served.version or ("v1beta1" if served.has_beta_to_enable else "v1")
 
 
 def _name(names: Sequence[str]) -> str:
