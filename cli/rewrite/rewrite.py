@@ -6,7 +6,8 @@ For clusters whose API server cannot rewrite pods, or for mirrors that files sho
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,12 @@ from cli.connect.configuration import (
 )
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.input.yaml_documents import DocumentError
+from cli.rewrite.custom_resources import add_paths
+from cli.rewrite.found_image import Rules
+from cli.rewrite.name_matches import NameIndex
 from cli.rewrite.rewritten_files import RewrittenFile, join_files, report, rewrite_text
 from cli.terminal import make_side_console
-from shared.domain.proven_mirrors import Proof, PullSecrets
+from shared.domain.proven_mirrors import PullSecrets
 
 STANDARD_INPUT = "-"
 
@@ -40,7 +44,11 @@ def rewrite(  # noqa: PLR0913  # each is an option of the command
     ],
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; print a diff, and exit with 1 if any.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Change nothing; print a diff, and exit with 1 if any image should change.",
+        ),
     ] = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Write the files instead of printing them.")
@@ -62,7 +70,8 @@ def rewrite(  # noqa: PLR0913  # each is an option of the command
         fail(ExitCode.MISUSED, "--in-place cannot write standard input")
     settings = read_settings(context.obj, project)
     proofs = configured_mirrors(settings, pick_location(settings, location))
-    rewritten = list(_rewrite_files(files, proofs, pull_secrets))
+    rules = Rules(proofs, pull_secrets, add_paths(settings.image_paths))
+    rewritten = list(_rewrite_files(files, rules))
     _tell(rewritten)
     if in_place:
         _write_changed(rewritten)
@@ -72,26 +81,31 @@ def rewrite(  # noqa: PLR0913  # each is an option of the command
         typer.echo("".join(each.diff() for each in rewritten).encode(), nl=False)
     elif not in_place:
         typer.echo(join_files(rewritten).encode(), nl=False)
-    if check and any(each.is_changed for each in rewritten):
+    if check and any(each.is_changed or each.is_pending for each in rewritten):
         raise typer.Exit(ExitCode.DIFFERENT)
 
 
 rewrite.__doc__ = f"{rewrite.__doc__}\n\n{EXIT_CODES}"
 
 
-def _rewrite_files(
-    names: Sequence[str], proofs: Mapping[str, Proof], secrets: PullSecrets
-) -> Iterator[RewrittenFile]:
+def _rewrite_files(names: Sequence[str], rules: Rules) -> Iterator[RewrittenFile]:
+    index = NameIndex()
     console = make_side_console()
     is_quick = len(names) < _MANY or not console.is_terminal
     for name in track(names, "Rewriting", console=console, transient=True, disable=is_quick):
         text = _read(name)
         label = "standard input" if name == STANDARD_INPUT else name
         try:
-            yield rewrite_text(text, label, proofs, secrets)
+            if name == STANDARD_INPUT:
+                # A rendered text: no tool replaces its images any more.
+                yield rewrite_text(text, label, rules)
+            else:
+                yield rewrite_text(text, label, rules, partial(index.find, Path(name)))
         except DocumentError as exc:
             where = f"{label}:{exc.line}" if exc.line else label
             fail(ExitCode.UNREADABLE, f"{where}: neither YAML nor JSON: {exc}")
+    if not index.is_complete:
+        say("note: too many folders to search all for kustomizations that match images by name")
 
 
 def _read(name: str) -> str:

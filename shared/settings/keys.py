@@ -207,6 +207,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     helper_image: kinds.Image = "docker.io/library/busybox:1.37.0-musl"
     """Image with the static binary that a warmup runs instead of the image's code."""
 
+    image_paths: Annotated[
+        Mapping[
+            kinds.ResourceKind,
+            Annotated[
+                tuple[kinds.FieldPath, ...], allowed("a list of paths, such as spec.steps[].image")
+            ],
+        ],
+        allowed("KIND.GROUP, each with a list of paths, such as spec.steps[].image"),
+    ] = MappingProxyType({})
+    """Fields of custom resources that name an image outside a pod spec, in addition to the table of
+    [`prestream rewrite`](rewriting.md#custom-resources). `**.` before a path: at any depth."""
+
     cleanup_days: kinds.CleanupDays = 90
     """Days for which a mirror keeps a cached version, beside the five most recent of each image."""
 

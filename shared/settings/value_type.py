@@ -155,6 +155,20 @@ Image = Annotated[
 ]
 
 
+# KIND.GROUP and a path in its objects: https://kubernetes.io/docs/concepts/extend-kubernetes/api-extension/custom-resources/
+ResourceKind = Annotated[
+    str,
+    _pattern(rf"[A-Z][A-Za-z0-9]*\.{_LABEL}(?:\.{_LABEL})+"),
+    allowed("KIND.GROUP, such as RayJob.ray.io"),
+]
+
+FieldPath = Annotated[
+    str,
+    _pattern(r"(?:\*\*\.)?[A-Za-z0-9_-]+(?:\[\])?(?:\.[A-Za-z0-9_-]+(?:\[\])?)*"),
+    allowed("keys with dots between, [] after a list, such as spec.steps[].image"),
+]
+
+
 class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A registry that may be mirrored, in the form of the file."""
 

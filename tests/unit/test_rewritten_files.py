@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.rewrite.found_image import Rules
 from cli.rewrite.rewritten_files import rewrite_text
 from shared.domain.image_fields import find_image_fields
 from shared.domain.mirror_reference import rewrite_field, rewrite_image
@@ -19,7 +20,7 @@ MIRRORS = ProvenMirrors.from_data(PROVEN)
 
 
 def rewritten(text: str) -> str:
-    return rewrite_text(text, "app.yaml", MIRRORS.proofs, "skip").after
+    return rewrite_text(text, "app.yaml", Rules(MIRRORS.proofs)).after
 
 
 FORMATTED = """\
@@ -205,7 +206,7 @@ def test_anchor_whose_uses_are_all_images_is_rewritten_once() -> None:
 def test_anchor_with_other_uses_is_left_alone_and_reported() -> None:
     text = "containers:\n- image: &app nginx\n  args: [*app]\n"
 
-    file = rewrite_text(text, "app.yaml", MIRRORS.proofs)
+    file = rewrite_text(text, "app.yaml", Rules(MIRRORS.proofs))
 
     assert file.after == text
     assert [each.remark for each in file.found] == [
