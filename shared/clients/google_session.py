@@ -2,14 +2,11 @@
 
 import http.client
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from shared.clients.deadline import limit_wait
 from shared.clients.vendor_error import request_errors
 from shared.clients.vendor_import import IMPORTING
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
@@ -86,7 +83,7 @@ class _TimedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+    def readinto(self, buffer: Any) -> int | None:
         self._sock.settimeout(limit_wait(self._timeout))
         return self._raw.readinto(buffer)
 
