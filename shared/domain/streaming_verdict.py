@@ -251,7 +251,7 @@ def _partial_hint(about: Iterable[StreamingStatement]) -> str | None:
             if rest > 0:
                 return (
                     f"{rest} of {each.layers} layers were not streamed: if pods start slowly, look"
-                    " for layers that are empty or the same as others."
+                    " for layers that are the same as others."
                 )
     return None
 
@@ -286,7 +286,7 @@ def _doubt(pull: PullObservation, about: list[StreamingStatement]) -> str | None
     return (
         "The image may not have been in the streaming cache yet; if the next pull is slow too,"
         " check that the repository lies in the region of the node, that the identity of the node"
-        " has roles/serviceusage.serviceUsageConsumer, and that no layers are empty or the same."
+        " has roles/serviceusage.serviceUsageConsumer, and that no layers are the same."
     )
 
 

@@ -96,17 +96,14 @@ def test_platform_that_cannot_be_read_is_unknown() -> None:
     assert check(GOOD, Unavailable("x", "503"))["platform"].verdict == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("manifest", "text"),
-    [
-        pytest.param(layers(GB, GB, GB, repeated=True), "1 of its 3 layers come twice", id="twice"),
-        pytest.param(layers(GB, 32, GB), "1 of its 3 layers are empty", id="empty"),
-    ],
-)
-def test_layers_that_are_empty_or_come_twice_are_a_warning(manifest: Manifest, text: str) -> None:
-    found = check(manifest)["layers"]
+def test_empty_layer_is_ok() -> None:
+    assert check(layers(GB, 32, GB))["layers"].verdict == "ok"
 
-    assert (found.verdict, text in found.finding) == ("warning", True)
+
+def test_layers_that_come_twice_are_a_warning() -> None:
+    found = check(layers(GB, GB, GB, repeated=True))["layers"]
+
+    assert (found.verdict, "1 of its 3 layers come twice" in found.finding) == ("warning", True)
     assert found.fix is not None
     assert found.fix.startswith("crane flatten us-central1-docker.pkg.dev/demo/")
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from cli.doctor.checks.node_conditions import STREAMING_LABEL, check_nodes, platforms_of
 from cli.doctor.response import Unavailable
 from shared.domain.cluster import ClusterName
@@ -53,8 +55,17 @@ def test_pool_without_streaming_is_reported_once() -> None:
     ]
 
 
-def test_node_with_a_streaming_problem_fails() -> None:
-    _, found = check_nodes(NAME, [node("a", condition="FrequentGcfsdRestart")])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "FrequentGcfsSnapshotterRestart",
+        "FrequentGcfsdRestart",
+        "GcfsSnapshotterMissingLayer",
+        "SecondaryBootDiskMissingLayer",
+    ],
+)
+def test_node_with_a_streaming_problem_fails(condition: str) -> None:
+    _, found = check_nodes(NAME, [node("a", condition=condition)])
 
     assert (found.name, found.verdict) == ("node-condition", "failed")
     assert "restarted 5 times" in found.finding

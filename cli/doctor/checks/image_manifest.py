@@ -16,7 +16,6 @@ from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source, location_of
 from shared.errors import ImageError
 
-_EMPTY_BYTES: Final = 32
 """The gzip form of an archive without files."""
 
 _BIG_LAYER_BYTES: Final = 2_000_000_000
@@ -122,18 +121,12 @@ def _check_platform(
 def _check_layers(readings: ImageResponses, subject: str, what: str, manifest: Manifest) -> Check:
     counted = Counter(each for each in manifest.layer_digests if each)
     repeated = sum(number > 1 for number in counted.values())
-    empty = sum(size <= _EMPTY_BYTES for size in manifest.layers)
-    faults = [
-        f"{number} of its {len(manifest.layers)} layers {what_is_wrong}"
-        for number, what_is_wrong in ((repeated, "come twice"), (empty, "are empty"))
-        if number
-    ]
-    if not faults:
-        found = f"none of its {len(manifest.layers)} layers is empty or a duplicate"
+    if not repeated:
+        found = f"none of its {len(manifest.layers)} layers is a duplicate"
         return _make(subject, "layers", "ok", what, found)
     found = (
-        f"{' and '.join(faults)}: by Google's documentation GKE downloads such an image whole;"
-        " newer nodes may stream it all the same"
+        f"{repeated} of its {len(manifest.layers)} layers come twice: by Google's documentation GKE"
+        " downloads such an image whole; newer nodes may stream it all the same"
     )
     place = readings.source.mirror.registry
     fix = (

@@ -16,10 +16,12 @@ _ZONE: Final = "topology.kubernetes.io/zone"
 _TROUBLES: Final = frozenset(
     {
         "DeprecatedPullingSchemaV1Image",
+        "FrequentGcfsSnapshotterRestart",
         "FrequentGcfsdRestart",
         "GcfsSnapshotterMissingLayer",
         "GcfsSnapshotterUnhealthy",
         "GcfsdUnhealthy",
+        "SecondaryBootDiskMissingLayer",
     }
 )
 """The conditions of nodes for streaming; True is a fault."""

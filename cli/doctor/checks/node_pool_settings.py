@@ -7,13 +7,15 @@ https://docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming
 from collections.abc import Iterator
 from typing import Final
 
-from cli.doctor.check import Check, command
+from cli.doctor.check import Check, Verdict, command
 from cli.doctor.response import Body
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, list_of, mappings_of, text_of
 from shared.domain.node_pool import has_accelerators, streams
 
 _IMAGE: Final = "COS_CONTAINERD"
+_UBUNTU: Final = "UBUNTU_CONTAINERD"
+"""Newer than the requirement: secondary boot disks, which stream too, support this image."""
 _SCOPE: Final = "https://www.googleapis.com/auth/"
 _READING_SCOPES: Final = frozenset(
     {
@@ -63,17 +65,14 @@ def _check_streaming(name: ClusterName, pool_name: str, pool: Body, *, is_on: bo
 def _check_node_image(name: ClusterName, pool_name: str, pool: Body) -> Check:
     image = (text_of(field_at(pool, ("config", "imageType"))) or "").upper()
     is_fit = image == _IMAGE
+    unfit: Verdict = "warning" if image == _UBUNTU else "failed"
     return Check(
         topic="nodes",
         name="node-image",
         subject=f"node pool {pool_name} of cluster {name.name}",
-        verdict="ok" if is_fit else "failed" if image else "unknown",
+        verdict="ok" if is_fit else unfit if image else "unknown",
         looked_at=f"config.imageType of node pool {pool_name} in {name}",
-        finding=f"its nodes run {_IMAGE}"
-        if is_fit
-        else f"its nodes run {image}, and only {_IMAGE} streams. The fix recreates the nodes"
-        if image
-        else "the pool's description does not name the image of its nodes",
+        finding=_describe_image(image),
         fix=None
         if is_fit or not image
         else command(
@@ -82,6 +81,19 @@ def _check_node_image(name: ClusterName, pool_name: str, pool: Body) -> Check:
             f"--image-type={_IMAGE}",
         ),
     )
+
+
+def _describe_image(image: str) -> str:
+    if not image:
+        return "the pool's description does not name the image of its nodes"
+    if image == _IMAGE:
+        return f"its nodes run {_IMAGE}"
+    doubt = (
+        f"and Google's documentation requires {_IMAGE}; a pull shows whether they stream"
+        if image == _UBUNTU
+        else f"and only {_IMAGE} streams"
+    )
+    return f"its nodes run {image}, {doubt}. The fix recreates the nodes"
 
 
 def _check_scopes(name: ClusterName, pool_name: str, pool: Body) -> Check:
