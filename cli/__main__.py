@@ -5,9 +5,9 @@ import os
 from cli.app import app
 
 
-def main() -> None:
-    """Run the command."""
-    app(prog_name="prestream", obj=dict(os.environ))  # noqa: TID251  # this is the entry point
+def main(name: str = "prestream") -> None:
+    """Run the command, which is called ``name`` in its help."""
+    app(prog_name=name, obj=dict(os.environ))  # noqa: TID251  # this is the entry point
 
 
 if __name__ == "__main__":

@@ -63,13 +63,13 @@ def find_import_closure(main: Path, root: Path = ROOT) -> set[Path]:
     unread = [main]
     while unread:
         tree = ast.parse(unread.pop().read_bytes())
-        imported = {file for module in _imported_names(tree) for file in _files_of(module, root)}
+        imported = {file for module in imported_names(tree) for file in _files_of(module, root)}
         unread.extend(imported - found)
         found |= imported
     return found
 
 
-def _imported_names(node: ast.AST) -> Iterator[str]:
+def imported_names(node: ast.AST) -> Iterator[str]:
     """Yield the dotted names that a tree imports; some are attributes of a module."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
@@ -78,9 +78,9 @@ def _imported_names(node: ast.AST) -> Iterator[str]:
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         elif isinstance(child, ast.If) and _is_for_type_checking(child.test):
             for statement in child.orelse:
-                yield from _imported_names(ast.Module([statement], []))
+                yield from imported_names(ast.Module([statement], []))
         else:
-            yield from _imported_names(child)
+            yield from imported_names(child)
 
 
 def _is_for_type_checking(test: ast.expr) -> bool:

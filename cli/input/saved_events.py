@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, NoReturn, Self, get_args
 
-from cloudevents.http import CloudEvent
-
 from cli.input.log_export import Found, MalformedEntry
 from shared.domain.cluster import ClusterName
 from shared.domain.disposition import Outcome
@@ -152,6 +150,14 @@ class _ClusterNeededError(Exception):
     """The result depends on a cluster, which is not asked."""
 
 
+class _SavedEvent(dict[str, str]):
+    """A saved message, in the form of the event that its function receives."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        super().__init__(id="saved", source="replay", type="saved")
+        self.data = data
+
+
 class NoFacts:
     """A fact log that drops facts."""
 
@@ -171,10 +177,8 @@ def _read_message(value: Mapping[str, Any], data: bytes) -> PubsubMessage:
     """
     now = datetime.now(UTC)
     if isinstance(value.get("message"), dict):
-        source = {"id": "saved", "source": "replay", "type": "saved"}
-        kept = PubsubMessage.from_cloud_event(
-            CloudEvent(source, {"message": {**value["message"], "publishTime": now.isoformat()}})
-        )
+        message = {**value["message"], "publishTime": now.isoformat()}
+        kept = PubsubMessage.from_cloud_event(_SavedEvent({"message": message}))
         return PubsubMessage(kept.message_id, now, kept.data, kept.attributes)
     return PubsubMessage("", now, data)
 

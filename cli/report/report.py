@@ -159,9 +159,11 @@ def _tell(reading: Reading, twice: int) -> None:
 
 
 def _write_page(path: Path, made: Report) -> None:
-    from cli.report.page.pages import make_page
+    from cli.report.page.pages import has_charts, make_page
 
     page = make_page(made)
+    if not has_charts():
+        say("note: the page has no charts: pipx inject prestream vl-convert-python adds them")
     _write(path, lambda path: path.write_text(page, encoding="utf-8"))
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -43,9 +44,7 @@ VERDICT_MEANINGS: Final = {
 
 def make_page(report: Report) -> str:
     """Return the page, the same for the same report."""
-    charts = {"points": draw_points(report.points)} if report.points else {}
-    if images := compared_images(report):
-        charts["bars"] = draw_bars(images)
+    charts = _draw_charts(report) if has_charts() else {}
     page = _environment().get_template("page.html")
     return page.render(
         report=report,
@@ -61,11 +60,24 @@ def make_page(report: Report) -> str:
         days=list(_days(report.points)),
         most_points=MOST_POINTS,
         has_bars="bars" in charts,
+        has_points="points" in charts,
         charts=_as_script(charts),
         style=_read("page.css"),
         script=_read("page.js"),
         library=_library() if charts else "",
     )
+
+
+def has_charts() -> bool:
+    """Whether the library of the charts is installed; without it, the page has tables only."""
+    return find_spec("vl_convert") is not None
+
+
+def _draw_charts(report: Report) -> dict[str, Any]:
+    charts = {"points": draw_points(report.points)} if report.points else {}
+    if images := compared_images(report):
+        charts["bars"] = draw_bars(images)
+    return charts
 
 
 @cache
