@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
+.PHONY: help deploy demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -25,6 +25,16 @@ $(DEPLOYED)/installed: requirements.txt
 	@$(PYTHON) -m venv $(DEPLOYED)
 	@$(DEPLOYED)/bin/python $(INSTALL) -r requirements.txt
 	@touch $@
+
+# Both states with the variables of infra/terraform.tfvars or of the environment (TF_VAR_project_id …). The pipeline
+# applies infra alone.
+TFVARS := $(if $(wildcard infra/terraform.tfvars),-var-file=../terraform.tfvars)
+
+deploy: archives ## apply infra/bootstrap and infra to Google Cloud, each after a confirmation
+	@terraform -chdir=infra/bootstrap init -input=false
+	@terraform -chdir=infra/bootstrap apply -compact-warnings $(TFVARS)
+	@terraform -chdir=infra init -input=false
+	@terraform -chdir=infra apply -compact-warnings
 
 demo: $(VENV)/installed $(DEPLOYED)/installed archives ## run the whole pipeline on this machine (KUBECONFIG=… for a real cluster)
 	@rm -f build/demo/results.jsonl; status=0; \
@@ -64,9 +74,12 @@ check-terraform: archives
 	@if ! command -v terraform >/dev/null; then \
 		echo "terraform: NOT CHECKED, as it is not installed"; exit 0; fi; \
 	terraform fmt -check -recursive infra || exit 1; \
-	if ! terraform -chdir=infra init -backend=false -input=false >build/terraform.log 2>&1; then \
-		echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
-	terraform -chdir=infra validate && terraform -chdir=infra test
+	for root in infra infra/bootstrap; do \
+		if ! terraform -chdir=$$root init -backend=false -input=false >build/terraform.log 2>&1; then \
+			echo "terraform: formatted; NOT VALIDATED AND NOT TESTED, as its provider cannot be had (build/terraform.log)"; exit 0; fi; \
+		terraform -chdir=$$root validate || exit 1; \
+	done; \
+	terraform -chdir=infra test
 
 # checkov pins many packages, so it has a separate environment. If it cannot be installed, report that.
 # A parsing error is a failure, because checkov skips such files.

@@ -20,6 +20,13 @@ variable "archives_folder" {
   default     = null
 }
 
+variable "build_projects" {
+  description = "Further projects whose builds of Cloud Build are read, such as that of a central CI."
+  type        = set(string)
+  default     = []
+  nullable    = false
+}
+
 variable "cluster_projects" {
   description = "Further projects with watched clusters; the projects of clusters that prestream.yaml lists by their full name are added automatically."
   type        = set(string)
@@ -34,14 +41,14 @@ variable "config_file" {
 }
 
 variable "existing_topics" {
-  description = "Google's topics, cloud-builds and gcr, that exist already and are not created here."
+  description = "Google's topics that exist already and are never changed or deleted here: cloud-builds, gcr, or PROJECT/TOPIC for another project."
   type        = set(string)
   default     = []
   nullable    = false
 
   validation {
-    condition     = length(setsubtract(var.existing_topics, ["cloud-builds", "gcr"])) == 0
-    error_message = "Only cloud-builds and gcr may exist already; all other topics belong to Prestream."
+    condition     = alltrue([for name in var.existing_topics : can(regex("^([^/]+/)?(cloud-builds|gcr)$", name))])
+    error_message = "Only cloud-builds and gcr, or PROJECT/cloud-builds and PROJECT/gcr, may exist already; all other topics belong to Prestream."
   }
 }
 
@@ -58,13 +65,6 @@ variable "facts" {
     condition     = var.facts.retention_days >= 1 && var.facts.retention_days <= 3650
     error_message = "Cloud Logging keeps entries for 1 to 3650 days."
   }
-}
-
-variable "image_projects" {
-  description = "Further projects, beside that of the mirrors, with images in Artifact Registry to warm."
-  type        = set(string)
-  default     = []
-  nullable    = false
 }
 
 variable "kms_key" {
@@ -118,29 +118,16 @@ variable "mirrors" {
   nullable = false
 }
 
-variable "node_service_accounts" {
-  description = "E-mail addresses of the service accounts of nodes that pull and stream from the mirrors."
-  type        = set(string)
-  default     = []
-  nullable    = false
-
-  validation {
-    condition     = alltrue([for email in var.node_service_accounts : can(regex("^[^:@]+@[^:@]+$", email))])
-    error_message = "A service account must be an e-mail address, without a prefix."
-  }
-}
-
-variable "pipeline" {
-  description = "The bucket with Terraform's state, to create a service account for cloudbuild.yaml; null to create none."
-  type = object({
-    state_bucket = string
-  })
-  default = null
-}
-
 variable "project_id" {
   description = "Project of the functions, topics and facts."
   type        = string
+  nullable    = false
+}
+
+variable "registry_projects" {
+  description = "Further projects whose pushes to Artifact Registry are read; the functions may read their images."
+  type        = set(string)
+  default     = []
   nullable    = false
 }
 
@@ -186,21 +173,4 @@ variable "vpc_connector" {
   description = "Serverless VPC Access connector to private control planes, projects/P/locations/L/connectors/C; null if it is not needed."
   type        = string
   default     = null
-}
-
-variable "warm_pool" {
-  description = "A node pool with one small Spot machine for warmups, in the cluster projects/P/locations/L/clusters/C; null to create none."
-  type = object({
-    cluster      = string
-    disk_size_gb = optional(number, 200)
-    machine_type = optional(string, "e2-standard-2")
-    max_nodes    = optional(number, 1)
-    min_nodes    = optional(number, 0)
-  })
-  default = null
-
-  validation {
-    condition     = var.warm_pool == null || can(regex("^projects/[^/]+/locations/[^/]+/clusters/[^/]+$", var.warm_pool.cluster))
-    error_message = "The cluster must have its full name, projects/P/locations/L/clusters/C."
-  }
 }

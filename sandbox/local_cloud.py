@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFESTS = ROOT / "infra" / "kubernetes" / "base"
 REWRITING = ROOT / "infra" / "kubernetes" / "rewriting"
 """Manifests for Kubernetes 1.36 and newer."""
-FILTERS = ROOT / "infra" / "filters"
+FILTERS = ROOT / "infra" / "modules" / "prestream" / "filters"
 SCHEMA = ROOT / "docs" / "prestream.schema.json"
 
 PROJECT = "demo"

@@ -2,7 +2,8 @@
 Write the JSON Schema of the configuration file and the tables of its keys.
 
 Both are made of the settings themselves, so that they cannot say anything else than the code.
-``python -m tools.settings_reference`` writes them into ``docs/``.
+``python -m tools.settings_reference`` writes them into ``docs/``, and the defaults into the
+Terraform module that reads the same keys.
 """
 
 import ast
@@ -20,9 +21,10 @@ from shared.settings.keys import NOT_IN_FILE, Settings
 from shared.settings.reader import unwrap
 from shared.settings.value_type import FORMS, PlacementForm, TolerationForm, UpstreamForm
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-SCHEMA_FILE = DOCS / "prestream.schema.json"
-PAGE_FILE = DOCS / "configuration.md"
+ROOT = Path(__file__).resolve().parent.parent
+SCHEMA_FILE = ROOT / "docs" / "prestream.schema.json"
+PAGE_FILE = ROOT / "docs" / "configuration.md"
+DEFAULTS_FILE = ROOT / "infra/modules/prestream/modules/settings/defaults.json"
 
 _MAX_SHOWN = 4
 """Items of a default that fit into a table."""
@@ -85,6 +87,12 @@ def fill_tables(page: str) -> str:
 def format_schema() -> str:
     """Return the text of the schema's file."""
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def format_defaults() -> str:
+    """Return the text of the file with each key's default, null where it has none."""
+    defaults = _list_defaults(Settings)
+    return json.dumps({name: defaults.get(name) for name in _list_kinds(Settings)}, indent=2) + "\n"
 
 
 def _define_forms(definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +184,8 @@ def _show(value: Any) -> str:
 
 
 def main() -> None:
-    """Write the schema and the tables."""
+    """Write the schema, the tables and the defaults."""
+    DEFAULTS_FILE.write_text(format_defaults(), encoding="utf-8")
     SCHEMA_FILE.write_text(format_schema(), encoding="utf-8")
     PAGE_FILE.write_text(fill_tables(PAGE_FILE.read_text(encoding="utf-8")), encoding="utf-8")
 

@@ -26,7 +26,7 @@ from shared.errors import ConfigurationError
 from shared.settings import value_type as kinds
 from shared.settings.reader import ValueReader
 from shared.settings.value_type import allowed
-from shared.settings.yaml_file import Document, read_document
+from shared.settings.yaml_file import Document, parse_document, read_document
 
 DEFAULT_FILE = Path(__file__).resolve().parents[2] / "prestream.yaml"
 """The file beside ``main.py`` in an archive, and at the root of a checkout."""
@@ -242,12 +242,15 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Load the settings from the configuration file and the environment.
 
-    The file is the one that ``PRESTREAM_CONFIG`` names, otherwise `DEFAULT_FILE`, which may be
-    missing.
+    ``PRESTREAM_SETTINGS`` has the text of a file, as Terraform sets it. Without it, the file is
+    the one that ``PRESTREAM_CONFIG`` names, otherwise `DEFAULT_FILE`, which may be missing.
 
     Raises:
         ConfigurationError: The file cannot be read or is invalid; the error names every problem.
     """
+    if text := environ.get("PRESTREAM_SETTINGS"):
+        document = parse_document(text, name="PRESTREAM_SETTINGS")
+        return make_settings(document, environ, name="PRESTREAM_SETTINGS")
     name = environ.get("PRESTREAM_CONFIG")
     path = Path(name) if name else DEFAULT_FILE
     missing = not name and not path.exists()

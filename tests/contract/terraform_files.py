@@ -2,14 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hcl2
 
 INFRA = Path(__file__).parents[2] / "infra"
-MODULE = INFRA / "modules" / "event_function"
-FILES = sorted([*INFRA.glob("*.tf"), *MODULE.glob("*.tf")])
+ROOT_OF_BOOTSTRAP = INFRA / "bootstrap"
+PRESTREAM = INFRA / "modules" / "prestream"
+BOOTSTRAP = PRESTREAM / "modules" / "bootstrap"
+MODULE = PRESTREAM / "modules" / "event_function"
+SETTINGS = PRESTREAM / "modules" / "settings"
+FOLDERS = (INFRA, ROOT_OF_BOOTSTRAP, PRESTREAM, BOOTSTRAP, MODULE, SETTINGS)
+FILES = sorted(path for folder in FOLDERS for path in folder.glob("*.tf"))
 
 _OPTIONS = hcl2.SerializationOptions(strip_string_quotes=True, with_comments=False)
 
@@ -28,6 +34,7 @@ class Block:
         return ".".join(self.labels)
 
 
+@cache
 def read_file(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = hcl2.loads(
         path.read_text(encoding="utf-8"), serialization_options=_OPTIONS
@@ -46,15 +53,15 @@ def read_blocks(kind: str, folder: Path | None = None) -> Iterator[Block]:
 
 
 def read_local(name: str) -> Any:
-    """Return a local value of the root module."""
-    for path in sorted(INFRA.glob("*.tf")):
+    """Return the local value of that name, of any module."""
+    for path in FILES:
         for block in read_file(path).get("locals", []):
             if name in block:
                 return block[name]
     raise LookupError(name)
 
 
-def find_block(kind: str, name: str, folder: Path = INFRA) -> dict[str, Any]:
+def find_block(kind: str, name: str, folder: Path = PRESTREAM) -> dict[str, Any]:
     """Return the body of the one block of that name."""
     [found] = [block.body for block in read_blocks(kind, folder) if block.name == name]
     return found

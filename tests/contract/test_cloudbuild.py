@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 
 from shared.messages.image_request import parse_reference_request
 from shared.messages.pubsub_message import PubsubMessage
-from tests.contract.terraform_files import find_block, read_blocks
+from tests.contract.terraform_files import BOOTSTRAP, INFRA, find_block, read_blocks
 
 ROOT = Path(__file__).parents[2]
 BUILD: dict[str, Any] = yaml.safe_load((ROOT / "cloudbuild.yaml").read_text("utf-8"))
@@ -48,7 +48,7 @@ def test_deployment_follows_the_tests() -> None:
 
 
 def test_pipeline_runs_as_the_account_of_terraform() -> None:
-    account = find_block("resource", "google_service_account.pipeline")["account_id"]
+    account = find_block("resource", "google_service_account.pipeline", BOOTSTRAP)["account_id"]
 
     assert (
         BUILD["serviceAccount"].split("/")[-1] == f"{account}@$PROJECT_ID.iam.gserviceaccount.com"
@@ -91,7 +91,7 @@ def test_pull_request_changes_nothing() -> None:
 
 
 def test_values_of_later_steps_are_terraform_outputs() -> None:
-    outputs = {block.name for block in read_blocks("output")}
+    outputs = {block.name for block in read_blocks("output", INFRA)}
 
     read = outputs_read(STEPS["apply"]["script"])
     assert read == {"dry_run", "searched_projects", "watched_clusters"}

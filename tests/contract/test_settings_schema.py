@@ -10,9 +10,11 @@ from shared.errors import ConfigurationError
 from shared.settings.keys import DEFAULT_FILE, NOT_IN_FILE, Settings, make_settings
 from shared.settings.yaml_file import Document, parse_document
 from tools.settings_reference import (
+    DEFAULTS_FILE,
     PAGE_FILE,
     SCHEMA_FILE,
     fill_tables,
+    format_defaults,
     format_schema,
     json_schema,
 )
@@ -67,6 +69,10 @@ def validator() -> Draft202012Validator:
 
 def test_published_schema_is_in_step() -> None:
     assert SCHEMA_FILE.read_text(encoding="utf-8") == format_schema()
+
+
+def test_defaults_of_terraform_are_those_of_the_settings() -> None:
+    assert DEFAULTS_FILE.read_text(encoding="utf-8") == format_defaults()
 
 
 def test_published_tables_are_in_step() -> None:

@@ -4,18 +4,17 @@ import copy
 import re
 import string
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.log_filter import parse_filter
+from tests.contract.terraform_files import PRESTREAM
 from tests.fakes.recorded_events import load_event
 
 Entry = dict[str, Any]
 Passes = Callable[[Entry], bool]
 
-ROOT = Path(__file__).parents[2]
 SYSTEM_NAMESPACES = ("kube-system", "gmp-system", "gke-managed-system", "gke-managed-cim")
 VARIABLES = {"namespace": "prestream", "system_namespaces": "|".join(SYSTEM_NAMESPACES)}
 
@@ -36,7 +35,7 @@ READERS = [
 
 
 def read_template(name: str) -> str:
-    return (ROOT / "infra" / "filters" / f"{name}.filter.tftpl").read_text("utf-8")
+    return (PRESTREAM / "filters" / f"{name}.filter.tftpl").read_text("utf-8")
 
 
 def load(name: str) -> Entry:

@@ -17,7 +17,7 @@ from shared.messages.build import BuildNotification
 from shared.messages.pubsub_message import PubsubMessage
 from shared.runtime.log_line import configure_logs
 from shared.settings.keys import load_settings
-from tests.contract.terraform_files import INFRA, MODULE, find_block, read_local
+from tests.contract.terraform_files import BOOTSTRAP, INFRA, MODULE, find_block, read_local
 from tests.fakes.environ import Environ
 
 ROOT = INFRA.parent
@@ -40,11 +40,12 @@ def test_functions_get_the_variables_that_settings_read_at_google_and_no_others(
     configure_logs(environ)
     local = Environ()
     Endpoints.from_environ(local)
-    # Without the variable, the file of the archive is read.
-    optional = {"PRESTREAM_CONFIG"}
+    # Only a file on disk has a name: at Google the settings are in the environment or the archive.
+    on_disk = {"PRESTREAM_CONFIG"}
+    deployed = set(re.findall(r"\b([A-Z_]{8,}) =", MODULE_CALL["environment"]))
 
-    assert set(MODULE_CALL["environment"]) == environ.asked - optional
-    assert not set(MODULE_CALL["environment"]) & local.asked
+    assert deployed == environ.asked - on_disk
+    assert not deployed & local.asked
 
 
 @EACH_FUNCTION
@@ -56,8 +57,10 @@ def test_entry_point_exists(name: str) -> None:
 
 
 def test_archives_are_those_that_make_archives_writes() -> None:
-    assert MODULE_CALL["archive"]["path"] == "${local.archives_folder}/${each.key}.zip"
-    assert '"${path.module}/../build/functions"' in read_local("archives_folder")
+    call = find_block("module", "prestream", INFRA)
+
+    assert '"${var.archives_folder}/${each.key}.zip"' in MODULE_CALL["archive"]["path"]
+    assert '"${path.module}/../build/functions"' in call["archives_folder"]
 
 
 @EACH_FUNCTION
@@ -105,7 +108,7 @@ def test_subscription_retries_slowly_and_gives_up_into_the_dead_letters() -> Non
 
 
 def test_runtime_is_one_that_the_tests_run_on() -> None:
-    runtime = find_block("variable", "runtime")["default"]
+    runtime = find_block("variable", "runtime", INFRA)["default"]
     version = runtime.removeprefix("python3")
 
     assert MODULE_CALL["runtime"] == "${var.runtime}"
@@ -117,10 +120,11 @@ def test_runtime_is_one_that_the_tests_run_on() -> None:
 
 @EACH_FUNCTION
 def test_clusters_know_a_function_by_the_name_that_terraform_gives_it(name: str) -> None:
-    account = MODULE_CALL["name"].replace('${replace(each.key, "_", "-")}', name.replace("_", "-"))
+    pattern = find_block("resource", "google_service_account.functions", BOOTSTRAP)["account_id"]
+    account = pattern.replace('${replace(each.key, "_", "-")}', name.replace("_", "-"))
     subjects = set(re.findall(r"name: (prestream-[a-z-]+)@PROJECT_ID", _read_manifests()))
 
-    assert (account in subjects) == ("cluster_access" in FUNCTIONS[name]["roles"])
+    assert (account in subjects) == ("cluster_access" in read_local("function_roles")[name])
 
 
 def _read_manifests() -> str:

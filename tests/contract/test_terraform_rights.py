@@ -5,9 +5,19 @@ from typing import Any
 
 import pytest
 
-from tests.contract.terraform_files import FILES, INFRA, MODULE, find_block, read_blocks, read_local
+from tests.contract.terraform_files import (
+    BOOTSTRAP,
+    FILES,
+    FOLDERS,
+    MODULE,
+    SETTINGS,
+    find_block,
+    read_blocks,
+    read_local,
+)
 
 FUNCTIONS: dict[str, dict[str, Any]] = read_local("functions")
+FUNCTION_ROLES: dict[str, list[str]] = read_local("function_roles")
 ROLES: dict[str, dict[str, Any]] = read_local("roles")
 TEXT = "\n".join(path.read_text("utf-8") for path in FILES)
 GRANTS = [block for block in read_blocks("resource") if "_iam_" in block.labels[0]]
@@ -53,7 +63,7 @@ def test_role_has_what_the_clients_call_and_no_more(role: str) -> None:
 def test_prewarming_is_allowed_only_where_the_ladder_has_its_rung() -> None:
     text = str(ROLES["images"]["permissions"])
     before, condition, conditional = text.partition(
-        'contains(local.settings.ladder, "prewarm-api") ?'
+        'contains(module.settings.settings.ladder, "prewarm-api") ?'
     )
 
     assert condition
@@ -65,13 +75,13 @@ def test_detectors_may_only_publish_references() -> None:
     detectors = ("audit_log", "build_notification", "registry_push")
 
     for name in detectors:
-        assert FUNCTIONS[name]["roles"] == []
+        assert FUNCTION_ROLES[name] == []
         assert FUNCTIONS[name]["publishes_to"] == ["prestream-image-references"]
 
 
 def test_one_function_creates_mirrors_and_one_more_reads_them() -> None:
     users = {
-        role: {name for name, function in FUNCTIONS.items() if role in function["roles"]}
+        role: {name for name, roles in FUNCTION_ROLES.items() if role in roles}
         for role in ("mirrors", "mirror_states")
     }
 
@@ -91,7 +101,7 @@ def test_other_identities_cannot_publish_or_read_messages() -> None:
         (
             "functions",
             "roles/pubsub.publisher",
-            "${module.functions[each.value.function].service_account.member}",
+            "serviceAccount:${local.accounts[each.value.function]}",
         ),
         ("sinks", "roles/pubsub.publisher", "${each.value.identity}"),
         ("dead_letters", "roles/pubsub.publisher", "${local.pubsub_agent}"),
@@ -141,7 +151,7 @@ def test_grants_add_to_policies_and_never_replace_them() -> None:
 
 
 def test_project_wide_roles_of_functions_are_our_own() -> None:
-    grant = find_block("resource", "google_project_iam_member.functions")
+    grant = find_block("resource", "google_project_iam_member.functions", BOOTSTRAP)
 
     assert grant["role"].startswith("${google_project_iam_custom_role.main[")
 
@@ -168,28 +178,28 @@ def test_each_function_has_an_identity_of_its_own() -> None:
     function = find_block("resource", "google_cloudfunctions2_function.main", MODULE)
 
     [service] = function["service_config"]
-    assert service["service_account_email"] == "${google_service_account.main.email}"
+    call = find_block("module", "functions")
+    account = find_block("resource", "google_service_account.functions", BOOTSTRAP)
+    assert service["service_account_email"] == "${var.service_account}"
+    assert call["service_account"] == "${local.accounts[each.key]}"
+    assert account["for_each"] == "${local.function_roles}"
+    assert set(FUNCTION_ROLES) == set(FUNCTIONS)
+    # Either module derives the name of an identity alone.
+    derived = '"prestream-${replace(name, "_", "-")}@${var.project_id}.iam.gserviceaccount.com"'
+    assert derived in read_local("accounts")
+    assert account["account_id"] == 'prestream-${replace(each.key, "_", "-")}'
 
 
 def test_apis_stay_on_after_prestream_is_removed() -> None:
-    assert find_block("resource", "google_project_service.main")["disable_on_destroy"] is False
-
-
-def test_pipeline_cannot_grant_its_own_roles() -> None:
-    own = set(read_local("_pipeline_roles"))
-    grantable = set(re.findall(r'"(roles/[a-zA-Z.]+)"', str(read_local("_pipeline_grantable"))))
-    condition = find_block("resource", "google_project_iam_member.pipeline_grants")["condition"][0]
-
-    # hasOnly takes at most ten roles; the custom ones come to these.
-    assert len(grantable) + len(ROLES) <= 10
-    # It holds this one, and may give it to the builder.
-    assert own & grantable == {"roles/logging.logWriter"}
-    assert "modifiedGrantsByRole" in condition["expression"]
+    assert (
+        find_block("resource", "google_project_service.main", BOOTSTRAP)["disable_on_destroy"]
+        is False
+    )
 
 
 @pytest.mark.parametrize("kind", ["variable", "output"])
 def test_variables_and_outputs_are_described_in_one_sentence_and_in_order(kind: str) -> None:
-    for folder in (INFRA, MODULE):
+    for folder in FOLDERS:
         blocks = list(read_blocks(kind, folder))
 
         assert [block.name for block in blocks] == sorted(block.name for block in blocks)
@@ -199,7 +209,9 @@ def test_variables_and_outputs_are_described_in_one_sentence_and_in_order(kind: 
 
 
 def test_versions_of_the_provider_are_within_one_major() -> None:
-    for folder in (INFRA, MODULE):
+    for folder in FOLDERS:
+        if folder == SETTINGS:
+            continue
         [terraform] = [
             entry
             for path in FILES

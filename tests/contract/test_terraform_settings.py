@@ -10,13 +10,15 @@ from shared.domain import mirror as repositories
 from shared.domain.image_reference import DOCKER_HUB
 from shared.domain.upstream import Upstream
 from shared.settings.keys import Settings
-from tests.contract.terraform_files import FILES, INFRA, find_block
+from tests.contract.terraform_files import BOOTSTRAP, INFRA, PRESTREAM, SETTINGS, find_block
 
-SCHEMA = json.loads((INFRA.parent / "docs" / "prestream.schema.json").read_text("utf-8"))
-TEXT = {path.name: path.read_text("utf-8") for path in FILES if path.parent == INFRA}
-KEYS = sorted(
-    {key for text in TEXT.values() for key in re.findall(r"local\.settings\.(\w+)", text)}
+DEFAULTS = json.loads((SETTINGS / "defaults.json").read_text("utf-8"))
+TEXT = "\n".join(
+    path.read_text("utf-8")
+    for folder in (PRESTREAM, BOOTSTRAP, SETTINGS)
+    for path in sorted(folder.glob("*.tf"))
 )
+KEYS = sorted(set(re.findall(r"(?:local|module\.settings)\.settings\.(\w+)", TEXT)))
 CLIENT = (INFRA.parent / "shared" / "clients" / "artifact_registry.py").read_text("utf-8")
 WITHOUT_DEFAULT = {"project"}
 """Its default is another variable; Terraform asks whether the file has it."""
@@ -28,14 +30,13 @@ def test_terraform_reads_some_of_the_settings() -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_key_that_terraform_reads_exists(key: str) -> None:
-    assert key in SCHEMA["properties"]
+    assert key in DEFAULTS
 
 
 @pytest.mark.parametrize("key", sorted(set(KEYS) - WITHOUT_DEFAULT))
 def test_default_is_that_of_the_settings(key: str) -> None:
-    # Terraform has no defaults of its own: it takes those of the schema.
     default = getattr(Settings(project="p", deployment_project="p"), key)
-    documented = SCHEMA["properties"][key]["default"]
+    documented = DEFAULTS[key]
 
     if isinstance(default, Mapping):
         assert documented == dict.fromkeys(default)
@@ -47,11 +48,12 @@ def test_default_is_that_of_the_settings(key: str) -> None:
 
 
 def test_project_of_mirrors_defaults_to_that_of_the_functions() -> None:
-    assert "mirrors_project = try(local.settings.project, var.project_id)" in TEXT["settings.tf"]
+    assert DEFAULTS["project"] is None
+    assert "mirrors_project = try(local.settings.project, var.project_id)" in TEXT
 
 
 def test_repository_of_our_functions_is_ignored_by_the_detectors() -> None:
-    functions = find_block("resource", "google_artifact_registry_repository.functions")
+    functions = find_block("resource", "google_artifact_registry_repository.functions", BOOTSTRAP)
 
     assert functions["repository_id"] in repositories.SERVERLESS_REPOSITORIES
 
@@ -83,5 +85,5 @@ def test_mirrors_have_the_names_that_the_functions_know() -> None:
     hub = repositories.make_repository_id(DOCKER_HUB)
     suffix = repositories.make_repository_id("quay.io").removeprefix("quay-io")
 
-    assert f'host == "{DOCKER_HUB}" ? "{hub}"' in TEXT["settings.tf"]
-    assert f'"${{local._repository_ids[host]}}{suffix}"' in TEXT["settings.tf"]
+    assert f'host == "{DOCKER_HUB}" ? "{hub}"' in TEXT
+    assert f'"${{local._repository_ids[host]}}{suffix}"' in TEXT

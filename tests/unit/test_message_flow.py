@@ -18,7 +18,7 @@ from cli.doctor.checks.message_flow import (
 )
 from cli.doctor.response import NotFound, Response, Unavailable
 
-INFRA = Path(__file__).parents[2] / "infra"
+INFRA = Path(__file__).parents[2] / "infra" / "modules" / "prestream"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 TOPIC = "projects/home/topics/prestream-audit"
 WRITER = "serviceAccount:service-42@gcp-sa-logging.iam.gserviceaccount.com"

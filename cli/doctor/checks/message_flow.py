@@ -14,7 +14,7 @@ SINKS: Final[Mapping[str, str]] = {
     "prestream-audit": "prestream-audit",
     "prestream-gke-events": "prestream-gke-events",
 }
-"""The sinks of a project with clusters, and their topics, as in infra/sinks.tf."""
+"""The sinks of a project with clusters, and their topics, as in the Terraform module prestream."""
 
 SUBSCRIPTIONS: Final[Mapping[str, str]] = {
     "prestream-audit-log": "prestream-audit",
@@ -24,7 +24,7 @@ SUBSCRIPTIONS: Final[Mapping[str, str]] = {
     "prestream-registry-push": "gcr",
     "prestream-scheduled-sweep": "prestream-schedule",
 }
-"""The push subscription of each function, and its topic, as in infra/functions.tf."""
+"""The push subscription of each function, and its topic, as in the Terraform module prestream."""
 
 DEAD_LETTERS: Final = "prestream-dead-letters"
 """A topic, and the subscription that keeps what goes there."""

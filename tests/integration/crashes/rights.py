@@ -76,7 +76,7 @@ def _in_cluster(function: str) -> Iterator[str]:
 
 def _in_project(function: str) -> Iterator[str]:
     roles, declared = read_local("roles"), read_local("functions")[function]
-    for role in declared["roles"]:
+    for role in read_local("function_roles")[function]:
         found = re.findall(r"['\"]([a-z]+\.[a-zA-Z]+\.\w+)['\"]", str(roles[role]["permissions"]))
         yield from set(found) - _BY_KUBECONFIG
     for topic in declared["publishes_to"]:
