@@ -207,6 +207,23 @@ def test_default_file_lies_beside_the_entry_point(
     assert done.stdout.strip() == expected
 
 
+def test_settings_of_terraform_come_before_every_file(tmp_path: Path) -> None:
+    path = tmp_path / "prestream.yaml"
+    path.write_text("max_running: 7")
+    text = '{"max_running": 8, "upstreams": {"docker.io": null}}'
+
+    settings = load_settings(
+        {
+            "GOOGLE_CLOUD_PROJECT": "demo",
+            "PRESTREAM_CONFIG": str(path),
+            "PRESTREAM_SETTINGS": text,
+        }
+    )
+
+    assert settings.max_running == 8
+    assert set(settings.upstreams) == {"docker.io"}
+
+
 def test_shipped_file_means_all_defaults() -> None:
     assert load_settings({"GOOGLE_CLOUD_PROJECT": "demo"}) == Settings(
         project="demo", deployment_project="demo"

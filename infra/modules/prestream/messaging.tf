@@ -31,8 +31,8 @@ data "google_project" "main" {
   project_id = var.project_id
 }
 
-# An error shows this line. "already exists", of cloud-builds or gcr: add its name to the variable existing_topics, and apply again.
-resource "google_pubsub_topic" "main" {
+# Terraform shows the first line with an error of the API, such as a conflict.
+resource "google_pubsub_topic" "main" { # If gcr or cloud-builds exists already, apply with existing_topics = ["gcr"] or ["cloud-builds"].
   for_each = { for key, topic in local._topics : key => topic if !contains(var.existing_topics, key) }
 
   project      = each.value.project
@@ -53,7 +53,7 @@ data "google_pubsub_topic" "existing" {
       condition     = try(self.labels.app, "") != "prestream"
       error_message = <<-EOT
         Prestream created the topic ${each.key}, and would delete it now. To keep it, and use it as an existing one, run these commands, and apply again:
-          terraform state rm 'module.prestream.google_pubsub_topic.main["${each.key}"]'
+          terraform -chdir=infra state rm 'module.prestream.google_pubsub_topic.main["${each.key}"]'
           gcloud pubsub topics update ${each.value.name} --project=${each.value.project} --remove-labels=app
       EOT
     }
