@@ -242,16 +242,16 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     """
     Load the settings from the configuration file and the environment.
 
-    ``PRESTREAM_SETTINGS`` has the text of a file, as Terraform sets it. Without it, the file is
-    the one that ``PRESTREAM_CONFIG`` names, otherwise `DEFAULT_FILE`, which may be missing.
+    ``PRESTREAM_CONFIG`` names the file, or is its text as a JSON object, as Terraform sets it.
+    Without it, the file is `DEFAULT_FILE`, which may be missing.
 
     Raises:
         ConfigurationError: The file cannot be read or is invalid; the error names every problem.
     """
-    if text := environ.get("PRESTREAM_SETTINGS"):
-        document = parse_document(text, name="PRESTREAM_SETTINGS")
-        return make_settings(document, environ, name="PRESTREAM_SETTINGS")
     name = environ.get("PRESTREAM_CONFIG")
+    if name and name.startswith("{"):
+        document = parse_document(name, name="PRESTREAM_CONFIG")
+        return make_settings(document, environ, name="PRESTREAM_CONFIG")
     path = Path(name) if name else DEFAULT_FILE
     missing = not name and not path.exists()
     document = Document({}) if missing else read_document(path)

@@ -40,11 +40,9 @@ def test_functions_get_the_variables_that_settings_read_at_google_and_no_others(
     configure_logs(environ)
     local = Environ()
     Endpoints.from_environ(local)
-    # Only a file on disk has a name: at Google the settings are in the environment or the archive.
-    on_disk = {"PRESTREAM_CONFIG"}
     deployed = set(re.findall(r"\b([A-Z_]{8,}) =", MODULE_CALL["environment"]))
 
-    assert deployed == environ.asked - on_disk
+    assert deployed == environ.asked
     assert not deployed & local.asked
 
 

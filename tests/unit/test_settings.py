@@ -207,18 +207,10 @@ def test_default_file_lies_beside_the_entry_point(
     assert done.stdout.strip() == expected
 
 
-def test_settings_of_terraform_come_before_every_file(tmp_path: Path) -> None:
-    path = tmp_path / "prestream.yaml"
-    path.write_text("max_running: 7")
+def test_configuration_may_be_text_as_terraform_sets_it() -> None:
     text = '{"max_running": 8, "upstreams": {"docker.io": null}}'
 
-    settings = load_settings(
-        {
-            "GOOGLE_CLOUD_PROJECT": "demo",
-            "PRESTREAM_CONFIG": str(path),
-            "PRESTREAM_SETTINGS": text,
-        }
-    )
+    settings = load_settings({"GOOGLE_CLOUD_PROJECT": "demo", "PRESTREAM_CONFIG": text})
 
     assert settings.max_running == 8
     assert set(settings.upstreams) == {"docker.io"}

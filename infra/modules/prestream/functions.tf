@@ -89,7 +89,7 @@ module "functions" {
   entry_point = "handle_${each.key}"
   environment = merge(
     { GOOGLE_CLOUD_PROJECT = var.project_id },
-    length(var.settings) == 0 ? {} : { PRESTREAM_SETTINGS = jsonencode(var.settings) },
+    length(var.settings) == 0 ? {} : { PRESTREAM_CONFIG = jsonencode(var.settings) },
   )
   kms_key = var.kms_key
   labels  = local.labels
