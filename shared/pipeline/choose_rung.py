@@ -72,16 +72,19 @@ def choose_rung(
     cluster: "ClusterApi",
     request: RungRequest,
     prewarm: "Callable[[], PrewarmStep] | None",
+    list_nodes: Callable[[str], Sequence[Node]] | None = None,
 ) -> RungChoice:
     """
     Return the first rung that can serve.
 
     Args:
         settings: The ladder, and whether there is a warm pool.
-        cluster: Lists the nodes of each rung until one can serve.
+        cluster: The cluster.
         request: The image and the target.
         prewarm: Serves the rung ``prewarm-api``, or raises a ``RungUnavailableError``; None to
             leave that rung out.
+        list_nodes: Returns the nodes that match a label selector, for each rung until one can
+            serve; None to read them from the cluster.
 
     Raises:
         ImageError: The image is where the nodes cannot stream it from (``misconfigured``), every
@@ -89,6 +92,7 @@ def choose_rung(
         TransientError: The cluster is unavailable, or Artifact Registry.
         ConfigurationError: One of them refuses our identity.
     """
+    read = list_nodes or partial(read_nodes, cluster)
     reasons: list[str] = []
     unavailable: PrewarmUnavailableError | None = None
     causes: set[type[RungUnavailableError]] = set()
@@ -96,7 +100,7 @@ def choose_rung(
         try:
             if name == PREWARM_RUNG:
                 return RungChoice(prewarm=_given(prewarm)())
-            strategy = _serve(cluster, plan(), request)
+            strategy = _serve(read, plan(), request)
         except PrewarmUnavailableError as exc:
             reasons.append(f"{name}: {exc}")
             unavailable = exc
@@ -127,10 +131,20 @@ def _list_rungs(
             yield "the warm pool", partial(plan_warm_pool, platform)
 
 
-def _serve(cluster: "ClusterApi", rung: Rung, request: RungRequest) -> Strategy:
+def read_nodes(cluster: "ClusterApi", selector: str) -> list[Node]:
+    """
+    Return the nodes that match a label selector.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    return [Node.from_body(body) for body in cluster.list_nodes(selector)]
+
+
+def _serve(read: Callable[[str], Sequence[Node]], rung: Rung, request: RungRequest) -> Strategy:
     selector = ",".join(f"{key}={value}" for key, value in rung.node_selector.items())
-    nodes = [Node.from_body(body) for body in cluster.list_nodes(selector)]
-    return serve_rung(rung, nodes, request.image, platform=request.platform)
+    return serve_rung(rung, read(selector), request.image, platform=request.platform)
 
 
 def _given(prewarm: "Callable[[], PrewarmStep] | None") -> "Callable[[], PrewarmStep]":

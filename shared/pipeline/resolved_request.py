@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference
-from shared.domain.ladder import platform_of, with_platform
+from shared.domain.ladder import WantedImage, platform_of, with_platform
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.placement import Placement
@@ -31,6 +31,11 @@ class ResolvedRequest:
     def pulled(self) -> ImageReference:
         """The reference that nodes pull: the mirror's, by digest."""
         return self.source.mirror.at(self.manifest.digest)
+
+    def describe(self, image_bytes: int | None) -> WantedImage:
+        """Return what decides on the nodes that pull it; the size is None if it is unknown."""
+        names = frozenset({self.source.image.name, self.source.mirror.name})
+        return WantedImage(self.manifest.digest, image_bytes, names)
 
 
 @dataclass(frozen=True, slots=True)

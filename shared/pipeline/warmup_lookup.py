@@ -141,13 +141,8 @@ class WarmupLookup:
             return replace(snapshot, image_bytes=image_bytes)
         platform = wanted_platform(resolved.request, target)
         serve = partial(self._serve_prewarm, cluster, resolved, target, image_bytes)
-        source = resolved.source
-        image = WantedImage(
-            resolved.manifest.digest,
-            image_bytes,
-            frozenset({source.image.name, source.mirror.name}),
-        )
-        location = location_of(source.mirror)
+        location = location_of(resolved.source.mirror)
+        image = resolved.describe(image_bytes)
         wanted = RungRequest(target.placement, platform, image, location)
         choice = choose_rung(
             self.settings, cluster, wanted, prewarm=None if self.prewarm is None else serve

@@ -39,7 +39,7 @@ def test_metric_reads_its_number(state: str, field: str) -> None:
     assert matches(entry)
     assert not matches(make_entry(service_name="prestream-image-reference"))
     assert not matches(entry | {"jsonPayload": {"due": 1}})
-    assert field_at(entry, field.split(".")) == int(state == "warming")
+    assert field_at(entry, field.split(".")) == int(state == "due")
 
 
 def test_metrics_have_the_cluster_of_the_line() -> None:

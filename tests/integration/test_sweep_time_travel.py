@@ -106,7 +106,7 @@ def test_after_a_period_what_is_in_use_is_warmed_again_on_another_node_and_nothi
     pipeline.deploy("used", used, replicas=0)
     pipeline.deploy("unused", unused, replicas=0)
     line = sweep(pipeline)
-    assert (line["due"], count_images(line)) == (2, {"warming": 2})
+    assert (line["due"], count_images(line)) == (2, {"due": 2})
     pipeline.warmup(used)
     pipeline.warmup(unused)
     settle(pipeline)
@@ -120,7 +120,7 @@ def test_after_a_period_what_is_in_use_is_warmed_again_on_another_node_and_nothi
     settle(pipeline)
 
     first, second = pipeline.jobs(used)
-    assert (line["images"], line["due"], count_images(line)) == (1, 1, {"warming": 1})
+    assert (line["images"], line["due"], count_images(line)) == (1, 1, {"due": 1})
     assert len(pipeline.jobs(unused)) == 1
     assert node_of(pipeline, first) != node_of(pipeline, second)
     outcomes = [each["outcome"] for each in payloads(pipeline, "warmup.finished")]

@@ -9,6 +9,7 @@ import pytest
 
 from shared.domain.image_state import Progress, WarmupRecord
 from shared.domain.manifest import Manifest, RegistryRefusalError
+from shared.domain.prewarm import PrewarmRefusedError, RefusalKind
 from shared.domain.warmup_job import JobName
 from shared.pipeline.sweep.coverage import (
     Coverage,
@@ -22,6 +23,9 @@ from shared.pipeline.sweep.coverage import (
 from shared.pipeline.sweep.due import ImageInUse, Sweep, group_images, name_candidates
 from shared.pipeline.sweep.inventory import Use
 from shared.pipeline.sweep.queue import ExistingWarmup
+from tests.fakes.prewarmed_worlds import GB
+from tests.fakes.prewarmed_worlds import HOST as APPS_HOST
+from tests.fakes.prewarmed_worlds import World as PrewarmedWorld
 from tests.fakes.sweep_values import (
     H100,
     INDEX,
@@ -39,6 +43,7 @@ from tests.fakes.sweep_values import (
     make_warmup,
 )
 from tests.fakes.sweeps import BIG, SERVER, SweptWorld, big, make_deployment, pod_spec
+from tests.fakes.warmups import make_node
 
 PERIOD = timedelta(hours=48)
 HOUR = timedelta(hours=1)
@@ -58,9 +63,7 @@ def seen(progress: Progress, hours: float = 1.0) -> WarmupRecord:
         pytest.param({"warmups": (seen("good"),)}, "warm", id="filled-the-cache"),
         pytest.param({"warmups": (seen("good", 47.9),)}, "warm", id="nearly-a-period-ago"),
         pytest.param({"warmups": (seen("good", 48),)}, "failed", id="a-period-ago"),
-        pytest.param(
-            {"warmups": (seen("good", 48),), "is_requested": True}, "warming", id="due-again"
-        ),
+        pytest.param({"warmups": (seen("good", 48),), "is_requested": True}, "due", id="due-again"),
         pytest.param({"warmups": (seen("held"),)}, "held", id="held"),
         pytest.param(
             {"warmups": (seen("held"),), "is_requested": True}, "held", id="held-and-requested"
@@ -74,7 +77,22 @@ def seen(progress: Progress, hours: float = 1.0) -> WarmupRecord:
         pytest.param({"warmups": (seen("waiting"),)}, "warming", id="waits"),
         pytest.param({"warmups": (seen("warming"), seen("bad", 9))}, "warming", id="retried"),
         pytest.param({"warmups": (seen("warming"), seen("good", 9))}, "warm", id="renewed"),
-        pytest.param({"is_requested": True}, "warming", id="requested"),
+        pytest.param({"is_requested": True}, "due", id="requested"),
+        pytest.param({"is_requested": True, "refusal": "no_node"}, "failed", id="no-node"),
+        pytest.param({"is_requested": True, "refusal": "misconfigured"}, "failed", id="too-far"),
+        pytest.param(
+            {"is_requested": True, "refusal": "already_present"}, "held", id="all-nodes-hold-it"
+        ),
+        pytest.param(
+            {"warmups": (seen("good", 48),), "is_requested": True, "refusal": "already_present"},
+            "held",
+            id="due-but-all-nodes-hold-it",
+        ),
+        pytest.param(
+            {"warmups": (seen("warming"),), "is_requested": True, "refusal": "no_node"},
+            "warming",
+            id="runs-although-the-node-is-gone",
+        ),
         pytest.param({}, "failed", id="postponed"),
         pytest.param({"artifact": make_artifact()}, "warm", id="prewarmed"),
         pytest.param({"artifact": make_artifact(left=-HOUR)}, "failed", id="expired"),
@@ -125,7 +143,8 @@ def test_end_of_the_warmth_is_known(reading: dict[str, Any], lapsed: datetime | 
     [
         (["warm", "warm"], "warm"),
         (["warm", "warming"], "warming"),
-        (["held", "warming"], "held"),
+        (["due", "warming"], "due"),
+        (["held", "due"], "held"),
         (["failed", "held", "warm"], "failed"),
         (["not_eligible", "warm"], "warm"),
         (["not_eligible", "failed"], "failed"),
@@ -141,7 +160,7 @@ def count(sweep: Sweep, index: Manifest | None, **fields: Any) -> dict[str, Any]
     coverage = Coverage(sweep)
     image = make_image(sweep)
     if index is None:
-        coverage.add_unresolved(image, is_requested=False)
+        coverage.add_unresolved(image)
     else:
         candidates = name_candidates(sweep, image, index).values()
         coverage.add(image, [replace(each, **fields) for each in candidates], ())
@@ -334,7 +353,7 @@ def test_line_names_twenty_cold_images() -> None:
     coverage = Coverage(sweep)
     found: list[ImageInUse] = group_images(sweep, locate(sweep))[0]
     for image in found:
-        coverage.add_unresolved(image, is_requested=True)
+        coverage.add_unresolved(image, find_refusal=lambda _: None)
 
     assert coverage.as_details()["cold"] == {"images": 25, "names": images[:20]}
 
@@ -359,15 +378,102 @@ def test_sweep_counts_each_image_once() -> None:
     world.registry.add("docker.io/team/trainer", "stable", big("trainer"))
     world.use(SERVER, "evil.example/app:1", "docker.io/team/trainer:stable", "team/absent:1")
 
-    assert coverage_of(world) == {"warm": 2, "warming": 1, "not_eligible": 2}
+    assert coverage_of(world) == {"warm": 2, "due": 1, "not_eligible": 2}
 
 
-def test_image_without_a_mirror_is_warming() -> None:
-    world = SweptWorld()
-    world.registry.repositories.states.clear()
+def make_world(*nodes: Any, with_mirrors: bool = True, **values: Any) -> SweptWorld:
+    """Return a cluster with some nodes that uses one image, which was never warmed."""
+    world = SweptWorld(values)
+    world.cluster.nodes.clear()
+    for each in nodes:
+        world.cluster.place(each)
+    if not with_mirrors:
+        world.registry.repositories.states.clear()
     world.use(TRAINER)
+    return world
 
-    assert coverage_of(world) == {"warming": 1}
+
+HOLDING = make_node(images=[f"docker.io/team/trainer@{big('trainer').digest}"])
+WITHOUT_ROOM = make_node(storage="200M")
+
+
+@pytest.mark.parametrize("with_mirrors", [True, False], ids=["mirror", "no-mirror"])
+@pytest.mark.parametrize(
+    ("nodes", "state"),
+    [pytest.param([make_node()], "due", id="node"), pytest.param([], "failed", id="no-node")],
+)
+def test_image_without_a_warmup_is_due_or_has_failed(
+    nodes: list[Any], state: str, *, with_mirrors: bool
+) -> None:
+    world = make_world(*nodes, with_mirrors=with_mirrors)
+
+    for _ in range(2):
+        assert coverage_of(world) == {state: 1}
+
+
+@pytest.mark.parametrize(
+    ("node", "state"),
+    [
+        pytest.param(HOLDING, "held", id="holds-it"),
+        pytest.param(WITHOUT_ROOM, "failed", id="has-no-room"),
+    ],
+)
+def test_image_that_no_rung_can_serve_is_as_its_fact_reports(node: Any, state: str) -> None:
+    world = make_world(node)
+    coverage_of(world)
+    world.deliver()
+
+    (fact,) = world.events("warmup.finished")
+    assert fact["outcome"] == {"held": "already_present", "failed": "no_node"}[state]
+    assert (world.cluster.jobs, coverage_of(world)) == ({}, {state: 1})
+
+
+def test_nodes_are_read_once_for_all_images() -> None:
+    world = make_world(make_node())
+    world.add_apps(5)
+    world.cluster.calls.clear()
+
+    assert coverage_of(world) == {"due": 6}
+    assert world.cluster.calls.count("list_nodes") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "refusal", "state"),
+    [
+        pytest.param(GB, None, "warming", id="started"),
+        pytest.param(200 * GB, None, "failed", id="no-room"),
+        pytest.param(GB, "permission", "failed", id="refused"),
+    ],
+)
+def test_image_is_warming_if_artifact_registry_began_to_cache_it(
+    size: int, refusal: RefusalKind | None, state: str
+) -> None:
+    world = PrewarmedWorld()
+    world.cluster.nodes.clear()
+    world.push("app", size)
+    if refusal is not None:
+        world.api.refusals["prewarm"] = PrewarmRefusedError(refusal, "no")
+
+    assert coverage_of(world) == {state: 1}
+
+
+def test_both_tags_of_an_image_are_warming() -> None:
+    world = PrewarmedWorld()
+    digest = world.push("app")
+    world.use(f"{APPS_HOST}/app@{digest}")
+
+    assert coverage_of(world) == {"warming": 2}
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_image_that_another_rung_prewarms_is_due_unless_it_is_refused(*, is_closed: bool) -> None:
+    world = PrewarmedWorld(ladder=["gpu-node", "prewarm-api"])
+    world.cluster.nodes.clear()
+    world.push("app")
+    if is_closed:
+        world.api.refusals["list_artifacts"] = PrewarmRefusedError("permission", "no")
+
+    assert coverage_of(world) == {"failed" if is_closed else "due": 1}
 
 
 def test_image_beyond_the_limit_of_its_registry_has_failed() -> None:

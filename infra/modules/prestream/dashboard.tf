@@ -5,7 +5,7 @@ locals {
       title = "Images in use, by state"
       unit  = "1"
       query = join(" or ", [
-        for state in ["warm", "warming", "held", "failed", "not_eligible"] :
+        for state in ["warm", "warming", "due", "held", "failed", "not_eligible"] :
         "label_replace(sum(${local._images[state]}), \"state\", \"${state}\", \"\", \"\")"
       ])
     },

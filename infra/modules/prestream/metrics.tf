@@ -36,6 +36,7 @@ locals {
 locals {
   _image_counts = {
     cold         = "jsonPayload.cold.images"
+    due          = "jsonPayload.coverage.due"
     failed       = "jsonPayload.coverage.failed"
     held         = "jsonPayload.coverage.held"
     not_eligible = "jsonPayload.coverage.not_eligible"

@@ -8,21 +8,23 @@ state         meaning
 ============  ================================================================================
 warm          it is warm on every target and platform
 held          the last warmup found it on a node
-warming       a warmup waits or runs, or this sweep requested the first one
-failed        the last warmup failed; or its registry limits requests, and it is not known to be
-              warm
+warming       a warmup waits or runs, or Artifact Registry is caching it
+due           it is not warm, and this sweep requested a warmup
+failed        the last warmup failed, or no rung can serve it; or it is not known to be warm, and
+              cannot be requested: its registry limits requests
 not_eligible  it is not allowed, excluded, too small, does not exist, or is where no node of the
               cluster can stream it
 ============  ================================================================================
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from shared.domain.cluster import is_near
+from shared.domain.fact import ALREADY_PRESENT
 from shared.domain.image_state import (
     PREWARM_PROGRESS,
     State,
@@ -40,10 +42,17 @@ from shared.pipeline.sweep.inventory import Use
 from shared.pipeline.sweep.queue import ExistingWarmup
 from shared.settings.keys import Settings
 
-CoverageState = Literal["warm", "held", "warming", "failed", "not_eligible"]
+CoverageState = Literal["warm", "held", "warming", "due", "failed", "not_eligible"]
 
-_STATES: Final[tuple[CoverageState, ...]] = ("warm", "held", "warming", "failed", "not_eligible")
-_WORST_FIRST: Final[tuple[CoverageState, ...]] = ("failed", "held", "warming", "warm")
+_STATES: Final[tuple[CoverageState, ...]] = (
+    "warm",
+    "held",
+    "warming",
+    "due",
+    "failed",
+    "not_eligible",
+)
+_WORST_FIRST: Final[tuple[CoverageState, ...]] = ("failed", "held", "due", "warming", "warm")
 _BEST_FIRST: Final[tuple[CoverageState, ...]] = ("warm", "warming", "failed", "held")
 """A Job or a prewarmed artifact is enough."""
 
@@ -69,6 +78,8 @@ class TargetReading:
     """The image in Artifact Registry's prewarmed storage."""
     is_requested: bool = False
     """Whether this sweep requests a warmup."""
+    refusal: str | None = None
+    """The outcome of that warmup, if no rung can serve it."""
     is_eligible: bool = True
 
 
@@ -87,11 +98,17 @@ def judge_target(reading: TargetReading, now: datetime, period: timedelta) -> Im
         return ImageCoverage("not_eligible")
     groups = [reading.warmups, _read_artifact(reading.artifact)]
     found = {_NAMES[judge_warmups(group, now, period).state] for group in groups if group}
-    rest: CoverageState = "warming" if reading.is_requested else "failed"
-    state = next((each for each in _BEST_FIRST if each in found), rest)
+    state = next((each for each in _BEST_FIRST if each in found), _judge_request(reading))
     good = [each for group in groups for each in group if each.progress == "good"]
     until = max((end_of_warmth(each, period) for each in good), default=None)
     return ImageCoverage(state, None if state == "warm" else until)
+
+
+def _judge_request(reading: TargetReading) -> CoverageState:
+    """Return the state of an image on a target where no warmup decides it."""
+    if reading.refusal == ALREADY_PRESENT:
+        return "held"
+    return "due" if reading.is_requested and reading.refusal is None else "failed"
 
 
 def combine_targets(targets: Iterable[ImageCoverage]) -> ImageCoverage:
@@ -150,12 +167,25 @@ class Coverage:
         """
         self._count(image, [self._judge(each, requested) for each in candidates])
 
-    def add_unresolved(self, image: ImageInUse, *, is_requested: bool) -> None:
-        """Count an image of unknown digest: the version that was warmed last decides."""
+    def add_unresolved(
+        self, image: ImageInUse, *, find_refusal: Callable[[Use], str | None] | None = None
+    ) -> None:
+        """
+        Count an image of unknown digest: the version that was warmed last decides.
+
+        Args:
+            image: The image.
+            find_refusal: Returns the outcome of a requested warmup that no rung can serve; None
+                if none is requested.
+        """
         known = [each for name in image.names for each in self._by_image.get(name, ())]
         uses = {(use.placement.name, use.platform): use for use in image.uses}
         readings = (
-            TargetReading(self._match(known, use), is_requested=is_requested)
+            TargetReading(
+                self._match(known, use),
+                is_requested=find_refusal is not None,
+                refusal=None if find_refusal is None else find_refusal(use),
+            )
             for use in uses.values()
         )
         self._count(image, [judge_target(each, self._sweep.now, self._period) for each in readings])
@@ -175,6 +205,7 @@ class Coverage:
                 self._match(known, candidate.use),
                 candidate.held,
                 is_requested=candidate.name in requested,
+                refusal=candidate.refusal,
                 is_eligible=not (candidate.is_skipped or is_small),
             )
             self._targets[candidate.name] = judge_target(reading, self._sweep.now, self._period)

@@ -109,6 +109,8 @@ class Candidate:
     """The manifest of its platform; None if the registry was not asked, or gave no answer."""
     is_skipped: bool = False
     """Whether the answer of the registry rules out a warmup."""
+    refusal: str | None = None
+    """The outcome of the warmup that this sweep requests, if no rung can serve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +313,12 @@ def _make_prewarm_candidate(
 
 def _may_add(sweep: Sweep, candidate: Candidate, request: PrewarmRequest) -> bool:
     """Whether the sweep starts to prewarm an image: no other rung comes first."""
-    if sweep.settings.ladder[0] != PREWARM_RUNG:
-        return False
+    is_first = sweep.settings.ladder[0] == PREWARM_RUNG
+    return is_first and can_prewarm(sweep, candidate, request)
+
+
+def can_prewarm(sweep: Sweep, candidate: Candidate, request: PrewarmRequest) -> bool:
+    """Whether Artifact Registry has the image: a node pulls a mirrored one first."""
     names = earlier_names(sweep.settings, sweep.cluster, candidate.resolved, candidate.target)
     return not request.is_mirrored or any(map(sweep.queue.has_pulled, names))
 

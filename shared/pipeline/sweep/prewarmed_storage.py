@@ -6,7 +6,7 @@ from shared.domain.action import RemovePrewarmed
 from shared.domain.image_reference import Digest
 from shared.domain.ladder import PrewarmUnavailableError
 from shared.domain.mirror import RepositoryName
-from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError
+from shared.domain.prewarm import PrewarmedArtifact, PrewarmRefusedError, PrewarmState
 from shared.pipeline.plan_prewarm import PrewarmRequest, make_prewarm
 from shared.pipeline.prewarm_artifact import PrewarmRung
 
@@ -35,6 +35,15 @@ class PrewarmedStorage:
             self._held[repository] = self._list(request)
         return self._held[repository].get((request.version.digest, request.location))
 
+    def check(self, request: PrewarmRequest) -> None:
+        """
+        Check that no earlier refusal covers the request.
+
+        Raises:
+            PrewarmUnavailableError: One does.
+        """
+        self.rung.check(request)
+
     def list_held(self, project: str) -> list[PrewarmedArtifact]:
         """Return the prewarmed images of the project's repositories that were listed."""
         return [
@@ -58,7 +67,10 @@ class PrewarmedStorage:
         except (PrewarmUnavailableError, PrewarmRefusedError) as exc:
             self._note(request, exc)
             return False
-        return step.result != "would_create"
+        if step.result == "would_create":
+            return False
+        self._keep(request, "ACTIVE" if step.result == "prewarmed" else "CACHING")
+        return True
 
     def remove(self, request: PrewarmRequest) -> None:
         """
@@ -73,6 +85,15 @@ class PrewarmedStorage:
             self.rung.execute.perform((removal,))
         except PrewarmRefusedError as refusal:
             self._note(request, refusal)
+
+    def _keep(self, request: PrewarmRequest, state: PrewarmState) -> None:
+        """Keep the artifact of an image that was not held until it was started."""
+        version, expires = request.version, request.now + self.rung.retention
+        artifact = PrewarmedArtifact(
+            version.digest, request.location, state, expires, image_bytes=request.image_bytes
+        )
+        held = self._held.setdefault(version.repository, {})
+        held.setdefault((version.digest, request.location), artifact)
 
     def _list(self, request: PrewarmRequest) -> _Held:
         try:

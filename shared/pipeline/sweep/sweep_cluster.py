@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from shared.pipeline.ports import ClusterApi
     from shared.pipeline.prewarm_artifact import PrewarmRung
     from shared.pipeline.sweep.prewarmed_storage import PrewarmedStorage
+    from shared.pipeline.sweep.rung_check import RungCheck
 
 _BATCH = 500
 """The number of references published at once, so that a sweep that dies has done a part of them."""
@@ -83,7 +85,11 @@ class Sweeper:
         inventory = read_inventory(cluster, self.settings)
         sweep = Sweep(self.settings, cluster.name, message_id, now, queue, inventory)
         budget = UpstreamBudget(self.mirrors, self.settings.sweep_share, self.settings.upstreams)
-        run = _Run(sweep, self.mirrors, self.execute, budget, self._open_storage())
+        from shared.pipeline.sweep.rung_check import RungCheck
+
+        storage = self._open_storage()
+        rungs = RungCheck(sweep, cluster, storage)
+        run = _Run(sweep, self.mirrors, self.execute, budget, storage, rungs)
         details = {
             "cluster": str(cluster.name),
             "workloads": inventory.workloads,
@@ -144,8 +150,13 @@ class _Run:
     execute: Executor
     budget: UpstreamBudget
     storage: "PrewarmedStorage | None"
+    rungs: "RungCheck"
     requested: set[JobName] = field(default_factory=set)
     """Warmups requested so far: two tags of one digest are one warmup."""
+    prewarmable: set[JobName] = field(default_factory=set)
+    """Those that Artifact Registry makes unnecessary, if it has room."""
+    uncounted: list[tuple[ImageInUse, list[Candidate]]] = field(default_factory=list)
+    """The images of these warmups: their states are known once there is room or not."""
     prewarm_candidates: dict[str, list[PrewarmCandidate]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -171,6 +182,8 @@ class _Run:
             due_count += self._publish(renewed.carry_out(self.prewarm_candidates.values()))
             renewed.make_room()
             details = renewed.as_details()
+        for image, candidates in self.uncounted:
+            self._count(image, map(self._read_prewarmed, candidates))
         bypasses = plan_bypasses(self.sweep)
         self.execute.perform(bypasses)
         self.budget.check_answered()
@@ -218,18 +231,42 @@ class _Run:
             read = {each.name: self._read_candidate(each, manifest) for each in candidates}
         except MissingMirrorError:
             # No warmup used the mirror yet; the first one creates it.
-            self.coverage.add_unresolved(image, is_requested=True)
+            refuse = partial(self.rungs.find_refusal_of_use, image.source)
+            self.coverage.add_unresolved(image, find_refusal=refuse)
             return request_all(self.sweep, image)
         found = due(self.sweep, image, tuple(read.values()))
         self.requested |= found.names
-        self.coverage.add(image, (targets | read).values(), self.requested)
+        if found.prewarm_candidates:
+            self.prewarmable |= found.names
+        if self.prewarmable.isdisjoint(targets):
+            read |= {name: self._check_rungs(read[name]) for name in found.names}
+            self._count(image, (targets | read).values())
+        else:
+            self.uncounted.append((image, list((targets | read).values())))
         return found
+
+    def _count(self, image: ImageInUse, candidates: Iterable[Candidate]) -> None:
+        self.coverage.add(image, candidates, self.requested)
+
+    def _check_rungs(self, candidate: Candidate, *, may_prewarm: bool = True) -> Candidate:
+        refusal = self.rungs.find_refusal(candidate, may_prewarm=may_prewarm)
+        return replace(candidate, refusal=refusal)
+
+    def _read_prewarmed(self, candidate: Candidate) -> Candidate:
+        """Read what Artifact Registry holds after the renewals; else, whether a rung can serve."""
+        manifest = candidate.manifest
+        if manifest is None or candidate.name not in self.requested:
+            return candidate
+        held = self._find_held(candidate, manifest)
+        if held is not None:
+            return replace(candidate, held=held)
+        return self._check_rungs(candidate, may_prewarm=False)
 
     def _count_unresolved(self, image: ImageInUse, *, is_skipped: bool) -> None:
         if is_skipped:
             self.coverage.exclude()
         else:
-            self.coverage.add_unresolved(image, is_requested=False)
+            self.coverage.add_unresolved(image)
 
     def _read_candidate(self, candidate: Candidate, index: Manifest) -> Candidate:
         """Read the size of a candidate, unless Artifact Registry keeps it prewarmed."""
