@@ -69,5 +69,9 @@ UPDATE facts SET streamed = joined.streamed, detail = joined.detail
 FROM joined WHERE joined.pull = facts.rowid
 -- next
 SELECT name, at, cluster, node_pool, accelerator, event, seconds, image_bytes, streamed, outcome,
-    strategy, total_seconds
+    strategy, total_seconds,
+    event = 'warmup.finished' AND EXISTS (
+        SELECT 1 FROM json_each(detail, '$.evidence')
+        WHERE json_extract(value, '$.kind') = 'node_without_image'
+    )
 FROM facts WHERE event IN ('pull.observed', 'warmup.finished') ORDER BY name, at, key

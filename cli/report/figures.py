@@ -36,9 +36,11 @@ class Pull(NamedTuple):
     image_bytes: int | None
     streamed: Streamed | None
     outcome: str | None = None
-    """A field of warmups, like the next three."""
+    """A field of warmups, like the next four."""
     strategy: str | None = None
     total_seconds: float | None = None
+    node_lacked: bool | int = False
+    """Whether evidence shows that the node did not hold the image."""
 
 
 class Place(NamedTuple):

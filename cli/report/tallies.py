@@ -24,7 +24,9 @@ from cli.report.figures import (
 )
 from cli.report.prices import Prices
 from shared.domain.fact import GOOD_OUTCOMES, fills_cache
-from shared.domain.streaming_verdict import Streamed
+from shared.domain.streaming_verdict import NODE_WITHOUT_IMAGE, Streamed
+
+_NODE_LACKED = ({"kind": NODE_WITHOUT_IMAGE},)
 
 
 def _seconds() -> "array[float]":
@@ -78,7 +80,7 @@ class _Tally:
             self.warmup_verdicts[pull.streamed] += 1
         if pull.streamed == "not_streamed" and pull.seconds is not None:
             self.cold_warmups.append(pull.seconds)
-        is_warm = fills_cache(pull.outcome, pull.streamed, ())
+        is_warm = fills_cache(pull.outcome, pull.streamed, _NODE_LACKED if pull.node_lacked else ())
         if is_warm and pull.total_seconds is not None:
             self.to_warm.append(pull.total_seconds)
         took = pull.total_seconds or pull.seconds or 0.0

@@ -69,6 +69,7 @@ def warmup(
     accelerator: str | None = "nvidia-l4",
     reason: str | None = None,
     hint: str | None = None,
+    proof: tuple[Evidence, ...] = (),
 ) -> Fact:
     """A warmup that ended so long after noon, half a minute after its pull."""
     at = NOON + timedelta(seconds=after_s)
@@ -86,7 +87,7 @@ def warmup(
         pull_seconds=seconds,
         total_seconds=None if seconds is None else seconds + 30.0,
         image_bytes=RAY_BYTES,
-        verdict=None if streamed is None else Verdict(streamed, (KUBELET,)),
+        verdict=None if streamed is None else Verdict(streamed, (KUBELET, *proof)),
         reason=reason,
         hint=hint,
     ).as_fact()

@@ -11,6 +11,7 @@ import pytest
 
 from cli.exits import ExitCode
 from shared.domain.fact import Fact, MirrorBypassed, MirrorDistrusted
+from shared.domain.streaming_verdict import Evidence
 from tests.fakes.fact_lines import (
     CLUSTER,
     NOON,
@@ -53,6 +54,27 @@ def test_figures_of_an_image_are_kept_apart() -> None:
     assert figures["streamed"]["median"] == 8.0
     assert figures["time_to_warm"]["median"] == 350.0
     assert figures["saving"]["accelerator_seconds"] == 292.0
+
+
+LACKED = Evidence("node_without_image", "the node did not hold the image before")
+
+
+@pytest.mark.parametrize(
+    ("facts", "median"),
+    [
+        pytest.param([warmup(20.0, streamed="unknown", proof=(LACKED,))], 50.0, id="proven"),
+        pytest.param([warmup(20.0, streamed="unknown")], None, id="nothing-known"),
+        pytest.param(
+            [warmup(20.0, streamed="unknown"), pull("unknown", 8.0)], None, id="only-a-pull"
+        ),
+    ],
+)
+def test_time_to_warm_includes_pulls_that_filled_the_cache(
+    facts: list[Fact], median: float | None
+) -> None:
+    spread = find_image(read_report(as_lines(facts)))["figures"]["time_to_warm"]
+
+    assert (spread and spread["median"]) == median
 
 
 def test_report_without_a_baseline_has_no_saving() -> None:
