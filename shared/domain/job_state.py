@@ -21,8 +21,6 @@ from shared.domain.warmup_job import (
     JobName,
 )
 
-_ALREADY_PRESENT = "already_present"
-
 _EXISTING_NODE_WAIT = timedelta(minutes=2)
 _NEW_NODE_WAIT = timedelta(minutes=15)
 
@@ -97,8 +95,9 @@ class JobState:
 
     @property
     def is_replaceable(self) -> bool:
-        """Whether another warmup may replace it: it failed, or its node already held the image."""
-        return self.is_failed or (self.is_complete and self.outcome == _ALREADY_PRESENT)
+        """Whether another warmup may replace it: it failed, or did not provably fill the cache."""
+        is_reported = self.outcome is not None
+        return self.is_failed or (self.is_complete and is_reported and not self.fills_cache)
 
     def is_postponed(self, now: datetime) -> bool:
         """Whether it failed, and the registry named a later time for a retry."""

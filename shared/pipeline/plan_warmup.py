@@ -107,8 +107,8 @@ def plan_warmup(snapshot: WarmupSnapshot, settings: Settings) -> WarmupPlan:
     """
     Return what is done for an image on a target.
 
-    A Job is created if none of this period exists, it has failed or its node already held the
-    image, the image is not too small, and a rung that needs a Job serves. The earlier Job is
+    A Job is created if none of this period exists, it failed or did not provably fill the cache,
+    the image is not too small, and a rung that needs a Job serves. The earlier Job is
     reported before it is deleted, so that its fact is not lost.
     """
     plan = WarmupPlan(result="warm", job=snapshot.name, image_bytes=snapshot.image_bytes)

@@ -28,6 +28,13 @@ BIG = 310_000_000
 NOW = START + timedelta(hours=1)
 L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 
+FILLED_CACHE = {
+    "prestream.dev/reported": "id",
+    "prestream.dev/outcome": "pulled",
+    "prestream.dev/fills-cache": "true",
+}
+"""The annotations of a Job whose fact shows that it filled the streaming cache."""
+
 TRAINER = "team/trainer:1"
 SERVER = "ghcr.io/team/server:1"
 
@@ -180,12 +187,13 @@ class SweptWorld:
         return sorted(request.image for request in self.take())
 
     def warm(self, *images: str, now: datetime = NOW) -> None:
-        """Let the images be used and warmed."""
+        """Let the images be used, and pulled by a node that did not hold them."""
         self.use(*images)
         self.sweep(now)
         self.deliver(now)
-        for name in self.cluster.jobs:
+        for name, job in self.cluster.jobs.items():
             self.cluster.end_job(name, "Complete")
+            job["metadata"]["annotations"] |= FILLED_CACHE
         self.registry.asked.clear()
         self.cluster.calls.clear()
 

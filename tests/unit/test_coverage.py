@@ -369,12 +369,6 @@ def coverage_of(world: SweptWorld, now: datetime = NOW) -> dict[str, int]:
 def test_sweep_counts_each_image_once() -> None:
     world = SweptWorld()
     world.warm(TRAINER)
-    for job in world.cluster.jobs.values():
-        job["metadata"]["annotations"] |= {
-            "prestream.dev/reported": "id",
-            "prestream.dev/outcome": "pulled",
-            "prestream.dev/fills-cache": "true",
-        }
     world.registry.add("docker.io/team/trainer", "stable", big("trainer"))
     world.use(SERVER, "evil.example/app:1", "docker.io/team/trainer:stable", "team/absent:1")
 

@@ -92,10 +92,16 @@ def names_of(plan: WarmupPlan) -> list[str]:
             id="node-held-the-image",
         ),
         pytest.param(
-            replace(READY, job=make_job("Complete", outcome="pulled")),
+            replace(READY, job=make_job("Complete", outcome="pulled", fills_cache="true")),
             "known",
             [],
             id="node-pulled-the-image",
+        ),
+        pytest.param(
+            replace(READY, job=make_job("Complete", outcome="pulled", fills_cache="false")),
+            "warm",
+            ["DeleteJob", "CreateJob"],
+            id="unknown-whether-the-node-held-it",
         ),
         pytest.param(
             replace(READY, job=make_job("Failed", not_before=LATER)),

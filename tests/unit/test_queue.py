@@ -106,7 +106,15 @@ LATER = ENDED + PERIOD / 8
         pytest.param(make_job(), False, None, id="waits"),
         pytest.param(make_job(suspend=False), False, None, id="runs"),
         pytest.param(make_job("Complete"), True, None, id="complete"),
-        pytest.param(make_job("Complete", outcome="pulled"), True, None, id="pulled"),
+        pytest.param(
+            make_job("Complete", outcome="pulled", fills_cache="true"), True, None, id="pulled"
+        ),
+        pytest.param(
+            make_job("Complete", outcome="pulled", fills_cache="false"),
+            True,
+            START,
+            id="unknown-whether-the-node-held-it",
+        ),
         pytest.param(
             make_job("Complete", outcome="already_present"), True, START, id="node-held-the-image"
         ),

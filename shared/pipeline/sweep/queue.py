@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import Action, DeleteJob, WriteFact
 from shared.domain.cluster import ClusterName
-from shared.domain.fact import ALREADY_PRESENT, Fact
+from shared.domain.fact import Fact
 from shared.domain.image_state import WarmupRecord, read_job_progress
 from shared.domain.job_state import JobState
 from shared.domain.json_access import field_at, mapping_of, text_of
@@ -202,13 +202,14 @@ def _find_retry(
     """
     Return when an image is due again before its period ends.
 
-    A failed warmup is retried at the time that the registry named, or later. A warmup that found
-    the image on its node filled no cache, so the image is due now.
+    A failed warmup is retried at the time that the registry named, or later. If a warmup found
+    the image on its node, or it is unknown whether it did, the image is due now.
     """
     state = JobState.from_body(body)
-    outcome = state.outcome if fact is None else fact.payload["outcome"]
     if not state.is_failed:
-        return now if state.is_complete and outcome == ALREADY_PRESENT else None
+        is_known = state.outcome is not None or fact is not None
+        progress = read_job_progress(state, None if fact is None else fact.payload)
+        return now if is_known and progress == "held" else None
     not_before = state.not_before if fact is None else fact.payload["not_before"]
     with contextlib.suppress(ValueError):
         return parse_time(not_before or "")
