@@ -76,7 +76,7 @@ def configured_mirrors(settings: Settings, location: str) -> dict[str, Proof]:
     return {
         host: Proof(_mirror_of(settings, location, host), upstream.paths)
         for host, upstream in settings.upstreams.items()
-        if upstream.paths or not upstream.has_credentials
+        if upstream.is_mirrored and (upstream.paths or not upstream.has_credentials)
     }
 
 

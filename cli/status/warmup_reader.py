@@ -314,6 +314,7 @@ class WarmupReader:
                 self._settings.project, location, upstream.repository or make_repository_id(host)
             )
             for host, upstream in self._settings.upstreams.items()
+            if upstream.is_mirrored
         ]
 
 

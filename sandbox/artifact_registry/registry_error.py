@@ -78,6 +78,12 @@ def from_upstream(error: UpstreamError, refusal_status: int) -> RegistryError:
     return RegistryError(502, "UNKNOWN", _invalid_status(error))
 
 
+def from_hub(error: UpstreamError) -> RegistryError:
+    """Return the refusal of Docker Hub, as its own client gets it."""
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return RegistryError(error.status, _CODES.get(error.status, "UNKNOWN"), error.message, headers)
+
+
 def registry_fault(fault: Fault) -> flask.Response:
     """Answer a fault of /v2/; a 429 is our own quota's, as upstreams have theirs elsewhere."""
     if fault.body is not None:

@@ -11,6 +11,7 @@ from sandbox.artifact_registry.content import Contents, Tag
 from sandbox.artifact_registry.package_name import PackageName
 from sandbox.artifact_registry.registry_error import (
     RegistryError,
+    from_hub,
     from_upstream,
     permission_denied,
     unknown_manifest,
@@ -95,6 +96,18 @@ class Puller:
         if not _DIGEST.fullmatch(reference):
             self._contents.set_tag(name, reference, manifest.digest, now)
         return manifest
+
+    def hub_manifest(self, path: str, reference: str) -> Manifest:
+        """
+        Return the manifest that Docker Hub itself answers an anonymous client.
+
+        Raises:
+            RegistryError: It refuses.
+        """
+        try:
+            return self._catalogue.fetch("docker.io", path, reference, None)
+        except UpstreamError as exc:
+            raise from_hub(exc) from exc
 
     def blob(self, name: PackageName, digest: str) -> Blob:
         """

@@ -42,7 +42,10 @@ def registry_blueprint(puller: Puller) -> flask.Blueprint:
 
     @routes.get("/<path:name>/manifests/<reference>")
     def manifest(name: str, reference: str) -> flask.Response:
-        found = puller.manifest(parse_package_name(flask.request.host, name), reference)
+        if (hub := _hub_name(name)) is not None:
+            found = puller.hub_manifest(hub, reference)
+        else:
+            found = puller.manifest(parse_package_name(flask.request.host, name), reference)
         _check_accepted(found, reference)
         response = flask.Response(found.body, content_type=found.media_type)
         response.headers["Docker-Content-Digest"] = found.digest
@@ -68,6 +71,11 @@ def registry_blueprint(puller: Puller) -> flask.Blueprint:
         return response
 
     return routes
+
+
+def _hub_name(name: str) -> str | None:
+    """Return the path of a repository of Docker Hub; None for a request to another host."""
+    return name if flask.request.host.partition(":")[0] == "registry-1.docker.io" else None
 
 
 def _check_accepted(manifest: Manifest, reference: str) -> None:

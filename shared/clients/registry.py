@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 from shared.clients.deadline import EXCHANGE_S, TIMEOUT, exchange_limited_to, limit_wait
 from shared.clients.google_session import make_anonymous_session, make_session
 from shared.clients.vendor_error import TRANSIENT_STATUSES, request_errors
-from shared.domain.image_reference import ImageReference
+from shared.domain.image_reference import DOCKER_HUB, ImageReference
 from shared.domain.manifest import (
     ACCEPT,
     InvalidManifestError,
@@ -30,6 +30,9 @@ from shared.domain.manifest import (
 )
 from shared.domain.rate_limit import Allowance
 from shared.errors import ManifestUnavailableError, TransientError
+
+_HUB_HOST = "registry-1.docker.io"
+"""The host of Docker Hub's registry API."""
 
 _OK, _NOT_FOUND, _TOO_MANY = 200, 404, 429
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -100,11 +103,15 @@ class RegistryClient:
 
         Another host gets a request without our token, and never one that leads into our network.
         """
-        url, headers = f"https://{reference.registry}{path}", dict(headers)
+        is_hub = reference.registry.lower() == DOCKER_HUB
+        host = _HUB_HOST if is_hub else reference.registry
+        url, headers = f"https://{host}{path}", dict(headers)
         if self._emulator_host is not None:
-            url, headers["Host"] = f"http://{self._emulator_host}{path}", reference.registry
+            url, headers["Host"] = f"http://{self._emulator_host}{path}", host
         with request_errors(action), exchange_limited_to(EXCHANGE_S):
-            session = self._session
+            session = self._anonymous_session if is_hub else self._session
+            if is_hub and self._emulator_host is None:
+                headers["Authorization"] = f"Bearer {self._fetch_token(reference)}"
             for _ in range(1 + _MAX_REDIRECTS):
                 timeout = tuple(map(limit_wait, TIMEOUT))
                 with (
@@ -118,9 +125,26 @@ class RegistryClient:
                     if self._emulator_host is None:
                         _check_target(target)
                     session = self._anonymous_session
-                    headers.pop("Host", None)
+                    for name in ("Host", "Authorization"):
+                        headers.pop(name, None)
                 url = target
         raise TransientError(f"cannot {action}: more than {_MAX_REDIRECTS} redirects")
+
+    def _fetch_token(self, reference: ImageReference) -> str:
+        """Return the token with which an anonymous client pulls from a repository of Docker Hub."""
+        from shared.clients.docker_hub import parse_token, token_url
+
+        timeout = tuple(map(limit_wait, TIMEOUT))
+        with self._anonymous_session.get(
+            token_url(reference), timeout=timeout, stream=True
+        ) as answer:
+            found = _Answer(answer.status_code, answer.headers, _read(answer.raw))
+        if found.status != _OK:
+            raise _refusal(found, str(reference))
+        token = parse_token(found.body)
+        if token is None:
+            raise ManifestUnavailableError("Docker Hub's answer for a token has none")
+        return token
 
     @functools.cached_property
     def _session(self) -> Any:

@@ -106,7 +106,12 @@ class Source:
     mirror: ImageReference
     """The reference that nodes pull."""
     repository: RemoteRepository | None = None
-    """The repository of the mirror; None for an image that needs no mirror."""
+    """The repository of the mirror; None for an image that is pulled under its own name."""
+
+    @property
+    def has_upstream(self) -> bool:
+        """Whether the image comes from a registry that is not Google's."""
+        return not is_google_registry(self.image.registry)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class Upstream:
     """The address of the registry, if it is not ``https://HOST``."""
     anonymous_pulls: int | None = None
     """The number of pulls that a sweep may cause without credentials; 0 for no limit."""
+    is_mirrored: bool = True
+    """Whether nodes pull from a mirror, or else from the registry itself."""
 
     @property
     def has_credentials(self) -> bool:

@@ -72,7 +72,11 @@ class Mirrors:
         self._repositories = repositories
         self._execute = execute
         self._checked: set[RepositoryName] = set()
-        self._hosts = settings.mirror_hosts
+        self._hosts = {
+            repository: host
+            for repository, host in settings.mirror_hosts.items()
+            if settings.upstreams[host].is_mirrored
+        }
 
     def locate(self, reference: ImageReference, cluster_location: str) -> Source:
         """
@@ -104,6 +108,8 @@ class Mirrors:
                 f"path {image.repository!r} of {host} is not on the list",
                 hint=f"Add a pattern for it to `upstreams.{host}.paths` in prestream.yaml.",
             )
+        if not upstream.is_mirrored:
+            return Source(image, image)
         repository = self._describe(host, upstream, cluster_location)
         return Source(image, rewrite_reference(image, repository.name), repository)
 

@@ -27,6 +27,8 @@ def judge_refusal(
             there never shows a fault of our identity or our quota.
     """
     image = source.image
+    if source.repository is None and source.has_upstream:
+        return _judge_in_place(source, refusal)
     is_foreign = source.repository is None and project_of(image) not in projects
     if refusal.status == _TOO_MANY:
         return _limited(source, refusal, is_foreign=is_foreign)
@@ -50,6 +52,24 @@ def judge_refusal(
         " prestream.yaml."
     )
     return ImageError("pull_failed", f"image {image} is refused: {refusal}", hint=hint)
+
+
+def _judge_in_place(source: Source, refusal: RegistryRefusalError) -> ImageError:
+    """Return the error for an image that is read from its upstream, anonymously."""
+    image = source.image
+    setting = f"`upstreams.{image.registry}.mirror: always`"
+    if refusal.status == _TOO_MANY:
+        return ImageError(
+            "postponed",
+            f"{image.registry} limits pulls: {refusal}",
+            hint=f"Set {setting} in prestream.yaml, with credentials, to raise the limit.",
+            not_before=refusal.retry_at or datetime.now(UTC) + DEFAULT_PAUSE,
+        )
+    return ImageError(
+        "pull_failed",
+        f"image {image} cannot be read: {refusal}",
+        hint=f"Check the name and the tag; a private image needs {setting}, with credentials.",
+    )
 
 
 def _is_ours(source: Source, refusal: RegistryRefusalError) -> bool:

@@ -82,7 +82,11 @@ def find_mirror_pull(image: str, settings: Settings) -> MirrorPull | None:
         return None
     upstream = trace_upstream(pulled, settings.project, settings.mirror_hosts)
     artifact = ArtifactPath.split(pulled.registry, pulled.repository)
-    if upstream is None or artifact is None:
+    if (
+        upstream is None
+        or artifact is None
+        or not settings.upstreams[upstream.registry].is_mirrored
+    ):
         return None
     mirror = f"{artifact.repository.registry}/{artifact.repository.path}"
     return MirrorPull(upstream, mirror, settings.upstreams[upstream.registry].paths)

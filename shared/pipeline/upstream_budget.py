@@ -151,8 +151,8 @@ class UpstreamBudget:
     def _count_pull(self, source: Source) -> bool:
         """Count a tag that a mirror asks its upstream for; return whether it may be asked for."""
         registry = self._registry_of(source)
-        host = source.repository.upstream if source.repository is not None else None
-        limit = self.upstreams[host].max_pulls(host) if host is not None else None
+        host = source.image.registry.lower()
+        limit = self.upstreams[host].max_pulls(host) if source.has_upstream else None
         if not registry.is_closed and limit is not None and registry.pulls >= limit:
             registry.reason = f"its {limit} pulls without credentials are used up for this sweep"
             registry.postponed += 1
@@ -188,7 +188,7 @@ class UpstreamBudget:
         registry.is_closed = True
         registry.reason, registry.not_before = str(error), error.not_before
         registry.postponed += 1
-        if source.repository is not None:
+        if source.has_upstream:
             self.limited.add(source)
 
     def _fail(self, registry: _Registry, error: TransientError) -> None:

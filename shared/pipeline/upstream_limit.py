@@ -40,7 +40,7 @@ class UpstreamLimits:
             TransientError: The cluster is unavailable.
             ConfigurationError: It refuses our identity.
         """
-        if source.repository is None:
+        if not source.has_upstream:
             return
         known = self._known.get(source.mirror)
         if known is None or known.not_before <= now:
@@ -59,6 +59,6 @@ class UpstreamLimits:
             ConfigurationError: It refuses our identity.
         """
         postponement = Postponement.of(source, error)
-        if postponement is not None and source.repository is not None:
+        if postponement is not None and source.has_upstream:
             self._known.put(source.mirror, postponement)
             self._execute.perform((Postpone(postponement, self._namespace),), cluster)

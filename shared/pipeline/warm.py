@@ -174,7 +174,7 @@ class Warmer:
             self._limits.remember(cluster, source, exc)
             raise
         # In a repository that people push to, a tag may move at any time.
-        if source.repository is not None or source.mirror.digest is not None:
+        if source.has_upstream or source.mirror.digest is not None:
             self._manifests.put(source.mirror, manifest)
         return manifest
 

@@ -294,6 +294,8 @@ def _list_faults(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"upstreams.{host}: is an alias, only its full name is allowed: {DOCKER_HUB}"
         if is_google_registry(host):
             yield f"upstreams.{host}: is Google's own, whose images need no mirror"
+        if not upstream.is_mirrored and host != DOCKER_HUB:
+            yield f"upstreams.{host}.mirror: only {DOCKER_HUB} may be used without a mirror"
         repository = upstream.repository or make_repository_id(host)
         if repository in repositories:
             yield (

@@ -172,6 +172,11 @@ FieldPath = Annotated[
 class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A registry that may be mirrored, in the form of the file."""
 
+    mirror: Annotated[Literal["always", "never"], allowed("always or never")] = "always"
+    """`always`: nodes pull from a mirror. `never`, for Docker Hub alone: nodes pull public images
+    from the registry itself, no mirror is created, and nothing is rewritten
+    ([which one?](rewriting.md#docker-hub-without-a-mirror))."""
+
     repository: RepositoryId | None = None
     """ID of the mirror in Artifact Registry; by default `dockerhub-mirror` for Docker Hub,
     otherwise the host with dashes and `-mirror`."""
@@ -205,6 +210,10 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 "paths must list what may be mirrored with credentials, since every node could"
                 " read whatever they can"
             )
+        if self.mirror == "never":
+            for name in ("repository", "username", "password_secret_version", "uri"):
+                if getattr(self, name) is not None:
+                    yield f"{name} belongs to a mirror, and mirror is never"
 
     def as_value(self) -> Upstream:
         """Return the value that the form describes."""
@@ -215,6 +224,7 @@ class UpstreamForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             paths=self.paths,
             uri=self.uri,
             anonymous_pulls=self.anonymous_pulls,
+            is_mirrored=self.mirror == "always",
         )
 
 

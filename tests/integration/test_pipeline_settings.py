@@ -15,6 +15,7 @@ from tests.integration.warmup_jobs import is_reported, is_running
 
 DRY_RUN = "dry-run"
 DRY_EVENTS = "dry-run-events"
+IN_PLACE = "in-place"
 DRY_CONFIG = """
 dry_run: true
 period_hours: 8760
@@ -134,6 +135,23 @@ def test_dry_run_gives_no_turn_to_a_warmup_that_waits(pipeline: Pipeline, dry: s
     assert pipeline.warmup(waiting)["outcome"] == "pulled"
     for image in holders:
         pipeline.job(image, is_reported)
+
+
+def test_image_of_docker_hub_is_warmed_without_a_mirror(pipeline: Pipeline) -> None:
+    image = pipeline.add_image("team/in-place")
+    config = "upstreams: {docker.io: {mirror: never}}"
+    function = pipeline.serve_variant("image_reference", config, IN_PLACE)
+    before = pipeline.mirrors()
+
+    message = pipeline.ask(image, topic=IN_PLACE)
+    line = pipeline.line(message, "handled", function)
+    warmup = pipeline.warmup(image)
+
+    name = image.rpartition(":")[0]
+    assert (warmup["outcome"], warmup["mirror"]) == ("pulled", f"{name}@{line['digest']}")
+    assert pipeline.mirrors() == before
+    # The next test compares the state of the world, and marking the Job would still change it.
+    pipeline.job(image, is_reported)
 
 
 def is_end(entry: dict[str, Any]) -> bool:

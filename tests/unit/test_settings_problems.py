@@ -78,6 +78,24 @@ def test_every_problem_is_named_at_once(refuse: Refuse) -> None:
         pytest.param("min_image_bytes: 200MB", "min_image_bytes", "bytes", id="unit"),
         pytest.param("upstreams: [docker.io]", "upstreams", "hosts", id="upstream-list"),
         pytest.param("upstreams:", "upstreams", "no value", id="upstreams-without-value"),
+        pytest.param(
+            "upstreams: {docker.io: {mirror: sometimes}}",
+            "upstreams.docker.io.mirror",
+            "always or never",
+            id="mirror",
+        ),
+        pytest.param(
+            "upstreams: {ghcr.io: {mirror: never}}",
+            "upstreams.ghcr.io.mirror",
+            "only docker.io",
+            id="in-place-of-others",
+        ),
+        pytest.param(
+            "upstreams: {docker.io: {mirror: never, repository: hub}}",
+            "upstreams.docker.io",
+            "repository belongs to a mirror",
+            id="repository-without-a-mirror",
+        ),
         pytest.param("upstreams: {Docker.io: }", "upstreams.Docker.io", "lower case", id="case"),
         pytest.param("upstreams: {ghcr.io/a: }", "upstreams.ghcr.io/a", "host", id="path-in-host"),
         pytest.param(

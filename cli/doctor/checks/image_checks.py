@@ -16,7 +16,7 @@ from cli.doctor.response import Body, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.manifest import InvalidManifestError, Manifest, RegistryRefusalError
-from shared.domain.mirror import ArtifactPath, Source
+from shared.domain.mirror import ArtifactPath, Source, is_google_registry
 from shared.domain.node_pool import has_accelerators, platform_of, pools_of
 from shared.errors import EventError, ImageError
 from shared.pipeline.execute import Executor
@@ -160,7 +160,7 @@ class ImageChecks:
         except InvalidManifestError as exc:
             return Refused(str(exc), is_unusable=True)
         except RegistryRefusalError as exc:
-            if exc.status in {401, 403}:
+            if exc.status in {401, 403} and is_google_registry(reference.registry):
                 right = "artifactregistry.repositories.downloadArtifacts"
                 return Unavailable(what, f"{exc}; or it does not exist", right)
             return Refused(str(exc), lacks_mirror=is_mirror and exc.code == "NAME_UNKNOWN")

@@ -47,6 +47,8 @@ def wanted_mirrors(settings: Settings, clusters: Iterable[ClusterName]) -> list[
     found = []
     for location in sorted(locations):
         for host, upstream in settings.upstreams.items():
+            if not upstream.is_mirrored:
+                continue
             credentials = None
             if upstream.username and upstream.password_secret_version:
                 credentials = UpstreamCredentials(

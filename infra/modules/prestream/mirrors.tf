@@ -4,6 +4,7 @@ locals {
   _mirrors = {
     for pair in setproduct(var.mirrors.locations, keys(module.settings.upstreams)) :
     "${pair[0]}/${pair[1]}" => { location = pair[0], host = pair[1], upstream = module.settings.upstreams[pair[1]] }
+    if module.settings.upstreams[pair[1]].mirror != "never"
   }
 }
 

@@ -35,6 +35,7 @@ locals {
       # Null for Docker Hub, of which Artifact Registry has a preset.
       uri      = host == "docker.io" ? try(upstream.uri, null) : coalesce(try(upstream.uri, null), "https://${host}")
       username = try(upstream.username, null)
+      mirror   = try(upstream.mirror, "always")
     }
   }
 
