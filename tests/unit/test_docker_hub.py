@@ -41,7 +41,11 @@ class Session:
     """A session with prepared answers; ``sent`` has the address and headers of each request."""
 
     def __init__(self, **token: Any) -> None:
-        self.token = {"status": 200, "body": b'{"token": "theirs"}', "headers": {}} | token
+        self.token: dict[str, Any] = {
+            "status": 200,
+            "body": b'{"token": "theirs"}',
+            "headers": {},
+        } | token
         self.sent: list[tuple[str, Mapping[str, str]]] = []
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None, **_: Any) -> Answer:
