@@ -188,6 +188,7 @@ run "several_projects" {
   }
 
   variables {
+    build_projects    = ["ci-1"]
     image_projects    = ["images-2"]
     registry_projects = ["registry-1"]
     settings = {
@@ -203,7 +204,7 @@ run "several_projects" {
   assert {
     condition = toset(keys(google_project_iam_custom_role.main)) == toset([
       "images-1/images", "images-1/mirror_states", "images-1/mirrors",
-      "images-2/images", "my-project/images", "registry-1/images",
+      "ci-1/images", "images-2/images", "my-project/images", "registry-1/images",
       "my-project/cluster_access", "team-a/cluster_access", "team-b/cluster_access",
       "my-project/cluster_list", "team-b/cluster_list",
       "my-project/facts",

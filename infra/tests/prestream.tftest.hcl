@@ -118,7 +118,7 @@ run "all_options" {
     error_message = "The inventory of all options changed."
   }
   assert {
-    condition     = alltrue([for topic in google_pubsub_topic.main : topic.kms_key_name == var.kms_key && topic.labels == tomap({ app = "prestream", team = "ml" })])
+    condition     = alltrue([for topic in google_pubsub_topic.main : topic.kms_key_name == var.kms_key && topic.labels == tomap({ app = "prestream", prestream-project = "my-project", team = "ml" })])
     error_message = "Messages must be encrypted by the key, and topics labelled."
   }
   assert {
@@ -300,6 +300,31 @@ run "topic_of_ours_does_not_become_an_existing_one" {
   }
 
   expect_failures = [data.google_pubsub_topic.existing]
+}
+
+run "topic_of_another_deployment_may_be_an_existing_one" {
+  command = plan
+
+  module {
+    source = "./modules/prestream"
+  }
+
+  variables {
+    registry_projects = ["registry-1"]
+    existing_topics   = ["registry-1/gcr"]
+  }
+
+  override_data {
+    target = data.google_pubsub_topic.existing["registry-1/gcr"]
+    values = {
+      labels = { app = "prestream", prestream-project = "other-project" }
+    }
+  }
+
+  assert {
+    condition     = !contains(keys(google_pubsub_topic.main), "registry-1/gcr")
+    error_message = "Two deployments may read the pushes of one project."
+  }
 }
 
 run "other_topics_cannot_be_existing" {

@@ -21,6 +21,12 @@ locals {
     { (local.dead_letters) = "projects/${var.project_id}/topics/${local.dead_letters}" },
   )
 
+  # Of the topics in existing_topics.
+  _is_ours = {
+    for key, topic in data.google_pubsub_topic.existing : key =>
+    try(topic.labels.app, "") == "prestream" && try(topic.labels.prestream-project, topic.project) == var.project_id
+  }
+
   message_retention = "${var.message_retention_days * 24 * 60 * 60}s"
 
   # Google's own identity, which delivers for us. https://docs.cloud.google.com/iam/docs/service-agents
@@ -33,15 +39,16 @@ data "google_project" "main" {
 
 # Terraform shows the first line with an error of the API, such as a conflict.
 resource "google_pubsub_topic" "main" { # If gcr or cloud-builds exists already, apply with existing_topics = ["gcr"] or ["cloud-builds"].
-  for_each = { for key, topic in local._topics : key => topic if !contains(var.existing_topics, key) }
+  for_each = { for key, topic in local._topics : key => topic if lookup(local._is_ours, key, true) }
 
   project      = each.value.project
   name         = each.value.name
   kms_key_name = each.value.project == var.project_id ? var.kms_key : null
-  labels       = local.labels
+  labels       = merge(local.labels, { prestream-project = var.project_id })
 }
 
-# A topic that Terraform created must not become an existing one: leaving the map above would delete it.
+# A topic that Terraform created does not become an existing one: it stays in the map above, since leaving it would delete
+# the topic, and the plan fails with the commands that hand it over.
 data "google_pubsub_topic" "existing" {
   for_each = { for key, topic in local._topics : key => topic if contains(var.existing_topics, key) }
 
@@ -50,11 +57,11 @@ data "google_pubsub_topic" "existing" {
 
   lifecycle {
     postcondition {
-      condition     = try(self.labels.app, "") != "prestream"
+      condition     = try(self.labels.app, "") != "prestream" || try(self.labels.prestream-project, self.project) != var.project_id
       error_message = <<-EOT
-        Prestream created the topic ${each.key}, and would delete it now. To keep it, and use it as an existing one, run these commands, and apply again:
+        Prestream created the topic ${each.key}, and would delete it when it is removed. To use it as an existing one, run these commands, and apply again:
           terraform -chdir=infra state rm 'module.prestream.google_pubsub_topic.main["${each.key}"]'
-          gcloud pubsub topics update ${each.value.name} --project=${each.value.project} --remove-labels=app
+          gcloud pubsub topics update ${each.value.name} --project=${each.value.project} --remove-labels=app,prestream-project
       EOT
     }
   }

@@ -46,7 +46,8 @@ locals {
         ] : [],
       )
       projects = setunion(
-        [module.settings.mirrors_project, var.project_id], var.image_projects, var.registry_projects,
+        [module.settings.mirrors_project, var.project_id],
+        var.build_projects, var.image_projects, var.registry_projects,
       )
     }
     mirror_states = {

@@ -1,5 +1,5 @@
 variable "build_projects" {
-  description = "Further projects whose builds of Cloud Build are read, such as that of a central CI."
+  description = "Further projects whose builds of Cloud Build are read, such as that of a central CI; the functions may read their images."
   type        = set(string)
   default     = []
   nullable    = false
