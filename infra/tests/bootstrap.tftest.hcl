@@ -5,8 +5,9 @@ mock_provider "google" {
 }
 
 variables {
-  project_id = "my-project"
-  location   = "us-central1"
+  project_id            = "my-project"
+  location              = "us-central1"
+  node_service_accounts = ["nodes@my-project.iam.gserviceaccount.com"]
 }
 
 run "defaults" {
@@ -15,6 +16,12 @@ run "defaults" {
   module {
     source = "./modules/prestream/modules/bootstrap"
   }
+
+  variables {
+    node_service_accounts = null
+  }
+
+  expect_failures = [check.node_accounts]
 
   assert {
     condition = {
@@ -188,9 +195,10 @@ run "several_projects" {
   }
 
   variables {
-    build_projects    = ["ci-1"]
-    image_projects    = ["images-2"]
-    registry_projects = ["registry-1"]
+    build_projects        = ["ci-1"]
+    image_projects        = ["images-2"]
+    node_service_accounts = null
+    registry_projects     = ["registry-1"]
     settings = {
       project  = "images-1"
       projects = ["team-b"]
@@ -200,6 +208,8 @@ run "several_projects" {
       }
     }
   }
+
+  expect_failures = [check.node_accounts]
 
   assert {
     condition = toset(keys(google_project_iam_custom_role.main)) == toset([
@@ -225,7 +235,7 @@ run "several_projects" {
   }
 }
 
-run "listed_node_accounts" {
+run "accounts_of_listed_clusters" {
   command = plan
 
   module {
@@ -233,7 +243,49 @@ run "listed_node_accounts" {
   }
 
   variables {
-    node_service_accounts = ["nodes@my-project.iam.gserviceaccount.com"]
+    node_service_accounts = null
+    settings              = { clusters = ["projects/my-project/locations/us-central1/clusters/gpu"] }
+  }
+
+  assert {
+    condition     = toset(output.node_service_accounts) == toset(["123456789012-compute@developer.gserviceaccount.com", "gpu-nodes@my-project.iam.gserviceaccount.com"])
+    error_message = "The accounts of a cluster's pools must be able to pull from the mirrors."
+  }
+}
+
+run "accounts_of_autopilot" {
+  command = plan
+
+  module {
+    source = "./modules/prestream/modules/bootstrap"
+  }
+
+  variables {
+    node_service_accounts = null
+    settings              = { clusters = ["projects/my-project/locations/us-central1/clusters/auto"] }
+  }
+
+  override_data {
+    target = data.google_container_cluster.main["projects/my-project/locations/us-central1/clusters/auto"]
+    values = {
+      cluster_autoscaling = [{ auto_provisioning_defaults = [{ service_account = "auto@my-project.iam.gserviceaccount.com" }], enabled = false }]
+      enable_autopilot    = true
+      node_locations      = ["us-central1-a"]
+      node_pool           = []
+    }
+  }
+
+  assert {
+    condition     = output.node_service_accounts == tolist(["auto@my-project.iam.gserviceaccount.com"])
+    error_message = "The account of Autopilot's nodes must be able to pull from the mirrors."
+  }
+}
+
+run "listed_node_accounts" {
+  command = plan
+
+  module {
+    source = "./modules/prestream/modules/bootstrap"
   }
 
   assert {

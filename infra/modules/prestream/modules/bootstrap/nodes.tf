@@ -82,3 +82,15 @@ resource "google_project_iam_member" "nodes" {
   # The default account of a new project comes with the API.
   depends_on = [google_project_service.main]
 }
+
+check "node_accounts" {
+  assert {
+    condition     = length(local._default_projects) == 0
+    error_message = <<-EOT
+      Clusters of these projects are found at run time, so only the default Compute Engine account of each may pull from the mirrors: ${join(", ", local._default_projects)}. To see the accounts of their nodes:
+        gcloud container clusters list --project=PROJECT --format='value(name,nodePools[].config.serviceAccount)'
+      To grant what pulls need, or to confirm the default ("default" is PROJECT_NUMBER-compute@developer.gserviceaccount.com), list them and apply again:
+        node_service_accounts = ["ACCOUNT"]
+    EOT
+  }
+}
