@@ -115,6 +115,14 @@ class KubernetesCluster:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
         return self._list(path, {"labelSelector": label_selector})
 
+    def list_pending_pods(self) -> Iterator[dict[str, Any]]:
+        """List the pods of all namespaces whose containers have not all started, page by page."""
+        return self._list("/api/v1/pods", {"fieldSelector": "status.phase=Pending"})
+
+    def fetch_pod(self, name: str, namespace: str) -> dict[str, Any] | None:
+        """Fetch a pod of any namespace; ``None`` if it does not exist."""
+        return self.fetch_object("v1", "pods", name, namespace)
+
     def list_events(
         self, field_selector: str, namespace: str | None = None
     ) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,9 @@ TOO_OLD: Final = "the message is older than max_event_age_hours"
 NOT_WATCHED: Final = "the cluster is not watched"
 """The reason for which a delivery about another cluster is ignored."""
 
+NOT_CONFIRMED: Final = "the object of the event does not confirm it"
+"""The reason for which a claim that the cluster does not confirm is ignored."""
+
 _TOLD: Final = {
     "created": "created Job {}",
     "waiting": "queued Job {}",

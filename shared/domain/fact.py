@@ -46,6 +46,9 @@ EventName = Literal[
     "mirror.distrusted",
     "cluster.not_onboarded",
 ]
+_MAX_PODS: Final = 50
+"""The most pods that a fact names: a log entry has a limited size."""
+
 Severity = Literal["INFO", "WARNING"]
 WarmupOutcome = Literal[
     "pulled",
@@ -326,8 +329,8 @@ class MirrorDistrusted:
     """The digest of the last failed pull."""
     at: datetime
     upstream: str
-    pods: int
-    """The number of pods whose pulls failed within minutes."""
+    pods: tuple[str, ...]
+    """``NAMESPACE/NAME`` of the pods that still wait for images at the mirror."""
     reason: str
     evidence: tuple[Evidence, ...] = ()
 
@@ -337,13 +340,27 @@ class MirrorDistrusted:
         fields = {
             **self.subject.as_json(),
             "upstream": self.upstream,
-            "pods": self.pods,
+            "pods": list(self.pods[:_MAX_PODS]),
             "reason": self.reason,
             "evidence": [each.as_json() for each in self.evidence],
             "hint": f"Fix the failing pulls from the mirror of {self.upstream}; the next warmup"
-            " through it proves it again.",
+            f" through it proves it again.{self._release}",
         }
         return _fact("mirror.distrusted", key, fields, self.at, "WARNING")
+
+    @property
+    def _release(self) -> str:
+        """The command that lets the owners of the waiting pods create them again."""
+        names: dict[str, list[str]] = {}
+        for pod in self.pods[:_MAX_PODS]:
+            namespace, _, name = pod.partition("/")
+            names.setdefault(namespace, []).append(name)
+        if not names:
+            return ""
+        commands = (f"kubectl -n {key} delete pod {' '.join(pods)}" for key, pods in names.items())
+        more = len(self.pods) - _MAX_PODS
+        rest = f" ({more} more pods wait)" if more > 0 else ""
+        return f" Pods that wait pull from the upstream once recreated: {'; '.join(commands)}{rest}"
 
 
 def make_insert_id(event: EventName, key: Sequence[str | None]) -> str:

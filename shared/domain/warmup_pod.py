@@ -8,9 +8,10 @@ from shared.domain.warmup_job import CONTAINER, HELPER_CONTAINER
 
 Pod = Mapping[str, Any]
 
-_PULL_REASONS = frozenset(
+PULL_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 )
+"""The reasons for which a container waits after a failed pull."""
 
 
 def uid_of(pod: Pod) -> str | None:
@@ -21,6 +22,13 @@ def uid_of(pod: Pod) -> str | None:
 def node_of(pod: Pod) -> str | None:
     """Return the name of the pod's node; ``None`` before it is scheduled."""
     return text_of(field_at(pod, ["spec", "nodeName"])) or None
+
+
+def job_of(pod: Pod) -> str | None:
+    """Return the name of the Job that owns the pod."""
+    owners = mappings_of(field_at(pod, ["metadata", "ownerReferences"]))
+    names = (text_of(owner.get("name")) for owner in owners if owner.get("kind") == "Job")
+    return next(filter(None, names), None)
 
 
 def belongs_to(pod: Pod, job_uid: str) -> bool:
@@ -39,7 +47,7 @@ def pull_refusal(pod: Pod) -> str | None:
     for status in _statuses(pod, "containerStatuses", CONTAINER):
         waiting = field_at(status, ["state", "waiting"])
         reason = text_of(field_at(waiting, ["reason"]))
-        if reason in _PULL_REASONS:
+        if reason in PULL_REASONS:
             message = text_of(field_at(waiting, ["message"]))
             return f"{reason}: {message}" if message else reason
     return None

@@ -21,12 +21,21 @@ from shared.domain.cluster_event import (
     PodEvicted,
     PodUnschedulable,
 )
-from shared.domain.disposition import NOT_WATCHED, TOO_OLD, Irrelevant, Outcome, ignored, is_too_old
+from shared.domain.disposition import (
+    NOT_CONFIRMED,
+    NOT_WATCHED,
+    TOO_OLD,
+    Irrelevant,
+    Outcome,
+    ignored,
+    is_too_old,
+)
 from shared.domain.fact import PullObserved, StreamObserved, Subject
 from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
 from shared.domain.mirror import is_google_registry
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.pull_history import PullHistory, is_repeated
+from shared.domain.reported_pod import confirms_pull
 from shared.domain.streaming_verdict import PullObservation, judge_pull
 from shared.errors import ClusterRefusedError, InvalidEventError
 from shared.pipeline.read_warmup import NodeView, evidence_of, read_history, read_node
@@ -113,9 +122,7 @@ class Observer:
         if isinstance(event, LayerDownloadFailed):
             return ignored("it is evidence for the pull of its image", node=event.origin.name)
         if isinstance(event, ImageStreamed):
-            decision = plan_stream(event, self.settings)
-            if decision.actions:
-                self._check_watched(event.origin)
+            decision = self._plan_stream(event)
         else:
             decision = self._plan_pod(event)
         self.execute.perform(decision.actions)
@@ -124,7 +131,7 @@ class Observer:
     def _observe_warmup(self, event: WarmupEvent) -> Outcome:
         # Most reports are pulls of workloads, which need none of this.
         from shared.pipeline.observe_warmup import (
-            end_warmup,
+            observe_eviction,
             observe_failure,
             observe_job,
             observe_unschedulable,
@@ -136,10 +143,19 @@ class Observer:
         if isinstance(event, JobReported):
             return observe_job(event, connect, self.settings, self.execute)
         if isinstance(event, PodEvicted):
-            return end_warmup(event, connect, self.settings, self.execute)
+            return observe_eviction(event, connect, self.settings, self.execute)
         if isinstance(event, PodUnschedulable):
             return observe_unschedulable(event, connect, self.settings, self.execute)
         return observe_failure(event, connect, self.settings, self.execute)
+
+    def _plan_stream(self, event: ImageStreamed) -> Decision:
+        decision = plan_stream(event, self.settings)
+        if (
+            decision.actions
+            and self._connect_to(event.origin).fetch_node(event.origin.name) is None
+        ):
+            return Decision(ignored(NOT_CONFIRMED, node=event.origin.name))
+        return decision
 
     def _plan_pod(self, event: PodEvent) -> Decision:
         origin = event.origin
@@ -151,6 +167,8 @@ class Observer:
         if skipped is not None:
             return Decision(skipped)
         cluster = self._connect_to(origin)
+        if not confirms_pull(cluster.fetch_pod(origin.name, origin.namespace or ""), event):
+            return Decision(ignored(NOT_CONFIRMED, pod=origin.name))
         history = read_history(cluster, event)
         if history.is_restart:
             return Decision(_ignore_restart(event))

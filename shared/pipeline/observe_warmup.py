@@ -1,22 +1,30 @@
 """Act on the reports of warmups: an ended Job, or a failed pull, which may also be a workload's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import Action, DistrustMirror, EndJob
 from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted, PodUnschedulable
-from shared.domain.disposition import Outcome, ignored
+from shared.domain.disposition import NOT_CONFIRMED, Outcome, ignored
 from shared.domain.job_state import JobState
 from shared.domain.proven_mirrors import PARAMETER_NAME
+from shared.domain.reported_pod import (
+    confirm_eviction,
+    confirm_failure,
+    find_waiting_pods,
+    has_pull_secrets,
+    is_rewritten,
+)
 from shared.domain.warmup_job import MIRROR_ANNOTATION
-from shared.domain.warmup_pod import Pod, holds_image, uid_of
+from shared.domain.warmup_pod import Pod, belongs_to, holds_image, job_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError
 from shared.pipeline.plan_resume import read_resumption
-from shared.pipeline.read_warmup import find_pods, is_warmup
+from shared.pipeline.read_warmup import is_warmup
 from shared.pipeline.report_warmup import report_job
 from shared.pipeline.track_proven import (
+    MirrorPull,
     counts_against_mirror,
     find_mirror_pull,
     plan_distrust,
@@ -69,21 +77,23 @@ def observe_failure(
         TransientError: A service is unavailable, or an object changed after it was read.
         ConfigurationError: A service refuses our identity.
     """
-    distrusted = _distrust(event, connect, settings, execute)
-    outcome = end_warmup(event, connect, settings, execute)
+    pull = find_mirror_pull(event.image, settings) if counts_against_mirror(event) else None
+    idle = _find_idle_reason(event, settings)
+    if pull is None and idle is not None:
+        return idle
+    cluster, origin = connect(), event.origin
+    pod = cluster.fetch_pod(origin.name, origin.namespace or "")
+    confirmed = confirm_failure(pod, event)
+    if pod is None or confirmed is None:
+        return ignored(NOT_CONFIRMED, pod=origin.name)
+    is_ours = origin.namespace == settings.namespace or is_rewritten(pod, event.image)
+    distrusted = None
+    if pull is not None and is_ours and not has_pull_secrets(pod):
+        distrusted = _distrust(confirmed, pull, cluster, execute)
+    outcome = idle or _end_warmup(confirmed, pod, cluster, execute)
     if distrusted is None:
         return outcome
     return Outcome("handled", {**outcome.details, "distrusted": distrusted})
-
-
-def _is_of_warmup(event: ImagePullFailed, cluster: "ClusterApi", settings: Settings) -> bool:
-    """Whether a pod of a warmup has the uid in the event, whose claim is not trusted."""
-    origin = event.origin
-    if origin.namespace != settings.namespace:
-        return False
-    job = origin.name.rpartition("-")[0]
-    pods = cluster.list_pods(f"batch.kubernetes.io/job-name={job}")
-    return any(uid_of(pod) == origin.uid for pod in pods)
 
 
 def observe_unschedulable(
@@ -106,27 +116,47 @@ def observe_unschedulable(
     return Outcome("handled", {"pod": event.origin.name, **details})
 
 
-def end_warmup(
-    event: ImagePullFailed | PodEvicted, connect: Connect, settings: Settings, execute: "Executor"
+def observe_eviction(
+    event: PodEvicted, connect: Connect, settings: Settings, execute: "Executor"
 ) -> Outcome:
     """
-    End a running warmup after a permanent failure, so that no other node tries it.
+    End a running warmup whose pod has no room on its node, so that no other node tries it.
 
     Raises:
         TransientError: The cluster is unavailable, or the Job changed after it was read.
         ConfigurationError: The cluster refuses our identity.
     """
+    idle = _find_idle_reason(event, settings)
+    if idle is not None:
+        return idle
+    cluster, origin = connect(), event.origin
+    pod = cluster.fetch_pod(origin.name, origin.namespace or "")
+    confirmed = confirm_eviction(pod, event)
+    if pod is None or confirmed is None:
+        return ignored(NOT_CONFIRMED, pod=origin.name)
+    return _end_warmup(confirmed, pod, cluster, execute)
+
+
+def _find_idle_reason(event: ImagePullFailed | PodEvicted, settings: Settings) -> Outcome | None:
+    """Return why a failure ends no warmup; None if it may."""
     origin = event.origin
     if origin.namespace != settings.namespace:
         return ignored("only pulls that ended well are written of", pod=origin.name)
     if not event.failure.permanent:
         return ignored("a warmup is told of when its Job ends", pod=origin.name)
-    cluster = connect()
-    job = cluster.fetch_job(origin.name.rpartition("-")[0])
+    return None
+
+
+def _end_warmup(
+    event: ImagePullFailed | PodEvicted, pod: Pod, cluster: "ClusterApi", execute: "Executor"
+) -> Outcome:
+    origin = event.origin
+    name = job_of(pod)
+    job = None if name is None else cluster.fetch_job(name)
     if job is None or not is_warmup(job) or not JobState.from_body(job).is_running:
         return ignored("the warmup has ended", pod=origin.name)
     state = JobState.from_body(job)
-    actions = plan_end(event, state, find_pods(cluster, state))
+    actions = plan_end(event, state, pod)
     if not actions:
         return ignored("the pod is gone, or has its image by now", pod=origin.name)
     if not execute.perform(actions, cluster):
@@ -137,16 +167,13 @@ def end_warmup(
     return Outcome("handled", {"ended": state.name, **details})
 
 
-def plan_end(
-    event: ImagePullFailed | PodEvicted, state: JobState, pods: Sequence[Pod]
-) -> tuple[EndJob, ...]:
+def plan_end(event: ImagePullFailed | PodEvicted, state: JobState, pod: Pod) -> tuple[EndJob, ...]:
     """
     Return the action that ends a running warmup whose pull cannot succeed.
 
     The warmup goes on if the pod belongs to an earlier Job of the same name, or has its image.
     """
-    own = [pod for pod in pods if uid_of(pod) == event.origin.uid]
-    if not own or holds_image(own[-1]):
+    if not belongs_to(pod, state.uid) or holds_image(pod):
         return ()
     return (EndJob(state.name, state.resource_version, write_refusal(event)),)
 
@@ -185,18 +212,17 @@ def _prove(
 
 
 def _distrust(
-    event: ImagePullFailed, connect: Connect, settings: Settings, execute: "Executor"
+    event: ImagePullFailed, pull: MirrorPull, cluster: "ClusterApi", execute: "Executor"
 ) -> str | None:
     """Return the upstream of a mirror that the failed pull makes distrusted."""
-    pull = find_mirror_pull(event.image, settings)
-    if pull is None or not counts_against_mirror(event):
-        return None
-    cluster = connect()
-    is_warmup = event.failure.at_fault == "access" and _is_of_warmup(event, cluster, settings)
 
     def plan() -> tuple[Action, ...]:
         config_map = cluster.fetch_config_map(PARAMETER_NAME)
-        return plan_distrust(event, pull, config_map, cluster.name, is_warmup=is_warmup)
+        actions = plan_distrust(event, pull, config_map, cluster.name)
+        if not any(isinstance(each, DistrustMirror) for each in actions):
+            return actions
+        waiting = find_waiting_pods(cluster.list_pending_pods(), pull.mirror)
+        return plan_distrust(event, pull, config_map, cluster.name, waiting)
 
     done = execute.change(cluster, plan)
     return next((each.upstream for each in done if isinstance(each, DistrustMirror)), None)

@@ -42,6 +42,8 @@ class ClusterApi(WorkloadApi, Protocol):
     def patch_job(self, name: str, patch: Mapping[str, Any]) -> bool: ...  # noqa: D102
     def delete_job(self, name: str, uid: str, version: str | None = None) -> None: ...  # noqa: D102
     def list_pods(self, label_selector: str) -> Iterable[Body]: ...  # noqa: D102
+    def list_pending_pods(self) -> Iterable[Body]: ...  # noqa: D102
+    def fetch_pod(self, name: str, namespace: str) -> Body | None: ...  # noqa: D102
     def list_events(self, field_selector: str, namespace: str | None = None) -> Iterable[Body]: ...  # noqa: D102
     def list_pod_events(self, field_selector: str) -> Iterable[Body]: ...  # noqa: D102
     def fetch_node(self, name: str) -> Body | None: ...  # noqa: D102

@@ -2,12 +2,13 @@
 Decide which mirrors are proven in a cluster: those that its nodes can pull from.
 
 A mirror becomes proven when a kubelet of the cluster has pulled from it with the identity of its
-node. It becomes distrusted when a warmup is denied access to it, or when pulls of two repositories
-from it fail within minutes, so that a mirror that stopped working does not keep pods from starting.
+node. It becomes distrusted when the registry refuses it to a node, or when pulls of two
+repositories from it fail within minutes, so that a mirror that stopped working does not keep pods
+from starting.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -119,14 +120,20 @@ def plan_distrust(
     pull: MirrorPull,
     config_map: Mapping[str, Any] | None,
     cluster: ClusterName,
-    *,
-    is_warmup: bool,
+    waiting: Sequence[str] = (),
 ) -> tuple[Action, ...]:
     """
     Decide what a failed pull means for its mirror: nothing, one more count, or distrust.
 
-    The fact precedes the change of the ConfigMap, so that neither is lost. A single refusal is
-    enough only for a warmup: a pod of a workload may bring a pull secret of its own.
+    One refusal of a node is enough: its pods fail until a person acts. The fact precedes the
+    change of the ConfigMap, so that neither is lost.
+
+    Args:
+        event: The failed pull, which its pod confirmed.
+        pull: The image and its mirror.
+        config_map: The proven mirrors.
+        cluster: The name of the cluster.
+        waiting: The pods that wait for images at the mirror, for the fact.
     """
     host = pull.host
     existing = _entry_of(config_map, host) if config_map is not None else None
@@ -134,7 +141,7 @@ def plan_distrust(
         return ()
     failures = find_recent_failures(config_map, host, event.origin.timestamp)
     repositories = {each.repository for each in failures.values()}
-    is_refused = is_warmup and event.failure.at_fault == "access"
+    is_refused = event.failure.at_fault == "access"
     if pull.upstream.repository in repositories and not is_refused:
         return ()
     counted = CountedFailure(event.origin.timestamp, pull.upstream.repository)
@@ -142,7 +149,7 @@ def plan_distrust(
     if len(repositories) + 1 < _REPOSITORIES_TO_DISTRUST and not is_refused:
         return (CountPullFailure(host, _patch(config_map, host, str(existing), failures)),)
     return (
-        WriteFact(_make_fact(event, pull, len(failures), cluster), of_change=True),
+        WriteFact(_make_fact(event, pull, waiting, cluster), of_change=True),
         DistrustMirror(host, _patch(config_map, host, None, failures={})),
     )
 
@@ -206,13 +213,15 @@ def _read_failures(config_map: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {host: pods for host, pods in counted.items() if isinstance(pods, dict)}
 
 
-def _make_fact(event: ImagePullFailed, pull: MirrorPull, pods: int, cluster: ClusterName) -> Fact:
+def _make_fact(
+    event: ImagePullFailed, pull: MirrorPull, waiting: Sequence[str], cluster: ClusterName
+) -> Fact:
     origin = event.origin
     return MirrorDistrusted(
         subject=Subject(image=str(pull.upstream), mirror=event.image, cluster=str(cluster)),
         at=origin.timestamp,
         upstream=pull.host,
-        pods=pods,
+        pods=tuple(waiting),
         evidence=(Evidence("pull", origin.message, origin.log, origin.insert_id),),
         reason=event.failure.reason,
     ).as_fact()

@@ -280,6 +280,26 @@ class ClusterConformance:
 
         assert names_of(listed) == ["warm-a-x1"]
 
+    def test_pod_of_any_namespace_is_fetched(self, world: World) -> None:
+        pod = make_pod("trainer", "warm-a")
+        pod["metadata"]["namespace"] = "default"
+        world.place(pod)
+
+        found = world.cluster.fetch_pod("trainer", "default")
+
+        assert found is not None
+        assert found["spec"]["containers"][0]["image"] == "x"
+        assert world.cluster.fetch_pod("trainer", "prestream") is None
+        assert world.cluster.fetch_pod("x/../trainer", "default") is None
+
+    def test_pods_that_are_pending_are_listed_in_all_namespaces(self, world: World) -> None:
+        for name, namespace in (("trainer", "default"), ("warm-a-x1", "prestream")):
+            pod = make_pod(name, "warm-a") | {"status": {"phase": "Pending"}}
+            pod["metadata"]["namespace"] = namespace
+            world.place(pod)
+
+        assert names_of(world.cluster.list_pending_pods()) == ["trainer", "warm-a-x1"]
+
     def test_events_are_listed_by_what_they_are_about(self, world: World) -> None:
         world.place(make_event("e1", "Pod", "warm-a-x1", "Pulled"))
         world.place(make_event("e2", "Job", "warm-a", "Completed"))

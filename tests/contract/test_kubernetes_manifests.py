@@ -37,6 +37,8 @@ CALLS: dict[str, set[Right]] = {
     "delete_job": {(PRESTREAM, "batch/jobs", "delete")},
     "list_jobs": {(PRESTREAM, "batch/jobs", "list")},
     "list_pods": {(PRESTREAM, "/pods", "list")},
+    "list_pending_pods": {("", "/pods", "list")},
+    "fetch_pod": {("", "/pods", "get")},
     "list_events": {(PRESTREAM, "/events", "list"), (DEFAULT, "/events", "list")},
     "list_pod_events": {("", "/events", "list")},
     "fetch_node": {("", "/nodes", "get")},
@@ -56,12 +58,13 @@ CALLS: dict[str, set[Right]] = {
 }
 INVENTORY = {"list_objects", "fetch_group_versions"}
 PROOFS = {"fetch_config_map", "patch_config_map"}
+CLAIMS = {"list_pod_events", "fetch_pod", "list_pending_pods"}
+"""The calls that check events, which any tenant can create."""
 
 NEEDED = {
-    "image-reference": set(CALLS) - INVENTORY - PROOFS - {"list_pod_events"},
+    "image-reference": set(CALLS) - INVENTORY - PROOFS - CLAIMS,
     "pull-event": set(CALLS) - INVENTORY - {"create_job", "delete_job"},
-    "scheduled-sweep": set(CALLS)
-    - {"fetch_job", "create_job", "list_pod_events", "patch_config_map"},
+    "scheduled-sweep": set(CALLS) - CLAIMS - {"fetch_job", "create_job", "patch_config_map"},
 }
 
 

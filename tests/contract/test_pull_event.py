@@ -32,6 +32,7 @@ from tests.fakes.node_reports import (
     snapshotter_line,
 )
 from tests.fakes.recorded_events import load_event
+from tests.fakes.reported_pods import reflect
 from tests.fakes.served_functions import Line, ServedFunction, served
 
 
@@ -116,6 +117,8 @@ def test_report_becomes_a_fact(
     function: ServedFunction, deployment: Deployment, line: Line, entry: Any, event: str
 ) -> None:
     place_node(deployment.cluster)
+    if "involvedObject" in entry["jsonPayload"]:
+        reflect(deployment.cluster, entry["jsonPayload"])
 
     assert function.push(entry) == 200
 

@@ -101,6 +101,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "KubernetesCluster.list_nodes": lambda c: list(c.list_nodes()),
     "KubernetesCluster.list_objects": lambda c: list(c.list_objects("v1", "pods")),
     "KubernetesCluster.list_pod_events": lambda c: list(c.list_pod_events("")),
+    "KubernetesCluster.fetch_pod": lambda c: c.fetch_pod("p", "ml"),
+    "KubernetesCluster.list_pending_pods": lambda c: list(c.list_pending_pods()),
     "KubernetesCluster.list_pods": lambda c: list(c.list_pods("")),
     "KubernetesCluster.patch_config_map": lambda c: c.patch_config_map("m", {}),
     "KubernetesCluster.patch_job": lambda c: c.patch_job("j", {}),

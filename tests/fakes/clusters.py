@@ -149,6 +149,20 @@ class FakeCluster:
         self._called("list_pods")
         return _select(self.pods, _by_label(label_selector))
 
+    def list_pending_pods(self) -> Iterator[Body]:
+        self._called("list_pending_pods")
+        return _select(self.pods, _by_field("status.phase=Pending"))
+
+    def fetch_pod(self, name: str, namespace: str) -> Body | None:
+        self._called("fetch_pod")
+        metadata = (name, namespace)
+        found = (
+            pod
+            for pod in self.pods
+            if (pod["metadata"]["name"], pod["metadata"]["namespace"]) == metadata
+        )
+        return copy.deepcopy(next(found, None))
+
     def list_events(self, field_selector: str, namespace: str | None = None) -> Iterator[Body]:
         self._called("list_events")
         wanted = namespace or "prestream"

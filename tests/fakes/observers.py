@@ -11,6 +11,7 @@ from shared.settings.keys import Settings
 from tests.fakes.clusters import FakeCluster
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import JOB, end, log_entry, place_node, place_pod, place_warmup
+from tests.fakes.reported_pods import reflect
 
 
 class ObservedWarmup:
@@ -34,7 +35,8 @@ class ObservedWarmup:
         return self.observer.observe(parse_log_entry(entry))
 
     def happen(self, event: dict[str, Any]) -> Outcome:
-        """Let an event happen: the cluster keeps it, and it is observed."""
+        """Let an event happen: the cluster keeps it, its pod shows it, and it is observed."""
+        reflect(self.cluster, event)
         return self.see(self.cluster.place(event))
 
     def queue(self, *names: str) -> None:

@@ -84,6 +84,8 @@ CALLS = [
     pytest.param(lambda cluster: cluster.delete_job(NAME, "uid"), id="delete_job"),
     pytest.param(lambda cluster: list(cluster.list_jobs(SELECTOR)), id="list_jobs"),
     pytest.param(lambda cluster: list(cluster.list_pods("a=b")), id="list_pods"),
+    pytest.param(lambda cluster: list(cluster.list_pending_pods()), id="list_pending_pods"),
+    pytest.param(lambda cluster: cluster.fetch_pod("p", "ml"), id="fetch_pod"),
     pytest.param(lambda cluster: list(cluster.list_events("reason=x")), id="list_events"),
     pytest.param(lambda cluster: list(cluster.list_pod_events("reason=x")), id="list_pod_events"),
     pytest.param(lambda cluster: cluster.fetch_node("gpu-1"), id="fetch_node"),

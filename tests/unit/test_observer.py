@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
-from shared.domain.disposition import Irrelevant, Outcome
+from shared.domain.disposition import NOT_CONFIRMED, Irrelevant, Outcome
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from shared.messages.node_event import parse_log_entry
 from shared.pipeline.execute import Executor
@@ -17,15 +17,19 @@ from tests.fakes.clusters import GPU_CLUSTER, FakeCluster, FakeDirectory
 from tests.fakes.facts import FakeFactLog
 from tests.fakes.node_reports import (
     MIRROR,
+    NODE,
     NOT_FOUND,
     STATEMENT,
     at,
     job_event,
     log_entry,
     node_event,
+    place_node,
     pod_event,
     pulled_text,
+    snapshotter_line,
 )
+from tests.fakes.reported_pods import reflect
 
 CLUSTER = str(GPU_CLUSTER)
 
@@ -57,6 +61,9 @@ class Scene:
         )
 
     def see(self, entry: dict[str, Any]) -> Outcome:
+        """Observe an entry, whose pod shows what it reports."""
+        if "involvedObject" in entry["jsonPayload"]:
+            reflect(self.cluster, entry["jsonPayload"])
         return self.observer.observe(parse(entry))
 
     def _connect(self, name: ClusterName) -> FakeCluster:
@@ -170,14 +177,33 @@ def test_irrelevant_entry_is_ignored_with_its_reason() -> None:
     assert Scene().see(entry) == Outcome("ignored", {"reason": irrelevant.reason})
 
 
-def test_fact_is_written_and_a_statement_needs_no_cluster() -> None:
+def test_confirmed_events_become_facts() -> None:
     scene = Scene()
+    place_node(scene.cluster)
 
     scene.see(log_entry(workload_event()))
     scene.see(log_entry(node_event(STATEMENT)))
 
     assert [each.event for each in scene.log.facts] == ["pull.observed", "stream.observed"]
-    assert scene.connected == [GPU_CLUSTER]
+
+
+@pytest.mark.parametrize("entry", [log_entry(node_event(STATEMENT)), snapshotter_line(STATEMENT)])
+def test_statement_of_a_node_that_does_not_exist_is_ignored(entry: dict[str, Any]) -> None:
+    scene = Scene()
+
+    outcome = scene.see(entry)
+
+    assert outcome == Outcome("ignored", {"reason": NOT_CONFIRMED, "node": NODE})
+    assert scene.log.facts == []
+
+
+def test_pull_that_its_pod_does_not_confirm_is_ignored() -> None:
+    scene = Scene()
+
+    outcome = scene.observer.observe(parse(log_entry(workload_event())))
+
+    assert outcome.details["reason"] == NOT_CONFIRMED
+    assert (scene.log.facts, scene.cluster.calls) == ([], ["fetch_pod"])
 
 
 PRESENT = pod_event(
@@ -224,8 +250,8 @@ def test_restarts_of_a_container_are_not_pulls() -> None:
         restart,
     ]
     assert len(scene.log.facts) == 1
-    calls = ["list_pod_events", "fetch_node", "list_events"]
-    assert scene.cluster.calls == [*calls, "list_pod_events", "list_pod_events"]
+    history = ["fetch_pod", "list_pod_events"]
+    assert scene.cluster.calls == [*history, "fetch_node", "list_events", *history, *history]
 
 
 def test_pull_without_a_node_has_no_history() -> None:
@@ -234,7 +260,7 @@ def test_pull_without_a_node_has_no_history() -> None:
 
     outcome = scene.see(log_entry(event))
 
-    assert (outcome.details["streamed"], scene.cluster.calls) == ("unknown", [])
+    assert (outcome.details["streamed"], scene.cluster.calls) == ("unknown", ["fetch_pod"])
 
 
 def test_repeated_event_is_ignored_without_a_call() -> None:

@@ -144,7 +144,10 @@ def test_successful_pull_proves_its_mirror(
     assert actions == expected
 
 
-@pytest.mark.parametrize("message", [DENIED, UNAVAILABLE])
+LIMITED = "429 Too Many Requests"
+
+
+@pytest.mark.parametrize("message", [LIMITED, UNAVAILABLE])
 @pytest.mark.parametrize(
     ("config_map", "counted"),
     [
@@ -168,37 +171,37 @@ def test_successful_pull_proves_its_mirror(
         pytest.param(None, None, id="no-config-map"),
     ],
 )
-def test_failed_pull_of_a_workload_is_counted(
+def test_failed_pull_of_an_image_is_counted(
     config_map: dict[str, Any] | None, counted: dict[str, CountedFailure] | None, message: str
 ) -> None:
     failure = make_failure(message=message)
 
-    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=False)
+    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER)
 
     expected = () if counted is None else (CountPullFailure("docker.io", make_patch(HUB, counted)),)
     assert actions == expected
 
 
 @pytest.mark.parametrize(
-    ("message", "failures", "is_warmup", "pods"),
+    ("message", "failures", "is_distrusted"),
     [
-        pytest.param(DENIED, None, True, 1, id="warmup-is-denied"),
-        pytest.param(DENIED, SAME_IMAGE, True, 2, id="warmup-is-denied-after-a-failure"),
-        pytest.param(DENIED, OTHER_IMAGE, False, 2, id="second-image-is-denied"),
-        pytest.param(UNAVAILABLE, OTHER_IMAGE, False, 2, id="second-image-is-unavailable"),
-        pytest.param(UNAVAILABLE, OTHER_IMAGE, True, 2, id="second-image-of-a-warmup"),
-        pytest.param(UNAVAILABLE, None, True, None, id="warmup-is-unavailable"),
-        pytest.param(UNAVAILABLE, SAME_IMAGE, True, None, id="same-image-of-a-warmup"),
+        pytest.param(DENIED, None, True, id="denied"),
+        pytest.param(DENIED, SAME_IMAGE, True, id="denied-after-a-failure"),
+        pytest.param(DENIED, OTHER_IMAGE, True, id="denied-after-another-image"),
+        pytest.param(UNAVAILABLE, OTHER_IMAGE, True, id="second-image-is-unavailable"),
+        pytest.param(LIMITED, OTHER_IMAGE, True, id="second-image-is-limited"),
+        pytest.param(UNAVAILABLE, None, False, id="one-image"),
+        pytest.param(UNAVAILABLE, SAME_IMAGE, False, id="same-image"),
     ],
 )
 def test_mirror_becomes_distrusted_with_the_fact_first(
-    message: str, failures: dict[str, CountedFailure] | None, pods: int | None, *, is_warmup: bool
+    message: str, failures: dict[str, CountedFailure] | None, *, is_distrusted: bool
 ) -> None:
     failure, config_map = make_failure(message=message), make_config_map(HUB, failures)
 
-    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=is_warmup)
+    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, ["ml/pod-3", "ml/pod-4"])
 
-    if pods is None:
+    if not is_distrusted:
         assert not any(isinstance(each, DistrustMirror) for each in actions)
         return
     write, distrust = actions
@@ -208,17 +211,37 @@ def test_mirror_becomes_distrusted_with_the_fact_first(
     payload = write.fact.payload
     assert write.fact.event == "mirror.distrusted"
     assert (write.fact.severity, write.fact.timestamp) == ("WARNING", NOON)
-    assert (payload["upstream"], payload["pods"]) == ("docker.io", pods)
+    assert (payload["upstream"], payload["pods"]) == ("docker.io", ["ml/pod-3", "ml/pod-4"])
     assert payload["image"] == "docker.io/anyscale/ray-ml:2.7.0"
     assert payload["mirror"] == f"{HUB}/anyscale/ray-ml:2.7.0"
     assert payload["evidence"][0]["text"] == message
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [("off", DENIED), (f"on {HUB}", DENIED), (None, DENIED), ("off", UNAVAILABLE)],
+)
+def test_pinned_or_unproven_mirror_is_not_distrusted(entry: str | None, message: str) -> None:
+    config_map = make_config_map(entry, OTHER_IMAGE)
+
+    assert plan_distrust(make_failure(message=message), PULL, config_map, GPU_CLUSTER) == ()
+
+
+def test_fact_names_a_limited_number_of_pods() -> None:
+    pods = [f"ml/pod-{number}" for number in range(70)]
+
+    write, _ = plan_distrust(make_failure(), PULL, make_config_map(HUB), GPU_CLUSTER, pods)
+
+    assert isinstance(write, WriteFact)
+    assert write.fact.payload["pods"] == pods[:50]
+    assert "(20 more pods wait)" in write.fact.payload["hint"]
 
 
 def test_many_pods_of_one_image_are_counted_once() -> None:
     config_map: Mapping[str, Any] = make_config_map(HUB)
     for number in range(20):
         failure = make_failure(f"pod-{number}", UNAVAILABLE)
-        for action in plan_distrust(failure, PULL, config_map, GPU_CLUSTER, is_warmup=False):
+        for action in plan_distrust(failure, PULL, config_map, GPU_CLUSTER):
             assert isinstance(action, CountPullFailure)
             config_map = action.patch
 
