@@ -135,7 +135,11 @@ _REPORTS: dict[str, Any] = {
         "Image docker.io/library/nginx:1 is backed by image streaming.",
     ),
     "pod pulled": _event(
-        "Pod", "trainer-6d9f7c5b8-qk4zt", "Pulled", _pulled(_WARM), namespace="ml"
+        "Pod",
+        "trainer-6d9f7c5b8-qk4zt",
+        "Pulled",
+        _pulled(f"{MIRROR}/anyscale/ray-ml:2.7.0"),
+        namespace="ml",
     ),
     "pod pulled upstream": _event(
         "Pod", "trainer-6d9f7c5b8-qk4zt", "Pulled", _pulled("docker.io/a/b:1"), namespace="ml"

@@ -47,7 +47,7 @@ UNUSED = "Prestream sets no such value"
 UNSENT = "no client sends it"
 EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
-GRANTED = "recorded before the manifests granted the events of all namespaces, and nodes"
+GRANTED = "recorded before the manifests granted the events and pods of all namespaces, and nodes"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
     "delete": {
@@ -150,6 +150,8 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "rights": {
         "pull-event-events-list-everywhere": GRANTED,
         "pull-event-nodes-list": GRANTED,
+        "pull-event-pods-get": GRANTED,
+        "pull-event-pods-list-everywhere": GRANTED,
         "scheduled-sweep-nodes-list": GRANTED,
     },
     "watch": {

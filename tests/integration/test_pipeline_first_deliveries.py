@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox.clock import format_time
-from tests.integration.pipelines import Pipeline
+from tests.integration.pipelines import DEV, Pipeline
 
 AT_ONCE = 8
 NODE = "gke-gpu-l4-a"
@@ -36,9 +36,12 @@ def test_first_reports_of_an_instance_are_all_recorded(pipeline: Pipeline) -> No
     images = [f"{MIRROR}/reported-{number}:1" for number in range(AT_ONCE)]
     function = pipeline.serve_variant("pull_event", "", "first-reports")
     now = format_time(pipeline.cloud.clock.now())
-    # The fact of a pull needs reads of the cluster, the fact of a stream does not: so one
-    # thread imports one library first, and another the other.
-    entries = [(streamed if n % 2 else pulled)(image, now) for n, image in enumerate(images)]
+    # The facts of a pull and of a stream need other reads, so one thread imports one library
+    # first, and another the other.
+    entries = [
+        streamed(image, now) if n % 2 else pulled(image, now, place_pod(pipeline, n, image))
+        for n, image in enumerate(images)
+    ]
 
     messages = [pipeline.publish("first-reports", entry) for entry in entries]
     lines = settled_lines(pipeline, function, messages)
@@ -49,13 +52,22 @@ def test_first_reports_of_an_instance_are_all_recorded(pipeline: Pipeline) -> No
         assert pipeline.fact(event=event, mirror=image)["jsonPayload"]["node"] == NODE
 
 
-def pulled(image: str, at: str) -> dict[str, Any]:
+def place_pod(pipeline: Pipeline, number: int, image: str) -> dict[str, Any]:
+    """Create a pod that waits for an image on the node, and return its metadata."""
+    spec = {"nodeName": NODE, "containers": [{"name": "app", "image": image}]}
+    body = {"metadata": {"name": f"reported-{number}"}, "spec": spec}
+    created = pipeline.api.create("pods", body, "ml", user=DEV)
+    metadata: dict[str, Any] = created["metadata"]
+    return metadata
+
+
+def pulled(image: str, at: str, pod: dict[str, Any]) -> dict[str, Any]:
     """Return a kubelet's report of a pull."""
     about = {
         "kind": "Pod",
         "namespace": "ml",
-        "name": "reported",
-        "uid": image,
+        "name": pod["name"],
+        "uid": pod["uid"],
         "fieldPath": "spec.containers{main}",
     }
     text = (

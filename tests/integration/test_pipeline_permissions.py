@@ -22,7 +22,7 @@ EVENT_RULES = [
     pytest.param("roles", "prestream", "jobs", "get", id="get Jobs"),
     pytest.param("roles", "prestream", "jobs", "list", id="list Jobs"),
     pytest.param("roles", "prestream", "jobs", "patch", id="patch Jobs"),
-    pytest.param("roles", "prestream", "pods", "list", id="list pods"),
+    pytest.param("clusterroles", None, "pods", "list", id="list pods"),
     pytest.param("clusterroles", None, "events", "list", id="list events"),
     pytest.param("clusterroles", None, "nodes", "get", id="get nodes"),
 ]

@@ -305,7 +305,7 @@ def test_most_expensive_cause_comes_first() -> None:
             subject=subject(), at=NOON, period="1", workloads=("w",), hint="h"
         ).as_fact(),
         MirrorDistrusted(
-            subject=subject(), at=NOON, upstream="docker.io", pods=3, reason="403"
+            subject=subject(), at=NOON, upstream="docker.io", pods=(), reason="403"
         ).as_fact(),
         pull("unknown", 1.0, about=subject("ghcr.io/c/d:1", "r.io/c/d:1"), node="m"),
     ]
@@ -324,7 +324,7 @@ def test_failure_before_a_successful_warmup_is_not_listed() -> None:
     failed = warmup(None, outcome="no_node", streamed=None, after_s=-100)
     refused = warmup(None, outcome="not_allowed", streamed=None, after_s=-90, target=None)
     distrusted = MirrorDistrusted(
-        subject=subject(), at=NOON, upstream="docker.io", pods=3, reason="403"
+        subject=subject(), at=NOON, upstream="docker.io", pods=(), reason="403"
     ).as_fact()
 
     assert len(findings([failed, refused, distrusted])) == 3

@@ -2,19 +2,18 @@
 
 import json
 from dataclasses import replace
-from typing import Any
 
 from sandbox.catalogue.image import Image
 from sandbox.messaging import GKE_EVENTS
 from tests.integration.crashes.of_references import READY_HOURS
 from tests.integration.crashes.scenarios import (
     BYPASSING,
-    DENIED,
     DENIED_WARMUP,
     DONE,
     FAILED,
     HOPELESS,
     PREWARM,
+    UNREACHED,
     is_pull_of_used,
     is_stream,
     scenario,
@@ -32,10 +31,9 @@ def let_one_wait(world: World) -> None:
 
 def prove(world: World, *failures: int) -> None:
     """Prove a mirror, and deliver these failures of it."""
-    data: dict[str, Any] = {"data": {"docker.io": HUB}}
-    world.api.patch("configmaps", "proven-mirrors", data, "prestream", user=ADMIN)
+    world.prove(HUB)
     for number in failures:
-        world.deliver(world.told_of_failure(DENIED[number]))
+        world.deliver(world.told_of_failure(UNREACHED[number]))
 
 
 def refuse_pod(world: World, image: str) -> None:
@@ -98,13 +96,13 @@ def a_warmups_pull_cannot_succeed(world: World) -> Delivery:
 @scenario("pull_event", disposition="ignored")
 def a_pod_could_not_pull_from_a_proven_mirror(world: World) -> Delivery:
     prove(world)
-    return world.told_of_failure(DENIED[0])
+    return world.told_of_failure(UNREACHED[0])
 
 
 @scenario("pull_event", "distrusted")
 def two_images_could_not_be_pulled_from_a_proven_mirror(world: World) -> Delivery:
     prove(world, 0)
-    return world.told_of_failure(DENIED[1])
+    return world.told_of_failure(UNREACHED[1])
 
 
 @scenario("pull_event", "distrusted", "ended")

@@ -1,5 +1,6 @@
 """Scenarios, and the history that all of them share."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +18,8 @@ USED = "docker.io/team/used:1"
 """A pod pulled it from the mirror."""
 BYPASSING = "docker.io/team/bypassing:1"
 """A pod pulled it from its upstream."""
-DENIED = tuple(f"docker.io/team/denied-{number}:1" for number in range(2))
-"""Pods that could not pull them, as the mirror refuses them."""
+UNREACHED = tuple(f"docker.io/team/unreached-{number}:1" for number in range(2))
+"""Rewritten pods that could not pull them, as the mirror does not reach its upstream."""
 DENIED_WARMUP = "docker.io/team/denied-warmup:1"
 """Its warmup runs, and its node may not pull it."""
 
@@ -69,11 +70,12 @@ def make_history(world: World) -> None:
     cloud = world.cloud
     # Nothing may reach its deadline on a busy machine.
     config = "{period_hours: 8760, max_running: 9, deadline_minutes: 600}"
-    for image in (DONE, FAILED, HOPELESS, USED, BYPASSING, *DENIED, DENIED_WARMUP):
+    for image in (DONE, FAILED, HOPELESS, USED, BYPASSING, *UNREACHED, DENIED_WARMUP):
         world.add_image(image.removeprefix("docker.io/").removesuffix(":1"))
     with (
         world.refusing("HEAD .*/(failed|hopeless)/", 404),
         world.refusing("HEAD .*/denied-", 403),
+        world.refusing("HEAD .*/unreached-", 502),
     ):
         world.deliver(world.ask(DONE, config))
         world.told_of_end(DONE)
@@ -83,24 +85,37 @@ def make_history(world: World) -> None:
         world.told_of_end(FAILED)
         world.deploy("used", f"{HUB}/team/used:1")
         world.deploy("bypassing", BYPASSING)
-        for number, image in enumerate(DENIED):
-            world.deploy(f"denied-{number}", f"{HUB}/team/denied-{number}:1")
-            world.told_of_failure(image)
         assert cloud.gke.wait_for(
             lambda: all(_runs(world, name) for name in ("used", "bypassing")),
             TIMEOUT_S,
         )
+        world.prove(HUB)
+        for number, image in enumerate(UNREACHED):
+            world.deploy(f"unreached-{number}", image)
+            world.told_of_failure(image)
+        world.prove(None)
         world.deliver(world.ask(HOPELESS, config))
         world.told_of_failure(HOPELESS)
         world.deliver(world.ask(DENIED_WARMUP, config))
         world.told_of_failure(DENIED_WARMUP)
         world.told(GKE_EVENTS, is_pull_of_used)
         world.told(GKE_EVENTS, is_stream)
+        failing = (HOPELESS, DENIED_WARMUP, *UNREACHED)
+        assert cloud.gke.wait_for(lambda: _count_failed(world) >= len(failing), TIMEOUT_S)
         assert cloud.router.flush(TIMEOUT_S)
         # The registry still refuses here, since the nodes retry.
         cloud.freeze()
     assert is_finished(world.job(DONE))
     assert not is_finished(world.job(HOPELESS))
+
+
+def _count_failed(world: World) -> int:
+    """Return the number of pods whose status shows a failed pull."""
+    return sum(
+        "ErrImagePull" in json.dumps(pod["status"])
+        for namespace in ("ml", "prestream")
+        for pod in world.api.list("pods", namespace)
+    )
 
 
 def _runs(world: World, app: str) -> bool:

@@ -114,7 +114,7 @@ def test_every_right_of_a_function_is_used_in_a_scenario(run: Prepare, function:
     granted = find_rights(function)
     used = {
         # Without a right in its namespace, a call uses the one in all namespaces.
-        right if right in granted else re.sub(r" in (prestream|default)$", " in all", right)
+        right if right in granted else re.sub(r" in (prestream|default|ml)$", " in all", right)
         for scenario in own
         for right in map(right_of, run(scenario).recording.calls)
         if right not in DISCOVERY

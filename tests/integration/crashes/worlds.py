@@ -163,6 +163,11 @@ class World:
             "jobs.batch", name, dict(patch), "prestream", user=ADMIN, subresource=subresource
         )
 
+    def prove(self, mirror: str | None) -> None:
+        """Set the proven mirror of Docker Hub, or remove it."""
+        data: Payload = {"data": {"docker.io": mirror}}
+        self.api.patch("configmaps", "proven-mirrors", data, "prestream", user=ADMIN)
+
     def delete_jobs(self, *, but: str = "") -> None:
         """Delete the warmup Jobs of all images but one."""
         for each in self.api.list("jobs.batch", "prestream"):
