@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sandbox.demo.case import NAMESPACE_BODY, make_deployment
+from sandbox.demo.case import make_deployment
 from sandbox.local_cloud import ROOT
 from tools.bench.measuring import FailedDeliveryError
 from tools.bench.probing import Counted, count_blank, count_delivery, group_modules
@@ -46,7 +46,6 @@ def prepare(stage: Stage) -> None:
     """Let a workload use the known image, so that a sweep has something to ask."""
     stage.prepare("image_reference")
     api = stage.cloud.kubernetes.api
-    api.create("namespaces", dict(NAMESPACE_BODY), user="bench@example.com")
     body = make_deployment("known", KNOWN, node_selector=L4, replicas=0)
     api.create("deployments.apps", body, "ml", user="bench@example.com")
 

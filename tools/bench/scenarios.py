@@ -16,6 +16,9 @@ EVENTS = Path(__file__).resolve().parents[2] / "tests" / "events"
 NODE = "gke-gpu-l4-spot-7c1e44d0-x2bq"
 """The node that the payloads speak of."""
 
+POD = "trainer-6d9f7c5b8-qk4zt"
+"""The pod that pulls its image there."""
+
 CLUSTER = "projects/demo/locations/us-central1/clusters/gpu"
 L4 = {"cloud.google.com/gke-accelerator": "nvidia-l4"}
 
@@ -138,6 +141,17 @@ def make_reference(image: str, cluster: str = CLUSTER) -> dict[str, Any]:
         "cluster": cluster,
         "placement": {"nodeSelector": L4, "tolerations": []},
         "cause": {"kind": "audit_log", "id": "bench"},
+    }
+
+
+def make_pod() -> dict[str, Any]:
+    """Return the pod whose pull a node reports."""
+    image = f"us-central1-docker.pkg.dev/demo/dockerhub-mirror/{KNOWN}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": POD, "namespace": "ml"},
+        "spec": {"nodeName": NODE, "containers": [{"name": "trainer", "image": image}]},
     }
 
 

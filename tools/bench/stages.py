@@ -2,6 +2,7 @@
 
 import compileall
 import itertools
+import json
 import py_compile
 import tempfile
 import zipfile
@@ -13,12 +14,22 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from sandbox.catalogue.image import Image
+from sandbox.demo.case import NAMESPACE_BODY
 from sandbox.function_process import FunctionProcess
 from sandbox.local_cloud import ROOT, LocalCloud
 from tools.bench.calls import Call, CountedCalls
 from tools.bench.measuring import FailedDeliveryError, Sample, measure, post
 from tools.bench.rates import SENDERS, measure_rate
-from tools.bench.scenarios import BLANK, KNOWN, NAIVE, NODE, Scenario, make_reference
+from tools.bench.scenarios import (
+    BLANK,
+    KNOWN,
+    NAIVE,
+    NODE,
+    POD,
+    Scenario,
+    make_pod,
+    make_reference,
+)
 
 PYTHON = ROOT / "build" / "deployed" / "bin" / "python"
 """An environment of what is deployed, and nothing else."""
@@ -64,12 +75,16 @@ class Stage:
         self.calls = CountedCalls()
         self.cloud = LocalCloud(scale=1.0, config=config, faults=self.calls, acts=False)
         self._numbers = itertools.count(1)
+        self._pod_uid = ""
 
     def __enter__(self) -> Self:
         self.cloud.start()
         self.cloud.apply_manifests()
         self.cloud.gke.add_node(NODE, pool="l4-spot", accelerator="nvidia-l4")
         self._built.mkdir()
+        api = self.cloud.kubernetes.api
+        api.create("namespaces", dict(NAMESPACE_BODY), user=_USER)
+        self._pod_uid = api.create("pods", make_pod(), user=_USER)["metadata"]["uid"]
         return self
 
     def __exit__(
@@ -215,6 +230,11 @@ class Stage:
         return self.cloud.folder / "built"
 
     def _body(self, scenario: Scenario) -> bytes:
+        about = scenario.data.get("jsonPayload", {}).get("involvedObject", {})
+        if about.get("name") == POD:
+            # The API server gives the pod its uid, by which the function recognizes it.
+            text = json.dumps(scenario.data).replace(about["uid"], self._pod_uid)
+            scenario = replace(scenario, data=json.loads(text))
         return scenario.body(f"bench-{next(self._numbers)}", datetime.now(UTC))
 
 

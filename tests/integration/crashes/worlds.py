@@ -165,7 +165,7 @@ class World:
 
     def prove(self, mirror: str | None) -> None:
         """Set the proven mirror of Docker Hub, or remove it."""
-        data: Payload = {"data": {"docker.io": mirror}}
+        data: dict[str, Any] = {"data": {"docker.io": mirror}}
         self.api.patch("configmaps", "proven-mirrors", data, "prestream", user=ADMIN)
 
     def delete_jobs(self, *, but: str = "") -> None:
