@@ -58,7 +58,6 @@ class FactFields(msgspec.Struct):
     evidence: list[EvidenceFields] | None = None
     streamed_layers: float | None = None
     upstream: str | None = None
-    pods: float | None = None
     reason: str | None = None
     hint: str | None = None
 
@@ -135,7 +134,7 @@ def _is_fact(data: bytes) -> bool:
 def _check(fields: FactFields) -> None:
     if not fields.image:
         raise InvalidFactError("no fact: it names no image")
-    for name in ("pull_seconds", "total_seconds", "image_bytes", "streamed_layers", "pods"):
+    for name in ("pull_seconds", "total_seconds", "image_bytes", "streamed_layers"):
         value = getattr(fields, name)
         if value is not None and not 0 <= value <= _MAX_NUMBER:
             raise InvalidFactError(f"no fact: {name} is {value}")
