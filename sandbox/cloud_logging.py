@@ -36,7 +36,19 @@ _MAX_PAGE = 1000
 class CloudLogging(HttpServer):
     """A server of ``CLOUD_LOGGING_EMULATOR_HOST``; its faults are those of service ``logging``."""
 
-    def __init__(self, clock: Clock, faults: Faults) -> None:
+    def __init__(
+        self, clock: Clock, faults: Faults, *, simulated_log: str | None = None
+    ) -> None:
+        """
+        Create the server.
+
+        Args:
+            clock: The time of the service.
+            faults: The faults that it has.
+            simulated_log: The full name of a log about simulated nodes. Its entries get the
+                field ``simulated``, because their durations are not measurements.
+        """
+        self._simulated_log = simulated_log
         self.entries: list[dict[str, Any]] = []
         """All entries in the order of writing, duplicates too."""
         self._clock = clock
@@ -141,6 +153,8 @@ class CloudLogging(HttpServer):
         complete["timestamp"] = entry.get("timestamp") or format_time(now)
         complete["receiveTimestamp"] = format_time(now)
         complete["insertId"] = entry.get("insertId") or uuid.uuid4().hex[:16]
+        if "jsonPayload" in complete and complete["logName"] == self._simulated_log:
+            complete["jsonPayload"] = {"simulated": True, **complete["jsonPayload"]}
         _check(complete, now)
         return complete
 

@@ -86,7 +86,11 @@ class Services:
         self.artifact_registry = ArtifactRegistry(
             clocks["artifact-registry"], self.faults, self.catalogue, self.cache
         )
-        self.logging = CloudLogging(clocks["logging"], self.faults)
+        self.logging = CloudLogging(
+            clocks["logging"],
+            self.faults,
+            simulated_log=None if kubeconfig else FACT_LOG,
+        )
         self.container = ContainerApi(clocks["container"], self.faults)
         self.functions: dict[str, FunctionProcess] = {}
         self._kubeconfig = kubeconfig

@@ -53,3 +53,15 @@ def test_query_searches_only_the_named_projects(logging: CloudLogging) -> None:
     (found,) = logging.query("", ["projects/other"])
 
     assert found["logName"] == "projects/other/logs/prestream"
+
+
+def test_facts_about_simulated_nodes_are_marked() -> None:
+    name = "projects/demo/logs/prestream"
+    server = CloudLogging(Clock(), Faults(), simulated_log=name)
+    fact = {"logName": name, "resource": {"type": "global"}, "jsonPayload": {"event": "e"}}
+    server.write([fact, fact | {"logName": "projects/demo/logs/events"}])
+    server.stop()
+
+    marked, other = (entry["jsonPayload"] for entry in server.entries)
+    assert marked == {"simulated": True, "event": "e"}
+    assert other == {"event": "e"}
