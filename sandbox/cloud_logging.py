@@ -36,9 +36,7 @@ _MAX_PAGE = 1000
 class CloudLogging(HttpServer):
     """A server of ``CLOUD_LOGGING_EMULATOR_HOST``; its faults are those of service ``logging``."""
 
-    def __init__(
-        self, clock: Clock, faults: Faults, *, simulated_log: str | None = None
-    ) -> None:
+    def __init__(self, clock: Clock, faults: Faults, *, simulated_log: str | None = None) -> None:
         """
         Create the server.
 

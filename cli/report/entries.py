@@ -6,7 +6,7 @@ In a line, the fields of the fact are beside its insert ID and timestamp; in an 
 """
 
 import hashlib
-from typing import Final, NamedTuple, get_args
+from typing import Final, get_args
 
 import msgspec
 
@@ -18,14 +18,13 @@ EVENTS: Final[frozenset[str]] = frozenset(get_args(EventName)) - {"cluster.not_o
 """The events of images; the report does not show those of clusters."""
 _MAX_NUMBER: Final = 2.0**53
 """Greater numbers are not exact as doubles, and are not from a real pull."""
-_VERDICTS: Final = frozenset(get_args(Streamed))
 
 
 class InvalidFactError(ValueError):
     """An entry claims to be a fact, but does not have its form."""
 
 
-class EvidenceFields(msgspec.Struct):
+class EvidenceFields(msgspec.Struct, gc=False):
     """One piece of evidence, with the log entry that holds it."""
 
     kind: str
@@ -34,10 +33,12 @@ class EvidenceFields(msgspec.Struct):
     insert_id: str | None = None
 
 
-class FactFields(msgspec.Struct):
+class FactFields(msgspec.Struct, gc=False):
     """The fields of all kinds of facts; a field that a kind lacks is None."""
 
     event: str | None = None
+    simulated: bool | None = None
+    """Whether the node is simulated, so that its durations are not measurements."""
     image: str | None = None
     mirror: str | None = None
     digest: str | None = None
@@ -54,7 +55,7 @@ class FactFields(msgspec.Struct):
     pull_seconds: float | None = None
     total_seconds: float | None = None
     image_bytes: float | None = None
-    streamed: str | None = None
+    streamed: Streamed | None = None
     evidence: list[EvidenceFields] | None = None
     streamed_layers: float | None = None
     upstream: str | None = None
@@ -62,7 +63,7 @@ class FactFields(msgspec.Struct):
     hint: str | None = None
 
 
-class _Line(FactFields):
+class _Line(FactFields, gc=False):
     insertId: str | None = None  # noqa: N815  # as Cloud Logging calls it
     timestamp: str | None = None
     logName: str | None = None  # noqa: N815
@@ -76,12 +77,12 @@ class _Outline(msgspec.Struct):
     jsonPayload: object = None  # noqa: N815
 
 
-class ReadFact(NamedTuple):
+class ReadFact(msgspec.Struct, gc=False):
     """A fact and its identity."""
 
     insert_id: str
-    at: int
-    """The time of the event, in microseconds since 1970."""
+    at: float
+    """The time of the event, in seconds since 1970."""
     log: str | None
     fields: FactFields
 
@@ -117,7 +118,17 @@ def parse_fact(data: bytes) -> ReadFact | None:
     except (ValueError, OverflowError) as exc:
         raise InvalidFactError(f"no fact: its timestamp is {line.timestamp!r}") from exc
     insert_id = line.insertId or f"unnamed-{hashlib.sha256(data.strip()).hexdigest()[:32]}"
-    return ReadFact(insert_id, round(at.timestamp() * 1e6), line.logName, fields)
+    return ReadFact(insert_id, at.timestamp(), line.logName, fields)
+
+
+def whole(number: float | None) -> int | None:
+    """
+    Return a count, which Cloud Logging stores as a double.
+
+    >>> whole(12.0), whole(None)
+    (12, None)
+    """
+    return None if number is None else round(number)
 
 
 def _is_fact(data: bytes) -> bool:
@@ -138,7 +149,5 @@ def _check(fields: FactFields) -> None:
         value = getattr(fields, name)
         if value is not None and not 0 <= value <= _MAX_NUMBER:
             raise InvalidFactError(f"no fact: {name} is {value}")
-    if fields.streamed is not None and fields.streamed not in _VERDICTS:
-        raise InvalidFactError(f"no fact: streamed is {fields.streamed!r}")
     if fields.event == "warmup.finished" and not fields.outcome:
         raise InvalidFactError("no fact: it has no outcome")

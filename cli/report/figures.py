@@ -4,8 +4,10 @@ The figures of a report; docs/figures.md defines each.
 Nothing is estimated: quantiles are exact, and a figure without a measurement is None.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from shared.domain.streaming_verdict import Streamed
@@ -17,6 +19,11 @@ VERDICTS: Final[tuple[Streamed, ...]] = (
     "not_streamed",
     "unknown",
 )
+
+_NORMAL_FROM: Final = 200
+"""The count from which the binomial distribution is approximated."""
+_WIDTH: Final = 1.96
+_OUTSIDE: Final = 0.025
 
 Baseline = Literal["pulls", "warmups"]
 """The pulls that are the baseline of a saving."""
@@ -39,8 +46,10 @@ class Pull(NamedTuple):
     """A field of warmups, like the next four."""
     strategy: str | None = None
     total_seconds: float | None = None
-    node_lacked: bool | int = False
+    node_lacked: bool = False
     """Whether evidence shows that the node did not hold the image."""
+    namespace: str | None = None
+    """The namespace of the workload."""
 
 
 class Place(NamedTuple):
@@ -53,11 +62,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The durations of several pulls."""
+    """The durations of several pulls, in seconds."""
 
     count: int
     median: float
     p90: float
+    low: float
+    high: float
+    """
+    The 95 % confidence interval of the median; of fewer than six durations, their range.
+
+    https://en.wikipedia.org/wiki/Order_statistic#Application:_confidence_intervals_for_quantiles
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +122,23 @@ class Group:
     """The compressed size from the latest pull; None without a single image."""
     saving: Saving
 
+    @property
+    def cold_seconds_per_gigabyte(self) -> float | None:
+        """The median of cold pulls per compressed gigabyte (1e9 bytes)."""
+        return _per_gigabyte(self.cold, self.image_bytes)
+
+    @property
+    def streamed_seconds_per_gigabyte(self) -> float | None:
+        """The median of streamed pulls per compressed gigabyte (1e9 bytes)."""
+        return _per_gigabyte(self.streamed, self.image_bytes)
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of cold pulls, divided by that of streamed pulls."""
+        if self.cold is None or self.streamed is None or not self.streamed.median:
+            return None
+        return self.cold.median / self.streamed.median
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFigures:
@@ -114,6 +147,8 @@ class ImageFigures:
     image: str
     clusters: tuple[str, ...]
     figures: Group
+    namespaces: tuple[str, ...] = ()
+    """The namespaces of the workloads that pulled it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +159,63 @@ class PlaceFigures:
     figures: Group
 
 
+@dataclass(frozen=True, slots=True)
+class DayFigures:
+    """The pulls of workloads on one day, in UTC."""
+
+    day: str
+    verdicts: Mapping[Streamed, int]
+    cold: Spread | None
+    streamed: Spread | None
+
+    @property
+    def pulls(self) -> int:
+        """The number of pulls."""
+        return sum(self.verdicts.values())
+
+
 def spread_of(values: Iterable[float]) -> Spread | None:
     """
-    Return median and 90th percentile, or None of nothing.
+    Return median, 90th percentile and the interval of the median, or None of nothing.
 
     >>> spread_of([1.0, 2.0, 3.0, 4.0])
-    Spread(count=4, median=2.5, p90=3.7)
+    Spread(count=4, median=2.5, p90=3.7, low=1.0, high=4.0)
     """
     ordered = sorted(values)
     if not ordered:
         return None
-    return Spread(len(ordered), _quantile(ordered, 0.5), _quantile(ordered, 0.9))
+    below = _below_median(len(ordered))
+    return Spread(
+        len(ordered),
+        _quantile(ordered, 0.5),
+        _quantile(ordered, 0.9),
+        ordered[below],
+        ordered[-1 - below],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _below_median(count: int) -> int:
+    """
+    Return how many of the sorted durations lie outside the interval on each side.
+
+    >>> [_below_median(count) for count in (1, 5, 6, 10, 100)]
+    [0, 0, 0, 1, 39]
+    """
+    # The number of durations below the true median is binomial with probability one half.
+    weight = chance = 0.5**count if count < _NORMAL_FROM else 0.0
+    if not weight:
+        return int((count - 1 - _WIDTH * math.sqrt(count)) / 2)
+    number = 0
+    while chance <= _OUTSIDE:
+        number += 1
+        weight *= (count - number + 1) / number
+        chance += weight
+    return max(number - 1, 0)
+
+
+def _per_gigabyte(spread: Spread | None, image_bytes: int | None) -> float | None:
+    return spread.median / (image_bytes / 1e9) if spread and image_bytes else None
 
 
 def _quantile(ordered: Sequence[float], part: float) -> float:

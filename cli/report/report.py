@@ -12,7 +12,7 @@ import typer
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.connect.fact_reader import FactReader
 from cli.exits import EXIT_CODES, ExitCode, fail, say
-from cli.report.fact_store import FactStore
+from cli.report.facts import Facts
 from cli.report.price_files import InvalidPricesError, read_prices
 from cli.report.prices import Prices
 from cli.report.reports import Report, as_json, make_report
@@ -74,18 +74,13 @@ def report(  # noqa: PLR0913  # each is an option of the command
     now = datetime.now(UTC)
     table = _read_prices(prices)
     scope = _make_scope(since or (None if files else _DEFAULT_SINCE), cluster, now)
-    with FactStore() as store:
-        reader = Reader(store, scope)
-        if files:
-            reader.read_files(files)
-        else:
-            _read_log(reader, context.obj, project, scope, now)
-        _tell(reader.reading, store.settle())
-        if files and reader.reading.is_unreadable:
-            fail(ExitCode.UNREADABLE, "no entry is a fact")
-        made = make_report(store, reader.reading, table)
-        if pulls is not None:
-            _write(pulls, lambda path: write_pulls(path, store))
+    made = _make_report(
+        files,
+        scope,
+        table,
+        pulls,
+        lambda reader: _read_log(reader, context.obj, project, scope, now),
+    )
     if csv is not None:
         _write(csv, lambda path: write_images(path, made))
     if html is not None:
@@ -97,6 +92,28 @@ def report(  # noqa: PLR0913  # each is an option of the command
 
 
 report.__doc__ = f"{report.__doc__}\n\n{EXIT_CODES}"
+
+
+def _make_report(
+    files: list[str] | None,
+    scope: Scope,
+    prices: Prices,
+    pulls: Path | None,
+    read_log: Callable[[Reader], None],
+) -> Report:
+    """Return the report; the facts, which need as much memory as the page, end with the call."""
+    facts = Facts()
+    reader = Reader(facts, scope)
+    if files:
+        reader.read_files(files)
+    else:
+        read_log(reader)
+    _tell(reader.reading, facts.settle())
+    if files and reader.reading.is_unreadable:
+        fail(ExitCode.UNREADABLE, "no entry is a fact")
+    if pulls is not None:
+        _write(pulls, lambda path: write_pulls(path, facts))
+    return make_report(facts, reader.reading, prices)
 
 
 def _read_prices(path: Path | None) -> Prices:

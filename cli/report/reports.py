@@ -1,31 +1,38 @@
 """A report: every figure, the faults to fix, and the evidence of verdicts."""
 
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final
 
-from cli.report.fact_store import FactStore, StoredFact
-from cli.report.figures import Group, ImageFigures, PlaceFigures, Spread
-from cli.report.findings import Finding, Proof, find_causes, prove
+from cli.report.entries import ReadFact
+from cli.report.facts import Facts
+from cli.report.figures import (
+    VERDICTS,
+    DayFigures,
+    Group,
+    ImageFigures,
+    PlaceFigures,
+    Spread,
+    spread_of,
+)
+from cli.report.findings import Finding, Proof, find_causes, name_workloads, prove
 from cli.report.prices import Prices
 from cli.report.sources import Malformed, Reading
 from cli.report.tallies import Figures
+from shared.domain.fact import EventName
+from shared.domain.streaming_verdict import Streamed
 from shared.domain.timestamp import format_time
 
 MOST_SHOWN: Final = 3
 """Pulls of an image that are shown for each verdict, the latest; ``--pulls`` has all."""
 
-MOST_POINTS: Final = 5_000
-"""Pulls and warmups in the picture over time, the latest."""
+MOST_POINTS: Final = 1_500
+"""The maximum of pulls and warmups that are drawn one by one; more are summed up by day."""
 
-_SAMPLES: Final = """AND rowid IN (
-    SELECT rowid FROM (
-        SELECT rowid, row_number() OVER (
-            PARTITION BY name, streamed ORDER BY at DESC, key DESC
-        ) AS place FROM facts WHERE event = ?
-    ) WHERE place <= ?
-) ORDER BY name, at DESC, key DESC"""
+_PULL_EVENTS: Final[tuple[EventName, ...]] = ("pull.observed", "warmup.finished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class Point:
 class Report:
     """A whole report; it is the same for the same facts."""
 
+    simulated: int
+    """The number of facts about simulated nodes, whose durations are not measurements."""
     period: tuple[float, float] | None
     facts: Mapping[str, int]
     """How many, by kind."""
@@ -73,7 +82,9 @@ class Report:
     findings: tuple[Finding, ...]
     samples: tuple[Sample, ...]
     points: tuple[Point, ...]
-    """By time."""
+    """Each pull and warmup, by time; none if there are more than ``MOST_POINTS``."""
+    days: tuple[DayFigures, ...]
+    """The pulls of each day."""
     prices: Prices
     malformed: int
     named: tuple[Malformed, ...]
@@ -84,20 +95,22 @@ class Report:
         return sum(1 for each in self.images if each.figures.time_to_warm is not None)
 
 
-def make_report(store: FactStore, reading: Reading, prices: Prices) -> Report:
-    """Sum up what a settled store holds."""
+def make_report(facts: Facts, reading: Reading, prices: Prices) -> Report:
+    """Sum up settled facts."""
     figures = Figures(prices)
-    images = tuple(figures.add_image(image, pulls) for image, pulls in store.pulls())
+    images = tuple(figures.add_image(image, pulls) for image, pulls in facts.pulls())
     return Report(
-        period=store.period(),
-        facts=store.count(),
+        simulated=facts.count_simulated(),
+        period=facts.period(),
+        facts=facts.count(),
         total=figures.total(),
         compared=figures.compared,
         images=images,
         places=tuple(figures.places()),
-        findings=find_causes(store, images, prices),
-        samples=tuple(_samples(store)),
-        points=tuple(_points(store)),
+        findings=find_causes(facts, images, prices),
+        samples=tuple(_samples(facts)),
+        points=_points(facts),
+        days=tuple(_days(facts)),
         prices=prices,
         malformed=reading.malformed,
         named=tuple(sorted(reading.named)),
@@ -115,10 +128,26 @@ def as_json(report: Report) -> dict[str, Any]:
     for each, image in zip(body["images"], report.images, strict=True):
         each["figures"]["saving"]["net_money"] = image.figures.saving.net_money
         each["note"] = remark(image)
-    for each in (*body["samples"], *body["findings"]):
-        moment = "at" if "at" in each else "latest"
-        each[moment] = show_time(each[moment]) if each[moment] else None
+        for name in ("cold_seconds_per_gigabyte", "streamed_seconds_per_gigabyte", "ratio"):
+            each["figures"][name] = getattr(image.figures, name)
+    body["findings"] = [_finding_as_json(each) for each in report.findings]
+    for each in body["samples"]:
+        each["at"] = show_time(each["at"])
     return body
+
+
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    found = {
+        **asdict(finding),
+        "page": finding.page,
+        "times": finding.times,
+        "latest": finding.latest,
+        "waited_seconds": finding.waited_seconds,
+        "waited_money": finding.waited_money,
+    }
+    for each in (found, *found["affected"]):
+        each["latest"] = None if each["latest"] is None else show_time(each["latest"])
+    return found
 
 
 def by_weight(images: Iterable[ImageFigures]) -> list[ImageFigures]:
@@ -157,40 +186,61 @@ def show_time(at: float) -> str:
     return format_time(datetime.fromtimestamp(at, UTC))
 
 
-def _samples(store: FactStore) -> Iterator[Sample]:
-    for event in ("pull.observed", "warmup.finished"):
-        for stored in store.stored(event, _SAMPLES, event, MOST_SHOWN):
-            yield sample_of(stored)
+def _samples(facts: Facts) -> Iterator[Sample]:
+    for event in _PULL_EVENTS:
+        groups: dict[tuple[str, str | None], deque[ReadFact]] = {}
+        for fact in facts.of(event):
+            key = (fact.fields.image or "", fact.fields.streamed)
+            groups.setdefault(key, deque(maxlen=MOST_SHOWN)).append(fact)
+        for _, latest in sorted(groups.items(), key=lambda each: (each[0][0], each[0][1] or "")):
+            yield from map(sample_of, reversed(latest))
 
 
-def sample_of(stored: StoredFact) -> Sample:
+def sample_of(fact: ReadFact) -> Sample:
     """Return a pull in the form for a reader."""
-    detail = stored.detail
+    fields = fact.fields
     return Sample(
-        image=stored.image,
-        at=stored.at,
-        is_warmup=stored.event == "warmup.finished",
-        verdict=stored.streamed,
-        seconds=stored.seconds,
-        cluster=stored.cluster,
-        node=stored.node,
-        workload=", ".join(detail.workloads) if detail.workloads else detail.job,
-        outcome=stored.outcome,
-        hint=detail.hint,
-        proofs=prove(stored),
+        image=fields.image or "",
+        at=fact.at,
+        is_warmup=fields.event == "warmup.finished",
+        verdict=fields.streamed,
+        seconds=fields.pull_seconds,
+        cluster=fields.cluster,
+        node=fields.node,
+        workload=", ".join(name_workloads(fact)) or fields.job,
+        outcome=fields.outcome,
+        hint=fields.hint,
+        proofs=prove(fact),
     )
 
 
-def _points(store: FactStore) -> Iterable[Point]:
-    latest = "AND seconds IS NOT NULL ORDER BY at DESC, key DESC LIMIT ?"
-    points = [
-        _point(stored)
-        for event in ("pull.observed", "warmup.finished")
-        for stored in store.stored(event, latest, MOST_POINTS)
-    ]
-    return sorted(points)[-MOST_POINTS:]
+def _points(facts: Facts) -> tuple[Point, ...]:
+    if sum(len(facts.of(event)) for event in _PULL_EVENTS) > MOST_POINTS:
+        return ()
+    points = (_point(fact) for event in _PULL_EVENTS for fact in facts.of(event))
+    return tuple(sorted(point for point in points if point is not None))
 
 
-def _point(stored: StoredFact) -> Point:
-    verdict = "warmup" if stored.event == "warmup.finished" else stored.streamed or "unknown"
-    return Point(stored.at, stored.seconds or 0.0, verdict, stored.image, stored.node_pool or "")
+def _days(facts: Facts) -> Iterator[DayFigures]:
+    for day, group in groupby(facts.of("pull.observed"), key=lambda each: show_time(each.at)[:10]):
+        verdicts: Counter[Streamed] = Counter()
+        seconds: dict[str, list[float]] = {"streamed": [], "not_streamed": []}
+        for fact in group:
+            verdict = fact.fields.streamed or "unknown"
+            verdicts[verdict] += 1
+            if fact.fields.pull_seconds is not None and verdict in seconds:
+                seconds[verdict].append(fact.fields.pull_seconds)
+        yield DayFigures(
+            day,
+            {each: verdicts[each] for each in VERDICTS},
+            cold=spread_of(seconds["not_streamed"]),
+            streamed=spread_of(seconds["streamed"]),
+        )
+
+
+def _point(fact: ReadFact) -> Point | None:
+    fields = fact.fields
+    if fields.pull_seconds is None:
+        return None
+    verdict = "warmup" if fields.event == "warmup.finished" else fields.streamed or "unknown"
+    return Point(fact.at, fields.pull_seconds, verdict, fields.image or "", fields.node_pool or "")

@@ -18,7 +18,7 @@ from cli.exits import ExitCode, fail
 from cli.input.duration import parse_duration
 from cli.input.log_export import MalformedEntry, UnreadableError
 from cli.report.entries import InvalidFactError, ReadFact, parse_fact
-from cli.report.fact_store import FactStore
+from cli.report.facts import Facts
 from cli.report.saved_facts import read_saved
 from cli.terminal import is_watched, make_side_console
 from shared.domain.timestamp import parse_time
@@ -70,7 +70,7 @@ class Scope:
 
     def takes(self, fact: ReadFact) -> bool:
         """Whether a fact is of the cluster and the time."""
-        if self.since is not None and fact.at < self.since.timestamp() * 1e6:
+        if self.since is not None and fact.at < self.since.timestamp():
             return False
         name = fact.fields.cluster or ""
         return self.cluster is None or self.cluster in {name, name.rpartition("/")[2]}
@@ -93,10 +93,10 @@ def parse_since(text: str, now: datetime) -> datetime:
 
 
 class Reader:
-    """Reads facts into a store, and counts the other entries."""
+    """Collects facts, and counts the other entries."""
 
-    def __init__(self, store: FactStore, scope: Scope) -> None:
-        self._store = store
+    def __init__(self, facts: Facts, scope: Scope) -> None:
+        self._facts = facts
         self._scope = scope
         self.reading = Reading()
 
@@ -136,7 +136,7 @@ class Reader:
                     fact = _parse_entry(entry, number)
                     self._take("Cloud Logging", number, fact)
                     if isinstance(fact, ReadFact):
-                        advance(fact.at / 1e6 - since.timestamp())
+                        advance(fact.at - since.timestamp())
             except EventError as exc:
                 fail(ExitCode.UNAVAILABLE, str(exc))
 
@@ -158,7 +158,7 @@ class Reader:
                 reading.named.append(Malformed(source, line, found.reason))
         elif self._scope.takes(found):
             reading.facts += 1
-            self._store.take(found)
+            self._facts.add(found)
         else:
             reading.left_out += 1
 

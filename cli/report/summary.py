@@ -13,17 +13,21 @@ from cli.report.reports import Report, by_weight, remark
 from cli.report.wording import (
     caveats,
     headline,
+    label_simulated,
     money_sentence,
     show_period,
     show_saving,
     show_scale,
     show_seconds,
     show_spread,
+    show_to_fix,
+    simulation_notice,
     times_as_fast,
 )
 from cli.terminal import harmless
 
 _MOST_FINDINGS: Final = 5
+_MOST_NAMED: Final = 5
 _MOST_IMAGES: Final = 20
 
 
@@ -33,6 +37,8 @@ def print_summary(console: Console, report: Report) -> None:
 
 
 def _parts(report: Report) -> Iterable[RenderableType]:
+    if (notice := simulation_notice(report)) is not None:
+        yield Text(notice, style="bold yellow")
     yield Text(headline(report), style="bold")
     if report.facts:
         yield from _savings(report)
@@ -46,14 +52,15 @@ def _parts(report: Report) -> Iterable[RenderableType]:
 def _savings(report: Report) -> Iterable[Text]:
     if (factor := times_as_fast(report)) is not None:
         saved = show_seconds(report.total.saving.accelerator_seconds)
-        yield Text(f"{factor:.0f} times as fast; {saved} of accelerator waiting saved.")
+        said = f"{factor:.0f} times as fast; {saved} of accelerator waiting saved."
+        yield Text(label_simulated(report, said))
     if (money := money_sentence(report)) is not None:
         yield Text(money)
 
 
 def _findings(report: Report) -> Iterable[Text]:
     if report.findings:
-        yield Text("What to fix first", style="bold")
+        yield Text(show_to_fix(report), style="bold")
     for number, finding in enumerate(report.findings[:_MOST_FINDINGS], start=1):
         yield _finding(number, finding)
     if (more := len(report.findings) - _MOST_FINDINGS) > 0:
@@ -92,8 +99,15 @@ def _finding(number: int, finding: Finding) -> Text:
         else ""
     )
     text = Text(f"{number}. {harmless(finding.title)}{times}{waited}")
-    if finding.reason:
-        text.append(f"\n   why: {harmless(finding.reason)}", style="dim")
+    images = [short(each.image) for each in finding.affected[:_MOST_NAMED]]
+    if len(finding.affected) > 1:
+        more = len(finding.affected) - len(images)
+        images += [f"and {more} more"] if more else []
+        text.append(f"\n   images: {harmless(', '.join(images))}", style="dim")
+    if reason := finding.affected[0].reason:
+        text.append(f"\n   why: {harmless(reason)}", style="dim")
     if finding.hint:
         text.append(f"\n   {harmless(finding.hint)}")
+    for command in finding.commands:
+        text.append(f"\n   $ {harmless(command)}", style="cyan")
     return text

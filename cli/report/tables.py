@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cli.report.fact_store import FactStore, StoredFact
+from cli.report.entries import ReadFact, whole
+from cli.report.facts import Facts
 from cli.report.figures import VERDICTS, ImageFigures, Spread
-from cli.report.findings import prove
+from cli.report.findings import name_workloads, prove
 from cli.report.reports import Report, remark, show_time
 from cli.terminal import harmless
 
@@ -15,6 +16,7 @@ _FORMULA_STARTS: Final = (*"=+-@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """Also in full width, which some spreadsheets treat the same."""
 
 IMAGE_COLUMNS: Final = (
+    "simulated",
     "image",
     "clusters",
     "image_bytes",
@@ -39,6 +41,7 @@ IMAGE_COLUMNS: Final = (
     "note",
 )
 PULL_COLUMNS: Final = (
+    "simulated",
     "time",
     "event",
     "image",
@@ -68,18 +71,18 @@ def write_images(path: Path, report: Report) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    rows = (_image_row(each, report.prices.currency) for each in report.images)
+    rows = (_image_row(each, report) for each in report.images)
     _write(path, IMAGE_COLUMNS, rows)
 
 
-def write_pulls(path: Path, store: FactStore) -> None:
+def write_pulls(path: Path, facts: Facts) -> None:
     """
     Write a row for each pull and each warmup, oldest first.
 
     Raises:
         OSError: It cannot be written.
     """
-    _write(path, PULL_COLUMNS, _pull_rows(store))
+    _write(path, PULL_COLUMNS, _pull_rows(facts))
 
 
 def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -90,29 +93,31 @@ def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]])
             writer.writerow([_plain(each) for each in row])
 
 
-def _image_row(each: ImageFigures, currency: str) -> Iterator[object]:
+def _image_row(each: ImageFigures, report: Report) -> Iterator[object]:
     figures, saving = each.figures, each.figures.saving
+    yield report.simulated > 0
     yield from (each.image, " ".join(each.clusters), figures.image_bytes, figures.pulls)
     yield from (figures.verdicts[verdict] for verdict in VERDICTS)
     yield from (*_spread(figures.cold), figures.baseline, *_spread(figures.streamed))
     yield from (saving.pull_seconds, saving.accelerator_seconds, saving.money)
     yield from (figures.warmups, figures.failed_warmups, *_spread(figures.time_to_warm)[1:])
-    yield from (saving.warming_money, currency, remark(each))
+    yield from (saving.warming_money, report.prices.currency, remark(each))
 
 
-def _pull_rows(store: FactStore) -> Iterator[Iterable[object]]:
+def _pull_rows(facts: Facts) -> Iterator[Iterable[object]]:
     for event in ("pull.observed", "warmup.finished"):
-        yield from map(_pull_row, store.stored(event, "ORDER BY at, key"))
+        yield from map(_pull_row, facts.of(event))
 
 
-def _pull_row(stored: StoredFact) -> Iterable[object]:
-    detail = stored.detail
-    proofs = "; ".join(f"{each.insert_id}: {each.text}" for each in prove(stored)[:-1])
-    yield from (show_time(stored.at), stored.event, stored.image, stored.streamed)
-    yield from (stored.seconds, stored.total_seconds, stored.image_bytes)
-    yield from (stored.cluster, stored.node_pool, stored.accelerator, stored.node)
-    yield from (", ".join(detail.workloads or ()) or detail.job, stored.outcome, stored.strategy)
-    yield from (stored.mirror, stored.digest, detail.insert_id, proofs, detail.hint)
+def _pull_row(fact: ReadFact) -> Iterable[object]:
+    fields = fact.fields
+    proofs = "; ".join(f"{each.insert_id}: {each.text}" for each in prove(fact)[:-1])
+    workload = ", ".join(name_workloads(fact)) or fields.job
+    yield from (bool(fields.simulated), show_time(fact.at), fields.event, fields.image)
+    yield from (fields.streamed, fields.pull_seconds, fields.total_seconds)
+    yield from (whole(fields.image_bytes), fields.cluster, fields.node_pool, fields.accelerator)
+    yield from (fields.node, workload, fields.outcome, fields.strategy)
+    yield from (fields.mirror, fields.digest, fact.insert_id, proofs, fields.hint)
 
 
 def _spread(spread: Spread | None) -> tuple[object, object, object]:
@@ -126,6 +131,8 @@ def _plain(value: object) -> object:
     Texts come from logs, so any user who names an image or a workload chooses them:
     https://owasp.org/www-community/attacks/CSV_Injection
     """
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return round(value, 3)
     if not isinstance(value, str):

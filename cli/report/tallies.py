@@ -169,10 +169,11 @@ class Figures:
         tally, saving = _Tally(), _SavingTally()
         waits: dict[Place, _Waits] = {}
         clusters: set[str] = set()
+        namespaces: set[str] = set()
         for pull in pulls:
             place = Place(pull.cluster, pull.node_pool, pull.accelerator)
-            if pull.cluster:
-                clusters.add(pull.cluster)
+            clusters |= {pull.cluster} if pull.cluster else set()
+            namespaces |= {pull.namespace} if pull.namespace else set()
             for each in (tally, self._total, self._at(place)[0]):
                 each.add(pull, self._prices)
             if pull.streamed == "streamed" and not pull.is_warmup and pull.seconds is not None:
@@ -187,7 +188,9 @@ class Figures:
             self._compared[0].extend(tally.cold or tally.cold_warmups)
             self._compared[1].extend(tally.streamed)
         figures = tally.close(saving.close(tally), is_image=True)
-        return ImageFigures(image, tuple(sorted(clusters)), figures)
+        return ImageFigures(
+            image, tuple(sorted(clusters)), figures, namespaces=tuple(sorted(namespaces))
+        )
 
     @property
     def compared(self) -> tuple[Spread | None, Spread | None]:

@@ -68,8 +68,9 @@ def show_spread(spread: Spread | None) -> str:
     """
     Return median and 90th percentile.
 
-    >>> show_spread(Spread(3, 4.1, 6.0)), show_spread(Spread(1, 4.1, 4.1))
-    ('4.1 s (p90 6 s)', '4.1 s')
+    >>> from cli.report.figures import spread_of
+    >>> [show_spread(spread_of(each)) for each in ([2.0, 4.1, 6.0], [4.1])]
+    ['4.1 s (p90 5.6 s)', '4.1 s']
     """
     if spread is None:
         return NONE
@@ -115,8 +116,29 @@ def show_period(report: Report) -> str:
     return f"{first} to {last} UTC"
 
 
+def simulation_notice(report: Report) -> str | None:
+    """Return the notice that must come before figures of simulated nodes."""
+    if not report.simulated:
+        return None
+    total = sum(report.facts.values())
+    some = "All" if report.simulated == total else f"{report.simulated} of {total}"
+    return (
+        f"SIMULATED. {some} facts are about simulated nodes: no duration, factor or sum here is"
+        " measured."
+    )
+
+
+def label_simulated(report: Report, text: str) -> str:
+    """Return a text about durations or money, marked if nodes are simulated."""
+    return f"Simulated: {text}" if report.simulated else text
+
+
 def headline(report: Report) -> str:
     """Return the main result, in one sentence."""
+    return label_simulated(report, _headline(report)) if report.facts else _headline(report)
+
+
+def _headline(report: Report) -> str:
     cold, streamed = report.compared
     if not report.facts:
         return "No facts were found: nothing was warmed, and no pull was seen."
@@ -139,12 +161,27 @@ def money_sentence(report: Report) -> str | None:
     saving, prices = report.total.saving, report.prices
     if saving.money is None:
         return None
-    return (
+    return label_simulated(
+        report,
         f"About {show_money(saving.net_money, prices.currency)} saved:"
         f" {show_money(saving.money, prices.currency)} of accelerators that did not wait, less"
         f" {show_money(saving.warming_money or 0.0, prices.currency)} for warming"
-        f" ({prices.source})."
+        f" ({prices.source}).",
     )
+
+
+def show_to_fix(report: Report) -> str:
+    """Return the number of causes to fix, and the cost of the waiting that they caused."""
+    if not report.findings:
+        return "Nothing to fix was found."
+    waited = sum(each.waited_seconds for each in report.findings)
+    money = sum(each.waited_money for each in report.findings)
+    text = f"{count(len(report.findings), 'thing')} to fix"
+    if waited:
+        text += f": accelerators waited {show_seconds(waited)} for pulls"
+    if money:
+        text += f", worth {show_money(money, report.prices.currency)}"
+    return f"{label_simulated(report, text) if waited else text}."
 
 
 def caveats(report: Report) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.report.entries import parse_fact
-from cli.report.fact_store import FactStore
+from cli.report.facts import Facts
 from cli.report.figures import Group
 from cli.report.prices import Prices
 from cli.report.tallies import Figures
@@ -91,15 +91,15 @@ def pulls_of(world: Pipeline, image: str) -> list[dict[str, Any]]:
 def report_on(world: Pipeline, image: str) -> Group:
     """Return the figures of the facts about an image."""
     figures = Figures(Prices())
-    with FactStore() as store:
-        for entry in world.facts(image=image):
-            fact = parse_fact(json.dumps(entry).encode())
-            assert fact is not None
-            store.take(fact)
-        store.settle()
-        for name, pulls in store.pulls():
-            figures.add_image(name, pulls)
-        return figures.total()
+    facts = Facts()
+    for entry in world.facts(image=image):
+        fact = parse_fact(json.dumps(entry).encode())
+        assert fact is not None
+        facts.add(fact)
+    facts.settle()
+    for name, pulls in facts.pulls():
+        figures.add_image(name, pulls)
+    return figures.total()
 
 
 def test_one_of_four_pods_on_a_node_streams_and_saves(world: Pipeline) -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from shared.domain.fact import Fact
-from tests.fakes.fact_lines import as_lines, pull, statement, subject, warmup
+from tests.fakes.fact_lines import CLUSTER, as_lines, pull, statement, subject, warmup
 from tests.integration.browsers import Browser, find_browser, open_browser
 
 pytestmark = pytest.mark.integration
@@ -123,7 +123,7 @@ def test_tables_have_headers(outline: Outline) -> None:
     assert headings
     assert all(each.get("scope") in {"col", "row"} for each in headings)
     assert all(
-        each.get("tabindex") == "0" and each.get("role") == "region"
+        each.get("tabindex") == "0" and each.get("role") == "group" and each.get("aria-label")
         for each in outline.all("div")
         if each.get("class") == "scroll"
     )
@@ -134,7 +134,7 @@ def test_pictures_have_a_description_and_a_table_beside_them(outline: Outline) -
 
     assert [each["id"] for each in charts] == ["bars", "points"]
     assert all(each["role"] == "img" and each["aria-label"] for each in charts)
-    assert "The same by day, as a table" in outline.text
+    assert "By day, as a table" in outline.text
 
 
 def test_page_adapts_to_color_schemes_and_small_screens(page: Path) -> None:
@@ -149,7 +149,7 @@ def test_no_name_of_an_image_becomes_part_of_the_page(page: Path, outline: Outli
     text = page.read_text("utf-8")
 
     assert "<script>alert" not in text
-    assert len(outline.all("script")) == 3
+    assert len(outline.all("script")) == 4
     assert any(HOSTILE in each for each in outline.text)
 
 
@@ -206,6 +206,30 @@ def test_pictures_are_specifications_that_vega_lite_takes(page: Path) -> None:
         assert svg.count("<path") > 5
 
 
+def test_causes_after_the_tenth_are_shown_on_demand(tmp_path: Path) -> None:
+    facts = (
+        pull(
+            "not_streamed",
+            60.0,
+            about=subject(f"docker.io/team/app-{number}:1", f"r.io/app-{number}:1"),
+            pod=f"p{number}",
+            hint=f"Hint {number}.",
+        )
+        for number in range(12)
+    )
+    text = write_page(tmp_path / "causes.html", facts).read_text("utf-8")
+
+    assert text.count('<li class="finding not_streamed"') == 10
+    assert text.count('<li class="finding not_streamed more"') == 2
+    assert "Show all 12" in text
+
+
+def test_page_of_three_thousand_images_is_small(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "large.html", many_images(3_000))
+
+    assert page.stat().st_size < 3_000_000
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
     program = find_browser()
@@ -230,20 +254,69 @@ def test_browser_draws_the_page_without_messages_and_requests(
     assert ground == ("rgb(246, 247, 249)" if scheme == "light" else "rgb(13, 17, 23)")
 
 
-def test_five_thousand_pulls_are_drawn(browser: Browser, tmp_path: Path) -> None:
+def test_many_pulls_are_drawn_by_day(browser: Browser, tmp_path: Path) -> None:
     page = write_page(tmp_path / "many.html", some_facts(5_000))
 
     browser.open(page, width=1280)
 
     assert browser.messages == []
-    assert browser.run("document.querySelectorAll('#points[data-drawn=yes] canvas').length") == 1
+    assert browser.run("document.querySelectorAll('#days[data-drawn=yes] svg').length") == 1
     charts = "JSON.parse(document.getElementById('charts').textContent)"
-    assert browser.run(f"{charts}.points.data.values.length") == 5_000
+    days = browser.run(f"{charts}.days.data.values")
+    assert sum(each["pulls"] for each in days) == 5_001
+
+
+def many_images(images: int = 120) -> Iterator[Fact]:
+    """Slow pulls of many images for one cause, and of each tenth image in another cluster."""
+    for number in range(images):
+        cluster = CLUSTER.replace("gpu", "other") if number % 10 == 0 else CLUSTER
+        about = subject(f"docker.io/team/app-{number}:1", f"r.io/app-{number}:1", cluster)
+        yield pull("not_streamed", 60.0 + number, after_s=number, about=about, pod=f"p{number}")
+
+
+def shown_rows(browser: Browser) -> int:
+    rows = "[...document.querySelectorAll('#images ~ .scroll tbody tr')]"
+    return int(browser.run(f"{rows}.filter(row => !row.hidden).length"))
+
+
+def test_search_and_filters_find_images_that_the_page_does_not_show_at_first(
+    browser: Browser, tmp_path: Path
+) -> None:
+    browser.open(write_page(tmp_path / "many.html", many_images()), width=1280)
+    assert shown_rows(browser) == 50
+
+    browser.run(fill("search", "app-119"))
+    assert shown_rows(browser) == 1
+    assert browser.run("document.getElementById('matches').textContent") == "1 image"
+
+    browser.run("document.getElementById('clear').click()")
+    browser.run(fill("cluster", "1"))
+    assert shown_rows(browser) == 12
+    assert browser.run("[...document.querySelectorAll('.finding')].map(each => each.hidden)") == [
+        True,
+        False,
+    ]
+
+
+def fill(field: str, value: str) -> str:
+    """Return a script that enters a value as a person does."""
+    return (
+        f"(() => {{ const field = document.getElementById('{field}'); field.value = '{value}';"
+        " field.dispatchEvent(new Event('input', {bubbles: true})); return 1; })()"
+    )
+
+
+def test_all_images_are_shown_on_demand(browser: Browser, tmp_path: Path) -> None:
+    browser.open(write_page(tmp_path / "many.html", many_images()), width=1280)
+
+    browser.run("document.querySelector('.show-all[data-shows=images]').click()")
+
+    assert shown_rows(browser) == 120
 
 
 def test_table_is_sorted_from_the_keyboard(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
-    heading = "document.querySelectorAll('#images ~ .scroll thead th')[4]"
+    heading = "document.querySelectorAll('#images ~ .scroll thead th')[7]"
     browser.run(f"{heading}.querySelector('button').focus()")
 
     browser.press("Enter")
@@ -261,16 +334,16 @@ def test_table_is_sorted_from_the_keyboard(browser: Browser, page: Path) -> None
 
 def pulls_column(browser: Browser) -> list[int]:
     rows = "[...document.querySelectorAll('#images ~ .scroll tbody tr')]"
-    return [int(each) for each in browser.run(f"{rows}.map(row => row.cells[4].dataset.value)")]
+    return [int(each) for each in browser.run(f"{rows}.map(row => row.cells[7].dataset.value)")]
 
 
 def test_unmeasured_rows_sort_last_in_both_directions(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
     column = (
         "[...document.querySelectorAll('#images ~ .scroll tbody tr')]"
-        ".map(row => row.cells[6].dataset.value)"
+        ".map(row => row.cells[9].dataset.value)"
     )
-    button = "document.querySelectorAll('#images ~ .scroll thead button')[6]"
+    button = "document.querySelectorAll('#images ~ .scroll thead button')[9]"
 
     for _ in range(2):
         browser.run(f"{button}.click()")

@@ -146,7 +146,13 @@ def test_facts_that_the_report_is_measured_with_are_facts() -> None:
 
 
 def test_rate_is_of_the_whole_command() -> None:
-    rate = ReportRate(lines=1_000, seconds=4.0, peak_bytes=60_000_000, peak_bytes_of_few=50_000_000)
+    rate = ReportRate(
+        lines=1_000,
+        seconds=4.0,
+        peak_bytes=60_000_000,
+        peak_bytes_of_few=50_000_000,
+        page_bytes=1_500_000,
+    )
 
     assert rate.as_json()["lines_per_second"] == 250
     assert "1,000 lines in 4.0 s, 250 a second; at most 60 MB, against 50 MB" in str(rate)

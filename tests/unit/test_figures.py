@@ -1,5 +1,6 @@
 """Figures: what counts as a saving, against what, and what is never made up."""
 
+import math
 import statistics
 from collections.abc import Iterable
 from typing import Any
@@ -56,7 +57,20 @@ def test_quantiles_are_those_of_the_statistics_module(values: list[float]) -> No
 
 def test_empty_sample_has_no_spread() -> None:
     assert spread_of([]) is None
-    assert spread_of([3.0]) == Spread(1, 3.0, 3.0)
+    assert spread_of([3.0]) == Spread(1, 3.0, 3.0, 3.0, 3.0)
+
+
+@pytest.mark.parametrize("count", [6, 15, 50, 199, 200, 1000])
+def test_interval_of_the_median_holds_it_in_95_of_100_samples(count: int) -> None:
+    spread = spread_of(map(float, range(count)))
+
+    assert spread is not None
+    # The number of values below the true median is binomial; sum it over the interval.
+    low, high = round(spread.low), round(spread.high)
+    inside = sum(math.comb(count, each) for each in range(low + 1, high + 1)) / 2**count
+    narrower = sum(math.comb(count, each) for each in range(low + 2, high)) / 2**count
+    assert inside >= 0.945
+    assert narrower < 0.955
 
 
 def test_saving_is_the_cold_median_less_what_was_observed() -> None:
@@ -65,7 +79,7 @@ def test_saving_is_the_cold_median_less_what_was_observed() -> None:
 
     figures = sum_up(pulls)
 
-    assert figures.cold == Spread(3, 100.0, 260.0)
+    assert figures.cold == Spread(3, 100.0, 260.0, 90.0, 300.0)
     assert figures.baseline == "pulls"
     assert figures.saving.pull_seconds == 96.0 + 94.0
     assert figures.saving.accelerator_seconds == 190.0
@@ -178,7 +192,7 @@ def test_time_to_warm_counts_warmups_that_filled_the_cache() -> None:
 
     figures = sum_up(pulls)
 
-    assert figures.time_to_warm == Spread(1, 160.0, 160.0)
+    assert figures.time_to_warm == Spread(1, 160.0, 160.0, 160.0, 160.0)
     assert figures.failed_warmups == 1
 
 
@@ -203,7 +217,7 @@ def test_totals_and_places_are_the_sums_of_the_images() -> None:
     assert [each.place for each in places] == [Place("c", "other", "l4"), Place("c", "pool", "l4")]
     assert [saved(each) for each in places] == [40.0, 90.0]
     # Image c has nothing to compare with, so that it would flatter what streams.
-    assert figures.compared == (Spread(2, 75.0, 95.0), Spread(3, 10.0, 18.0))
+    assert figures.compared == (spread_of([100.0, 50.0]), spread_of([10.0, 10.0, 20.0]))
 
 
 def saved(place: PlaceFigures) -> float | None:

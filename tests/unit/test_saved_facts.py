@@ -127,7 +127,7 @@ SAYINGS: Sequence[tuple[Any, str | None]] = (
         pytest.param(as_line(STREAMED).replace("8.0", '"8"'), "Expected `float", id="a text"),
         pytest.param(
             as_line(STREAMED).replace('"streamed": "streamed"', '"streamed": "yes"'),
-            "streamed is 'yes'",
+            "Invalid enum value 'yes'",
             id="no verdict",
         ),
         pytest.param(

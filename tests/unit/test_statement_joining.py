@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from cli.report.entries import parse_fact
-from cli.report.fact_store import FactStore, StoredFact
+from cli.report.entries import ReadFact, parse_fact
+from cli.report.facts import Facts
 from cli.report.joining import Statement, join_verdict
 from shared.domain.fact import Fact
 from shared.domain.streaming_verdict import Streamed
@@ -53,17 +53,16 @@ def test_snapshotter_message_is_joined_to_its_pull(
     assert bool(joined.deciding) == (expected == "streamed" != verdict)
 
 
-def settle(facts: Iterable[Fact]) -> list[StoredFact]:
-    """Return the pulls, oldest first, as a store joins them to the statements."""
-    with FactStore() as store:
-        for fact in facts:
-            read = parse_fact(json.dumps(as_entry(fact)).encode())
-            assert read is not None
-            store.take(read)
-        store.settle()
-        order = "ORDER BY at"
-        found = [*store.stored("pull.observed", order), *store.stored("warmup.finished", order)]
-        return sorted(found, key=lambda each: each.at)
+def settle(facts: Iterable[Fact]) -> list[ReadFact]:
+    """Return the pulls, oldest first, as a report joins them to the statements."""
+    collected = Facts()
+    for fact in facts:
+        read = parse_fact(json.dumps(as_entry(fact)).encode())
+        assert read is not None
+        collected.add(read)
+    collected.settle()
+    found = [*collected.of("pull.observed"), *collected.of("warmup.finished")]
+    return sorted(found, key=lambda each: each.at)
 
 
 FOUR: tuple[Streamed, ...] = ("streamed", "streamed", "unknown", "cached_on_node")
@@ -75,7 +74,7 @@ def test_one_of_several_pulls_is_streamed(verdicts: tuple[Streamed, ...]) -> Non
     pulls = [pull(first, 7.9, after_s=8.0)]
     pulls += [pull(each, 0.2, after_s=9.0 + n) for n, each in enumerate(later)]
 
-    found = [each.streamed for each in settle([*reversed(pulls), statement(after_s=1.0)])]
+    found = [each.fields.streamed for each in settle([*reversed(pulls), statement(after_s=1.0)])]
 
     held = "cached_on_node"
     assert found == [held if first == held else "streamed", held, held, held]
@@ -84,7 +83,10 @@ def test_one_of_several_pulls_is_streamed(verdicts: tuple[Streamed, ...]) -> Non
 def test_pull_that_began_first_takes_the_statement() -> None:
     pulls = [pull("unknown", 0.2, after_s=8.0, pod="b"), pull("unknown", 7.9, after_s=8.5, pod="a")]
 
-    found = {each.seconds: each.streamed for each in settle([*pulls, statement(after_s=1.0)])}
+    found = {
+        each.fields.pull_seconds: each.fields.streamed
+        for each in settle([*pulls, statement(after_s=1.0)])
+    }
 
     assert found == {0.2: "cached_on_node", 7.9: "streamed"}
 
@@ -96,7 +98,7 @@ def test_statement_of_a_warmup_is_no_evidence_for_the_workload() -> None:
         statement(after_s=1.0),
     ]
 
-    assert [each.streamed for each in settle(facts)] == ["streamed", "cached_on_node"]
+    assert [each.fields.streamed for each in settle(facts)] == ["streamed", "cached_on_node"]
 
 
 @pytest.mark.parametrize("node", ["node-1", "node-2"])
@@ -109,7 +111,7 @@ def test_each_node_and_each_statement_has_its_first_pull(node: str) -> None:
         statement(after_s=later + 1.0, node=node),
     ]
 
-    assert [each.streamed for each in settle(facts)] == ["streamed", "streamed"]
+    assert [each.fields.streamed for each in settle(facts)] == ["streamed", "streamed"]
 
 
 def test_pull_that_is_no_longer_streamed_quotes_no_statement() -> None:
@@ -119,6 +121,6 @@ def test_pull_that_is_no_longer_streamed_quotes_no_statement() -> None:
         statement(after_s=1.0),
     ]
 
-    first, second = ([e.kind for e in each.detail.evidence or ()] for each in settle(facts))
+    first, second = ([e.kind for e in each.fields.evidence or ()] for each in settle(facts))
 
     assert (first, second) == (["snapshotter", "pull"], ["node", "pull"])

@@ -1,4 +1,4 @@
-"""How fast ``prestream report`` reads, and that its memory does not grow with what it reads."""
+"""The time and memory of ``prestream report``, and the size of its page."""
 
 import json
 import os
@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sandbox.local_cloud import ROOT
 
-LINES: Final = 1_000_000
+LINES: Final = 100_000
+IMAGES: Final = 3_000
 FEW: Final = 10_000
 """Lines of the run that memory is compared with."""
 
@@ -65,6 +66,7 @@ class ReportRate:
     peak_bytes: int
     peak_bytes_of_few: int
     """The result of a run over `FEW` lines."""
+    page_bytes: int
 
     @property
     def lines_per_second(self) -> float:
@@ -80,7 +82,8 @@ class ReportRate:
             f"prestream report: {self.lines:,} lines in {self.seconds:.1f} s,"
             f" {self.lines_per_second:,.0f} a second; at most"
             f" {self.peak_bytes / _MEGABYTE:.0f} MB, against"
-            f" {self.peak_bytes_of_few / _MEGABYTE:.0f} MB for {FEW:,} lines"
+            f" {self.peak_bytes_of_few / _MEGABYTE:.0f} MB for {FEW:,} lines; a page of"
+            f" {self.page_bytes / _MEGABYTE:.1f} MB"
         )
 
 
@@ -95,7 +98,12 @@ def measure_report(lines: int = LINES) -> ReportRate:
         file = Path(folder) / "facts.jsonl"
         _, few = _run(_write(file, FEW), FEW)
         seconds, peak = _run(_write(file, lines), lines)
-    return ReportRate(lines, seconds, peak, few)
+        page_bytes = _page_of(file).stat().st_size
+    return ReportRate(lines, seconds, peak, few, page_bytes)
+
+
+def _page_of(file: Path) -> Path:
+    return file.with_suffix(".html")
 
 
 def _write(file: Path, lines: int) -> Path:
@@ -105,9 +113,9 @@ def _write(file: Path, lines: int) -> Path:
 
 
 def make_lines(lines: int) -> Iterator[str]:
-    """Yield as many statements of nodes as pulls, of fifty images on ever new nodes."""
+    """Yield as many statements of nodes as pulls, each twenty on another node."""
     for number in range(lines):
-        of, image, node = number // 2, number // 2 % 50, number // 40
+        of, image, node = number // 2, number // 2 % IMAGES, number // 40
         moment = time.gmtime(1_790_000_000 + number)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
         if number % 2:
@@ -122,6 +130,7 @@ def make_lines(lines: int) -> Iterator[str]:
 def _run(file: Path, lines: int) -> tuple[float, int]:
     """Run the command as a process of its own; return its seconds and the most that it held."""
     arguments = [sys.executable, "-c", _COMMAND, "report", str(file), "--json"]
+    arguments += ["--html", str(_page_of(file))]
     started = time.perf_counter()
     ended = subprocess.run(
         arguments, cwd=ROOT, env={"PATH": os.defpath}, capture_output=True, check=False

@@ -7,10 +7,10 @@ They describe the content. The page's style determines the colours, light or dar
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from cli.report.figures import ImageFigures, Spread
+from cli.report.figures import VERDICTS, DayFigures, ImageFigures, Spread
 from cli.report.findings import short
 from cli.report.reports import Point, Report, by_weight
-from cli.report.wording import show_seconds, show_spread
+from cli.report.wording import VERDICT_WORDS, show_seconds, show_spread
 
 MOST_BARS: Final = 15
 """The maximum of images in the picture of cold and streamed pulls."""
@@ -230,6 +230,38 @@ def draw_points(points: Iterable[Point]) -> dict[str, Any]:
                 {"field": "pool", "title": "node pool"},
                 {"field": "at", "type": "temporal", "title": "UTC", "format": "%Y-%m-%d %H:%M:%S"},
             ],
+        },
+    }
+
+
+def draw_days(days: Iterable[DayFigures]) -> dict[str, Any]:
+    """Return the picture of the number of pulls of each day, by verdict."""
+    rows = [
+        {"day": each.day, "kind": VERDICT_WORDS[verdict], "pulls": each.verdicts[verdict]}
+        for each in days
+        for verdict in VERDICTS
+        if each.verdicts[verdict]
+    ]
+    kinds = [each for each in VERDICTS if any(row["kind"] == VERDICT_WORDS[each] for row in rows)]
+    scale = {
+        "domain": [VERDICT_WORDS[each] for each in kinds],
+        "range": [f"${each}" for each in kinds],
+    }
+    return {
+        "width": "container",
+        "height": 260,
+        "data": {"values": rows},
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": {"field": "day", "type": "ordinal", "axis": {"title": None, "labelOverlap": True}},
+            "y": {"field": "pulls", "type": "quantitative", "axis": {"title": "pulls"}},
+            "color": {
+                "field": "kind",
+                "type": "nominal",
+                "scale": scale,
+                "legend": {"title": None, "orient": "top", "columns": "$columns"},
+            },
+            "tooltip": [{"field": each} for each in ("day", "kind", "pulls")],
         },
     }
 

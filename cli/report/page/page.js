@@ -33,6 +33,9 @@
     };
     const many = charts[id].data.values.length > MANY;
     await window.vegaEmbed(place, spec, { actions: false, ast: true, renderer: many ? "canvas" : "svg", tooltip: { theme: dark.matches ? "dark" : "light" } });
+    // The place has a description; the parts of the picture need none.
+    place.querySelectorAll("svg, svg *").forEach((each) => ["role", "aria-roledescription", "aria-label"].forEach((name) => each.removeAttribute(name)));
+    place.querySelectorAll("svg, canvas").forEach((each) => each.setAttribute("aria-hidden", "true"));
     place.dataset.drawn = "yes";
   };
   const drawAll = () => Promise.all(Object.keys(charts).map(draw));
@@ -74,4 +77,62 @@
   for (const table of document.querySelectorAll("table.sortable"))
     [...table.tHead.rows[0].cells].forEach((heading, column) =>
       heading.querySelector("button").addEventListener("click", () => sort(table, column, heading)));
+
+  // The page holds the first rows of the table of images; the others are made when they are needed.
+  const rest = JSON.parse(document.getElementById("rows").textContent);
+  const images = document.querySelector('[aria-label="Table of images"] tbody');
+  const element = (name, className, text) => Object.assign(document.createElement(name), { className, textContent: text });
+  const makeRow = ([image, clusters, namespaces, cells]) => {
+    const row = document.createElement("tr");
+    Object.assign(row.dataset, { image, clusters: clusters.join(" "), namespaces: namespaces.join(" ") });
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.dataset.value = image;
+    head.append(element("span", "name", image.split("/").pop().replace(/(@.{15}).*/, "$1")), element("span", "full", image));
+    row.append(head, ...cells.map(([value, text, sub]) => {
+      const cell = element("td", "n", text);
+      cell.dataset.value = value;
+      if (sub) cell.append(element("span", "sub", sub));
+      return cell;
+    }));
+    return row;
+  };
+  const makeRest = () => { if (images) images.append(...rest.splice(0).map(makeRow)); };
+
+  const shown = { findings: false, images: false };
+  const field = (id) => document.getElementById(id);
+  const has = (list, value) => value === "" || (list ?? "").split(" ").includes(value);
+  const apply = () => {
+    const [search, cluster, namespace] = ["search", "cluster", "namespace"].map((id) => field(id).value.trim().toLowerCase());
+    const isFiltered = search + cluster + namespace !== "";
+    if (isFiltered || shown.images) makeRest();
+    const matches = ({ dataset }) => (dataset.image ?? dataset.images).toLowerCase().includes(search)
+      && (!("clusters" in dataset) || has(dataset.clusters, cluster)) && (!("namespaces" in dataset) || has(dataset.namespaces, namespace));
+    let count = 0;
+    for (const row of images?.rows ?? []) { row.hidden = !matches(row); count += !row.hidden; }
+    for (const each of document.querySelectorAll(".finding"))
+      each.hidden = !matches(each) || (each.classList.contains("more") && !isFiltered && !shown.findings);
+    const named = new Set([...(images?.rows ?? [])].filter((row) => !row.hidden).map((row) => row.dataset.image));
+    for (const each of document.querySelectorAll("details.image")) each.hidden = isFiltered && !named.has(each.dataset.image);
+    field("matches").textContent = isFiltered ? `${count.toLocaleString("en")} image${count === 1 ? "" : "s"}` : "";
+  };
+  const filters = document.querySelector(".filters");
+  if (filters) {
+    filters.hidden = false;
+    filters.addEventListener("input", apply);
+    filters.addEventListener("submit", (event) => event.preventDefault());
+    field("clear").addEventListener("click", () => { filters.reset(); apply(); });
+    apply();
+  }
+  for (const button of document.querySelectorAll(".show-all")) {
+    button.hidden = false;
+    button.addEventListener("click", () => { shown[button.dataset.shows] = true; apply(); button.hidden = true; });
+  }
+  for (const button of document.querySelectorAll(".copier")) {
+    button.hidden = !navigator.clipboard;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+      button.textContent = "Copied";
+    });
+  }
 })();
