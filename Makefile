@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help deploy demo picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
+.PHONY: help deploy demo playground picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -43,6 +43,9 @@ demo: $(VENV)/installed $(DEPLOYED)/installed archives ## run the whole pipeline
 		$(BIN)/python -m cli report build/demo/results.jsonl --html build/demo/report.html >build/demo/report.txt && \
 		echo "The report: build/demo/report.html, for a browser; build/demo/report.txt, for here."; fi; \
 	exit $$status
+
+playground: $(VENV)/installed $(DEPLOYED)/installed archives ## keep the local cloud running, for prestream and kubectl in a second terminal
+	@$(BIN)/python -m sandbox.playground build/playground/env
 
 # Takes a picture of the top of the page. It needs Chromium or Chrome.
 picture: build/demo/results.jsonl ## write docs/report.png from the report of the last demo

@@ -75,6 +75,7 @@ class FunctionProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # Ctrl-C ends the cloud, which then stops its functions
         )
         output = self._process.stdout
         self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
