@@ -281,9 +281,9 @@ class Planner:
     ) -> PlanStep:
         try:
             snapshot = self._read(request, cluster, source, answer.manifest, target)
+            plan = plan_warmup(snapshot, self._settings)
         except ImageError as exc:
             return _refuse(exc)
-        plan = plan_warmup(snapshot, self._settings)
         return PlanStep(
             _RESULTS[plan.result],
             rung=plan.rung,

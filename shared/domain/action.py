@@ -74,6 +74,14 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareJob:
+    """Add a tenant to a waiting Job, which then also runs at a turn of that tenant."""
+
+    name: "JobName"
+    tenant_label: str
+
+
+@dataclass(frozen=True, slots=True)
 class SuspendJob:
     """Suspend a running Job that gives up its place in the queue."""
 
@@ -167,6 +175,7 @@ Action = (
     | CreateJob
     | Postpone
     | DeleteJob
+    | ShareJob
     | SuspendJob
     | EndJob
     | ResumeJobs

@@ -7,17 +7,17 @@ from typing import Any, Self
 
 from shared.domain.json_access import number_of
 from shared.domain.placement import SCALING_PRIORITY_CLASS
-from shared.domain.request import Cause
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import (
     ATTEMPTS_ANNOTATION,
     CACHE_ANNOTATION,
-    CAUSE_ANNOTATION,
+    FIRST_TENANT,
     NOT_BEFORE_ANNOTATION,
     OUTCOME_ANNOTATION,
     QUEUED_ANNOTATION,
     REPORTED_ANNOTATION,
     REQUEUED_ANNOTATION,
+    TENANT_PREFIX,
     JobName,
 )
 
@@ -44,8 +44,8 @@ class JobState:
     """Whether it provably filled the streaming cache; false if it is not reported yet."""
     not_before: str | None = None
     """The earliest time for a retry, in RFC 3339."""
-    asked_by: str | None = None
-    """The namespace of the workload that requested it first; ``None`` without a workload."""
+    tenants: tuple[str, ...] = ()
+    """The labels of the tenants that requested it, the first one first; empty for a person."""
     started: str = ""
     """When it was resumed; empty while it is suspended."""
     may_add_node: bool = False
@@ -66,7 +66,7 @@ class JobState:
             for condition in status.get("conditions") or []
             if condition.get("status") == "True"
         }
-        cause = Cause.from_text(annotations.get(CAUSE_ANNOTATION))
+        labels = metadata.get("labels") or {}
         return cls(
             name=JobName(metadata.get("name") or ""),
             uid=metadata.get("uid") or "",
@@ -80,7 +80,7 @@ class JobState:
             outcome=annotations.get(OUTCOME_ANNOTATION),
             fills_cache=annotations.get(CACHE_ANNOTATION) == "true",
             not_before=annotations.get(NOT_BEFORE_ANNOTATION),
-            asked_by=cause.namespace if cause is not None else None,
+            tenants=_find_tenants(labels),
             started=status.get("startTime") or "",
             may_add_node=pod.get("priorityClassName") == SCALING_PRIORITY_CLASS,
             attempts=number_of(annotations.get(ATTEMPTS_ANNOTATION)) or 0,
@@ -125,3 +125,8 @@ class JobState:
     def turn(self) -> tuple[str, str, JobName]:
         """The sort key of waiting warmups: the time of the request, or of the last suspension."""
         return self.requeued or self.created, self.queued, self.name
+
+
+def _find_tenants(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    tenants = [key for key in labels if key.startswith(TENANT_PREFIX)]
+    return tuple(sorted(tenants, key=lambda key: (labels[key] != FIRST_TENANT, key)))

@@ -32,6 +32,16 @@ SELECTOR = ",".join(f"{key}={value}" for key, value in APP_LABELS.items())
 OWN_SELECTOR = "app.kubernetes.io/name=prestream"
 """The selector of every Job that Prestream creates."""
 TARGET_LABEL = "prestream.dev/target"
+QUEUE_LABEL = "prestream.dev/queue"
+"""``waiting`` or ``running``; on a Job that has not been reported."""
+WAITING, RUNNING = "waiting", "running"
+TENANT_PREFIX = "tenant.prestream.dev/"
+"""
+The prefix of the labels that name the tenants of a warmup by a hash.
+
+The value is ``first`` for the tenant that it counts for, and ``also`` for another one that waits.
+"""
+FIRST_TENANT, OTHER_TENANT = "first", "also"
 
 IMAGE_ANNOTATION = "prestream.dev/image"
 MIRROR_ANNOTATION = "prestream.dev/mirror"
@@ -46,6 +56,8 @@ NOT_BEFORE_ANNOTATION = "prestream.dev/not-before"
 """The earliest time for a retry, if known; on a failed Job that has been reported."""
 STRATEGY_ANNOTATION = "prestream.dev/strategy"
 SIZE_ANNOTATION = "prestream.dev/image-bytes"
+SPENT_ANNOTATION = "prestream.dev/spent-bytes"
+"""The bytes that the failed Jobs it replaced may have moved in the last 24 hours."""
 QUEUED_ANNOTATION = "prestream.dev/queued"
 """The time of the request in microseconds: creation timestamps have whole seconds."""
 HOLDING_ANNOTATION = "prestream.dev/nodes-with-image"
@@ -69,7 +81,8 @@ _BINARY_FOLDER = "/.prestream-warmup"
 """A path that an image hardly contains, because a mount hides the content below it."""
 
 _TTL_MARGIN_S = 3600
-_UNBOUNDED_AGE_S = 31 * 24 * 3600
+_DAY_S = 24 * 3600
+_UNBOUNDED_AGE_S = 31 * _DAY_S
 """The longest time for which Pub/Sub keeps a message."""
 
 _NO_NAME = re.compile(r"[^a-z0-9]+")
@@ -146,8 +159,10 @@ def time_to_live_s(period_s: float, max_event_age_s: float) -> int:
     Return the seconds for which a finished Job must be kept: longer than any request for it.
 
     A late message belongs to the period of its publish time, which may be the end of the period.
+    Budgets count the Jobs of the last 24 hours.
     """
-    return math.ceil(period_s + (max_event_age_s or _UNBOUNDED_AGE_S)) + _TTL_MARGIN_S
+    longest = max(period_s + (max_event_age_s or _UNBOUNDED_AGE_S), _DAY_S)
+    return math.ceil(longest) + _TTL_MARGIN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +183,10 @@ class Warmup:
     deadline_s: int
     time_to_live_s: int
     queued_at: datetime
+    tenant_label: str | None = None
+    """The label of the tenant that requested it; None for a person."""
+    spent_bytes: int = 0
+    """The bytes that the failed Jobs it replaces may have moved in the last 24 hours."""
     helper: ImageReference | None = None
     """The helper image, by digest; ``None`` until it is resolved, just before the creation."""
 
@@ -184,13 +203,14 @@ class Warmup:
         https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
         """
         labels = {**APP_LABELS, TARGET_LABEL: self.target_name}
+        tenant = {} if self.tenant_label is None else {self.tenant_label: FIRST_TENANT}
         return {
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {
                 "name": self.name,
                 "namespace": self.namespace,
-                "labels": labels,
+                "labels": {**labels, QUEUE_LABEL: WAITING, **tenant},
                 "annotations": self._annotations(),
             },
             "spec": {
@@ -228,6 +248,7 @@ class Warmup:
             QUEUED_ANNOTATION: self.queued_at.astimezone(UTC).isoformat(timespec="microseconds"),
             HOLDING_ANNOTATION: ",".join(self.strategy.avoided_nodes),
             LACKING_ANNOTATION: ",".join(self.strategy.lacking_nodes),
+            **({SPENT_ANNOTATION: str(self.spent_bytes)} if self.spent_bytes else {}),
         }
 
     def _pod(self) -> dict[str, Any]:

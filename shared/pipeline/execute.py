@@ -25,6 +25,7 @@ from shared.domain.action import (
     Publish,
     RemovePrewarmed,
     ResumeJobs,
+    ShareJob,
     SuspendJob,
     UpdateMirror,
     WriteFact,
@@ -33,9 +34,13 @@ from shared.domain.warmup_job import (
     ATTEMPTS_ANNOTATION,
     CACHE_ANNOTATION,
     NOT_BEFORE_ANNOTATION,
+    OTHER_TENANT,
     OUTCOME_ANNOTATION,
+    QUEUE_LABEL,
     REPORTED_ANNOTATION,
     REQUEUED_ANNOTATION,
+    RUNNING,
+    WAITING,
 )
 from shared.errors import TransientError
 
@@ -143,9 +148,7 @@ class Executor:
                 break
             if name in kept:
                 continue
-            patch = resumption.patches.get(name, {})
-            patch = {**patch, "spec": {**patch.get("spec", {}), "suspend": False}}
-            if cluster.patch_job(name, patch):
+            if cluster.patch_job(name, _resume_patch(resumption.patches.get(name, {}))):
                 resumed.append(name)
                 room -= 1
             elif name in resumption.patches:
@@ -237,6 +240,11 @@ def _postpone(cluster: "ClusterApi", action: Postpone) -> None:
 def _change(cluster: "ClusterApi", action: Action) -> None:
     if isinstance(action, DeleteJob):
         cluster.delete_job(action.name, action.uid, action.version)
+    elif isinstance(action, ShareJob):
+        # A Job that is gone needs no further tenant.
+        cluster.patch_job(
+            action.name, {"metadata": {"labels": {action.tenant_label: OTHER_TENANT}}}
+        )
     elif isinstance(action, EndJob):
         _patch_job(cluster, action.name, _make_patch(action), "was being ended")
     elif isinstance(action, MarkReported):
@@ -262,8 +270,16 @@ def _patch_job(
         raise ConflictError(f"Job {name} changed {when} {what}")
 
 
+def _resume_patch(patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the patch that resumes a Job, together with another change."""
+    metadata = {**patch.get("metadata", {}), "labels": {QUEUE_LABEL: RUNNING}}
+    return {"metadata": metadata, "spec": {**patch.get("spec", {}), "suspend": False}}
+
+
 def _make_patch(action: SuspendJob | EndJob) -> Mapping[str, Any]:
+    labels: dict[str, str] = {}
     if isinstance(action, SuspendJob):
+        labels = {QUEUE_LABEL: WAITING}
         annotations = {
             ATTEMPTS_ANNOTATION: str(action.attempts),
             REQUEUED_ANNOTATION: action.requeued,
@@ -274,7 +290,11 @@ def _make_patch(action: SuspendJob | EndJob) -> Mapping[str, Any]:
 
         annotations = {REFUSAL_ANNOTATION: action.refusal}
         spec = {"activeDeadlineSeconds": 1}
-    metadata = {"resourceVersion": action.version, "annotations": annotations}
+    metadata = {
+        "resourceVersion": action.version,
+        "annotations": annotations,
+        **({"labels": labels} if labels else {}),
+    }
     return {"metadata": metadata, "spec": spec}
 
 
@@ -286,4 +306,9 @@ def _mark_patch(action: MarkReported) -> Mapping[str, Any]:
     }
     if action.not_before:
         annotations[NOT_BEFORE_ANNOTATION] = action.not_before
-    return {"metadata": {"resourceVersion": action.version, "annotations": annotations}}
+    metadata = {
+        "resourceVersion": action.version,
+        "annotations": annotations,
+        "labels": {QUEUE_LABEL: None},
+    }
+    return {"metadata": metadata}

@@ -7,14 +7,14 @@ queue; after its last attempt it ends.
 https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.domain.action import EndJob, ResumeJobs, SuspendJob
 from shared.domain.job_state import JobState
+from shared.domain.queue_order import limit_tenants, take_turns
 from shared.domain.timestamp import format_time, parse_time
 from shared.domain.warmup_job import SELECTOR, JobName
 
@@ -135,16 +135,17 @@ def plan_resume(
     unscheduled: "Sequence[UnscheduledWarmup]" = (),
 ) -> ResumeJobs:
     """
-    Return the waiting warmups to resume, oldest first, and how many may run.
+    Return the waiting warmups to resume, in the order of their turns, and how many may run.
 
     Warmups without a node come last. One that ends keeps its place until it has ended.
     """
-    excess = find_excess(queue, settings.namespace_budget)
-    names = [each.name for each in queue if each.is_waiting and each.name not in excess]
-    names += [each.state.name for each in unscheduled if not each.is_exhausted]
-    room = settings.max_running - sum(each.is_running for each in queue)
+    again = [each.state for each in unscheduled if not each.is_exhausted]
+    running = [each for each in queue if each.is_running]
+    kept = [each for each in running if each not in again]
+    turns = limit_tenants([*take_turns(queue), *again], kept, settings.max_running)
     releases = tuple(plan_release(each, cluster) for each in unscheduled)
-    return ResumeJobs(tuple(names), room, releases)
+    room = settings.max_running - len(running)
+    return ResumeJobs(tuple(each.name for each in turns), room, releases)
 
 
 def plan_release(unscheduled: "UnscheduledWarmup", cluster: "ClusterName") -> SuspendJob | EndJob:
@@ -157,41 +158,3 @@ def plan_release(unscheduled: "UnscheduledWarmup", cluster: "ClusterName") -> Su
 
     refusal = write_refusal(unscheduled.as_report(str(cluster)))
     return EndJob(state.name, state.resource_version, refusal)
-
-
-def find_excess(queue: Iterable[JobState], namespace_budget: int) -> frozenset[JobName]:
-    """
-    Return the waiting warmups that exceed the budget of their namespace.
-
-    The budget counts the Jobs that exist, so it needs no store and no lock. Instances that create
-    warmups at the same moment may each see room for one; all but the first wait for room.
-
-    Args:
-        queue: In the order of ``read_queue``.
-        namespace_budget: The number of warmups of one namespace; 0 for no limit.
-    """
-    excess: set[JobName] = set()
-    counts: Counter[str] = Counter()
-    for state in queue:
-        if not namespace_budget or state.asked_by is None:
-            continue
-        counts[state.asked_by] += 1
-        if state.is_waiting and counts[state.asked_by] > namespace_budget:
-            excess.add(state.name)
-    return frozenset(excess)
-
-
-def find_postponed(
-    queue: Sequence[JobState],
-    settings: "Settings",
-    jobs: Mapping[str, JobName],
-    namespace: str | None,
-) -> dict[str, JobState]:
-    """
-    Return the warmups of a delivery that exceed the budget of their namespace, by target.
-
-    A warmup that another namespace requested is left to the delivery of that namespace.
-    """
-    excess = find_excess(queue, settings.namespace_budget)
-    own = {each.name: each for each in queue if each.name in excess and each.asked_by == namespace}
-    return {target: own[name] for target, name in jobs.items() if name in own}

@@ -5,12 +5,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.domain.action import Action, CreateJob, DeleteJob
+from shared.domain.action import Action, CreateJob, DeleteJob, ShareJob
 from shared.domain.image_reference import ImageReference
 from shared.domain.job_state import JobState
 from shared.domain.json_access import number_of
 from shared.domain.ladder import PREWARM_RUNG, Strategy
 from shared.domain.request import ReferenceRequest
+from shared.domain.tenant import (
+    Tenant,
+    TenantUsage,
+    check_budgets,
+    find_moved_bytes,
+    find_tenant,
+)
 from shared.domain.warmup_job import (
     SIZE_ANNOTATION,
     STRATEGY_ANNOTATION,
@@ -58,12 +65,21 @@ class WarmupSnapshot:
     """Compressed, on the requested platform or that of the chosen node."""
     choice: "RungChoice | None" = None
     """None if no cluster was asked, or if no rung is needed."""
+    usage: TenantUsage | None = None
+    """The usage of the tenant that requests it; None if no budget applies."""
     helper: ImageReference | None = None
     """The helper image by digest."""
     report: tuple[Action, ...] = ()
     """The actions that report the earlier Job of that name."""
     read_at: datetime | None = None
     """The time of the decision."""
+
+    @property
+    def tenant(self) -> Tenant | None:
+        """The tenant that requests the image; None for a person."""
+        if self.resolved is None:
+            return None
+        return find_tenant(self.resolved.request.cause, self.resolved.source.image)
 
     @property
     def state(self) -> JobState | None:
@@ -108,13 +124,16 @@ def plan_warmup(snapshot: WarmupSnapshot, settings: Settings) -> WarmupPlan:
     Return what is done for an image on a target.
 
     A Job is created if none of this period exists, it failed or did not provably fill the cache,
-    the image is not too small, and a rung that needs a Job serves. The earlier Job is
-    reported before it is deleted, so that its fact is not lost.
+    the image is not too small, a rung that needs a Job serves, and the budgets of the tenant allow
+    it. The earlier Job is reported before it is deleted, so that its fact is not lost.
+
+    Raises:
+        ImageError: A budget of the tenant is used up (``postponed``).
     """
     plan = WarmupPlan(result="warm", job=snapshot.name, image_bytes=snapshot.image_bytes)
     state, choice = snapshot.state, snapshot.choice
     if snapshot.is_served and state is not None:
-        plan = _describe_existing(plan, state, snapshot.job or {})
+        plan = _describe_existing(plan, state, snapshot)
         return replace(plan, result="postponed") if snapshot.is_postponed else plan
     if _is_small(snapshot, settings):
         return replace(plan, result="too_small")
@@ -126,6 +145,15 @@ def plan_warmup(snapshot: WarmupSnapshot, settings: Settings) -> WarmupPlan:
         plan = replace(plan, result="warm_unless_small")
     if strategy is None or choice is None:
         return plan
+    tenant = snapshot.tenant
+    if tenant is not None and snapshot.usage is not None:
+        check_budgets(
+            tenant,
+            snapshot.usage,
+            snapshot.image_bytes,
+            number=settings.namespace_budget,
+            daily_bytes=settings.namespace_daily_budget,
+        )
     plan = replace(plan, rung=strategy.rung, passed=choice.passed)
     warmup = _make_warmup(snapshot, strategy, settings)
     if warmup is None:
@@ -146,20 +174,24 @@ def _is_small(snapshot: WarmupSnapshot, settings: Settings) -> bool:
     return resolved is not None and is_too_small(settings, resolved.request, snapshot.image_bytes)
 
 
-def _describe_existing(plan: WarmupPlan, state: JobState, job: Mapping[str, Any]) -> WarmupPlan:
-    annotations = (job.get("metadata") or {}).get("annotations") or {}
+def _describe_existing(plan: WarmupPlan, state: JobState, snapshot: WarmupSnapshot) -> WarmupPlan:
+    annotations = ((snapshot.job or {}).get("metadata") or {}).get("annotations") or {}
+    tenant = snapshot.tenant
+    is_shared = state.is_waiting and tenant is not None and tenant.label not in state.tenants
     return replace(
         plan,
         result="waiting" if state.is_waiting else "known",
         rung=annotations.get(STRATEGY_ANNOTATION),
         image_bytes=number_of(annotations.get(SIZE_ANNOTATION)),
         is_complete=state.is_complete,
+        actions=(ShareJob(state.name, tenant.label),) if is_shared and tenant else (),
     )
 
 
 def _make_warmup(snapshot: WarmupSnapshot, strategy: Strategy, settings: Settings) -> Warmup | None:
     """Return the warmup of a snapshot; None if the snapshot lacks what a Job needs."""
     resolved, name, at = snapshot.resolved, snapshot.name, snapshot.read_at
+    tenant = snapshot.tenant
     if resolved is None or name is None or snapshot.image_bytes is None or at is None:
         return None
     return Warmup(
@@ -169,6 +201,8 @@ def _make_warmup(snapshot: WarmupSnapshot, strategy: Strategy, settings: Setting
         mirror=resolved.pulled,
         digest=resolved.manifest.digest,
         helper=snapshot.helper,
+        tenant_label=None if tenant is None else tenant.label,
+        spent_bytes=0 if snapshot.job is None else find_moved_bytes(snapshot.job, at),
         image_bytes=snapshot.image_bytes,
         target_name=snapshot.target.name,
         strategy=strategy,

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from shared.domain.action import DeleteJob, WriteFact
+from shared.domain.action import WriteFact
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.domain.disposition import Outcome, ignored
 from shared.domain.image_selection import Selection
-from shared.domain.job_state import JobState
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import Source
 from shared.domain.request import Delivery, ReferenceRequest
@@ -22,7 +21,6 @@ from shared.errors import (
 )
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (
-    find_postponed,
     read_queue,
     resume_queue,
 )
@@ -200,7 +198,7 @@ class Warmer:
                 self._limits.remember(cluster, resolved.source, exc)
                 failures.append(self._report(resolved, details, exc, target=target.name))
         if any(each.result in {"created", "waiting"} for each in warmed.values()):
-            failures += self._fill_queue(cluster, resolved, warmed, details)
+            details |= self._fill_queue(cluster, resolved, warmed)
         if not failures and all(each.result == "too_small" for each in warmed.values()):
             reason = f"the image is smaller than {self._settings.min_image_bytes} bytes"
             return ignored(reason, **details)
@@ -219,34 +217,27 @@ class Warmer:
                 done = self._execute.perform(plan.actions, cluster)
                 return _Warmed(plan, self._execute.describe_creation(done))
             case settled:
+                self._execute.perform(plan.actions, cluster)
                 return _Warmed(plan, settled)
 
     def _fill_queue(
-        self,
-        cluster: "ClusterApi",
-        resolved: ResolvedRequest,
-        warmed: dict[str, _Warmed],
-        details: dict[str, Any],
-    ) -> list[dict[str, Any]]:
-        """Resume what may run; give up and return what exceeds the budget of its namespace."""
+        self, cluster: "ClusterApi", resolved: ResolvedRequest, warmed: Mapping[str, _Warmed]
+    ) -> dict[str, Any]:
+        """Resume what may run, and return the fields of the log line."""
+        created = [
+            each.plan.job for each in warmed.values() if each.plan.job and each.result == "created"
+        ]
         queue = self._execute.read_for_change(lambda: read_queue(cluster))
         if queue is None:
-            return []
-        jobs = {target: each.plan.job for target, each in warmed.items() if each.plan.job}
-        created = [name for target, name in jobs.items() if warmed[target].result == "created"]
-        namespace = resolved.request.cause.namespace
-        failures = []
-        for target, state in find_postponed(queue, self._settings, jobs, namespace).items():
-            error = _over_budget(state, self._settings.namespace_budget)
-            # The fact first: without the Job, nothing else has its reason.
-            failures.append(self._report(resolved, details, error, target=target))
-            self._execute.perform((DeleteJob(state.name, state.uid),), cluster)
-            del warmed[target]
-        details |= self._execute.resume(
-            cluster,
-            lambda: resume_queue(cluster, queue, self._settings, resolved.publish_time, created),
+            return {}
+        return dict(
+            self._execute.resume(
+                cluster,
+                lambda: resume_queue(
+                    cluster, queue, self._settings, resolved.publish_time, created
+                ),
+            )
         )
-        return failures
 
     def _report(
         self,
@@ -299,13 +290,3 @@ def plan_failure(
 def _may_use_cache(request: ReferenceRequest) -> bool:
     """Whether the request comes from an event, of which a burst is likely."""
     return request.cause.kind in {"audit_log", "build", "push"} and not request.force
-
-
-def _over_budget(state: JobState, budget: int) -> ImageError:
-    return ImageError(
-        "postponed",
-        f"namespace {state.asked_by!r} has {budget} warmups waiting or running already, which is"
-        " its budget",
-        hint="If the image can wait, do nothing: a sweep requests it again while it is in use."
-        " Otherwise raise `namespace_budget` in prestream.yaml.",
-    )

@@ -14,6 +14,8 @@ from shared.domain.mirror import location_of
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
+from shared.domain.tenant import TenantUsage, count_usage, make_tenant_selector
+from shared.domain.warmup_job import SELECTOR
 from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small
@@ -93,6 +95,7 @@ class WarmupLookup:
         is_small = is_too_small(self.settings, resolved.request, snapshot.image_bytes)
         if is_small or snapshot.choice is None or snapshot.choice.strategy is None:
             return snapshot
+        snapshot = replace(snapshot, usage=self._read_usage(cluster, snapshot))
         return self._read_for_creation(cluster, snapshot) if self.reads_for_creation else snapshot
 
     def read_size(self, resolved: ResolvedRequest, target: Target) -> int | None:
@@ -175,6 +178,15 @@ class WarmupLookup:
         names = earlier_names(self.settings, cluster.name, resolved, target)
         jobs = map(cluster.fetch_job, names)
         return any(job is not None and JobState.from_body(job).is_complete for job in jobs)
+
+    def _read_usage(self, cluster: "ClusterApi", snapshot: WarmupSnapshot) -> TenantUsage | None:
+        """Return the usage of the tenant that requests an image; None if no budget applies."""
+        tenant, settings = snapshot.tenant, self.settings
+        has_budget = settings.namespace_budget or settings.namespace_daily_budget
+        if tenant is None or snapshot.read_at is None or not has_budget:
+            return None
+        jobs = cluster.list_jobs(f"{SELECTOR},{make_tenant_selector(tenant)}")
+        return count_usage(jobs, snapshot.read_at)
 
     def _read_for_creation(self, cluster: "ClusterApi", snapshot: WarmupSnapshot) -> WarmupSnapshot:
         helper = self._read_helper(cluster.name)

@@ -188,7 +188,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     namespace_budget: kinds.NamespaceBudget = 100
     """Maximum of pending and running warmups for the workloads of one namespace in a cluster;
-    further requests are postponed. `0`: no limit."""
+    further requests are postponed. Images that are built or pushed count for their repository.
+    `0`: no limit."""
+
+    namespace_daily_budget: kinds.NamespaceDailyBudget = 1_000_000_000_000
+    """Maximum of compressed bytes that the warmups for one namespace may move in a cluster in 24
+    hours; further requests are postponed. `0`: no limit."""
 
     period_hours: kinds.PeriodHours = 48.0
     """Hours after which an image in use is warmed again."""

@@ -132,6 +132,10 @@ NamespaceBudget = Annotated[
     int, Meta(ge=0, le=100_000), allowed("a whole number up to 100000; 0 for no limit")
 ]
 
+NamespaceDailyBudget = Annotated[
+    int, Meta(ge=0, le=10**18), allowed("a whole number of bytes; 0 for no limit")
+]
+
 PeriodHours = Annotated[float, Meta(gt=0, le=8760), allowed("more than 0 and up to 8760 hours")]
 
 Share = Annotated[float, Meta(ge=0, le=1), allowed("from 0 (nothing) to 1 (all of it)")]

@@ -94,13 +94,12 @@ def make_node(
     }
 
 
-def resume_next(cluster: Any, max_running: int, *, namespace_budget: int = 0) -> list[str]:
+def resume_next(cluster: Any, max_running: int) -> list[str]:
     """Resume the next warmups of a cluster, as a step does, and return their names."""
     settings = Settings(
         project="demo",
         deployment_project="demo",
         max_running=max_running,
-        namespace_budget=namespace_budget,
     )
     done = Executor().resume(
         cluster, lambda: plan_resume(read_queue(cluster), settings, cluster.name)

@@ -111,6 +111,12 @@ def test_plan_has_size_place_and_rung(scene: Plans) -> None:
             "team/single:1", {"ladder": ["gpu-node"]}, {"placement": Placement()}, id="no-rung"
         ),
         pytest.param("team/single:1", {}, {"placement": None}, id="every-pool"),
+        pytest.param(
+            "team/single:1",
+            {"namespace_daily_budget": 1_000_000_000},
+            {"cause": Cause("audit_log", "1", "apps/v1/namespaces/ml/deployments/trainer")},
+            id="over-budget",
+        ),
     ],
 )
 def test_functions_perform_the_plan(

@@ -5,7 +5,6 @@ import math
 
 import pytest
 
-from shared.domain.job_state import JobState
 from shared.domain.json_access import number_of
 from shared.domain.kubelet_messages import parse_pulled
 from shared.domain.request import Cause
@@ -69,6 +68,5 @@ def test_broken_annotations_are_ignored(text: str) -> None:
     body = {"metadata": {"name": "warm-a", "annotations": annotations}}
 
     assert Cause.from_text(text) is None
-    assert JobState.from_body(body).asked_by is None
     assert read_refusal(body, cluster="c") == []
     assert read_originals(body) == {}

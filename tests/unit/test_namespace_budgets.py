@@ -1,22 +1,24 @@
-"""No namespace's workloads take all of what a cluster warms: each has a budget."""
+"""No tenant takes all of what a cluster warms: each has a budget of warmups and of bytes."""
 
-import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sandbox.catalogue.image import Image
-from shared.domain.job_state import JobState
+from shared.domain.image_reference import parse_reference
+from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.request import Cause
-from shared.domain.warmup_job import CAUSE_ANNOTATION
-from shared.errors import TransientError
-from shared.pipeline.plan_resume import find_excess, read_queue
-from tests.fakes.clusters import FakeCluster
+from shared.domain.tenant import find_tenant
+from shared.domain.timestamp import format_time
 from tests.fakes.warmings import GB, PUBLISHED, Scene
-from tests.fakes.warmups import make_node, make_warmup
+from tests.fakes.warmups import make_node
 
 IMAGES = [f"team/app-{number}:1" for number in range(5)]
+APPS = "us-central1-docker.pkg.dev/demo/apps"
+PUSHED = [f"{APPS}/trainer-{number}:1" for number in range(3)]
+BUILD = Cause("build", "1", "projects/demo/builds/1")
+PUSH = Cause("push", "1")
 
 
 def cause_in(namespace: str, kind: str = "audit_log") -> Cause:
@@ -24,20 +26,15 @@ def cause_in(namespace: str, kind: str = "audit_log") -> Cause:
     return Cause(kind, "entry-1", resource)  # type: ignore[arg-type]  # the kinds are tested words
 
 
-def fill(cluster: FakeCluster, **namespaces: int) -> None:
-    for namespace, count in namespaces.items():
-        for number in range(count):
-            name = f"warm-{namespace}-{number}"
-            cluster.create_job(make_warmup(name, cause=cause_in(namespace)).body())
-
-
 @pytest.fixture
 def scene() -> Scene:
     scene = Scene(namespace_budget=2, max_running=1)
     scene.cluster.place(make_node("gpu-1"))
-    for image in IMAGES:
-        name, _, tag = image.partition(":")
-        scene.registry.add(f"docker.io/{name}", tag, Image((2 * GB,), build=name))
+    apps = RepositoryName("demo", "us-central1", "apps")
+    scene.repositories.states[apps] = RepositoryState(is_docker_remote=False)
+    for image in [*IMAGES, *PUSHED]:
+        reference = parse_reference(image)
+        scene.registry.add(reference.name, "1", Image((2 * GB,), build=image))
     return scene
 
 
@@ -46,7 +43,15 @@ def ask(scene: Scene, image: str, namespace: str = "ml", **fields: Any) -> dict[
     return dict(scene.warm(image, **{**usual, **fields}).details)
 
 
-def test_what_is_beyond_the_budget_of_its_namespace_is_postponed(scene: Scene) -> None:
+def age(scene: Scene, name: str, by: timedelta) -> None:
+    created = format_time(datetime.now(UTC) - by)
+    scene.cluster.jobs[name]["metadata"]["creationTimestamp"] = created
+
+
+# Pending and running warmups.
+
+
+def test_request_over_the_budget_is_postponed(scene: Scene) -> None:
     lines = [ask(scene, image) for image in IMAGES[:3]]
 
     assert [bool(line.get("created")) for line in lines] == [True, True, False]
@@ -59,7 +64,17 @@ def test_what_is_beyond_the_budget_of_its_namespace_is_postponed(scene: Scene) -
     assert len(scene.cluster.jobs) == 2
 
 
-def test_another_namespace_is_not_touched_by_it(scene: Scene) -> None:
+def test_request_over_the_budget_creates_and_deletes_no_job(scene: Scene) -> None:
+    for image in IMAGES[:2]:
+        ask(scene, image)
+    scene.forget_calls()
+
+    ask(scene, IMAGES[2])
+
+    assert {"create_job", "delete_job", "patch_job"}.isdisjoint(scene.cluster.calls)
+
+
+def test_budget_of_a_namespace_does_not_affect_another(scene: Scene) -> None:
     for image in IMAGES[:3]:
         ask(scene, image)
 
@@ -67,7 +82,17 @@ def test_another_namespace_is_not_touched_by_it(scene: Scene) -> None:
     assert len(scene.cluster.jobs) == 3
 
 
-def test_what_ended_counts_no_more(scene: Scene) -> None:
+def test_tenant_over_its_budget_cannot_remove_the_warmup_of_another(scene: Scene) -> None:
+    for image in IMAGES[:2]:
+        ask(scene, image, "greedy")
+
+    assert ask(scene, IMAGES[2], "greedy")["outcome"] == "postponed"
+    (name,) = ask(scene, IMAGES[2], "victim", message_id="m-victim")["created"]
+    assert ask(scene, IMAGES[2], "greedy", message_id="m-again")["waiting"] == [name]
+    assert name in scene.cluster.jobs
+
+
+def test_ended_warmup_is_not_pending(scene: Scene) -> None:
     for image in IMAGES[:2]:
         ask(scene, image)
     scene.cluster.end_job(next(iter(scene.cluster.jobs)), "Complete")
@@ -75,7 +100,7 @@ def test_what_ended_counts_no_more(scene: Scene) -> None:
     assert ask(scene, IMAGES[2])["created"]
 
 
-def test_what_is_asked_for_again_stays(scene: Scene) -> None:
+def test_repeated_request_is_within_the_budget(scene: Scene) -> None:
     for image in IMAGES[:2]:
         ask(scene, image)
     before = dict(scene.cluster.jobs)
@@ -86,7 +111,7 @@ def test_what_is_asked_for_again_stays(scene: Scene) -> None:
     assert scene.cluster.jobs == before
 
 
-def test_the_same_message_again_is_the_same_fact(scene: Scene) -> None:
+def test_repeated_message_writes_the_same_fact(scene: Scene) -> None:
     for image in (*IMAGES[:3], IMAGES[2]):
         ask(scene, image)
 
@@ -94,7 +119,7 @@ def test_the_same_message_again_is_the_same_fact(scene: Scene) -> None:
     assert len(scene.cluster.jobs) == 2
 
 
-def test_sweeps_say_once_a_day_what_they_ask_for_in_vain(scene: Scene) -> None:
+def test_sweeps_report_a_postponed_image_once_a_day(scene: Scene) -> None:
     for image in IMAGES[:2]:
         ask(scene, image)
     for hour in range(3):
@@ -109,101 +134,119 @@ def test_sweeps_say_once_a_day_what_they_ask_for_in_vain(scene: Scene) -> None:
     assert len({fact.insert_id for fact in scene.facts.facts}) == 1
 
 
-def test_a_fact_that_cannot_be_written_leaves_the_job_for_the_next_delivery(scene: Scene) -> None:
-    for image in IMAGES[:2]:
-        ask(scene, image)
-    scene.facts.error = TransientError("no log")
-    with pytest.raises(TransientError):
-        ask(scene, IMAGES[2])
-    assert len(scene.cluster.jobs) == 3
+@pytest.mark.parametrize("cause", [BUILD, PUSH], ids=["build", "push"])
+def test_builds_and_pushes_count_for_their_repository(scene: Scene, cause: Cause) -> None:
+    lines = [ask(scene, image, cause=cause) for image in PUSHED]
 
-    scene.facts.error = None
-    line = ask(scene, IMAGES[2])
-
-    assert line["outcome"] == "postponed"
-    assert len(scene.cluster.jobs) == 2
+    assert [bool(line.get("created")) for line in lines] == [True, True, False]
+    assert lines[2]["outcome"] == "postponed"
+    assert f"repository '{APPS}' has 2 warmups" in lines[2]["reason"]
+    assert ask(scene, PUSHED[2], message_id="m-ml")["created"]
 
 
-def test_what_another_namespace_asked_for_first_is_left_to_that_ones_delivery(scene: Scene) -> None:
-    for image in IMAGES[:2]:
-        ask(scene, image)
-    scene.facts.error = TransientError("no log")
-    with pytest.raises(TransientError):
-        ask(scene, IMAGES[2])
-    scene.facts.error = None
-
-    line = ask(scene, IMAGES[2], "other", message_id="m-other")
-
-    assert line["waiting"]
-    assert len(scene.cluster.jobs) == 3
-
-
-@pytest.mark.parametrize(
-    "cause",
-    [
-        pytest.param(Cause("manual"), id="a-person"),
-        pytest.param(Cause("build", "1", "projects/demo/builds/1"), id="a-build"),
-        pytest.param(Cause("push", "1"), id="a-push"),
-    ],
-)
-def test_what_no_workload_asked_for_has_no_budget(scene: Scene, cause: Cause) -> None:
+def test_request_of_a_person_has_no_budget(scene: Scene) -> None:
     for image in IMAGES:
-        assert ask(scene, image, cause=cause)["created"]
+        assert ask(scene, image, cause=Cause("manual"))["created"]
 
 
-def test_no_budget_is_no_limit(scene: Scene) -> None:
-    scene.restart(namespace_budget=0)
+def test_zero_is_no_limit(scene: Scene) -> None:
+    scene.restart(namespace_budget=0, namespace_daily_budget=0)
 
     for image in IMAGES:
         assert ask(scene, image)["created"]
 
 
-def test_the_budget_costs_no_call_more(scene: Scene) -> None:
-    scene.restart(max_running=5)
-    ask(scene, IMAGES[0])
-    scene.forget_calls()
-
-    ask(scene, IMAGES[1])
-
-    assert scene.cluster.calls == [
-        "fetch_job",
-        "fetch_job",
-        "list_nodes",
-        "create_job",
-        "list_jobs",
-        "patch_job",
-    ]
-
-
-# Turns.
-
-
-def test_what_runs_is_never_beyond_the_budget() -> None:
-    cluster = FakeCluster()
-    fill(cluster, greedy=4)
-    for job in cluster.jobs.values():
-        job["spec"]["suspend"] = False
-
-    assert find_excess(read_queue(cluster), 1) == frozenset()
-
-
 @pytest.mark.parametrize(
-    "text",
+    ("image", "cause", "tenant"),
     [
-        "",
-        "{",
-        "[" * 100_000,
-        "[]",
-        "7",
-        "null",
-        '{"resource": 7}',
-        '{"resource": "namespaces"}',
-        json.dumps({"resource": "core/v1/namespaces/ml"}),
-        json.dumps({"resource": "projects/x/builds/namespaces/a/b"}),
+        pytest.param("nginx", cause_in("ml"), "namespace 'ml'", id="workload"),
+        pytest.param("nginx", cause_in("ml", "schedule"), "namespace 'ml'", id="sweep"),
+        pytest.param(PUSHED[0], PUSH, f"repository '{APPS}'", id="push"),
+        pytest.param("gcr.io/demo/a/b:1", PUSH, "repository 'gcr.io/demo'", id="gcr.io"),
+        pytest.param("team/a:1", BUILD, "repository 'docker.io/team'", id="elsewhere"),
+        pytest.param("nginx", Cause("manual"), None, id="person"),
+        pytest.param("nginx", Cause("audit_log", "1", "namespaces"), None, id="no-namespace"),
+        pytest.param(
+            "nginx", Cause("audit_log", "1", "core/v1/namespaces/ml"), None, id="namespace-itself"
+        ),
     ],
 )
-def test_a_cause_that_somebody_broke_counts_for_no_namespace(text: str) -> None:
-    body = make_warmup().body()
-    body["metadata"]["annotations"][CAUSE_ANNOTATION] = text
+def test_tenant_is_a_namespace_or_a_repository(
+    image: str, cause: Cause, tenant: str | None
+) -> None:
+    found = find_tenant(cause, parse_reference(image))
 
-    assert JobState.from_body(body).asked_by is None
+    assert (None if found is None else str(found)) == tenant
+
+
+# Bytes.
+
+
+def test_request_over_the_daily_budget_is_postponed(scene: Scene) -> None:
+    scene.restart(namespace_budget=0, namespace_daily_budget=5 * GB)
+
+    lines = [ask(scene, image) for image in IMAGES[:3]]
+
+    assert [bool(line.get("created")) for line in lines] == [True, True, False]
+    assert lines[2]["outcome"] == "postponed"
+    assert "the warmups of namespace 'ml' in the last 24 hours" in lines[2]["reason"]
+    assert f"exceed its budget of {5 * GB}" in lines[2]["reason"]
+    assert "namespace_daily_budget" in lines[2]["hint"]
+    assert ask(scene, IMAGES[3], "other")["created"]
+
+
+def test_ended_warmups_of_a_day_count_for_the_daily_budget(scene: Scene) -> None:
+    scene.restart(namespace_budget=0, namespace_daily_budget=5 * GB)
+    names = [ask(scene, image)["created"][0] for image in IMAGES[:2]]
+    for name, condition in zip(names, ("Complete", "Failed"), strict=True):
+        scene.cluster.end_job(name, condition)
+    age(scene, names[0], timedelta(hours=23))
+    age(scene, names[1], timedelta(hours=23))
+
+    assert ask(scene, IMAGES[2])["outcome"] == "postponed"
+
+    age(scene, names[0], timedelta(hours=25))
+    assert ask(scene, IMAGES[2], message_id="next-day")["created"]
+
+
+def test_replaced_warmups_count_for_the_daily_budget(scene: Scene) -> None:
+    scene.restart(namespace_budget=0, namespace_daily_budget=7 * GB)
+
+    lines = []
+    for attempt in range(4):
+        lines.append(ask(scene, IMAGES[0], message_id=f"m-{attempt}"))
+        scene.cluster.end_job(next(iter(scene.cluster.jobs)), "Failed")
+
+    assert [bool(line.get("created")) for line in lines] == [True, True, True, False]
+    assert lines[3]["outcome"] == "postponed"
+
+
+def test_image_beyond_the_whole_daily_budget_is_postponed(scene: Scene) -> None:
+    scene.restart(namespace_daily_budget=GB)
+
+    assert ask(scene, IMAGES[0])["outcome"] == "postponed"
+    assert scene.cluster.jobs == {}
+
+
+# Warmups that several tenants wait for.
+
+
+def test_waiting_warmup_runs_at_the_turn_of_each_tenant_that_requests_it(scene: Scene) -> None:
+    for image in IMAGES[:2]:
+        ask(scene, image, "greedy")
+    ask(scene, IMAGES[2], "other")
+    (shared,) = ask(scene, IMAGES[1], "victim", message_id="m-victim")["waiting"]
+
+    tenants = [find_tenant(cause_in(name), parse_reference("a")) for name in ("greedy", "victim")]
+    labels = scene.cluster.jobs[shared]["metadata"]["labels"]
+    assert [labels[each.label] for each in tenants if each] == ["first", "also"]
+
+
+def test_repeated_request_shares_nothing(scene: Scene) -> None:
+    for image in IMAGES[:2]:
+        ask(scene, image)
+    scene.forget_calls()
+
+    ask(scene, IMAGES[1], message_id="again")
+
+    assert "patch_job" not in scene.cluster.calls

@@ -135,7 +135,6 @@ def test_job_is_marked_only_after_its_fact(error: Exception) -> None:
     ("values", "resumed"),
     [
         pytest.param({"max_running": 2}, ["warm-b-1", "warm-a-2"], id="limit"),
-        pytest.param({"namespace_budget": 1}, ["warm-b-1"], id="namespace-budget"),
         pytest.param({"dry_run": True}, [], id="dry-run"),
     ],
 )

@@ -9,7 +9,7 @@ from shared.domain.action import EndJob, ResumeJobs, SuspendJob
 from shared.domain.cluster_event import PodUnschedulable
 from shared.domain.job_state import JobState
 from shared.domain.node_wait import UnscheduledWarmup
-from shared.domain.request import Cause
+from shared.domain.tenant import Tenant
 from shared.domain.timestamp import parse_time
 from shared.domain.warmup_job import JobName
 from shared.domain.warmup_refusal import REFUSAL_ANNOTATION, read_refusal
@@ -23,7 +23,8 @@ def make_state(
     name: str,
     *,
     is_running: bool = False,
-    namespace: str | None = None,
+    tenants: tuple[str, ...] = (),
+    started: str = "",
 ) -> JobState:
     """Return a warmup Job that has not ended."""
     return JobState(
@@ -36,49 +37,126 @@ def make_state(
         is_complete=False,
         is_failed=False,
         is_reported=False,
-        asked_by=namespace,
+        tenants=tenants,
+        started=started,
     )
+
+
+def running(tenant: str, number: int = 0) -> JobState:
+    started = f"2026-11-24T07:{number:02}:00Z"
+    name = f"{tenant}-running-{number}"
+    return make_state(name, is_running=True, tenants=(tenant,), started=started)
+
+
+def waiting(tenant: str, count: int) -> list[JobState]:
+    return [make_state(f"{tenant}{number}", tenants=(tenant,)) for number in range(count)]
 
 
 RUNNING = make_state("running", is_running=True)
 A, B, C = make_state("a"), make_state("b"), make_state("c")
-GREEDY = [make_state(f"greedy-{number}", namespace="greedy") for number in range(4)]
-GREEDY_RUNNING = [
-    make_state(f"greedy-{number}", is_running=True, namespace="greedy") for number in range(4)
-]
-OTHER = make_state("other", namespace="other")
+SHARED = make_state("shared", tenants=("x", "z"))
 
 
 @pytest.mark.parametrize(
-    ("queue", "max_running", "budget", "names", "limit"),
+    ("queue", "max_running", "names", "limit"),
     [
-        pytest.param([A, B, C], 2, 0, ["a", "b", "c"], 2, id="room-for-two"),
-        pytest.param([RUNNING, A], 2, 0, ["a"], 1, id="running-one-counts"),
-        pytest.param([RUNNING, A], 1, 0, ["a"], 0, id="limit-reached"),
-        pytest.param([RUNNING, RUNNING, A], 1, 0, ["a"], -1, id="limit-exceeded"),
-        pytest.param([], 5, 0, [], 5, id="empty"),
-        pytest.param(
-            [*GREEDY, OTHER], 5, 2, ["greedy-0", "greedy-1", "other"], 5, id="namespace-budget"
-        ),
-        pytest.param(
-            [GREEDY_RUNNING[0], *GREEDY[1:]], 5, 2, ["greedy-1"], 4, id="budget-counts-running"
-        ),
-        pytest.param([A, B], 5, 1, ["a", "b"], 5, id="no-namespace-no-budget"),
+        pytest.param([A, B, C], 2, "a b c", 2, id="room-for-two"),
+        pytest.param([RUNNING, A], 2, "a", 1, id="running-one-counts"),
+        pytest.param([RUNNING, A], 1, "a", 0, id="limit-reached"),
+        pytest.param([RUNNING, RUNNING, A], 1, "a", -1, id="limit-exceeded"),
+        pytest.param([], 5, "", 5, id="empty"),
     ],
 )
 def test_oldest_waiting_warmups_are_resumed_up_to_the_limit(
-    queue: list[JobState], max_running: int, budget: int, names: list[str], limit: int
+    queue: list[JobState], max_running: int, names: str, limit: int
 ) -> None:
-    settings = Settings(
-        project="demo",
-        deployment_project="demo",
-        max_running=max_running,
-        namespace_budget=budget,
-    )
+    settings = Settings(project="demo", deployment_project="demo", max_running=max_running)
 
-    assert plan_resume(queue, settings, GPU_CLUSTER) == ResumeJobs(
-        tuple(map(JobName, names)), limit
-    )
+    plan = plan_resume(queue, settings, GPU_CLUSTER)
+
+    assert plan == ResumeJobs(tuple(map(JobName, names.split())), limit)
+
+
+@pytest.mark.parametrize(
+    ("queue", "names"),
+    [
+        pytest.param([*waiting("x", 3), *waiting("y", 1)], "x0 y0 x1 x2", id="each-in-turn"),
+        pytest.param(
+            [*waiting("x", 2), *waiting("y", 2), *waiting("z", 2)],
+            "x0 y0 z0 x1 y1 z1",
+            id="three-tenants",
+        ),
+        pytest.param(
+            [running("x"), *waiting("x", 2), *waiting("y", 2)], "y0 x0 y1 x1", id="after-the-last"
+        ),
+        pytest.param(
+            [running("y"), *waiting("x", 1), *waiting("y", 1), *waiting("z", 1)],
+            "z0 x0 y0",
+            id="ring",
+        ),
+        pytest.param(
+            [running("y", 1), running("x", 2), *waiting("x", 1), *waiting("y", 1)],
+            "y0 x0",
+            id="last-resumed-decides",
+        ),
+        pytest.param(
+            [
+                running("x", 2),
+                make_state("new", is_running=True, tenants=("y",)),
+                *waiting("y", 1),
+                *waiting("z", 1),
+            ],
+            "z0 y0",
+            id="start-not-written-yet",
+        ),
+        pytest.param([*waiting("x", 2), A], "a x0 x1", id="persons-have-a-turn"),
+        pytest.param(
+            [*waiting("x", 2), SHARED, *waiting("z", 1)], "x0 shared x1 z0", id="shared-by-two"
+        ),
+    ],
+)
+def test_tenants_are_served_in_turn(queue: list[JobState], names: str) -> None:
+    settings = Settings(project="demo", deployment_project="demo", max_running=50)
+
+    assert list(plan_resume(queue, settings, GPU_CLUSTER).names) == names.split()
+
+
+def test_all_tenants_are_served_before_one_is_served_again() -> None:
+    settings = Settings(project="demo", deployment_project="demo", max_running=1)
+    queue = [*waiting("x", 4), *waiting("y", 4), *waiting("z", 4)]
+    order = []
+
+    last: list[JobState] = []
+    while queue:
+        name = plan_resume([*last, *queue], settings, GPU_CLUSTER).names[0]
+        (state,) = [each for each in queue if each.name == name]
+        queue.remove(state)
+        order.append(str(name)[0])
+        # It has ended, and its fact is not written yet.
+        last = [replace(state, is_suspended=False, is_complete=True, started=f"{len(order):02}")]
+
+    assert "".join(order) == "xyzxyzxyzxyz"
+
+
+@pytest.mark.parametrize(
+    ("queue", "max_running", "names"),
+    [
+        pytest.param(waiting("x", 5), 3, "x0 x1", id="one-tenant"),
+        pytest.param([*waiting("x", 5), *waiting("y", 1)], 3, "x0 y0 x1", id="place-for-another"),
+        pytest.param([running("x", 1), running("x", 2), *waiting("x", 2)], 3, "", id="running"),
+        pytest.param(waiting("x", 2), 1, "x0", id="only-place"),
+        pytest.param([A, B, C], 2, "a b c", id="persons-have-no-limit"),
+        pytest.param(
+            [running("x", 1), running("x", 2), SHARED], 3, "shared", id="shared-with-another"
+        ),
+    ],
+)
+def test_one_tenant_never_takes_the_last_place(
+    queue: list[JobState], max_running: int, names: str
+) -> None:
+    settings = Settings(project="demo", deployment_project="demo", max_running=max_running)
+
+    assert list(plan_resume(queue, settings, GPU_CLUSTER).names) == names.split()
 
 
 L4_MISSING = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
@@ -162,9 +240,10 @@ def test_queue_has_running_warmups_first_and_no_ended_or_foreign_job() -> None:
     assert cluster.calls == ["list_jobs"]
 
 
-def test_queue_knows_the_namespace_of_the_request() -> None:
+def test_queue_knows_the_tenants_of_a_warmup() -> None:
     cluster = FakeCluster()
-    cause = Cause("audit_log", "id", "apps/v1/namespaces/ml/deployments/trainer")
-    cluster.create_job(make_warmup("warm-a", cause=cause).body())
+    tenant = Tenant("namespace", "ml").label
+    cluster.create_job(make_warmup("warm-a", tenant_label=tenant).body())
+    cluster.patch_job("warm-a", {"metadata": {"labels": {"tenant.prestream.dev/00": "also"}}})
 
-    assert [each.asked_by for each in read_queue(cluster)] == ["ml"]
+    assert [each.tenants for each in read_queue(cluster)] == [(tenant, "tenant.prestream.dev/00")]

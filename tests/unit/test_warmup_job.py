@@ -145,7 +145,8 @@ def test_any_length_of_a_period_will_do(period_s: float) -> None:
     [
         pytest.param(48 * HOUR, 24 * HOUR, 72 * HOUR, id="defaults"),
         pytest.param(48 * HOUR, 168 * HOUR, 216 * HOUR, id="old-messages"),
-        pytest.param(0.5, 1800.5, 1801, id="fractions"),
+        pytest.param(90_000.5, 1800.5, 91_801, id="fractions"),
+        pytest.param(0.5, 1800, 24 * HOUR, id="day-of-the-daily-budget"),
         pytest.param(48 * HOUR, 0, 48 * HOUR + 31 * 24 * HOUR, id="no-limit-but-the-topics"),
         pytest.param(8760 * HOUR, 744 * HOUR, 9504 * HOUR, id="longest"),
     ],

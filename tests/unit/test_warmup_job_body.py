@@ -48,7 +48,8 @@ def test_job_and_its_pods_bear_the_labels_they_are_found_by() -> None:
         "prestream.dev/target": "nvidia-l4-6af5d1",
     }
 
-    assert BODY["metadata"]["labels"] == labels
+    queue = {"prestream.dev/queue": "waiting"}
+    assert BODY["metadata"]["labels"] == {**labels, **queue}
     assert BODY["spec"]["template"]["metadata"]["labels"] == labels
 
 

@@ -11,6 +11,7 @@ _VOLATILE = ("creationTimestamp", "managedFields", "resourceVersion", "uid", "ge
 """Fields of an object that depend on when and how often it was written."""
 
 _QUEUED = "prestream.dev/queued"
+_SPENT = "prestream.dev/spent-bytes"
 
 State = dict[str, Any]
 """By kind, then by name."""
@@ -68,7 +69,11 @@ def _job(body: dict[str, Any], known_uids: set[str]) -> dict[str, Any]:
     job = _object(body)
     job["metadata"]["is_new"] = uid not in known_uids
     # The time of the request comes from the clock of the machine.
-    job["metadata"].get("annotations", {}).pop(_QUEUED, None)
+    annotations = job["metadata"].get("annotations", {})
+    annotations.pop(_QUEUED, None)
+    # A delivery that is killed between the deletion of a Job and the creation of the next forgets
+    # the bytes that the first one moved.
+    annotations.pop(_SPENT, None)
     text = json.dumps(job)
     renamed: dict[str, Any] = json.loads(text if uid in known_uids else text.replace(uid, "UID"))
     return renamed
