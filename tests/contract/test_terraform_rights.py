@@ -197,6 +197,20 @@ def test_apis_stay_on_after_prestream_is_removed() -> None:
     )
 
 
+def test_resources_of_a_new_project_wait_for_its_apis() -> None:
+    bodies = {block.name: str(block.body) for block in read_blocks("resource", BOOTSTRAP)}
+    waiting = {"google_project_service.main"}
+    while found := {
+        name
+        for name, body in bodies.items()
+        if name not in waiting and any(each in body for each in waiting)
+    }:
+        waiting |= found
+
+    # An organization has no APIs to enable.
+    assert set(bodies) - waiting == {"google_organization_iam_custom_role.pipeline"}
+
+
 @pytest.mark.parametrize("kind", ["variable", "output"])
 def test_variables_and_outputs_are_described_in_one_sentence_and_in_order(kind: str) -> None:
     for folder in FOLDERS:

@@ -13,7 +13,7 @@ locals {
   _accelerator_accounts = var.warm_pool == null ? [] : sort(distinct(flatten([
     for pool in data.google_container_cluster.main[var.warm_pool.cluster].node_pool : [
       for node in pool.node_config : coalesce(node.service_account, "default")
-      if length(node.guest_accelerator) > 0 || can(regex("^(ct|tpu)[0-9]", node.machine_type))
+      if try(length(node.guest_accelerator), 0) > 0 || can(regex("^(ct|tpu)[0-9]", node.machine_type))
     ]
   ])))
 }
