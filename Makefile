@@ -32,9 +32,9 @@ TFVARS := $(if $(wildcard infra/terraform.tfvars),-var-file=../terraform.tfvars)
 
 deploy: archives ## apply infra/bootstrap and infra to Google Cloud, each after a confirmation
 	@terraform -chdir=infra/bootstrap init -input=false
-	@terraform -chdir=infra/bootstrap apply -compact-warnings $(TFVARS)
+	@terraform -chdir=infra/bootstrap apply $(TFVARS)
 	@terraform -chdir=infra init -input=false
-	@terraform -chdir=infra apply -compact-warnings
+	@terraform -chdir=infra apply
 
 demo: $(VENV)/installed $(DEPLOYED)/installed archives ## run the whole pipeline on this machine (KUBECONFIG=… for a real cluster)
 	@rm -f build/demo/results.jsonl; status=0; \
