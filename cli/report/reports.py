@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
+from cli.connect.hub_pulls import HubPulls, count_hub_pulls, is_hub_name
 from cli.report.entries import ReadFact
 from cli.report.facts import Facts
 from cli.report.figures import (
@@ -86,6 +87,8 @@ class Report:
     days: tuple[DayFigures, ...]
     """The pulls of each day."""
     prices: Prices
+    hub_pulls: tuple[HubPulls, ...]
+    """Pulls of docker.io images by their own names, by region."""
     malformed: int
     named: tuple[Malformed, ...]
 
@@ -112,6 +115,7 @@ def make_report(facts: Facts, reading: Reading, prices: Prices) -> Report:
         points=_points(facts),
         days=tuple(_days(facts)),
         prices=prices,
+        hub_pulls=_count_hub_pulls(facts),
         malformed=reading.malformed,
         named=tuple(sorted(reading.named)),
     )
@@ -124,6 +128,7 @@ def as_json(report: Report) -> dict[str, Any]:
     body["period"] = None if report.period is None else [show_time(each) for each in report.period]
     cold, streamed = body.pop("compared")
     body["compared"] = {"cold": cold, "streamed": streamed}
+    body["hub_pulls"] = [each.as_json() for each in report.hub_pulls]
     body["total"]["saving"]["net_money"] = report.total.saving.net_money
     for each, image in zip(body["images"], report.images, strict=True):
         each["figures"]["saving"]["net_money"] = image.figures.saving.net_money
@@ -134,6 +139,13 @@ def as_json(report: Report) -> dict[str, Any]:
     for each in body["samples"]:
         each["at"] = show_time(each["at"])
     return body
+
+
+def _count_hub_pulls(facts: Facts) -> tuple[HubPulls, ...]:
+    pulls = (each.fields for each in facts.of("pull.observed"))
+    return count_hub_pulls(
+        (each.cluster, each.streamed, 1) for each in pulls if is_hub_name(each.mirror)
+    )
 
 
 def _finding_as_json(finding: Finding) -> dict[str, Any]:

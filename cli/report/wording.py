@@ -210,6 +210,7 @@ def caveats(report: Report) -> list[str]:
             "Where no workload's cold pull was measured, the warmups' own pulls are the baseline:"
             " they fill the cache, which can take longer than a pull without streaming."
         )
+    said += map(str, report.hub_pulls)
     if report.malformed:
         said.append(f"{count(report.malformed, 'malformed line')} could not be read.")
     return said

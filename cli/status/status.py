@@ -13,19 +13,20 @@ from rich.text import Text
 
 from cli.connect.clusters import ContextOption
 from cli.connect.configuration import ProjectOption, read_settings
+from cli.connect.hub_pulls import HubPulls
 from cli.exits import EXIT_CODES, ExitCode, say
 from cli.input.duration import show_ago, show_since
 from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
 from cli.status.image_counts import count_images, show_counts
 from cli.status.poll import STYLES, make_mirrors, make_warmup_reader
 from cli.status.wait import parse_images
-from cli.status.warmup_reader import Problem, ResolvedImage, resolve_images
+from cli.status.warmup_reader import Problem, ResolvedImage, WarmupReader, resolve_images
 from cli.status.warmup_state import Observation, WarmupState, combine
 from cli.terminal import harmless, is_watched, make_console, make_side_console, show_bytes
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import InvalidReferenceError, WrittenImage, parse_reference
 from shared.domain.image_state import STATES, UNDER_WAY
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, EventError
 from shared.settings.keys import Settings
 
 _DIGEST_COLUMNS = 19
@@ -57,6 +58,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     watching = make_warmup_reader(context.obj, settings)
     with make_side_console().status("Looking") if is_watched() else _Nothing():
         seen = watching.look(places.clusters, now)
+        hub_pulls = _count_hub_pulls(watching, now) if written is None else ()
     states = combine(seen.observations, now, watching.period)
     resolved: list[ResolvedImage] = []
     if written is not None:
@@ -66,16 +68,28 @@ def status(  # noqa: PLR0913  # each is an option of the command
     for problem in _distinct(seen.problems):
         say(f"note: {harmless(problem)}")
     if as_json:
-        typer.echo(json.dumps(_as_json(states, seen.problems, places, resolved), indent=2))
+        body = _as_json(states, seen.problems, places, resolved)
+        body["hub_pulls"] = [each.as_json() for each in hub_pulls]
+        typer.echo(json.dumps(body, indent=2))
     elif written is not None:
         _print_detail(written, states, resolved, now)
     else:
         _print_tables(states, places, unread, now)
+        for each in hub_pulls:
+            typer.echo(f"\n{each}")
     if unread or places.unreached:
         raise typer.Exit(ExitCode.UNAVAILABLE)
 
 
 status.__doc__ = f"{cleandoc(status.__doc__ or '')}\n\n{EXIT_CODES}"
+
+
+def _count_hub_pulls(reader: WarmupReader, now: datetime) -> tuple[HubPulls, ...]:
+    """Return the pulls from Docker Hub; none if the log cannot be read, which is noted already."""
+    try:
+        return reader.count_hub_pulls(now)
+    except EventError:
+        return ()
 
 
 class _Nothing:

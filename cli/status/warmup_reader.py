@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from cli.connect.hub_pulls import HUB_FACTS, HubPulls, count_hub_pulls, read_hub_pulls
 from cli.status.warmup_state import Observation, job_key, read_artifact, read_fact, read_job
 from shared.domain.cluster import ClusterName, mirror_location
 from shared.domain.fact import Fact
@@ -186,6 +187,18 @@ class WarmupReader:
         for each in artifacts:
             seen[f"{each.cluster} {each.key}"] = each
         return Observations(tuple({**written, **seen}.values()), tuple(problems))
+
+    def count_hub_pulls(self, now: datetime) -> tuple[HubPulls, ...]:
+        """
+        Count the recent pulls of docker.io images by their own names.
+
+        Raises:
+            EventError: The log of facts cannot be read.
+        """
+        if self._facts is None:
+            return ()
+        entries = self._facts.read(now - self.period * _PERIODS_BACK, HUB_FACTS)
+        return count_hub_pulls(read_hub_pulls(entries))
 
     def _read_facts(
         self, now: datetime, resolved: Sequence[ResolvedImage] | None, problems: list[Problem]

@@ -82,7 +82,8 @@ class PullObservation:
     """Whether the kubelet found the image on the node and pulled nothing."""
     node_streams: bool | None = None
     """Whether image streaming is on for the node."""
-    in_artifact_registry: bool = True
+    bypasses_mirror: bool = False
+    """Whether it was pulled from its upstream, although the upstream has a mirror."""
     node_held_digest: bool | None = None
     """``True``: the node held the digest before. ``False``: it provably did not."""
     node_held_version: bool | None = None
@@ -156,7 +157,7 @@ def _held_before(pull: PullObservation, about: Iterable[StreamingStatement]) -> 
 
 def _could_only_stream(pull: PullObservation, about: Iterable[StreamingStatement]) -> bool:
     """Whether only streaming explains the fast pull; a statement excludes this conclusion."""
-    can_stream = pull.node_streams is True and pull.in_artifact_registry and not pull.ineligible
+    can_stream = pull.node_streams is True and not pull.ineligible
     lacked_layers = pull.node_held_digest is False and pull.node_held_version is False
     return can_stream and lacked_layers and not list(about)
 
@@ -262,10 +263,10 @@ def _obstacle(pull: PullObservation, failures: Iterable[LayerFailure]) -> str | 
         return _FAILED_LAYERS
     if pull.node_streams is False:
         return "Image streaming is off on this node: turn it on for its node pool."
-    if not pull.in_artifact_registry:
+    if pull.bypasses_mirror:
         return (
-            "The image was not pulled from Artifact Registry: name its mirror in the workload,"
-            " so that it can be streamed."
+            "The image was pulled from its upstream: let pods pull it from the mirror, so that it"
+            " can be streamed."
         )
     if pull.ineligible:
         return f"The image cannot be streamed, since {pull.ineligible}: rebuild it without that."

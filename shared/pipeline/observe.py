@@ -31,7 +31,12 @@ from shared.domain.disposition import (
     is_too_old,
 )
 from shared.domain.fact import PullObserved, StreamObserved, Subject
-from shared.domain.image_reference import ImageReference, InvalidReferenceError, parse_reference
+from shared.domain.image_reference import (
+    DOCKER_HUB,
+    ImageReference,
+    InvalidReferenceError,
+    parse_reference,
+)
 from shared.domain.mirror import is_google_registry
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.pull_history import PullHistory, is_repeated
@@ -214,12 +219,12 @@ def plan_stream(event: ImageStreamed, settings: Settings) -> Decision:
 
 
 def find_skip_reason(event: ImagePulled, settings: Settings) -> Outcome | None:
-    """Return why a workload's pull is ignored; None for a pull from Artifact Registry."""
+    """Return why a workload's pull is ignored; None for an image that GKE may stream."""
     namespace, image = event.origin.namespace, event.pulled.image
     if namespace in settings.system_namespaces:
         return ignored("the namespace is a system namespace", namespace=namespace)
     reference = _parse(image)
-    if reference is None or not is_google_registry(reference.registry):
+    if reference is None or not _may_stream(reference):
         return ignored("the image was not pulled from Artifact Registry", image=image)
     if _is_of_system(reference):
         return ignored("the image is not a workload's", image=image)
@@ -229,9 +234,10 @@ def find_skip_reason(event: ImagePulled, settings: Settings) -> Outcome | None:
 def plan_pull(
     event: ImagePulled, node: NodeView, history: PullHistory, settings: Settings
 ) -> Decision:
-    """Decide what a workload's pull from Artifact Registry means."""
+    """Decide what a workload's pull from Artifact Registry or Docker Hub means."""
     pulled, origin = event.pulled, event.origin
     reference = parse_reference(pulled.image)
+    upstream = settings.upstreams.get(reference.registry)
     verdict = judge_pull(
         PullObservation(
             image=pulled.image,
@@ -241,6 +247,7 @@ def plan_pull(
             already_present=pulled.already_present,
             node_streams=node.streams,
             node_held_digest=history.node_held or None,
+            bypasses_mirror=upstream is not None and upstream.is_mirrored,
             pull=evidence_of(event),
             statements=tuple(each.statement for each in node.statements),
             layer_failures=tuple(each.failure for each in node.layer_failures),
@@ -270,9 +277,11 @@ def _make_subject(
     reference: ImageReference, pulled: str, origin: Origin, settings: Settings
 ) -> Subject:
     upstream = trace_upstream(reference, settings.project, settings.mirror_hosts)
+    # A pod may shorten a name of Docker Hub, which a snapshotter reports in full.
+    is_google = is_google_registry(reference.registry)
     return Subject(
         image=str(upstream or pulled),
-        mirror=pulled,
+        mirror=pulled if is_google else str(reference),
         digest=reference.digest,
         cluster=origin.cluster,
     )
@@ -283,6 +292,15 @@ def _parse(text: str) -> ImageReference | None:
         return parse_reference(text)
     except InvalidReferenceError:
         return None
+
+
+def _may_stream(reference: ImageReference) -> bool:
+    """
+    Whether GKE may stream an image by its name.
+
+    Google lists public images of Docker Hub as eligible; the verdicts show whether they stream.
+    """
+    return is_google_registry(reference.registry) or reference.registry == DOCKER_HUB
 
 
 def _is_of_system(reference: ImageReference) -> bool:

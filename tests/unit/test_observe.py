@@ -11,6 +11,7 @@ from shared.domain.cluster_event import ImagePulled, ImageStreamed
 from shared.domain.disposition import Outcome
 from shared.domain.fact import Fact, NodeDetails
 from shared.domain.pull_history import PullHistory
+from shared.domain.upstream import Upstream
 from shared.messages.node_event import parse_log_entry
 from shared.pipeline.observe import Decision, find_skip_reason, plan_pull, plan_stream
 from shared.pipeline.read_warmup import NodeView, read_node
@@ -116,6 +117,9 @@ def test_pull_has_every_documented_field() -> None:
             "us-central1-docker.pkg.dev/other/dockerhub-mirror/a/b:1",
             id="mirror-of-another-project",
         ),
+        pytest.param(
+            "docker.io/anyscale/ray-ml:2.7.0", "docker.io/anyscale/ray-ml:2.7.0", id="docker-hub"
+        ),
     ],
 )
 def test_pull_has_the_name_of_the_upstream(image: str, name: str) -> None:
@@ -126,18 +130,42 @@ def test_pull_has_the_name_of_the_upstream(image: str, name: str) -> None:
     assert (payload["image"], payload["mirror"]) == (name, image)
 
 
+def test_short_name_of_docker_hub_has_its_full_name_beside_it() -> None:
+    event = parse_pull(workload_event("nginx"))
+
+    payload = fact_of(plan_pull(event, STREAMING, PullHistory(), make_settings())).payload
+
+    assert (payload["image"], payload["mirror"]) == ("nginx", "docker.io/library/nginx:latest")
+
+
+@pytest.mark.parametrize(
+    ("upstreams", "has_hint"),
+    [
+        pytest.param({"docker.io": Upstream()}, True, id="mirrored"),
+        pytest.param({"docker.io": Upstream(is_mirrored=False)}, False, id="in-place"),
+        pytest.param({"ghcr.io": Upstream()}, False, id="not-allowed"),
+    ],
+)
+def test_slow_pull_of_docker_hub_names_the_mirror_if_there_is_one(
+    upstreams: dict[str, Upstream], *, has_hint: bool
+) -> None:
+    event = parse_pull(workload_event("anyscale/ray-ml:2.7.0", seconds=317.0))
+
+    payload = fact_of(
+        plan_pull(event, STREAMING, PullHistory(), make_settings(upstreams=upstreams))
+    ).payload
+
+    assert payload["streamed"] == "not_streamed"
+    assert ("pull it from the mirror" in payload["hint"]) == has_hint
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
         pytest.param(
-            workload_event("docker.io/anyscale/ray-ml:2.7.0"),
+            workload_event("ghcr.io/org/app:1"),
             "the image was not pulled from Artifact Registry",
             id="upstream",
-        ),
-        pytest.param(
-            workload_event("nginx"),
-            "the image was not pulled from Artifact Registry",
-            id="short-name",
         ),
         pytest.param(
             workload_event("Not An Image"),

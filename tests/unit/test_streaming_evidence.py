@@ -26,9 +26,7 @@ class TestHints:
             pytest.param(replace(SLOW, is_warmup=True), "expected to be slow", id="warmup"),
             pytest.param(replace(SLOW, node_streams=False), "streaming is off", id="off"),
             pytest.param(replace(SLOW, node_streams=None), "Check that", id="perhaps-off"),
-            pytest.param(
-                replace(SLOW, in_artifact_registry=False), "name its mirror", id="upstream"
-            ),
+            pytest.param(replace(SLOW, bypasses_mirror=True), "from the mirror", id="upstream"),
             pytest.param(
                 replace(SLOW, ineligible="it has duplicate layers"),
                 "since it has duplicate layers",
@@ -115,7 +113,7 @@ observations = st.builds(
     image_bytes=st.none() | st.integers(0, 10**10),
     already_present=st.booleans(),
     node_streams=maybe,
-    in_artifact_registry=st.booleans(),
+    bypasses_mirror=st.booleans(),
     node_held_digest=maybe,
     node_held_version=maybe,
     is_warmup=st.booleans(),

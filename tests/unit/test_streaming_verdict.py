@@ -68,7 +68,6 @@ class TestOrderOfEvidence:
             pytest.param(replace(FAST, node_held_digest=None), id="node-unknown"),
             pytest.param(replace(FAST, node_held_version=True), id="next-version"),
             pytest.param(replace(FAST, node_held_version=None), id="other-versions-unknown"),
-            pytest.param(replace(FAST, in_artifact_registry=False), id="another-registry"),
             pytest.param(replace(FAST, ineligible="it has duplicate layers"), id="ineligible"),
             pytest.param(replace(FAST, image_bytes=None), id="size-unknown"),
             pytest.param(replace(FAST, seconds=None), id="time-unknown"),
