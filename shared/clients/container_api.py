@@ -17,7 +17,14 @@ from shared.clients.kubernetes_api import KubernetesCluster, make_configuration
 from shared.clients.vendor_error import from_status, request_errors
 from shared.clients.vendor_import import IMPORTING
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
-from shared.domain.node_pool import has_accelerators, is_autopilot, pools_of, streams
+from shared.domain.node_accounts import NodeAccounts
+from shared.domain.node_pool import (
+    has_accelerators,
+    is_autopilot,
+    node_accounts_of,
+    pools_of,
+    streams,
+)
 from shared.errors import ClusterRefusedError, ConfigurationError, TransientError
 
 _OK = 200
@@ -122,6 +129,7 @@ class ClusterDirectory:
                 client,
                 namespace=self._namespace,
                 is_autopilot=isinstance(key, _Address) and key.is_autopilot,
+                accounts=functools.partial(self._find_accounts, name),
             )
         return self._connected[key]
 
@@ -155,6 +163,12 @@ class ClusterDirectory:
             TransientError: The Container API is unavailable.
         """
         return _parse_cluster(name.project, self._describe_cluster(name))
+
+    def _find_accounts(self, name: ClusterName) -> NodeAccounts | None:
+        """Return the accounts of a cluster's nodes; None if a kubeconfig reaches it."""
+        if self._endpoints.kubeconfig is not None:
+            return None
+        return node_accounts_of(self._describe_cluster(name))
 
     def _describe_cluster(self, name: ClusterName) -> Mapping[str, Any]:
         body = self._describe(str(name))

@@ -7,8 +7,8 @@ to its model classes: building them would cost more than the calls.
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from shared.clients.deadline import READ_RETRIES, TIMEOUT
@@ -23,6 +23,9 @@ from shared.errors import (
     InvalidEventError,
     TransientError,
 )
+
+if TYPE_CHECKING:
+    from shared.domain.node_accounts import NodeAccounts
 
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
@@ -58,13 +61,32 @@ class KubernetesCluster:
     """Reads a cluster, and manages the Jobs and the ConfigMap of one namespace."""
 
     def __init__(
-        self, name: ClusterName, client: Any, *, namespace: str, is_autopilot: bool = False
+        self,
+        name: ClusterName,
+        client: Any,
+        *,
+        namespace: str,
+        is_autopilot: bool = False,
+        accounts: "Callable[[], NodeAccounts | None]" = lambda: None,
     ) -> None:
         self.name = name
+        self._accounts = accounts
         self.is_autopilot = is_autopilot
         self._client = client
         self._namespace = namespace
         self._lock = threading.Lock()
+
+    @property
+    def accounts(self) -> "NodeAccounts | None":
+        """
+        The service accounts of its nodes; None if unknown.
+
+        Raises:
+            UnknownClusterError: The cluster does not exist.
+            TransientError: The Container API is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        return self._accounts()
 
     def fetch_job(self, name: str) -> dict[str, Any] | None:
         """Fetch a Job of our namespace; ``None`` if it does not exist."""

@@ -135,6 +135,14 @@ class ProveMirror:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPull:
+    """Record that an account pulled from a mirror that further accounts have to prove."""
+
+    upstream: str
+    patch: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class CountPullFailure:
     """Count a pod that could not pull from a proven mirror."""
 
@@ -181,6 +189,7 @@ Action = (
     | ResumeJobs
     | MarkReported
     | ProveMirror
+    | RecordPull
     | CountPullFailure
     | DistrustMirror
     | Prewarm

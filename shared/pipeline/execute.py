@@ -23,6 +23,7 @@ from shared.domain.action import (
     Prewarm,
     ProveMirror,
     Publish,
+    RecordPull,
     RemovePrewarmed,
     ResumeJobs,
     ShareJob,
@@ -250,7 +251,7 @@ def _change(cluster: "ClusterApi", action: Action) -> None:
     elif isinstance(action, MarkReported):
         patch = _mark_patch(action)
         _patch_job(cluster, action.name, patch, "was marked as reported", "before it")
-    elif isinstance(action, ProveMirror | CountPullFailure | DistrustMirror):
+    elif isinstance(action, ProveMirror | RecordPull | CountPullFailure | DistrustMirror):
         from shared.domain.proven_mirrors import PARAMETER_NAME
 
         if not cluster.patch_config_map(PARAMETER_NAME, action.patch):

@@ -1,13 +1,15 @@
 """Act on the reports of warmups: an ended Job, or a failed pull, which may also be a workload's."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.action import Action, DistrustMirror, EndJob
+from shared.domain.action import Action, DistrustMirror, EndJob, ProveMirror
 from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted, PodUnschedulable
 from shared.domain.disposition import NOT_CONFIRMED, Outcome, ignored
 from shared.domain.job_state import JobState
+from shared.domain.node_accounts import MirrorPulls
 from shared.domain.proven_mirrors import PARAMETER_NAME
 from shared.domain.reported_pod import (
     confirm_eviction,
@@ -17,11 +19,12 @@ from shared.domain.reported_pod import (
     is_rewritten,
 )
 from shared.domain.warmup_job import MIRROR_ANNOTATION
-from shared.domain.warmup_pod import Pod, belongs_to, holds_image, job_of
+from shared.domain.warmup_pod import Pod, belongs_to, holds_image, job_of, node_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError
 from shared.pipeline.plan_resume import read_resumption
-from shared.pipeline.read_warmup import is_warmup
+from shared.pipeline.read_accounts import read_failed_puller, read_puller
+from shared.pipeline.read_warmup import find_pods, is_warmup
 from shared.pipeline.report_warmup import report_job
 from shared.pipeline.track_proven import (
     MirrorPull,
@@ -205,10 +208,19 @@ def _prove(
     pull = find_mirror_pull(mirror, settings)
     if pull is None or not JobState.from_body(body).is_complete:
         return None
-    done = execute.change(
-        cluster, lambda: plan_proof(pull, cluster.fetch_config_map(PARAMETER_NAME))
-    )
-    return pull.host if done else None
+
+    def plan() -> tuple[Action, ...]:
+        config_map = cluster.fetch_config_map(PARAMETER_NAME)
+        actions = plan_proof(pull, config_map)
+        if not actions or config_map is None or (accounts := cluster.accounts) is None:
+            return actions
+        pods = find_pods(cluster, JobState.from_body(body))
+        node = node_of(pods[-1]) if pods else None
+        pulls = MirrorPulls.read(config_map, pull.host)
+        return plan_proof(pull, config_map, read_puller(cluster, accounts, node, pulls))
+
+    done = execute.change(cluster, plan)
+    return pull.host if any(isinstance(each, ProveMirror) for each in done) else None
 
 
 def _distrust(
@@ -218,11 +230,15 @@ def _distrust(
 
     def plan() -> tuple[Action, ...]:
         config_map = cluster.fetch_config_map(PARAMETER_NAME)
-        actions = plan_distrust(event, pull, config_map, cluster.name)
+        if not plan_distrust(event, pull, config_map, cluster.name):
+            return ()
+        puller = read_failed_puller(cluster, cluster.accounts, event.origin.node)
+        actions = plan_distrust(event, pull, config_map, cluster.name, puller)
         if not any(isinstance(each, DistrustMirror) for each in actions):
             return actions
         waiting = find_waiting_pods(cluster.list_pending_pods(), pull.mirror)
-        return plan_distrust(event, pull, config_map, cluster.name, waiting)
+        named = replace(puller, waiting=waiting)
+        return plan_distrust(event, pull, config_map, cluster.name, named)
 
     done = execute.change(cluster, plan)
     return next((each.upstream for each in done if isinstance(each, DistrustMirror)), None)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shared.domain.image_reference import ImageReference
     from shared.domain.manifest import Manifest
     from shared.domain.mirror import RemoteRepository, RepositoryName, RepositoryState
+    from shared.domain.node_accounts import NodeAccounts
     from shared.domain.prewarm import ArtifactVersion, PrewarmedArtifact
     from shared.domain.request import Delivery, ReferenceRequest
     from shared.messages.tick import Tick
@@ -36,6 +37,8 @@ class ClusterApi(WorkloadApi, Protocol):
     def name(self) -> "ClusterName": ...  # noqa: D102
     @property
     def is_autopilot(self) -> bool: ...  # noqa: D102
+    @property
+    def accounts(self) -> "NodeAccounts | None": ...  # noqa: D102
     def fetch_job(self, name: str) -> Body | None: ...  # noqa: D102
     def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
     def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102

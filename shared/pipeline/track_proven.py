@@ -18,6 +18,7 @@ from shared.domain.action import (
     CountPullFailure,
     DistrustMirror,
     ProveMirror,
+    RecordPull,
     WriteFact,
 )
 from shared.domain.cluster import ClusterName
@@ -30,6 +31,13 @@ from shared.domain.image_reference import (
 )
 from shared.domain.mirror import ArtifactPath
 from shared.domain.mirror_reference import trace_upstream
+from shared.domain.node_accounts import (
+    ACCOUNTS_ANNOTATION,
+    FailedPuller,
+    MirrorPulls,
+    Puller,
+    read_pulls,
+)
 from shared.domain.proven_mirrors import InvalidProofError, Proof, key_of
 from shared.domain.streaming_verdict import Evidence
 from shared.domain.timestamp import parse_time
@@ -38,7 +46,7 @@ from shared.settings.keys import Settings
 FAILURES_ANNOTATION: Final = "prestream.dev/pull-failures"
 """
 Annotation of the ConfigMap: by upstream, the pods whose recent pulls from its mirror failed, each
-with the time and the repository.
+with the time, the repository and the account of its node.
 """
 
 _MIRROR_FAULTS: Final = frozenset({"access", "registry"})
@@ -56,6 +64,14 @@ class CountedFailure:
     at: datetime
     repository: str
     """The repository at the upstream."""
+    account: str | None = None
+    """The service account of the node; None if unknown."""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.at.isoformat(), self.repository, self.account)))
+
+
+_UNKNOWN: Final = FailedPuller()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +109,19 @@ def find_mirror_pull(image: str, settings: Settings) -> MirrorPull | None:
     return MirrorPull(upstream, mirror, settings.upstreams[upstream.registry].paths)
 
 
-def plan_proof(pull: MirrorPull, config_map: Mapping[str, Any] | None) -> tuple[Action, ...]:
+def plan_proof(
+    pull: MirrorPull, config_map: Mapping[str, Any] | None, puller: Puller | None = None
+) -> tuple[Action, ...]:
     """
     Decide whether a successful pull proves its mirror; nothing changes if it is proven already.
 
+    A mirror is proven once all required accounts have pulled from it, and those that failed before.
     A person's pin stays as it is. Without the ConfigMap no pod is rewritten, so nothing is proven.
+
+    Args:
+        pull: The image and its mirror.
+        config_map: The proven mirrors.
+        puller: The account of the node; if the cluster's accounts are unknown, one pull proves.
     """
     if config_map is None:
         return ()
@@ -107,7 +131,23 @@ def plan_proof(pull: MirrorPull, config_map: Mapping[str, Any] | None) -> tuple[
     proof = Proof(pull.mirror, pull.paths, excluded=existing.excluded if existing else ())
     if proof == existing:
         return ()
-    return (ProveMirror(pull.host, _patch(config_map, pull.host, str(proof), failures={})),)
+    prove = ProveMirror(pull.host, _patch(config_map, pull.host, str(proof), failures={}))
+    return (prove,) if puller is None else _plan_by_account(prove, config_map, puller)
+
+
+def _plan_by_account(
+    prove: ProveMirror, config_map: Mapping[str, Any], puller: Puller
+) -> tuple[Action, ...]:
+    """Prove a mirror, or record the pull if further accounts have to pull."""
+    host, recorded = prove.upstream, MirrorPulls.read(config_map, prove.upstream)
+    if puller.account is None:
+        return ()
+    pulls = recorded.add(puller.account)
+    if not pulls.find_missing(puller.required, puller.known):
+        return (prove,)
+    if pulls == recorded:
+        return ()
+    return (RecordPull(host, _record(config_map, host, pulls)),)
 
 
 def counts_against_mirror(event: ImagePullFailed) -> bool:
@@ -120,7 +160,7 @@ def plan_distrust(
     pull: MirrorPull,
     config_map: Mapping[str, Any] | None,
     cluster: ClusterName,
-    waiting: Sequence[str] = (),
+    puller: FailedPuller = _UNKNOWN,
 ) -> tuple[Action, ...]:
     """
     Decide what a failed pull means for its mirror: nothing, one more count, or distrust.
@@ -133,7 +173,8 @@ def plan_distrust(
         pull: The image and its mirror.
         config_map: The proven mirrors.
         cluster: The name of the cluster.
-        waiting: The pods that wait for images at the mirror, for the fact.
+        puller: The account of the node, which then has to prove the mirror again, and the pods
+            that wait, for the fact.
     """
     host = pull.host
     existing = _entry_of(config_map, host) if config_map is not None else None
@@ -144,13 +185,13 @@ def plan_distrust(
     is_refused = event.failure.at_fault == "access"
     if pull.upstream.repository in repositories and not is_refused:
         return ()
-    counted = CountedFailure(event.origin.timestamp, pull.upstream.repository)
+    counted = CountedFailure(event.origin.timestamp, pull.upstream.repository, puller.account)
     failures[event.origin.uid or event.origin.name] = counted
     if len(repositories) + 1 < _REPOSITORIES_TO_DISTRUST and not is_refused:
         return (CountPullFailure(host, _patch(config_map, host, str(existing), failures)),)
     return (
-        WriteFact(_make_fact(event, pull, waiting, cluster), of_change=True),
-        DistrustMirror(host, _patch(config_map, host, None, failures={})),
+        WriteFact(_make_fact(event, pull, puller.waiting, cluster), of_change=True),
+        DistrustMirror(host, _patch(config_map, host, None, {}, _distrust(failures, puller))),
     )
 
 
@@ -160,14 +201,20 @@ def find_recent_failures(
     """Return the pods that failed to pull from a mirror within the window."""
     recent = {}
     for pod, text in _read_failures(config_map).get(host, {}).items():
-        time, _, repository = str(text).partition(" ")
+        time, repository, account = (*str(text).split(" "), "", "")[:3]
         try:
             at = parse_time(time)
         except ValueError:
             continue
         if abs(now - at) <= _WINDOW:
-            recent[pod] = CountedFailure(at, repository)
+            recent[pod] = CountedFailure(at, repository, account or None)
     return recent
+
+
+def _distrust(failures: Mapping[str, CountedFailure], puller: FailedPuller) -> MirrorPulls:
+    """Return the accounts that failed; if they are not known, every account has to pull again."""
+    failed = frozenset(each.account for each in failures.values() if each.account is not None)
+    return MirrorPulls(puller.known - failed, failed) if failed else MirrorPulls()
 
 
 def _patch(
@@ -175,21 +222,29 @@ def _patch(
     host: str,
     entry: str | None,
     failures: Mapping[str, CountedFailure],
+    pulls: MirrorPulls | None = None,
 ) -> dict[str, Any]:
     """Return the patch of one entry, valid for the version read: a person may pin it meanwhile."""
+    patch = _record(config_map, host, pulls or MirrorPulls())
     counted = _read_failures(config_map)
     counted.pop(host, None)
     if failures:
-        counted[host] = {
-            pod: f"{each.at.isoformat()} {each.repository}" for pod, each in failures.items()
-        }
-    return {
-        "metadata": {
-            "resourceVersion": (config_map.get("metadata") or {}).get("resourceVersion"),
-            "annotations": {FAILURES_ANNOTATION: json.dumps(counted) if counted else None},
-        },
-        "data": {key_of(host): entry},
-    }
+        counted[host] = {pod: str(each) for pod, each in failures.items()}
+    patch["metadata"]["annotations"][FAILURES_ANNOTATION] = json.dumps(counted) if counted else None
+    return {**patch, "data": {key_of(host): entry}}
+
+
+def _record(config_map: Mapping[str, Any], host: str, pulls: MirrorPulls) -> dict[str, Any]:
+    """Return the patch that records the accounts, valid for the version read."""
+    before = read_pulls(config_map)
+    after = {key: each for key, each in before.items() if key != host}
+    if pulls != MirrorPulls():
+        after[host] = pulls.as_json()
+    annotations: dict[str, str | None] = {}
+    if after != before:
+        annotations[ACCOUNTS_ANNOTATION] = json.dumps(after) if after else None
+    version = (config_map.get("metadata") or {}).get("resourceVersion")
+    return {"metadata": {"resourceVersion": version, "annotations": annotations}}
 
 
 def _entry_of(config_map: Mapping[str, Any], host: str) -> Proof | None:

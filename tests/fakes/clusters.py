@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.node_accounts import NodeAccounts
 
 Body = dict[str, Any]
 
@@ -50,6 +51,7 @@ class FakeCluster:
     def __init__(self, name: ClusterName = GPU_CLUSTER, *, is_autopilot: bool = False) -> None:
         self.name = name
         self.is_autopilot = is_autopilot
+        self.accounts: NodeAccounts | None = None
         self.jobs: dict[str, Body] = {}
         self.pods: list[Body] = []
         self.events: list[Body] = []

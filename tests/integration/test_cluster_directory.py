@@ -12,6 +12,7 @@ from sandbox.fault import Fault, Faults
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.node_accounts import NodeAccounts
 from shared.errors import ConfigurationError, TransientError
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.http_servers import make_authority, serve
@@ -297,6 +298,16 @@ def test_description_of_a_cluster_is_asked_for_once(
     assert described == Cluster(GPU_CLUSTER, has_accelerators=True)
     assert directory.fetch_cluster(GPU_CLUSTER) == described
     assert directory.connect(GPU_CLUSTER).name == GPU_CLUSTER
+
+
+def test_connected_cluster_knows_the_accounts_of_its_pools(
+    container: ContainerApi, directory: ClusterDirectory
+) -> None:
+    add_pools(container, {"name": "l4", "config": {**GPU, "serviceAccount": "a@demo"}})
+
+    accounts = directory.connect(GPU_CLUSTER).accounts
+
+    assert accounts == NodeAccounts({"l4": "a@demo"}, frozenset({"l4"}))
 
 
 def test_missing_cluster_is_not_described(directory: ClusterDirectory) -> None:

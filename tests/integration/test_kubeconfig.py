@@ -54,6 +54,12 @@ def test_context_is_the_one_that_gcloud_names_after_the_cluster(
 
 
 @pytest.mark.parametrize("name", ["kind-test", "gke_demo_europe-west4-b_batch"])
+def test_accounts_are_unknown(path: Path) -> None:
+    directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
+
+    assert directory.connect(GPU_CLUSTER).accounts is None
+
+
 def test_single_context_serves_under_any_name(
     kubernetes: KubernetesServer, path: Path, name: str
 ) -> None:

@@ -19,6 +19,7 @@ from shared.domain.action import (
     Prewarm,
     ProveMirror,
     Publish,
+    RecordPull,
     RemovePrewarmed,
     ResumeJobs,
     SuspendJob,
@@ -125,6 +126,7 @@ ACTIONS: list[Any] = [
         id="mark",
     ),
     pytest.param(lambda _: ProveMirror("docker.io", PATCH), "patch_config_map", True, id="prove"),
+    pytest.param(lambda _: RecordPull("docker.io", PATCH), "patch_config_map", True, id="record"),
     pytest.param(
         lambda _: CountPullFailure("docker.io", PATCH), "patch_config_map", True, id="count"
     ),

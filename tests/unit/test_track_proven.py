@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from shared.domain.action import CountPullFailure, DistrustMirror, ProveMirror, WriteFact
-from shared.domain.cluster_event import ImagePullFailed, Origin
-from shared.domain.image_reference import parse_reference
-from shared.domain.pull_failure import classify_pull_failure
+from shared.domain.action import (
+    CountPullFailure,
+    DistrustMirror,
+    ProveMirror,
+    WriteFact,
+)
+from shared.domain.node_accounts import (
+    FailedPuller,
+)
 from shared.domain.upstream import Upstream
 from shared.pipeline.track_proven import (
     FAILURES_ANNOTATION,
@@ -24,44 +29,22 @@ from shared.pipeline.track_proven import (
 )
 from shared.settings.keys import Settings
 from tests.fakes.clusters import GPU_CLUSTER
-
-HUB = "us-central1-docker.pkg.dev/demo/dockerhub-mirror"
-DENIED = (
-    f'Failed to pull image "{HUB}/anyscale/ray-ml:2.7.0": rpc error: code = Unknown desc = failed'
-    f' to resolve reference "{HUB}/anyscale/ray-ml:2.7.0": unexpected status from HEAD request to'
-    " https://us-central1-docker.pkg.dev/v2/demo/dockerhub-mirror/anyscale/ray-ml/manifests/2.7.0:"
-    " 403 Forbidden"
+from tests.fakes.proofs import (
+    ABSENT,
+    DENIED,
+    HUB,
+    NOON,
+    NOW_COUNTED,
+    OTHER_IMAGE,
+    PULL,
+    RAY,
+    SAME_IMAGE,
+    UNAVAILABLE,
+    VLLM,
+    make_config_map,
+    make_failure,
+    write_counted,
 )
-UNAVAILABLE = f'Failed to pull image "{HUB}/anyscale/ray-ml:2.7.0": 502 Bad Gateway'
-ABSENT = (
-    f'Failed to pull image "{HUB}/anyscale/ray-ml:9": rpc error: code = NotFound desc = failed to'
-    f' pull and unpack image "{HUB}/anyscale/ray-ml:9": {HUB}/anyscale/ray-ml:9: not found'
-)
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-RAY, VLLM = "anyscale/ray-ml", "vllm/vllm-openai"
-BEFORE = NOON - timedelta(minutes=1)
-OTHER_IMAGE = {"pod-1": CountedFailure(BEFORE, VLLM)}
-SAME_IMAGE = {"pod-1": CountedFailure(BEFORE, RAY)}
-NOW_COUNTED = {"pod-3": CountedFailure(NOON, RAY)}
-PULL = MirrorPull(parse_reference("docker.io/anyscale/ray-ml:2.7.0"), HUB, ())
-
-
-def make_config_map(
-    entry: str | None = None, failures: Mapping[str, CountedFailure] | str | None = None
-) -> dict[str, Any]:
-    """Return the ConfigMap with an entry for docker.io and the pods that count against it."""
-    data = {"quay.io": "off"} | ({} if entry is None else {"docker.io": entry})
-    metadata: dict[str, Any] = {"resourceVersion": "7"}
-    if failures is not None:
-        text = failures
-        if not isinstance(text, str):
-            text = json.dumps({"docker.io": write_counted(text)})
-        metadata["annotations"] = {FAILURES_ANNOTATION: text}
-    return {"metadata": metadata, "data": data}
-
-
-def write_counted(failures: Mapping[str, CountedFailure]) -> dict[str, str]:
-    return {pod: f"{each.at.isoformat()} {each.repository}" for pod, each in failures.items()}
 
 
 def make_patch(
@@ -74,19 +57,6 @@ def make_patch(
         "metadata": {"resourceVersion": "7", "annotations": {FAILURES_ANNOTATION: annotation}},
         "data": {"docker.io": entry},
     }
-
-
-def make_failure(pod: str = "pod-3", message: str = DENIED, at: datetime = NOON) -> ImagePullFailed:
-    origin = Origin(
-        cluster=str(GPU_CLUSTER),
-        kind="Pod",
-        name=pod,
-        namespace="ml",
-        uid=pod,
-        timestamp=at,
-        message=message,
-    )
-    return ImagePullFailed(origin, f"{HUB}/anyscale/ray-ml:2.7.0", classify_pull_failure(message))
 
 
 @pytest.mark.parametrize(
@@ -145,6 +115,7 @@ def test_successful_pull_proves_its_mirror(
 
 
 LIMITED = "429 Too Many Requests"
+WAITING = FailedPuller(waiting=("ml/pod-3", "ml/pod-4"))
 
 
 @pytest.mark.parametrize("message", [LIMITED, UNAVAILABLE])
@@ -199,7 +170,7 @@ def test_mirror_becomes_distrusted_with_the_fact_first(
 ) -> None:
     failure, config_map = make_failure(message=message), make_config_map(HUB, failures)
 
-    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, ["ml/pod-3", "ml/pod-4"])
+    actions = plan_distrust(failure, PULL, config_map, GPU_CLUSTER, WAITING)
 
     if not is_distrusted:
         assert not any(isinstance(each, DistrustMirror) for each in actions)
@@ -228,12 +199,14 @@ def test_pinned_or_unproven_mirror_is_not_distrusted(entry: str | None, message:
 
 
 def test_fact_names_a_limited_number_of_pods() -> None:
-    pods = [f"ml/pod-{number}" for number in range(70)]
+    pods = tuple(f"ml/pod-{number}" for number in range(70))
 
-    write, _ = plan_distrust(make_failure(), PULL, make_config_map(HUB), GPU_CLUSTER, pods)
+    write, _ = plan_distrust(
+        make_failure(), PULL, make_config_map(HUB), GPU_CLUSTER, FailedPuller(waiting=pods)
+    )
 
     assert isinstance(write, WriteFact)
-    assert write.fact.payload["pods"] == pods[:50]
+    assert write.fact.payload["pods"] == list(pods[:50])
     assert "(20 more pods wait)" in write.fact.payload["hint"]
 
 
