@@ -8,7 +8,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.clients.deadline import TIMEOUT
 from shared.clients.endpoint import Endpoints
@@ -17,15 +17,11 @@ from shared.clients.kubernetes_api import KubernetesCluster, make_configuration
 from shared.clients.vendor_error import from_status, request_errors
 from shared.clients.vendor_import import IMPORTING
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
-from shared.domain.node_accounts import NodeAccounts
-from shared.domain.node_pool import (
-    has_accelerators,
-    is_autopilot,
-    node_accounts_of,
-    pools_of,
-    streams,
-)
+from shared.domain.node_pool import has_accelerators, is_autopilot, pools_of, streams
 from shared.errors import ClusterRefusedError, ConfigurationError, TransientError
+
+if TYPE_CHECKING:
+    from shared.domain.node_accounts import NodeAccounts
 
 _OK = 200
 _ABSENT = frozenset({400, 404})
@@ -164,10 +160,13 @@ class ClusterDirectory:
         """
         return _parse_cluster(name.project, self._describe_cluster(name))
 
-    def _find_accounts(self, name: ClusterName) -> NodeAccounts | None:
+    def _find_accounts(self, name: ClusterName) -> "NodeAccounts | None":
         """Return the accounts of a cluster's nodes; None if a kubeconfig reaches it."""
         if self._endpoints.kubeconfig is not None:
             return None
+        # Only an unproven mirror needs them.
+        from shared.domain.node_accounts import node_accounts_of
+
         return node_accounts_of(self._describe_cluster(name))
 
     def _describe_cluster(self, name: ClusterName) -> Mapping[str, Any]:

@@ -10,7 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from shared.domain.json_access import field_at, list_of, mapping_of
+from shared.domain.json_access import field_at, list_of, mapping_of, text_of
+from shared.domain.node_pool import (
+    account_of,
+    has_accelerators,
+    is_autopilot,
+    makes_pools,
+    pools_of,
+)
 
 ACCOUNTS_ANNOTATION: Final = "prestream.dev/node-accounts"
 """
@@ -42,6 +49,17 @@ class NodeAccounts:
     def list_accelerator_pools(self, accounts: frozenset[str]) -> list[str]:
         """Return the accelerator pools of some accounts, in order."""
         return sorted(each for each in self.accelerator_pools if self.by_pool[each] in accounts)
+
+
+def node_accounts_of(cluster: Mapping[str, Any]) -> NodeAccounts | None:
+    """Return the service accounts of a cluster's nodes; None if GKE makes pools on demand."""
+    if is_autopilot(cluster) or makes_pools(cluster):
+        return None
+    pools = {text_of(pool.get("name")) or "": pool for pool in pools_of(cluster)}
+    return NodeAccounts(
+        {name: account_of(mapping_of(pool.get("config"))) for name, pool in pools.items()},
+        frozenset(name for name, pool in pools.items() if has_accelerators(pool)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.domain.json_access import field_at, mapping_of, mappings_of, text_of
-from shared.domain.node_accounts import NodeAccounts
 
 _TPU_MACHINES: Final = ("ct", "tpu")
 _ARM_MACHINES: Final = ("t2a-", "c4a-", "n4a-", "a4x-")
@@ -71,27 +70,17 @@ def platform_of(pool: Mapping[str, Any]) -> str:
     return "linux/arm64" if machine.startswith(_ARM_MACHINES) else "linux/amd64"
 
 
-def node_accounts_of(cluster: Mapping[str, Any]) -> NodeAccounts | None:
-    """Return the service accounts of a cluster's nodes; None if GKE makes pools on demand."""
-    if is_autopilot(cluster) or makes_pools(cluster):
-        return None
-    pools = {text_of(pool.get("name")) or "": pool for pool in pools_of(cluster)}
-    return NodeAccounts(
-        {name: _account_of(mapping_of(pool.get("config"))) for name, pool in pools.items()},
-        frozenset(name for name, pool in pools.items() if has_accelerators(pool)),
-    )
-
-
 def accounts_of(cluster: Mapping[str, Any]) -> list[str]:
     """Return the service accounts of a cluster's nodes; ``default`` is Compute Engine's own."""
     configs = [mapping_of(pool.get("config")) for pool in pools_of(cluster)]
     if is_autopilot(cluster) or makes_pools(cluster):
         path = ("autoscaling", "autoprovisioningNodePoolDefaults")
         configs.append(mapping_of(field_at(cluster, path)))
-    return list(dict.fromkeys(map(_account_of, configs)))
+    return list(dict.fromkeys(map(account_of, configs)))
 
 
-def _account_of(config: Mapping[str, Any]) -> str:
+def account_of(config: Mapping[str, Any]) -> str:
+    """Return the service account in the configuration of a node pool."""
     return text_of(config.get("serviceAccount")) or _DEFAULT_ACCOUNT
 
 

@@ -54,12 +54,6 @@ def test_context_is_the_one_that_gcloud_names_after_the_cluster(
 
 
 @pytest.mark.parametrize("name", ["kind-test", "gke_demo_europe-west4-b_batch"])
-def test_accounts_are_unknown(path: Path) -> None:
-    directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
-
-    assert directory.connect(GPU_CLUSTER).accounts is None
-
-
 def test_single_context_serves_under_any_name(
     kubernetes: KubernetesServer, path: Path, name: str
 ) -> None:
@@ -148,3 +142,10 @@ def test_connection_of_a_context_is_kept(kubernetes: KubernetesServer, path: Pat
 
     assert directory.connect(GPU_CLUSTER) is directory.connect(ClusterName.parse(str(GPU_CLUSTER)))
     assert directory.connect(OTHER).name == OTHER
+
+
+def test_accounts_are_unknown(kubernetes: KubernetesServer, path: Path) -> None:
+    path.write_text(yaml.safe_dump(kubernetes.kubeconfig("kind-test")))
+    directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
+
+    assert directory.connect(GPU_CLUSTER).accounts is None

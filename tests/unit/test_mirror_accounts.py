@@ -13,8 +13,8 @@ from shared.domain.node_accounts import (
     MirrorPulls,
     NodeAccounts,
     Puller,
+    node_accounts_of,
 )
-from shared.domain.node_pool import node_accounts_of
 from shared.pipeline.read_accounts import read_failed_puller, read_puller
 from shared.pipeline.track_proven import (
     CountedFailure,
