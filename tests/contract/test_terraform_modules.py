@@ -1,6 +1,8 @@
 """The Terraform modules can be used from elsewhere, and the roots pass on every variable."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,10 +10,12 @@ from tests.contract.terraform_files import (
     BOOTSTRAP,
     FILES,
     INFRA,
+    MODULE,
     PRESTREAM,
     ROOT_OF_BOOTSTRAP,
     find_block,
     read_blocks,
+    read_file,
 )
 
 TEXTS = {
@@ -73,3 +77,58 @@ def test_bootstrap_and_prestream_agree_on_their_common_variables() -> None:
     assert {"settings", "sink_scope", "build_projects", "mirrors"} <= common
     for variable in common:
         assert first[variable] == second[variable], variable
+
+
+def test_computed_values_that_resources_read_are_mocked() -> None:
+    mocked = {key: set(defaults) for key, defaults in _read_mocks().items()}
+    written = {
+        block.name: set(block.body)
+        for folder in (PRESTREAM, BOOTSTRAP, MODULE)
+        for block in read_blocks("resource", folder)
+    }
+    read = {found for text in TEXTS.values() for found in _find_references(text)}
+
+    assert len(read) > 20
+    for prefix, kind, name, attribute in read:
+        mock = mocked.get(("mock_data" if prefix else "mock_resource", kind), set())
+        given = set() if prefix else written[f"{kind}.{name}"]
+        assert attribute in mock | given, (prefix, kind, name, attribute)
+
+
+def test_mocks_have_the_form_that_the_validators_of_the_provider_accept() -> None:
+    forms = {
+        "email": r"[a-z][a-z0-9-]+@[a-z0-9.-]+",
+        "member": r"serviceAccount:[a-z][a-z0-9-]+@[a-z0-9.-]+",
+        "writer_identity": r"serviceAccount:[a-z][a-z0-9-]+@[a-z0-9.-]+",
+        "number": r"\d+",
+        "id": r"(projects|organizations)/[a-z0-9-]+/[a-zA-Z]+/.+",
+    }
+    values = [
+        (attribute, value)
+        for defaults in _read_mocks().values()
+        for attribute, value in defaults.items()
+        if attribute in forms
+    ]
+
+    assert {attribute for attribute, _ in values} == set(forms)
+    assert not [each for each in values if not re.fullmatch(forms[each[0]], each[1])]
+
+
+def _read_mocks() -> dict[tuple[str, str], dict[str, Any]]:
+    mocks = read_file(INFRA / "tests" / "mocks" / "google.tfmock.hcl")
+    return {
+        (kind, label): body["defaults"]
+        for kind in ("mock_resource", "mock_data")
+        for entry in mocks[kind]
+        for label, body in entry.items()
+    }
+
+
+def _find_references(text: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the attributes that expressions read, also those of a loop's variable."""
+    address = r"(data\.)?(google_\w+)\.(\w+)"
+    for found in re.finditer(address + r"(?:\[[^\]]*\]+)?\.([a-z]\w*)", text):
+        yield found[1] or "", found[2], found[3], found[4]
+    for loop in re.finditer(r"for (?:\w+, )?(\w+) in " + address, text):
+        for used in re.finditer(rf"=> [^\n]*\b{loop[1]}\.(\w+)", text[loop.end() :][:300]):
+            yield loop[2] or "", loop[3], loop[4], used[1]

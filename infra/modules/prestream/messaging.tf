@@ -38,7 +38,7 @@ data "google_project" "main" {
 }
 
 # Terraform shows the first line with an error of the API, such as a conflict.
-resource "google_pubsub_topic" "main" { # If gcr or cloud-builds exists already, apply with existing_topics = ["gcr"] or ["cloud-builds"].
+resource "google_pubsub_topic" "main" { # If it exists already, run: TF_VAR_existing_topics='["gcr"]' make deploy, with each name that failed.
   for_each = { for key, topic in local._topics : key => topic if lookup(local._is_ours, key, true) }
 
   project      = each.value.project
