@@ -37,7 +37,7 @@ run "defaults" {
       counts        = 4
       folder_sinks  = 0
       functions     = 6
-      images        = 6
+      images        = 7
       line_alerts   = 2
       mirrors       = 0
       organizations = 0

@@ -16,6 +16,7 @@ from tests.contract.terraform_files import (
     find_block,
     read_blocks,
     read_file,
+    read_local,
 )
 
 TEXTS = {
@@ -132,3 +133,22 @@ def _find_references(text: str) -> Iterator[tuple[str, str, str, str]]:
     for loop in re.finditer(r"for (?:\w+, )?(\w+) in " + address, text):
         for used in re.finditer(rf"=> [^\n]*\b{loop[1]}\.(\w+)", text[loop.end() :][:300]):
             yield loop[2] or "", loop[3], loop[4], used[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("alerts", "_alerts"),
+        ("counts", "_metrics"),
+        ("functions", "functions"),
+        ("images", "_image_counts"),
+        ("line_alerts", "_line_alerts"),
+        ("sinks", "sinks"),
+    ],
+)
+def test_inventory_of_the_defaults_has_each_entry_of_a_map(name: str, values: str) -> None:
+    text = (INFRA / "tests" / "prestream.tftest.hcl").read_text("utf-8")
+    inventory = text.partition('run "defaults"')[2].partition("} == {")[2].partition("}")[0]
+    expected = dict(re.findall(r"(\w+) += (\d+)", inventory))
+
+    assert int(expected[name]) == len(read_local(values))
