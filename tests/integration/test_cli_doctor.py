@@ -44,13 +44,18 @@ class Cloud:
             RemoteRepository(name, "docker.io", None)
         )
 
-    def run(self, *arguments: str, token: str | None = None) -> tuple[int, list[dict[str, Any]]]:
+    def run(
+        self, *arguments: str, token: str | None = None, config: str = ""
+    ) -> tuple[int, list[dict[str, Any]]]:
         """Return how the command ends, and the checks that it prints."""
         path: Path = self.local.folder / f"{token or 'admin'}.kubeconfig"
         server = self.local.kubernetes
         kubeconfig = server.kubeconfig(CONTEXT, token) if token else server.kubeconfig(CONTEXT)
         path.write_text(yaml.safe_dump(kubeconfig), encoding="utf-8")
-        environ = self.local.environ("pull_event") | {"KUBECONFIG": str(path)}
+        settings = path.with_suffix(".yaml")
+        settings.write_text(config, encoding="utf-8")
+        environ = self.local.environ("pull_event")
+        environ |= {"KUBECONFIG": str(path), "PRESTREAM_CONFIG": str(settings)}
         result = CliRunner().invoke(app, ["doctor", "--json", *arguments], obj=environ)
         assert result.exception is None or isinstance(result.exception, SystemExit)
         return result.exit_code, json.loads(result.stdout)["checks"]
@@ -123,6 +128,20 @@ def test_cluster_that_is_not_there_fails(cloud: Cloud) -> None:
 
     assert exit_code == 1
     assert by_name(checks)["clusters"] == {"failed"}
+
+
+def test_proven_mirror_that_the_configuration_gives_up_fails(cloud: Cloud) -> None:
+    api = cloud.local.kubernetes.api
+    proven = {"data": {"docker.io": MIRROR}}
+    api.patch("configmaps", "proven-mirrors", proven, "prestream", user=ADMIN)
+
+    _, checks = cloud.run(config="upstreams: {docker.io: {mirror: never}}")
+    unproven = {"data": {"docker.io": None}}
+    api.patch("configmaps", "proven-mirrors", unproven, "prestream", user=ADMIN)
+
+    verdicts = by_name(checks)
+    assert verdicts["policy-parameter"] == {"failed"}
+    assert "mirror" not in verdicts
 
 
 def test_silent_api_server_is_called_once(cloud: Cloud) -> None:

@@ -107,6 +107,20 @@ def test_unproven_mirrors_rewrite_nothing(data: dict[str, str]) -> None:
     assert check(parameter={"data": data})["policy-parameter"].verdict == "warning"
 
 
+@pytest.mark.parametrize(
+    ("entry", "verdict"), [(MIRROR, "failed"), (f"on {MIRROR}", "failed"), ("off", "warning")]
+)
+def test_entry_of_an_upstream_without_a_mirror_fails(entry: str, verdict: str) -> None:
+    found = check(parameter={"data": {"docker.io": entry}}, in_place=frozenset({"docker.io"}))
+
+    assert found["policy-parameter"].verdict == verdict
+    if verdict == "failed":
+        assert found["policy-parameter"].fix == (
+            "kubectl --context=gke_demo_us-central1_gpu -n prestream patch configmap proven-mirrors"
+            """ --type=merge -p '{"data": {"docker.io": null}}'"""
+        )
+
+
 @pytest.mark.parametrize("field", ["policy", "namespaces"])
 def test_unavailable_object_is_unknown(field: str) -> None:
     assert check(**{field: HIDDEN})["policy"].verdict == "unknown"

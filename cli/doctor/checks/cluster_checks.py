@@ -199,7 +199,7 @@ def examine_inside(
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         answers = dict(zip(needed, pool.map(lambda each: _ask(cluster, each), needed), strict=True))
     yield from access.check_accesses(found.name, answers)
-    yield from rewriting.check_rewriting(_rewriting(cluster, settings.namespace))
+    yield from rewriting.check_rewriting(_rewriting(cluster, settings))
 
 
 def _cold_pools(found: FoundCluster) -> list[str]:
@@ -233,7 +233,7 @@ def _ask(cluster: Cluster, asked: access.Access) -> bool | Unavailable:
     return try_call(what, lambda: cluster.review_access(given, asked.user))
 
 
-def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingResponses:
+def _rewriting(cluster: Cluster, settings: Settings) -> rewriting.RewritingResponses:
     spaces = try_list(cluster, "namespaces", lambda: cluster.list_objects("v1", "namespaces"))
     opted_in: Sequence[str] | Unavailable = (
         spaces
@@ -259,6 +259,9 @@ def _rewriting(cluster: Cluster, namespace: str) -> rewriting.RewritingResponses
         served=served,
         policy=policy,
         binding=binding,
-        parameter=try_fetch(cluster, "v1", "configmaps", PARAMETER_NAME, namespace),
+        parameter=try_fetch(cluster, "v1", "configmaps", PARAMETER_NAME, settings.namespace),
         namespaces=opted_in,
+        in_place=frozenset(
+            host for host, each in settings.upstreams.items() if not each.is_mirrored
+        ),
     )

@@ -1,5 +1,6 @@
 """Whether pods are rewritten to the mirrors: the policy, its binding and its parameter."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from cli.doctor.check import Check, Verdict, command, unknown
 from cli.doctor.response import NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import mapping_of
-from shared.domain.proven_mirrors import ProvenMirrors
+from shared.domain.proven_mirrors import ProvenMirrors, key_of
 
 POLICY: Final = "prestream-mirrors"
 """The name of the policy and of its binding."""
@@ -34,6 +35,8 @@ class RewritingResponses:
     """The ConfigMap of proven mirrors."""
     namespaces: Sequence[str] | Unavailable
     """The namespaces that opted in."""
+    in_place: frozenset[str] = frozenset()
+    """The upstreams without a mirror (``mirror: never``)."""
 
 
 def check_rewriting(readings: RewritingResponses) -> Iterator[Check]:
@@ -119,7 +122,10 @@ def _check_parameter(readings: RewritingResponses) -> Iterator[Check]:
         fix = command(*edit, "configmap", "proven-mirrors")
         yield _make(readings, "policy-parameter", "failed", what, found, fix)
     active = [host for host, proof in proven.proofs.items() if proof.pin != "off"]
-    if not active:
+    if stale := sorted(readings.in_place.intersection(active)):
+        found = f"pods are still rewritten to the mirror of {_name(stale)}, which has mirror: never"
+        yield _make(readings, "policy-parameter", "failed", what, found, _remove(readings, stale))
+    elif not active:
         found = "no mirror is proven yet: the first warmup through one proves it"
         yield _make(readings, "policy-parameter", "warning", what, found)
     elif not proven.broken:
@@ -153,6 +159,14 @@ def _make(  # noqa: PLR0913, PLR0917  # each is a field of the check
 def _apply(readings: RewritingResponses) -> str:
     context = f"--context={readings.name.context}"
     return command("kubectl", context, "apply", "-k", FOLDERS[_applicable(readings)])
+
+
+def _remove(readings: RewritingResponses, hosts: Sequence[str]) -> str:
+    patch = json.dumps({"data": {key_of(host): None for host in hosts}})
+    return command(
+        *("kubectl", f"--context={readings.name.context}", "-n", "prestream", "patch"),
+        *("configmap", "proven-mirrors", "--type=merge", "-p", patch),
+    )
 
 
 def _applicable(readings: RewritingResponses) -> PolicyVersion:
