@@ -303,6 +303,10 @@ class TagMoved:
         return _fact("tag.moved", key, fields, self.at, "INFO")
 
 
+BypassReason = Literal["not_labelled", "old_pods"]
+"""The namespace lacks the label, or it has the label and the pods are older."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MirrorBypassed:
     """A workload runs an upstream image although its mirror is proven in the cluster."""
@@ -312,12 +316,19 @@ class MirrorBypassed:
     period: str
     """The period; the fact is written once in each."""
     workloads: tuple[str, ...] = ()
+    reason: BypassReason | None = None
+    """Why the pods were not rewritten; None if it is unknown."""
     hint: str | None = None
 
     def as_fact(self) -> Fact:
         """Return the fact."""
         key = [self.subject.cluster, self.subject.image, self.period]
-        fields = {**self.subject.as_json(), "workloads": list(self.workloads), "hint": self.hint}
+        fields = {
+            **self.subject.as_json(),
+            "workloads": list(self.workloads),
+            "reason": self.reason,
+            "hint": self.hint,
+        }
         return _fact("mirror.bypassed", key, fields, self.at, "WARNING")
 
 

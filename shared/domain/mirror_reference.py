@@ -24,6 +24,9 @@ from shared.domain.json_access import mapping_of
 from shared.domain.mirror import ArtifactPath, RepositoryName, is_google_registry
 from shared.domain.proven_mirrors import Proof, PullSecrets
 
+OPT_IN = ("prestream.dev/rewrite", "enabled")
+"""The label of a namespace whose new pods are rewritten."""
+
 OPT_OUT = ("prestream.dev/rewrite", "disabled")
 """A label or an annotation of a pod that must not be rewritten."""
 

@@ -45,7 +45,7 @@ CALLS: dict[str, set[Right]] = {
     "list_nodes": {("", "/nodes", "list")},
     "list_objects": {
         ("", f"{api_version.rpartition('/')[0]}/{plural}", "list")
-        for api_version, plural in (*KINDS, PODS)
+        for api_version, plural in (*KINDS, PODS, ("v1", "namespaces"))
     },
     # Every user of the API server may list its groups.
     "fetch_group_versions": set(),

@@ -47,7 +47,7 @@ UNUSED = "Prestream sets no such value"
 UNSENT = "no client sends it"
 EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
-GRANTED = "recorded before the manifests granted the events and pods of all namespaces, and nodes"
+GRANTED = "recorded before the manifests granted namespaces, nodes, and all pods and events"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
     "delete": {
@@ -152,6 +152,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "pull-event-nodes-list": GRANTED,
         "pull-event-pods-get": GRANTED,
         "pull-event-pods-list-everywhere": GRANTED,
+        "scheduled-sweep-namespaces-list": GRANTED,
         "scheduled-sweep-nodes-list": GRANTED,
     },
     "watch": {

@@ -107,7 +107,7 @@ class TestPayloads:
             ),
             pytest.param(STREAM.as_fact(), "node layers streamed_layers", id="stream.observed"),
             pytest.param(MOVED.as_fact(), "old_digest workloads", id="tag.moved"),
-            pytest.param(BYPASSED.as_fact(), "workloads hint", id="mirror.bypassed"),
+            pytest.param(BYPASSED.as_fact(), "workloads reason hint", id="mirror.bypassed"),
         ],
     )
     def test_fact_has_exactly_the_documented_fields(self, fact: Fact, fields: str) -> None:

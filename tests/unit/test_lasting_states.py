@@ -8,9 +8,9 @@ import pytest
 
 from shared.domain.image_reference import Digest
 from shared.domain.manifest import Manifest
+from shared.pipeline.sweep.bypass import plan_bypasses
 from shared.pipeline.sweep.due import (
     ImageInUse,
-    plan_bypasses,
     plan_moves,
 )
 from shared.pipeline.sweep.inventory import Inventory
@@ -80,7 +80,7 @@ def test_facts_of_lasting_states_have_every_documented_field() -> None:
     }
 
     (moved,) = plan_moves(sweep, in_use, LARGE)
-    (bypassed,) = plan_bypasses(sweep)
+    (bypassed,) = plan_bypasses(sweep, {})
 
     assert moved.fact.payload == shared | {
         "event": "tag.moved",
@@ -89,7 +89,11 @@ def test_facts_of_lasting_states_have_every_documented_field() -> None:
     }
     payload = dict(bypassed.fact.payload)
     assert "prestream.dev/rewrite=enabled" in payload.pop("hint")
-    assert payload == shared | {"event": "mirror.bypassed", "digest": None}
+    assert payload == shared | {
+        "event": "mirror.bypassed",
+        "digest": None,
+        "reason": "not_labelled",
+    }
 
 
 @pytest.mark.parametrize("plan", ["moves", "bypasses"])
@@ -100,7 +104,7 @@ def test_fact_of_a_lasting_state_is_the_same_for_a_day(plan: str) -> None:
     keys = set()
     for hours in (0, 1, 15, 16, 24):
         sweep = replace(make_sweep(), inventory=inventory, now=NOW + timedelta(hours=hours))
-        actions = plan_moves(sweep, in_use, LARGE) if plan == "moves" else plan_bypasses(sweep)
+        actions = plan_moves(sweep, in_use, LARGE) if plan == "moves" else plan_bypasses(sweep, {})
         keys |= {(each.fact.insert_id, each.fact.timestamp) for each in actions}
 
     assert len(keys) == 2

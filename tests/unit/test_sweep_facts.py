@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.domain.manifest import RegistryRefusalError
+from shared.errors import ClusterRefusedError
 from tests.fakes.clusters import GPU_CLUSTER
 from tests.fakes.sweeps import SERVER, TRAINER, SweptWorld, big
 
@@ -95,7 +96,6 @@ def test_bypass_has_the_workloads(world: SweptWorld) -> None:
 
     assert outcome.details["bypassed"] == 1
     (fact,) = world.events("mirror.bypassed")
-    assert "prestream.dev/rewrite=enabled" in fact["hint"]
     assert {key: value for key, value in fact.items() if key != "hint"} == {
         "event": "mirror.bypassed",
         "image": TRAINER,
@@ -104,7 +104,41 @@ def test_bypass_has_the_workloads(world: SweptWorld) -> None:
         "cluster": str(GPU_CLUSTER),
         "cause": {"kind": "schedule", "id": "tick-1", "resource": None},
         "workloads": ["apps/v1/namespaces/ml/deployments/trainer"],
+        "reason": "not_labelled",
     }
+
+
+LABEL = "kubectl label namespace ml prestream.dev/rewrite=enabled"
+RESTART = "kubectl --namespace=ml rollout restart deployments/trainer"
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason", "commands"),
+    [
+        pytest.param({}, "not_labelled", [LABEL, RESTART], id="no label"),
+        pytest.param(
+            {"prestream.dev/rewrite": "disabled"}, "not_labelled", [LABEL, RESTART], id="disabled"
+        ),
+        pytest.param({"prestream.dev/rewrite": "enabled"}, "old_pods", [RESTART], id="old pods"),
+        pytest.param(None, None, [LABEL, RESTART], id="no right to list namespaces"),
+    ],
+)
+def test_hint_of_a_bypass_follows_from_the_labels_of_the_namespace(
+    world: SweptWorld, labels: dict[str, str] | None, reason: str | None, commands: list[str]
+) -> None:
+    prove(world)
+    world.use(TRAINER)
+    world.run(TRAINER, world.registry.add("docker.io/team/trainer", "1", big("trainer")))
+    namespace = {"metadata": {"name": "ml", "labels": labels}}
+    world.cluster.objects["v1", "namespaces"] = [namespace]
+    if labels is None:
+        world.cluster.fail("list_objects v1/namespaces", ClusterRefusedError("403"))
+
+    world.sweep()
+
+    (fact,) = world.events("mirror.bypassed")
+    assert fact["reason"] == reason
+    assert [part for part in fact["hint"].split("`") if part.startswith("kubectl")] == commands
 
 
 @pytest.mark.parametrize(

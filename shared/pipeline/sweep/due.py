@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from shared.domain.action import Publish, WriteFact
 from shared.domain.cluster import ClusterName
-from shared.domain.fact import MirrorBypassed, Subject, TagMoved
+from shared.domain.fact import Subject, TagMoved
 from shared.domain.image_reference import ImageReference
 from shared.domain.image_selection import Selection
 from shared.domain.ladder import PREWARM_RUNG
@@ -37,8 +37,6 @@ from shared.pipeline.sweep.inventory import Inventory, Use
 from shared.pipeline.sweep.queue import WarmupQueue
 from shared.pipeline.sweep.renew import PrewarmCandidate
 from shared.settings.keys import Settings
-
-_BYPASS_HINT = "Label the namespace prestream.dev/rewrite=enabled, and restart the workload's pods."
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,23 +257,6 @@ def plan_moves(sweep: Sweep, image: ImageInUse, manifest: Manifest) -> tuple[Wri
         if digest not in current
     ]
     return tuple(WriteFact(each.as_fact()) for each in moves)
-
-
-def plan_bypasses(sweep: Sweep) -> tuple[WriteFact, ...]:
-    """Return a fact for each image that runs from its upstream although its mirror is proven."""
-    bypasses = [
-        MirrorBypassed(
-            subject=Subject(
-                image=name, mirror=mirror, cluster=str(sweep.cluster), cause=sweep.cause
-            ),
-            at=sweep.day,
-            period=sweep.day.date().isoformat(),
-            workloads=tuple(workloads),
-            hint=_BYPASS_HINT,
-        )
-        for (name, mirror), workloads in sweep.inventory.bypassing.items()
-    ]
-    return tuple(WriteFact(each.as_fact()) for each in bypasses)
 
 
 def _report_prewarmed(sweep: Sweep, candidate: Candidate) -> tuple[WriteFact, ...]:

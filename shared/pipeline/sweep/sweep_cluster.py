@@ -33,7 +33,6 @@ from shared.pipeline.sweep.due import (
     group_images,
     is_kept,
     name_candidates,
-    plan_bypasses,
     plan_moves,
     request_all,
 )
@@ -90,6 +89,12 @@ class Sweeper:
         storage = self._open_storage()
         rungs = RungCheck(sweep, cluster, storage)
         run = _Run(sweep, self.mirrors, self.execute, budget, storage, rungs)
+        bypasses: tuple[WriteFact, ...] = ()
+        if inventory.bypassing:
+            # Most sweeps find none.
+            from shared.pipeline.sweep.bypass import plan_bypasses, read_opted_in
+
+            bypasses = plan_bypasses(sweep, read_opted_in(cluster))
         details = {
             "cluster": str(cluster.name),
             "workloads": inventory.workloads,
@@ -97,7 +102,7 @@ class Sweeper:
             "removed": queue.removed,
             **served,
         }
-        return Outcome("handled", details | run.finish() | self.execute.details)
+        return Outcome("handled", details | run.finish(bypasses) | self.execute.details)
 
     def report_refusal(
         self, cluster: ClusterName, message_id: str, now: datetime, error: Exception
@@ -167,7 +172,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.coverage = Coverage(self.sweep)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, bypasses: tuple[WriteFact, ...]) -> dict[str, Any]:
         """Publish what is due, and return the details of the log line."""
         images, skipped = group_images(self.sweep, self.mirrors.locate)
         self.budget.skipped.update(skipped)
@@ -184,7 +189,6 @@ class _Run:
             details = renewed.as_details()
         for image, candidates in self.uncounted:
             self._count(image, map(self._read_prewarmed, candidates))
-        bypasses = plan_bypasses(self.sweep)
         self.execute.perform(bypasses)
         self.budget.check_answered()
         counts = {
