@@ -212,7 +212,7 @@ class WarmupFinished:
             "not_before": _time(self.not_before),
         }
         severity: Severity = "INFO" if self.outcome in GOOD_OUTCOMES else "WARNING"
-        return _fact("warmup.finished", key, fields, self.at, severity)
+        return make_fact("warmup.finished", key, fields, self.at, severity)
 
     def _key(self) -> list[str | None]:
         cluster, artifact = self.subject.cluster, self.artifact
@@ -254,7 +254,7 @@ class PullObserved:
             **_judged(self.verdict),
         }
         severity: Severity = "WARNING" if self.verdict.streamed == "not_streamed" else "INFO"
-        return _fact("pull.observed", key, fields, self.at, severity)
+        return make_fact("pull.observed", key, fields, self.at, severity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,7 @@ class StreamObserved:
             "layers": self.layers,
             "streamed_layers": self.streamed_layers,
         }
-        return _fact("stream.observed", key, fields, self.at, "INFO")
+        return make_fact("stream.observed", key, fields, self.at, "INFO")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,36 +300,7 @@ class TagMoved:
             "old_digest": self.old_digest,
             "workloads": list(self.workloads),
         }
-        return _fact("tag.moved", key, fields, self.at, "INFO")
-
-
-BypassReason = Literal["not_labelled", "old_pods"]
-"""The namespace lacks the label, or it has the label and the pods are older."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MirrorBypassed:
-    """A workload runs an upstream image although its mirror is proven in the cluster."""
-
-    subject: Subject
-    at: datetime
-    period: str
-    """The period; the fact is written once in each."""
-    workloads: tuple[str, ...] = ()
-    reason: BypassReason | None = None
-    """Why the pods were not rewritten; None if it is unknown."""
-    hint: str | None = None
-
-    def as_fact(self) -> Fact:
-        """Return the fact."""
-        key = [self.subject.cluster, self.subject.image, self.period]
-        fields = {
-            **self.subject.as_json(),
-            "workloads": list(self.workloads),
-            "reason": self.reason,
-            "hint": self.hint,
-        }
-        return _fact("mirror.bypassed", key, fields, self.at, "WARNING")
+        return make_fact("tag.moved", key, fields, self.at, "INFO")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +328,7 @@ class MirrorDistrusted:
             "hint": f"Fix the failing pulls from the mirror of {self.upstream}; the next warmup"
             f" through it proves it again.{self._release}",
         }
-        return _fact("mirror.distrusted", key, fields, self.at, "WARNING")
+        return make_fact("mirror.distrusted", key, fields, self.at, "WARNING")
 
     @property
     def _release(self) -> str:
@@ -408,11 +379,12 @@ def _judged(
     }
 
 
-def _fact(
+def make_fact(
     event: EventName,
     key: Sequence[str | None],
     fields: Mapping[str, Any],
     at: datetime,
     severity: Severity,
 ) -> Fact:
+    """Return a fact of a kind, with the insert ID of its key."""
     return Fact(event, {"event": event, **fields}, make_insert_id(event, key), at, severity)

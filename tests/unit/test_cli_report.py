@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from cli.exits import ExitCode
-from shared.domain.fact import Fact, MirrorBypassed, MirrorDistrusted
+from shared.domain.fact import Fact, MirrorDistrusted
 from shared.domain.streaming_verdict import Evidence
+from shared.pipeline.sweep.bypass import MirrorBypassed
 from tests.fakes.fact_lines import (
     CLUSTER,
     NOON,

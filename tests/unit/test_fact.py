@@ -12,7 +12,6 @@ import pytest
 from shared.domain.fact import (
     GOOD_OUTCOMES,
     Fact,
-    MirrorBypassed,
     NodeDetails,
     PullObserved,
     StreamObserved,
@@ -25,6 +24,7 @@ from shared.domain.fact import (
 from shared.domain.request import Cause
 from shared.domain.streaming_verdict import Evidence, Verdict
 from shared.domain.timestamp import format_time, parse_time
+from shared.pipeline.sweep.bypass import MirrorBypassed
 
 Reported = WarmupFinished | PullObserved | StreamObserved | TagMoved | MirrorBypassed
 

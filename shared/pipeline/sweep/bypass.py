@@ -1,10 +1,12 @@
 """Find workloads that pull from an upstream although its mirror is proven, and the reason."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
 
 from shared.domain.action import WriteFact
-from shared.domain.fact import BypassReason, MirrorBypassed, Subject
+from shared.domain.fact import Fact, Subject, make_fact
 from shared.domain.json_access import field_at, text_of
 from shared.domain.mirror_reference import OPT_IN
 from shared.errors import ConfigurationError
@@ -15,6 +17,35 @@ if TYPE_CHECKING:
 
 _RESTARTED = frozenset({"deployments", "statefulsets", "daemonsets"})
 """The kinds that ``kubectl rollout restart`` knows."""
+
+
+BypassReason = Literal["not_labelled", "old_pods"]
+"""The namespace lacks the label, or it has the label and the pods are older."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorBypassed:
+    """A workload runs an upstream image although its mirror is proven in the cluster."""
+
+    subject: Subject
+    at: datetime
+    period: str
+    """The period; the fact is written once in each."""
+    workloads: tuple[str, ...] = ()
+    reason: BypassReason | None = None
+    """Why the pods were not rewritten; None if it is unknown."""
+    hint: str | None = None
+
+    def as_fact(self) -> Fact:
+        """Return the fact."""
+        key = [self.subject.cluster, self.subject.image, self.period]
+        fields = {
+            **self.subject.as_json(),
+            "workloads": list(self.workloads),
+            "reason": self.reason,
+            "hint": self.hint,
+        }
+        return make_fact("mirror.bypassed", key, fields, self.at, "WARNING")
 
 
 def read_opted_in(cluster: "WorkloadApi") -> frozenset[str] | None:
