@@ -1,6 +1,6 @@
 """The warmups of an image, as Jobs, facts and Artifact Registry show them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -71,6 +71,11 @@ class Observation:
     def is_finished(self) -> bool:
         """Whether the warmup ended, successfully or not."""
         return self.progress not in UNDER_WAY
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """The image, in one spelling, and the cluster."""
+        return str(_parse(self.image) or self.image), self.cluster
 
     def is_of(self, reference: ImageReference, mirror: str | None, digest: str | None) -> bool:
         """
@@ -187,7 +192,9 @@ def read_fact(entry: Mapping[str, Any]) -> Observation | None:
     outcome = text_of(payload.get("outcome"))
     if payload.get("event") != "warmup.finished" or not (image and cluster and key and time):
         return None
-    not_before = text_of(payload.get("not_before"))
+    not_before, job = text_of(payload.get("not_before")), text_of(payload.get("job"))
+    # The fact of a failure in a sweep has the time of the day's begin.
+    requested = None if job else text_of(payload.get("started_at"))
     try:
         return Observation(
             key=key,
@@ -197,8 +204,8 @@ def read_fact(entry: Mapping[str, Any]) -> Observation | None:
             cluster=cluster,
             target=text_of(payload.get("target")),
             progress=read_fact_progress(payload),
-            at=parse_time(time),
-            job=text_of(payload.get("job")),
+            at=parse_time(requested or time),
+            job=job,
             outcome=outcome,
             reason=text_of(payload.get("reason")),
             hint=text_of(payload.get("hint")),
@@ -249,13 +256,30 @@ def read_artifact(  # noqa: PLR0913  # each value has another source
 def combine(
     observations: Iterable[Observation], now: datetime, period: timedelta
 ) -> list[WarmupState]:
-    """Return the state of each image on each target, in the order of their names."""
+    """
+    Return the state of each image on each target, in the order of their names.
+
+    A failure without a target, such as an image that did not exist, says nothing of the image
+    after a later warmup that did not fail.
+    """
     groups: dict[tuple[str, ...], dict[str, Observation]] = {}
-    for each in observations:
+    for each in _drop_overcome(list(observations)):
         name = each.mirror or each.image
         key = (name, each.digest or "", each.cluster, each.target or "")
         groups.setdefault(key, {})[each.key] = each
     return [_summarize(list(groups[key].values()), now, period) for key in sorted(groups)]
+
+
+def _drop_overcome(observations: Sequence[Observation]) -> Iterator[Observation]:
+    """Yield the warmups, without failures before the choice of a target that are over."""
+    latest: dict[tuple[str, str], datetime] = {}
+    for each in observations:
+        if each.progress != "bad":
+            latest[each.subject] = max(latest.get(each.subject, each.at), each.at)
+    for each in observations:
+        is_over = latest.get(each.subject, each.at) > each.at
+        if each.progress != "bad" or each.target is not None or not is_over:
+            yield each
 
 
 def job_key(cluster: str, uid: str) -> str:

@@ -176,6 +176,7 @@ class WarmupFinished:
     target: str | None = None
     node: NodeDetails = UNKNOWN_NODE
     started_at: datetime | None = None
+    """When the Job started; without a Job, the time of the request, if ``at`` is another."""
     pull_seconds: float | None = None
     total_seconds: float | None = None
     image_bytes: int | None = None

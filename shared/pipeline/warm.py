@@ -264,9 +264,10 @@ def plan_failure(
     from shared.domain.fact import Subject, WarmupFinished
 
     request = delivery.request
-    at, key = delivery.publish_time, delivery.message_id
+    at, key, started_at = delivery.publish_time, delivery.message_id, None
     if request.cause.kind == "schedule":
         # Each sweep requests the image again; one fact a day is enough.
+        started_at = at
         at, key = at.replace(hour=0, minute=0, second=0, microsecond=0), error.outcome
     finished = WarmupFinished(
         subject=Subject(
@@ -279,6 +280,7 @@ def plan_failure(
         outcome=error.outcome,
         at=at,
         message_id=key,
+        started_at=started_at,
         target=target,
         reason=str(error),
         hint=error.hint,

@@ -9,6 +9,7 @@ import pytest
 from shared.domain.image_reference import parse_reference
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
+from shared.domain.timestamp import format_time
 from shared.errors import ClusterRefusedError, TransientError
 from shared.pipeline.sweep import sweep_cluster
 from shared.settings.keys import Settings
@@ -332,3 +333,4 @@ def test_image_that_cannot_be_warmed_has_one_fact_per_day(
     assert [fact["outcome"] for fact in facts] == ["no_node", "no_node"]
     stamps = {fact.timestamp for fact in world.facts.facts}
     assert stamps == {datetime(2026, 11, day, tzinfo=UTC) for day in (24, 25)}
+    assert world.facts.facts[0].payload["started_at"] == format_time(NOW)

@@ -239,6 +239,63 @@ def test_warmup_without_a_job_is_known_by_its_fact(
     assert (warmup.state, warmup.target, warmup.as_json()["job"]) == (state, None, None)
 
 
+def test_failure_in_a_sweep_is_since_its_request(cluster: FakeCluster, facts: Facts) -> None:
+    facts.add("no_node", seconds=-3600, started_at=at(60))
+
+    (warmup,) = stand(cluster, facts)
+
+    assert warmup.since == parse_time(at(60))
+
+
+def test_end_of_a_job_is_the_time_of_its_fact(cluster: FakeCluster, facts: Facts) -> None:
+    facts.add("pull_failed", seconds=90, started_at=at(60), job="warm-ray-ml-first")
+
+    (warmup,) = stand(cluster, facts)
+
+    assert warmup.since == parse_time(at(90))
+
+
+@pytest.mark.parametrize(
+    ("later", "states"),
+    [
+        pytest.param({"outcome": "pulled"}, {"nvidia-l4-6af5d1": "held"}, id="pulled"),
+        pytest.param(
+            {"outcome": "pulled", "image": f"docker.io/{IMAGE}"},
+            {"nvidia-l4-6af5d1": "held"},
+            id="another-spelling",
+        ),
+        pytest.param({"outcome": "prewarmed", "target": None}, {None: "warm"}, id="prewarmed"),
+        pytest.param(
+            {"outcome": "no_node"}, {None: "failed", "nvidia-l4-6af5d1": "failed"}, id="failed"
+        ),
+        pytest.param(
+            {"outcome": "pulled", "seconds": 30},
+            {None: "failed", "nvidia-l4-6af5d1": "held"},
+            id="pulled-before",
+        ),
+        pytest.param(
+            {"outcome": "pulled", "image": "team/other:1"},
+            {None: "failed", "nvidia-l4-6af5d1": "held"},
+            id="another-image",
+        ),
+    ],
+)
+def test_failure_before_the_choice_of_a_target_ends_with_a_later_warmup(
+    cluster: FakeCluster, facts: Facts, later: dict[str, Any], states: dict[str | None, str]
+) -> None:
+    facts.add("pull_failed", target=None, digest=None, mirror=f"{NAME}:2.7.0")
+    facts.add(**{"seconds": 90, **later})
+
+    assert {each.target: each.state for each in stand(cluster, facts)} == states
+
+
+def test_failure_on_a_target_stays(cluster: FakeCluster, facts: Facts) -> None:
+    facts.add("no_node")
+    facts.add("pulled", seconds=90, target="nvidia-h100")
+
+    assert [each.state for each in stand(cluster, facts)] == ["held", "failed"]
+
+
 def test_facts_of_other_clusters_and_kinds_are_ignored(cluster: FakeCluster, facts: Facts) -> None:
     facts.add("pulled", cluster="projects/demo/locations/us-central1/clusters/other")
     facts.add("pulled", event="pull.observed")
