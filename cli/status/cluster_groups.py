@@ -11,9 +11,9 @@ from cli.exits import ExitCode, fail, say
 from cli.terminal import harmless
 from shared.clients.container_api import ClusterDirectory
 from shared.clients.endpoint import Endpoints
-from shared.clients.kubernetes_api import KubernetesCluster
 from shared.domain.cluster import ClusterName
 from shared.errors import EventError
+from shared.pipeline.ports import ClusterApi
 from shared.pipeline.watched_clusters import find_watched
 from shared.settings.keys import Settings
 
@@ -41,7 +41,7 @@ class ClusterGroups:
     """The clusters that a command reads."""
 
     groups: tuple[ClusterGroup, ...]
-    clusters: tuple[KubernetesCluster, ...]
+    clusters: tuple[ClusterApi, ...]
     """The connections to the clusters that could be reached."""
     unreached: tuple[str, ...] = ()
 

@@ -27,11 +27,11 @@ from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.endpoint import Endpoints
 from shared.clients.prewarm_api import PrewarmingClient
 from shared.clients.registry import RegistryClient
-from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import WrittenImage
 from shared.errors import ConfigurationError
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors
+from shared.pipeline.ports import ClusterApi
 from shared.settings.keys import Settings
 
 FIRST_PAUSE_S = 1.0
@@ -129,7 +129,7 @@ class Poller:
             typer.Exit: A cluster or a mirror refuses our identity.
         """
         resolved = [
-            self._find(image, cluster.name)
+            self._find(image, cluster)
             for image in self._watched.images
             for cluster in self._watched.places.clusters
         ]
@@ -150,12 +150,12 @@ class Poller:
         now = datetime.now(UTC)
         return [gate.judge(wish, resolved, seen, now) for wish in self._watched.wait_targets]
 
-    def _find(self, image: WrittenImage, cluster: ClusterName) -> ResolvedImage:
-        key = (image.text, str(cluster))
+    def _find(self, image: WrittenImage, cluster: ClusterApi) -> ResolvedImage:
+        key, now = (image.text, str(cluster.name)), datetime.now(UTC)
         known = self._meant.get(key)
-        if known is None or known.digest is None:
+        if known is None or (known.digest is None and (known.not_before or now) <= now):
             try:
-                known = resolve_images(self._mirrors, image, cluster)
+                known = resolve_images(self._mirrors, image, cluster, now)
             except ConfigurationError as exc:
                 fail(
                     ExitCode.UNAVAILABLE,

@@ -108,7 +108,7 @@ def _resolve_images(
     found = []
     for cluster in places.clusters:
         try:
-            found.append(resolve_images(mirrors, image, cluster.name))
+            found.append(resolve_images(mirrors, image, cluster, datetime.now(UTC)))
         except ConfigurationError as exc:
             found.append(ResolvedImage(written=image, cluster=cluster.name, problem=str(exc)))
     return found

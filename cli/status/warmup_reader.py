@@ -1,7 +1,7 @@
 """Read the states of images from Jobs, facts and prewarmed artifacts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -18,10 +18,11 @@ from shared.domain.image_reference import (
 from shared.domain.job_state import JobState
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
-from shared.domain.mirror import RepositoryName, make_repository_id
+from shared.domain.mirror import RepositoryName, Source, make_repository_id
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
+from shared.domain.postponement import Postponement
 from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
@@ -33,6 +34,7 @@ from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.ports import ClusterApi, PrewarmReader
 from shared.pipeline.read_warmup import is_warmup, read_ended_warmup
 from shared.pipeline.report_warmup import make_fact
+from shared.pipeline.upstream_limit import read_limit
 from shared.settings.keys import Settings
 
 _EVENTS_LAST = timedelta(hours=1)
@@ -64,6 +66,8 @@ class ResolvedImage:
     problem: str | None = None
     """The reason why the digest could not be resolved."""
     hint: str | None = None
+    not_before: datetime | None = None
+    """Until when its upstream may not be asked."""
 
     def is_seen_in(self, observation: Observation) -> bool:
         """Whether a warmup was of this version, in this cluster."""
@@ -72,23 +76,30 @@ class ResolvedImage:
         )
 
 
-def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) -> ResolvedImage:
+def resolve_images(
+    mirrors: Mirrors, image: WrittenImage, cluster: ClusterApi, now: datetime
+) -> ResolvedImage:
     """
     Resolve an image to its current version; the mirror resolves a tag.
+
+    An upstream that limits pulls is not asked before the time that the cluster has on record.
 
     Raises:
         ConfigurationError: Our identity may not read the mirror.
     """
-    resolved = ResolvedImage(written=image, cluster=cluster)
+    resolved = ResolvedImage(written=image, cluster=cluster.name)
     try:
-        source = mirrors.locate(image.reference, cluster.location)
+        source = mirrors.locate(image.reference, cluster.name.location)
         mirror, digest = source.mirror.name, image.reference.digest
-        resolved = ResolvedImage(written=image, cluster=cluster, mirror=mirror, digest=digest)
+        resolved = replace(resolved, mirror=mirror, digest=digest)
+        limit = _find_limit(mirrors, cluster, source, now)
+        if limit is not None:
+            return _with_problem(resolved, limit.reason, limit.hint, limit.not_before)
         manifest = mirrors.resolve(source)
     except MissingMirrorError:
         return _with_problem(resolved, "its mirror does not exist yet")
     except ImageError as exc:
-        return _with_problem(resolved, str(exc), exc.hint)
+        return _with_problem(resolved, str(exc), exc.hint, exc.not_before)
     except TransientError as exc:
         return _with_problem(resolved, str(exc))
     except ConfigurationError:
@@ -96,19 +107,32 @@ def resolve_images(mirrors: Mirrors, image: WrittenImage, cluster: ClusterName) 
             raise
         # A digest names its version by itself.
         return resolved
-    return ResolvedImage(
-        written=image, cluster=cluster, mirror=mirror, digest=manifest.digest, manifest=manifest
-    )
+    return replace(resolved, digest=manifest.digest, manifest=manifest)
 
 
-def _with_problem(resolved: ResolvedImage, problem: str, hint: str | None = None) -> ResolvedImage:
-    return ResolvedImage(
-        written=resolved.written,
-        cluster=resolved.cluster,
-        mirror=resolved.mirror,
-        digest=resolved.digest,
+def _find_limit(
+    mirrors: Mirrors, cluster: ClusterApi, source: Source, now: datetime
+) -> Postponement | None:
+    """Return the record of a limit; None if there is none, or it cannot be read."""
+    if not mirrors.may_be_limited(source):
+        return None
+    try:
+        return read_limit(cluster, source, now)
+    except EventError:
+        return None
+
+
+def _with_problem(
+    resolved: ResolvedImage,
+    problem: str,
+    hint: str | None = None,
+    not_before: datetime | None = None,
+) -> ResolvedImage:
+    return replace(
+        resolved,
         problem=None if resolved.digest else problem,
         hint=hint,
+        not_before=not_before,
     )
 
 

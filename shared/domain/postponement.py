@@ -90,10 +90,6 @@ class Postponement:
             read(HINT_ANNOTATION),
         )
 
-    def as_error(self) -> ImageError:
-        """Return the refusal."""
-        return ImageError("postponed", self.reason, hint=self.hint, not_before=self.not_before)
-
     def annotations(self) -> dict[str, str]:
         """Return the annotations of the Job."""
         return {

@@ -22,6 +22,7 @@ from shared.domain.mirror import (
     compare_repository,
     is_google_registry,
     make_repository_id,
+    project_of,
     serves_images,
 )
 from shared.domain.mirror_reference import rewrite_reference, trace_upstream
@@ -71,6 +72,7 @@ class Mirrors:
         self._registry = registry
         self._repositories = repositories
         self._execute = execute
+        self._projects = {settings.project, settings.deployment_project, *settings.projects}
         self._checked: set[RepositoryName] = set()
         self._hosts = {
             repository: host
@@ -112,6 +114,10 @@ class Mirrors:
             return Source(image, image)
         repository = self._describe(host, upstream, cluster_location)
         return Source(image, rewrite_reference(image, repository.name), repository)
+
+    def may_be_limited(self, source: Source) -> bool:
+        """Whether an upstream, or the owner of another project, may limit pulls of an image."""
+        return source.has_upstream or project_of(source.image) not in self._projects
 
     def resolve(self, source: Source) -> Manifest:
         """
@@ -251,9 +257,7 @@ class Mirrors:
         # Only a refusal needs the module.
         from shared.pipeline.registry_refusal import judge_refusal
 
-        settings = self._settings
-        projects = {settings.project, settings.deployment_project, *settings.projects}
-        return judge_refusal(source, refusal, projects)
+        return judge_refusal(source, refusal, self._projects)
 
     def _ensure_once(self, repository: RemoteRepository) -> bool:
         """As ``_ensure``, but an instance checks each mirror once."""

@@ -188,7 +188,7 @@ class UpstreamBudget:
         registry.is_closed = True
         registry.reason, registry.not_before = str(error), error.not_before
         registry.postponed += 1
-        if source.has_upstream:
+        if self.mirrors.may_be_limited(source):
             self.limited.add(source)
 
     def _fail(self, registry: _Registry, error: TransientError) -> None:

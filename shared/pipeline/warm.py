@@ -1,7 +1,7 @@
 """Warm an image in a cluster: read, decide, and create its Jobs, or write the fact of a failure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,7 +27,7 @@ from shared.pipeline.plan_resume import (
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
 from shared.pipeline.resolved_request import ResolvedRequest, given_targets, job_name
 from shared.pipeline.ttl_cache import KeyedLock, TtlCache
-from shared.pipeline.upstream_limit import UpstreamLimits
+from shared.pipeline.upstream_limit import KnownLimitError, UpstreamLimits
 from shared.pipeline.warmup_lookup import WarmupLookup
 
 if TYPE_CHECKING:
@@ -84,7 +84,10 @@ class Warmer:
         is_watched: Callable[[ClusterName], bool],
         execute: "Executor",
     ) -> None:
-        self._lookup = lookup
+        self._limits = UpstreamLimits(
+            execute, lookup.settings.namespace, lookup.mirrors.may_be_limited
+        )
+        self._lookup = replace(lookup, limits=self._limits)
         self._settings = lookup.settings
         self._connect = connect
         self._is_watched = is_watched
@@ -93,7 +96,6 @@ class Warmer:
         self._manifests = TtlCache[Manifest](_MANIFEST_S)
         self._complete = TtlCache[bool](_COMPLETE_S)
         self._lock = KeyedLock()
-        self._limits = UpstreamLimits(execute, self._settings.namespace)
 
     def warm(self, delivery: Delivery, cluster: ClusterName) -> Outcome:
         """
@@ -141,7 +143,11 @@ class Warmer:
             # Before any mirror is created, because the cluster may not exist.
             connected = self._connect(cluster)
             with self._lock.hold((source.mirror, cluster)):
-                manifest = self._resolve(connected, source, delivery)
+                try:
+                    manifest = self._resolve(connected, source, delivery)
+                except ImageError as exc:
+                    failure = self._refuse(connected, delivery, source, details, exc)
+                    return Outcome("handled", details | failure)
                 details["digest"] = manifest.digest
                 resolved = ResolvedRequest(
                     request, delivery.message_id, delivery.publish_time, source, manifest
@@ -166,11 +172,7 @@ class Warmer:
             # The later time: a delivery may be late, and clocks differ.
             now = max(datetime.now(UTC), delivery.publish_time)
             self._limits.check(cluster, source, now)
-        try:
-            manifest = self._lookup.mirrors.resolve(source)
-        except ImageError as exc:
-            self._limits.remember(cluster, source, exc)
-            raise
+        manifest = self._lookup.mirrors.resolve(source)
         # In a repository that people push to, a tag may move at any time.
         if source.has_upstream or source.mirror.digest is not None:
             self._manifests.put(source.mirror, manifest)
@@ -195,8 +197,11 @@ class Warmer:
                 plan = plan_warmup(self._lookup.look_up(cluster, resolved, target), self._settings)
                 warmed[target.name] = self._carry_out(cluster, plan)
             except ImageError as exc:
-                self._limits.remember(cluster, resolved.source, exc)
-                failures.append(self._report(resolved, details, exc, target=target.name))
+                failures.append(
+                    self._refuse(
+                        cluster, resolved, resolved.source, details, exc, target=target.name
+                    )
+                )
         if any(each.result in {"created", "waiting"} for each in warmed.values()):
             details |= self._fill_queue(cluster, resolved, warmed)
         if not failures and all(each.result == "too_small" for each in warmed.values()):
@@ -239,6 +244,27 @@ class Warmer:
             )
         )
 
+    def _refuse(  # noqa: PLR0913  # each value has another source
+        self,
+        cluster: "ClusterApi",
+        delivery: Delivery | ResolvedRequest,
+        source: Source,
+        details: Mapping[str, Any],
+        error: ImageError,
+        *,
+        target: str | None = None,
+    ) -> dict[str, Any]:
+        """
+        Write the fact of a refusal, and record a limit; return the details for the line.
+
+        The fact comes first: once the limit is recorded, the events of a burst write no other.
+        """
+        if isinstance(error, KnownLimitError) and _may_use_cache(delivery.request):
+            return _describe(error, target)
+        failure = self._report(delivery, details, error, target=target)
+        self._limits.remember(cluster, source, error)
+        return failure
+
     def _report(
         self,
         delivery: Delivery | ResolvedRequest,
@@ -249,8 +275,12 @@ class Warmer:
     ) -> dict[str, Any]:
         """Write the fact of an image that cannot be warmed; return the details for the line."""
         self._execute.perform((plan_failure(delivery, details, error, target=target),))
-        failure = {"outcome": error.outcome, "reason": str(error), "hint": error.hint}
-        return failure | ({"target": target} if target else {})
+        return _describe(error, target)
+
+
+def _describe(error: ImageError, target: str | None) -> dict[str, Any]:
+    failure = {"outcome": error.outcome, "reason": str(error), "hint": error.hint}
+    return failure | ({"target": target} if target else {})
 
 
 def plan_failure(

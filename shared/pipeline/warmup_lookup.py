@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import ImageReference, parse_reference
 from shared.domain.job_state import JobState
 from shared.domain.ladder import PREWARM_RUNG, RungUnavailableError, WantedImage, find_targets
@@ -16,7 +15,7 @@ from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
 from shared.domain.request import ReferenceRequest
 from shared.domain.tenant import TenantUsage, count_usage, make_tenant_selector
 from shared.domain.warmup_job import SELECTOR
-from shared.errors import ConfigurationError, ImageError, TransientError
+from shared.errors import ConfigurationError, ImageError
 from shared.pipeline.mirror_lookup import Mirrors
 from shared.pipeline.plan_warmup import WarmupSnapshot, is_too_small
 from shared.pipeline.resolved_request import (
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from shared.pipeline.choose_rung import RungChoice
     from shared.pipeline.ports import ClusterApi
     from shared.pipeline.prewarm_artifact import PrewarmRung, PrewarmStep
+    from shared.pipeline.upstream_limit import UpstreamLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,14 @@ class WarmupLookup:
         prewarm: The rung ``prewarm-api``; None leaves it out.
         reads_for_creation: Whether to read what only the creation of a Job needs, such as the
             helper image; a plan or a dry run does not.
+        limits: The images that their registries postpone, to create a Job.
     """
 
     settings: Settings
     mirrors: Mirrors
     prewarm: "PrewarmRung | None" = None
     reads_for_creation: bool = True
+    limits: "UpstreamLimits | None" = None
     _helpers: dict[str, ImageReference] = field(default_factory=dict)
     """The helper image by the location of the cluster."""
 
@@ -189,7 +191,7 @@ class WarmupLookup:
         return count_usage(jobs, snapshot.read_at)
 
     def _read_for_creation(self, cluster: "ClusterApi", snapshot: WarmupSnapshot) -> WarmupSnapshot:
-        helper = self._read_helper(cluster.name)
+        helper = self._read_helper(cluster)
         report: tuple[Action, ...] = ()
         if snapshot.job is not None:
             from shared.pipeline.report_warmup import read_report
@@ -197,22 +199,39 @@ class WarmupLookup:
             report = read_report(cluster, snapshot.job)
         return replace(snapshot, helper=helper, report=report)
 
-    def _read_helper(self, cluster: ClusterName) -> ImageReference:
-        """Return the helper image by digest, from its mirror; read once per location."""
-        if cluster.location not in self._helpers:
-            self._helpers[cluster.location] = self._resolve_helper(cluster)
-        return self._helpers[cluster.location]
+    def _read_helper(self, cluster: "ClusterApi") -> ImageReference:
+        """
+        Return the helper image by digest, from its mirror; read once per location.
 
-    def _resolve_helper(self, cluster: ClusterName) -> ImageReference:
-        text = self.settings.helper_image
+        Raises:
+            ImageError: Its upstream limits pulls (``postponed``).
+            ConfigurationError: It cannot be used.
+        """
+        location = cluster.name.location
+        if location not in self._helpers:
+            text = self.settings.helper_image
+            try:
+                self._helpers[location] = self._resolve_helper(cluster)
+            except ImageError as exc:
+                message = f"helper_image {text!r} cannot be used: {exc}"
+                if exc.outcome != "postponed":
+                    raise ConfigurationError(f"{message}. {exc.hint}") from exc
+                raise ImageError(
+                    "postponed", message, hint=exc.hint, not_before=exc.not_before
+                ) from exc
+        return self._helpers[location]
+
+    def _resolve_helper(self, cluster: "ClusterApi") -> ImageReference:
+        # Even if the digest is known, the mirror may have to be created.
+        reference = parse_reference(self.settings.helper_image)
+        source = self.mirrors.locate(reference, cluster.name.location)
+        if self.limits is not None:
+            self.limits.check(cluster, source, datetime.now(UTC))
         try:
-            # Even if the digest is known, the mirror may have to be created.
-            source = self.mirrors.locate(parse_reference(text), cluster.location)
             digest = self.mirrors.resolve(source).digest
-            self.mirrors.confirm(source)
-            return source.mirror.at(digest)
         except ImageError as exc:
-            message = f"helper_image {text!r} cannot be used: {exc}. {exc.hint}"
-            if exc.outcome == "postponed":
-                raise TransientError(message) from exc
-            raise ConfigurationError(message) from exc
+            if self.limits is not None:
+                self.limits.remember(cluster, source, exc)
+            raise
+        self.mirrors.confirm(source)
+        return source.mirror.at(digest)

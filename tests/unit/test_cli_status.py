@@ -40,7 +40,7 @@ def run(
 
     def reach(*_: Any, **__: Any) -> Any:
         groups = tuple(ClusterGroup(str(each.name), (each.name,)) for each in clusters)
-        return ClusterGroups(groups, tuple(clusters))  # type: ignore[arg-type]  # a fake
+        return ClusterGroups(groups, tuple(clusters))
 
     monkeypatch.setattr(command, "reach_groups", reach)
     monkeypatch.setattr(

@@ -10,6 +10,7 @@ from shared.domain.manifest import RegistryRefusalError
 from shared.domain.postponement import Postponement
 from shared.domain.request import Cause
 from shared.domain.timestamp import format_time
+from shared.errors import TransientError
 from shared.pipeline.plan_resume import read_queue
 from tests.fakes.sweeps import NOW, TRAINER, SweptWorld
 from tests.fakes.warmings import RAY, Scene
@@ -44,7 +45,7 @@ def do_nothing(scene: Scene) -> None:
 MANUAL, SCHEDULE = Cause("manual", "hand"), Cause("schedule", "tick")
 
 
-@pytest.mark.parametrize("cause", [Cause("audit_log", "entry"), MANUAL, SCHEDULE])
+@pytest.mark.parametrize("cause", [MANUAL, SCHEDULE])
 @pytest.mark.parametrize(
     ("prepare", "calls"),
     [
@@ -69,6 +70,73 @@ def test_postponed_image_is_not_asked_for(
     assert first == second
     assert first[0] == "postponed"
     assert first[3] is not None
+
+
+@pytest.mark.parametrize("cause", [Cause(kind, "id") for kind in ("audit_log", "build", "push")])
+@pytest.mark.parametrize("prepare", [restart, do_nothing], ids=["new-instance", "same-instance"])
+def test_event_about_a_postponed_image_writes_no_other_fact(
+    prepare: Callable[[Scene], None], cause: Cause
+) -> None:
+    scene = make_scene()
+    prepare(scene)
+
+    done = scene.warm(message_id="second", cause=cause)
+
+    assert (done.details["outcome"], scene.registry.asked) == ("postponed", [])
+    assert len(scene.facts.facts) == 1
+
+
+def test_limit_is_recorded_after_its_fact() -> None:
+    scene = Scene()
+    scene.registry.refusals["docker.io"] = limited(datetime.now(UTC) + SIX_HOURS)
+    scene.facts.error = TransientError("no log")
+    with pytest.raises(TransientError):
+        scene.warm()
+    assert scene.cluster.jobs == {}
+
+    scene.facts.error = None
+    scene.warm()
+
+    assert len(scene.facts.facts) == len(scene.cluster.jobs) == 1
+
+
+FOREIGN = "us-central1-docker.pkg.dev/other/apps/trainer:1"
+
+
+def test_limit_of_a_foreign_project_is_recorded() -> None:
+    scene = Scene()
+    scene.registry.error = limited(datetime.now(UTC) + SIX_HOURS)
+    scene.warm(FOREIGN)
+    scene.restart()
+    scene.forget_calls()
+
+    done = scene.warm(FOREIGN, message_id="second")
+
+    assert (done.details["outcome"], scene.registry.asked) == ("postponed", [])
+    assert len(scene.facts.facts) == 1
+
+
+def test_image_of_our_project_needs_no_record() -> None:
+    scene = Scene()
+    scene.registry.error = RegistryRefusalError(404, "MANIFEST_UNKNOWN", "no such image")
+
+    scene.warm("us-central1-docker.pkg.dev/demo/apps/trainer:1")
+
+    assert scene.cluster.calls == []
+
+
+def test_sweep_requests_a_foreign_image_whose_refusal_it_saw() -> None:
+    world = SweptWorld()
+    world.use(FOREIGN)
+    world.registry.error = limited(NOW + SIX_HOURS)
+
+    world.sweep()
+    assert [each.image for each in world.publisher.batches[0]] == [FOREIGN]
+    world.deliver()
+    world.registry.asked.clear()
+    world.sweep(NOW + timedelta(hours=1))
+
+    assert (world.registry.asked, world.take_images()) == ([], [])
 
 
 def test_postponed_image_is_warmed_once_its_time_has_come() -> None:

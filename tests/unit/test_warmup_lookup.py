@@ -9,7 +9,7 @@ from shared.domain.image_reference import Digest
 from shared.domain.manifest import RegistryRefusalError
 from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.placement import Placement, Toleration
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import ConfigurationError
 from tests.fakes.warmings import ARM, BUSYBOX, RAY, SINGLE, Scene
 from tests.fakes.warmups import GPU_TAINT, L4, make_node
 
@@ -370,12 +370,22 @@ def test_unusable_helper_is_a_configuration_error(helper: str, problem: str) -> 
     assert scene.cluster.jobs == {}
 
 
-def test_rate_limit_of_the_helper_defers_the_delivery() -> None:
+def test_rate_limit_of_the_helper_postpones_the_images() -> None:
     scene = Scene(helper_image="quay.io/tools/busybox:1")
     scene.registry.refusals["quay.io"] = RegistryRefusalError(429, "TOOMANYREQUESTS", "slow down")
     scene.cluster.place(make_node())
 
-    with pytest.raises(TransientError, match="helper_image"):
-        scene.warm()
+    first = scene.warm().details
+    asked = [each for each in scene.registry.asked if "tools/busybox" in str(each)]
+    scene.restart()
+    second = scene.warm("team/single:1").details
+    scene.restart()
+    scene.warm("team/single:1", message_id="again")
 
-    assert scene.cluster.jobs == {}
+    assert [each for each in scene.registry.asked if "tools/busybox" in str(each)] == asked
+    assert (first["outcome"], second["outcome"]) == ("postponed", "postponed")
+    assert "helper_image 'quay.io/tools/busybox:1'" in first["reason"]
+    facts = [each.payload for each in scene.facts.facts]
+    assert [each["image"] for each in facts] == ["anyscale/ray-ml:2.7.0", "team/single:1"]
+    assert facts[0]["not_before"] == facts[1]["not_before"] is not None
+    assert all(name.startswith("postponed-") for name in scene.cluster.jobs)

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from cli.status.cluster_groups import ClusterGroups
+from cli.status.poll import Poller, WaitRequest
 from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
-from shared.domain.image_reference import Digest, WrittenImage
+from shared.domain.image_reference import Digest, WrittenImage, parse_reference
+from shared.domain.manifest import RegistryRefusalError
+from shared.domain.postponement import Postponement
 from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,
     PrewarmState,
 )
-from shared.errors import ConfigurationError, TransientError
+from shared.errors import ConfigurationError, ImageError, TransientError
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import GPU_CLUSTER, FakeCluster
@@ -118,8 +122,11 @@ def deployment() -> Deployment:
     return deployment
 
 
-def mean(deployment: Deployment, text: str = "team/tool:1.0") -> ResolvedImage:
-    return resolve_images(deployment.mirrors, WrittenImage.parse(text), GPU_CLUSTER)
+def mean(
+    deployment: Deployment, text: str = "team/tool:1.0", cluster: FakeCluster | None = None
+) -> ResolvedImage:
+    image = WrittenImage.parse(text)
+    return resolve_images(deployment.mirrors, image, cluster or FakeCluster(), NOW)
 
 
 def test_tag_is_resolved_by_its_mirror(deployment: Deployment) -> None:
@@ -141,6 +148,27 @@ def test_image_that_is_not_allowed_has_the_hint(deployment: Deployment) -> None:
     assert resolved.digest is None
     assert "strange.example" in (resolved.problem or "")
     assert "upstreams" in (resolved.hint or "")
+
+
+def test_limited_upstream_is_not_asked(deployment: Deployment) -> None:
+    cluster, until = FakeCluster(), NOW + timedelta(hours=6)
+    source = deployment.mirrors.locate(parse_reference("team/tool:1.0"), "us-central1")
+    record = Postponement.of(source, ImageError("postponed", "slow", hint="wait", not_before=until))
+    assert record is not None
+    cluster.create_job(record.body("prestream"))
+    deployment.registry.asked.clear()
+
+    resolved = mean(deployment, cluster=cluster)
+
+    assert deployment.registry.asked == []
+    assert (resolved.digest, resolved.problem, resolved.not_before) == (None, "slow", until)
+
+
+def test_record_of_a_limit_that_is_over_or_unreadable_is_ignored(deployment: Deployment) -> None:
+    cluster = FakeCluster()
+    cluster.fail("fetch_job", TransientError("no answer"))
+
+    assert mean(deployment, cluster=cluster).digest == TOOL.digest
 
 
 def test_unreadable_mirror_does_not_reveal_the_last_digest(
@@ -233,3 +261,16 @@ def test_unreadable_nodes_are_reported_and_have_the_default_platform(
 
     assert "403 nodes" in str(seen.problems[0])
     assert [each.platform for each in prewarmed.checked] == ["linux/amd64"]
+
+
+def test_poll_asks_a_limited_upstream_no_second_time(deployment: Deployment) -> None:
+    deployment.answer(RegistryRefusalError(429, "TOOMANYREQUESTS", "slow down"))
+    deployment.registry.asked.clear()
+    images, groups = (WrittenImage.parse("team/tool:1.0"),), ClusterGroups((), (FakeCluster(),))
+    reader = WarmupReader(settings_of(), facts=None)
+    poller = Poller(WaitRequest(images, groups), reader, deployment.mirrors)
+
+    resolved = [poller.look()[1][0] for _ in range(3)]
+
+    assert all(each.not_before is not None for each in resolved)
+    assert len(deployment.registry.asked) == 1
