@@ -14,14 +14,9 @@ from cli.connect.fact_reader import FactReader
 from cli.exits import ExitCode, fail, say
 from cli.input.duration import show_span
 from cli.status.cluster_groups import ClusterGroups
+from cli.status.resolved_image import ResolvedImage, resolve_images
 from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
-from cli.status.warmup_reader import (
-    Observations,
-    Problem,
-    ResolvedImage,
-    WarmupReader,
-    resolve_images,
-)
+from cli.status.warmup_reader import Observations, Problem, WarmupReader
 from cli.terminal import harmless, is_watched, make_side_console
 from shared.clients.artifact_registry import ArtifactRegistry
 from shared.clients.endpoint import Endpoints

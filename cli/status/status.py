@@ -19,8 +19,9 @@ from cli.input.duration import show_ago, show_since
 from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
 from cli.status.image_counts import count_images, show_counts
 from cli.status.poll import STYLES, make_mirrors, make_warmup_reader
+from cli.status.resolved_image import ResolvedImage, resolve_images
 from cli.status.wait import parse_images
-from cli.status.warmup_reader import Problem, ResolvedImage, WarmupReader, resolve_images
+from cli.status.warmup_reader import Problem, WarmupReader
 from cli.status.warmup_state import Observation, WarmupState, combine
 from cli.terminal import harmless, is_watched, make_console, make_side_console, show_bytes
 from shared.domain.cluster import ClusterName

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from cli.status.warmup_reader import Observations, ResolvedImage
+from cli.status.resolved_image import ResolvedImage
+from cli.status.warmup_reader import Observations
 from cli.status.warmup_state import Observation, WarmupState, combine
 from shared.domain.image_state import UNDER_WAY, State
 

@@ -1,40 +1,36 @@
 """Read the states of images from Jobs, facts and prewarmed artifacts."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from cli.connect.hub_pulls import HUB_FACTS, HubPulls, count_hub_pulls, read_hub_pulls
+from cli.status.resolved_image import ResolvedImage
 from cli.status.warmup_state import Observation, job_key, read_artifact, read_fact, read_job
 from shared.domain.cluster import ClusterName, mirror_location
 from shared.domain.fact import Fact
 from shared.domain.image_reference import (
-    Digest,
     InvalidReferenceError,
-    WrittenImage,
     parse_reference,
 )
 from shared.domain.job_state import JobState
 from shared.domain.ladder import PREWARM_RUNG
-from shared.domain.manifest import Manifest
-from shared.domain.mirror import RepositoryName, Source, make_repository_id
+from shared.domain.mirror import ArtifactPath, RepositoryName, make_repository_id
 from shared.domain.mirror_reference import trace_upstream
 from shared.domain.node import Node
 from shared.domain.placement import ACCELERATOR_KEY, DEFAULT_PLATFORM
-from shared.domain.postponement import Postponement
 from shared.domain.prewarm import (
     ArtifactVersion,
     PrewarmedArtifact,
     PrewarmRefusedError,
 )
 from shared.domain.warmup_job import SELECTOR
-from shared.errors import ConfigurationError, EventError, ImageError, TransientError
-from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
+from shared.errors import EventError
 from shared.pipeline.ports import ClusterApi, PrewarmReader
 from shared.pipeline.read_warmup import is_warmup, read_ended_warmup
 from shared.pipeline.report_warmup import make_fact
-from shared.pipeline.upstream_limit import read_limit
 from shared.settings.keys import Settings
 
 _EVENTS_LAST = timedelta(hours=1)
@@ -45,95 +41,19 @@ _PERIODS_BACK = 2
 
 Payload = Mapping[str, Any]
 
+_T = TypeVar("_T")
+
+
+class PrewarmDirectory(PrewarmReader, Protocol):
+    """The prewarm API, and the repositories that may hold prewarmed images."""
+
+    def list_repositories(self, project: str, location: str) -> Iterable[RepositoryName]: ...  # noqa: D102
+
 
 class FactSource(Protocol):
     """The log of facts, to read."""
 
     def read(self, since: datetime, more: str = "") -> Iterable[Payload]: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedImage:
-    """The version of an image that a node of a cluster would pull now."""
-
-    written: WrittenImage
-    cluster: ClusterName
-    mirror: str | None = None
-    """The reference without a digest."""
-    digest: Digest | None = None
-    """``None`` if the digest could not be resolved; no warmup can then be matched to this image."""
-    manifest: Manifest | None = None
-    problem: str | None = None
-    """The reason why the digest could not be resolved."""
-    hint: str | None = None
-    not_before: datetime | None = None
-    """Until when its upstream may not be asked."""
-
-    def is_seen_in(self, observation: Observation) -> bool:
-        """Whether a warmup was of this version, in this cluster."""
-        return observation.cluster == str(self.cluster) and observation.is_of(
-            self.written.reference, self.mirror, self.digest
-        )
-
-
-def resolve_images(
-    mirrors: Mirrors, image: WrittenImage, cluster: ClusterApi, now: datetime
-) -> ResolvedImage:
-    """
-    Resolve an image to its current version; the mirror resolves a tag.
-
-    An upstream that limits pulls is not asked before the time that the cluster has on record.
-
-    Raises:
-        ConfigurationError: Our identity may not read the mirror.
-    """
-    resolved = ResolvedImage(written=image, cluster=cluster.name)
-    try:
-        source = mirrors.locate(image.reference, cluster.name.location)
-        mirror, digest = source.mirror.name, image.reference.digest
-        resolved = replace(resolved, mirror=mirror, digest=digest)
-        limit = _find_limit(mirrors, cluster, source, now)
-        if limit is not None:
-            return _with_problem(resolved, limit.reason, limit.hint, limit.not_before)
-        manifest = mirrors.resolve(source)
-    except MissingMirrorError:
-        return _with_problem(resolved, "its mirror does not exist yet")
-    except ImageError as exc:
-        return _with_problem(resolved, str(exc), exc.hint, exc.not_before)
-    except TransientError as exc:
-        return _with_problem(resolved, str(exc))
-    except ConfigurationError:
-        if resolved.digest is None:
-            raise
-        # A digest names its version by itself.
-        return resolved
-    return replace(resolved, digest=manifest.digest, manifest=manifest)
-
-
-def _find_limit(
-    mirrors: Mirrors, cluster: ClusterApi, source: Source, now: datetime
-) -> Postponement | None:
-    """Return the record of a limit; None if there is none, or it cannot be read."""
-    if not mirrors.may_be_limited(source):
-        return None
-    try:
-        return read_limit(cluster, source, now)
-    except EventError:
-        return None
-
-
-def _with_problem(
-    resolved: ResolvedImage,
-    problem: str,
-    hint: str | None = None,
-    not_before: datetime | None = None,
-) -> ResolvedImage:
-    return replace(
-        resolved,
-        problem=None if resolved.digest else problem,
-        hint=hint,
-        not_before=not_before,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +85,7 @@ class WarmupReader:
         settings: Settings,
         *,
         facts: FactSource | None,
-        prewarming: PrewarmReader | None = None,
+        prewarming: PrewarmDirectory | None = None,
     ) -> None:
         """
         Wire the parts.
@@ -206,7 +126,7 @@ class WarmupReader:
         artifacts = (
             self._check(clusters, resolved, problems)
             if resolved
-            else self._list(clusters, problems)
+            else self._list(clusters, [*written.values(), *seen.values()], problems)
         )
         for each in artifacts:
             seen[f"{each.cluster} {each.key}"] = each
@@ -276,20 +196,40 @@ class WarmupReader:
             return None
 
     def _list(
-        self, clusters: Sequence[ClusterApi], problems: list[Problem]
+        self,
+        clusters: Sequence[ClusterApi],
+        known: Sequence[Observation],
+        problems: list[Problem],
     ) -> Iterator[Observation]:
-        """List the prewarmed images of our mirrors, in the regions of clusters."""
-        for cluster in clusters if self._prewarming else ():
-            for repository in self._mirrors_of(cluster.name):
-                for each in self._list_artifacts(repository, problems):
+        """
+        List the prewarmed images in the regions of clusters.
+
+        Their repositories are our mirrors, all of the project near a cluster, and those of the
+        warmups that are known.
+        """
+        api = self._prewarming
+        if api is None:
+            return
+        named = {each for each in map(_repository_of, known) if each is not None}
+        artifacts: dict[RepositoryName, list[PrewarmedArtifact]] = {}
+        for cluster in clusters:
+            found = [*self._mirrors_of(cluster.name), *named]
+            found += self._list_repositories(api, cluster.name, problems)
+            for repository in sorted(set(found), key=str):
+                if repository not in artifacts:
+                    artifacts[repository] = _ask(partial(_list, api, repository), problems)
+                for each in artifacts[repository]:
                     if each.location == cluster.name.region:
                         yield self._read_artifact(each, cluster.name)
 
-    def _list_artifacts(
-        self, repository: RepositoryName, problems: list[Problem]
-    ) -> list[PrewarmedArtifact]:
-        api = self._prewarming
-        return [] if api is None else _ask(lambda: list(api.list_artifacts(repository)), problems)
+    def _list_repositories(
+        self, api: PrewarmDirectory, cluster: ClusterName, problems: list[Problem]
+    ) -> Iterator[RepositoryName]:
+        """Yield the repositories of the project from which nodes of a cluster stream."""
+        near = {mirror_location(each, cluster.location) for each in ("region", "multi-region")}
+        for location in sorted(near):
+            find = partial(_list_near, api, self._settings.project, location)
+            yield from _ask(find, problems)
 
     def _check(
         self,
@@ -390,9 +330,25 @@ def _checking(
     return check
 
 
-def _ask(
-    question: Callable[[], list[PrewarmedArtifact]], problems: list[Problem]
-) -> list[PrewarmedArtifact]:
+def _repository_of(observation: Observation) -> RepositoryName | None:
+    """Return the repository of Artifact Registry that a warmup pulled from."""
+    try:
+        reference = parse_reference(observation.mirror or "")
+    except InvalidReferenceError:
+        return None
+    path = ArtifactPath.split(reference.registry, reference.repository)
+    return None if path is None else path.repository
+
+
+def _list(api: PrewarmReader, repository: RepositoryName) -> list[PrewarmedArtifact]:
+    return list(api.list_artifacts(repository))
+
+
+def _list_near(api: PrewarmDirectory, project: str, location: str) -> list[RepositoryName]:
+    return list(api.list_repositories(project, location))
+
+
+def _ask(question: Callable[[], list[_T]], problems: list[Problem]) -> list[_T]:
     try:
         return question()
     except (EventError, PrewarmRefusedError) as exc:

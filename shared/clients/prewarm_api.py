@@ -110,21 +110,27 @@ class PrewarmingClient:
             TransientError: It is unavailable, or our quota of requests is exhausted.
             ConfigurationError: The credentials are missing.
         """
-        token = ""
-        while True:
-            answer = self._call(
-                "GET",
-                f"{repository}/prewarmedArtifacts",
-                f"list the prewarmed images of {repository}",
-                params={"pageSize": _PAGE_SIZE, **({"pageToken": token} if token else {})},
-            )
-            for each in mappings_of(answer.get("prewarmedArtifacts")):
-                artifact = _parse(each)
-                if artifact is not None:
-                    yield artifact
-            token = text_of(answer.get("nextPageToken")) or ""
-            if not token:
-                return
+        action = f"list the prewarmed images of {repository}"
+        for each in self._list(f"{repository}/prewarmedArtifacts", "prewarmedArtifacts", action):
+            artifact = _parse(each)
+            if artifact is not None:
+                yield artifact
+
+    def list_repositories(self, project: str, location: str) -> Iterator[RepositoryName]:
+        """
+        List the repositories of images in a location.
+
+        Raises:
+            PrewarmRefusedError: Artifact Registry refuses the request.
+            TransientError: It is unavailable, or our quota of requests is exhausted.
+            ConfigurationError: The credentials are missing.
+        """
+        parent = f"projects/{project}/locations/{location}"
+        action = f"list the repositories of {parent}"
+        for each in self._list(f"{parent}/repositories", "repositories", action):
+            _, _, repository_id = (text_of(each.get("name")) or "").rpartition("/")
+            if each.get("format") == "DOCKER" and repository_id:
+                yield RepositoryName(project, location, repository_id)
 
     def remove(self, version: ArtifactVersion, *, location: str) -> None:
         """
@@ -136,6 +142,16 @@ class PrewarmingClient:
             ConfigurationError: The credentials are missing.
         """
         self._post(version, "removePrewarmedArtifact", streamLocation=location)
+
+    def _list(self, path: str, field: str, action: str) -> Iterator[Mapping[str, Any]]:
+        token = ""
+        while True:
+            params = {"pageSize": _PAGE_SIZE, **({"pageToken": token} if token else {})}
+            answer = self._call("GET", path, action, params=params)
+            yield from mappings_of(answer.get(field))
+            token = text_of(answer.get("nextPageToken")) or ""
+            if not token:
+                return
 
     def _post(self, version: ArtifactVersion, method: str, **fields: Any) -> Mapping[str, Any]:
         return self._call(

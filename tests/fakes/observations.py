@@ -62,17 +62,25 @@ class Prewarmed:
 
     def __init__(self) -> None:
         self.artifacts: list[PrewarmedArtifact] = []
+        self.repositories: list[RepositoryName] = []
         self.checked: list[ArtifactVersion] = []
         self.error: Exception | None = None
 
-    def add(self, state: PrewarmState, *, hours: float = 72, region: str = "us-central1") -> None:
+    def add(
+        self,
+        state: PrewarmState,
+        *,
+        hours: float = 72,
+        region: str = "us-central1",
+        name: str = NAME,
+    ) -> None:
         self.artifacts.append(
             PrewarmedArtifact(
                 digest=DIGEST,
                 location=region,
                 state=state,
                 expires=NOW + timedelta(hours=hours),
-                uri=f"{NAME}@{DIGEST}",
+                uri=f"{name}@{DIGEST}",
                 error="no room" if state == "FAILED" else "",
             )
         )
@@ -82,8 +90,14 @@ class Prewarmed:
         return next(iter(self._find(location)), None)
 
     def list_artifacts(self, repository: RepositoryName) -> Iterator[PrewarmedArtifact]:
-        if "dockerhub" in str(repository):
-            yield from self._find(None)
+        prefix = f"{repository.registry}/{repository.path}/"
+        yield from (each for each in self._find(None) if each.uri.startswith(prefix))
+
+    def list_repositories(self, project: str, location: str) -> list[RepositoryName]:
+        if self.error is not None:
+            raise self.error
+        wanted = (project, location)
+        return [each for each in self.repositories if (each.project, each.location) == wanted]
 
     def _find(self, region: str | None) -> list[PrewarmedArtifact]:
         if self.error is not None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -100,6 +101,19 @@ def test_pages_of_a_list_are_read_to_the_end(
     assert sorted(found) == sorted(image.digest for image in images)
     lists = [path for method, _, path, _ in world.server.requests if method == "GET"]
     assert len(lists) == 3
+
+
+def test_repositories_of_a_location_are_listed(
+    world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prewarming, "_PAGE_SIZE", 1)
+    client = PrewarmingClient(emulator_host=world.server.address)
+    other = replace(APPS, repository_id="models")
+    for repository in (APPS, other, replace(APPS, location="europe-west4")):
+        world.server.push(f"{repository.registry}/{repository.path}/app", "1", PAIR)
+
+    assert list(client.list_repositories("demo", REGION)) == [APPS, other]
+    assert list(client.list_repositories("demo", "asia-east1")) == []
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def show_status(
 ) -> Any:
     cluster = FakeCluster(GPU_CLUSTER)
     groups = (ClusterGroup(str(GPU_CLUSTER), (GPU_CLUSTER,)),)
-    reached = ClusterGroups(groups, (cluster,))  # type: ignore[arg-type]  # a fake
+    reached = ClusterGroups(groups, (cluster,))
     monkeypatch.setattr(command, "reach_groups", lambda *_, **__: reached)
     monkeypatch.setattr(
         command, "make_warmup_reader", lambda _, values: WarmupReader(values, facts=log)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from cli.status.resolved_image import ResolvedImage
 from cli.status.wait_condition import Baseline, WaitCondition, WaitResult, WaitTarget
-from cli.status.warmup_reader import Observations, Problem, ResolvedImage
+from cli.status.warmup_reader import Observations, Problem
 from cli.status.warmup_state import Observation
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import Digest, WrittenImage

@@ -9,9 +9,11 @@ import pytest
 
 from cli.status.cluster_groups import ClusterGroups
 from cli.status.poll import Poller, WaitRequest
-from cli.status.warmup_reader import Observations, ResolvedImage, WarmupReader, resolve_images
+from cli.status.resolved_image import ResolvedImage, resolve_images
+from cli.status.warmup_reader import Observations, WarmupReader
 from shared.domain.image_reference import Digest, WrittenImage, parse_reference
 from shared.domain.manifest import RegistryRefusalError
+from shared.domain.mirror import RepositoryName
 from shared.domain.postponement import Postponement
 from shared.domain.prewarm import (
     ArtifactVersion,
@@ -101,6 +103,35 @@ def test_artifacts_are_not_read_without_the_prewarm_rung(
     assert WarmupReader(settings_of(), facts=None, prewarming=prewarmed).look(
         [cluster], NOW
     ) == Observations(())
+
+
+@pytest.mark.parametrize(
+    ("location", "is_known", "is_seen"),
+    [
+        pytest.param("us-central1", False, True, id="region"),
+        pytest.param("us", False, True, id="multi-region"),
+        pytest.param("europe-west4", False, False, id="far"),
+        pytest.param("europe-west4", True, True, id="far-but-a-warmup-is-known"),
+    ],
+)
+def test_prewarmed_image_of_another_repository_is_read(
+    cluster: FakeCluster, facts: Facts, location: str, *, is_known: bool, is_seen: bool
+) -> None:
+    name = f"{location}-docker.pkg.dev/demo/apps/trainer"
+    prewarmed = Prewarmed()
+    prewarmed.repositories = [RepositoryName("demo", location, "apps")]
+    prewarmed.add("CACHING", name=name)
+    if is_known:
+        facts.add("no_node", image=f"{name}:1", mirror=f"{name}@{DIGEST}")
+    reader = WarmupReader(settings_of(ladder=["prewarm-api"]), facts=facts, prewarming=prewarmed)
+
+    seen = reader.look([cluster, cluster], NOW)
+
+    assert seen.problems == ()
+    found = [each for each in seen.observations if each.progress == "warming"]
+    assert [(each.image, each.mirror, each.cluster) for each in found] == (
+        [(name, name, str(GPU_CLUSTER))] if is_seen else []
+    )
 
 
 def test_unreadable_artifacts_are_reported(cluster: FakeCluster) -> None:
