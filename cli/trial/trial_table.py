@@ -47,11 +47,16 @@ def _describe_left_out(each: LeftOut, upstream: str | None) -> str:
 
 
 def print_results(
-    console: Console, results: Sequence[PullResult], upstream: str | None, *, simulated: bool
+    console: Console,
+    results: Sequence[PullResult],
+    upstream: str | None,
+    *,
+    simulated: bool = False,
 ) -> None:
     """Print the results as a table, and below it the evidence of each."""
-    seconds = "seconds (simulated)" if simulated else "seconds"
-    table = _make_table("", "pull", "node", seconds, "size", "verdict")
+    if simulated:
+        console.print(Text("SIMULATED", "bold yellow"))
+    table = _make_table("", "pull", "node", "seconds", "size", "verdict")
     for each in results:
         shown = "-" if each.seconds is None else f"{each.seconds:.1f}"
         verdict = Text(each.verdict, _STYLES.get(each.verdict, ""))

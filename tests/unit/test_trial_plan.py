@@ -18,7 +18,7 @@ HUB = TrialOptions(upstream="docker.io")
 QUESTIONS = replace(HUB, asks_questions=True, has_second_image=True)
 
 
-def make_node(  # noqa: PLR0913  # each is a property of a node
+def make_node(  # each is a property of a node
     name: str,
     *,
     streams: bool = True,
@@ -295,5 +295,5 @@ def test_question_that_cannot_be_answered_is_left_out_with_the_reason(
 def test_autopilot_chooses_the_nodes_and_adds_no_accelerator() -> None:
     planned = plan(replace(QUESTIONS, is_autopilot=True))
 
-    assert shown(planned) == {key: "-" for key in "adbcf"}
+    assert shown(planned) == dict.fromkeys("adbcf", "-")
     assert [each.step.key for each in planned.left_out] == ["e"]
