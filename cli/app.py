@@ -16,6 +16,7 @@ COMMANDS = {
     "report": ("cli.report.report", "Show durations, savings, and faults to fix."),
     "rewrite": ("cli.rewrite.rewrite", "Replace images in manifests by their mirrors."),
     "status": ("cli.status.status", "Show what is warm, warming, waiting or failed."),
+    "trial": ("cli.trial.trial", "Try streaming with one image, without a deployment."),
     "wait": ("cli.status.wait", "Wait until images are warm, before a rollout."),
     "warm": ("cli.status.warm", "Request warmups of images."),
 }

@@ -1,4 +1,4 @@
-"""Read facts from the log ``prestream``, page by page."""
+"""Read facts from the log ``prestream``, or the entries of another log, page by page."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -35,13 +35,16 @@ class FactReader(FactLog):
         super().__init__(project, emulator_host=emulator_host)
         self._patience_s = patience_s
 
-    def read(self, since: datetime, more: str = "") -> Iterator[Mapping[str, Any]]:
+    def read(
+        self, since: datetime, more: str = "", log: str = LOG_NAME
+    ) -> Iterator[Mapping[str, Any]]:
         """
         Yield the entries since a time, oldest first, holding one page at a time.
 
         Args:
             since: The earliest timestamp.
             more: Further conditions of the filter, in the logging query language.
+            log: The ID of the log.
 
         Raises:
             TransientError: Cloud Logging is unavailable, or our quota of it stays spent.
@@ -51,8 +54,8 @@ class FactReader(FactLog):
             from google.api_core import exceptions
             from google.api_core.retry import Retry, if_exception_type
 
-        log = f"projects/{self._project}/logs/{LOG_NAME}"
-        terms = [f'logName="{log}"', f'timestamp>="{format_time(since)}"', more]
+        name = f"projects/{self._project}/logs/{log}"
+        terms = [f'logName="{name}"', f'timestamp>="{format_time(since)}"', more]
         query = {
             "resourceNames": [f"projects/{self._project}"],
             "filter": " AND ".join(term for term in terms if term),
@@ -65,7 +68,7 @@ class FactReader(FactLog):
             maximum=LONGEST_PAUSE_S,
             timeout=self._patience_s,
         )
-        with google_errors(f"read log {LOG_NAME} of project {self._project}"):
+        with google_errors(f"read log {log} of project {self._project}"):
             fetch = retry(self._api.api_request)
             while True:
                 page = fetch(method="POST", path="/entries:list", data=query)

@@ -55,7 +55,12 @@ def make_node(spec: NodeSpec, now: datetime, *, project: str, address: str) -> d
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": spec.name, "labels": _labels(spec)},
+        "metadata": {
+            "name": spec.name,
+            "labels": _labels(spec),
+            # Commands show by it that durations of this node are not measurements.
+            "annotations": {"prestream.dev/simulated": "true"},
+        },
         "spec": {
             "podCIDR": "10.4.0.0/24",
             "providerID": f"gce://{project}/{spec.zone}/{spec.name}",

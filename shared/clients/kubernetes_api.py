@@ -162,9 +162,8 @@ class KubernetesCluster:
 
         The list is empty if the cluster does not define the kind.
         """
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
         try:
-            yield from self._list(f"{root}/{plural}", {})
+            yield from self._list(_object_path(api_version, plural), {})
         except _NotFoundError:
             return
 
@@ -172,9 +171,29 @@ class KubernetesCluster:
         self, api_version: str, plural: str, name: str, namespace: str | None = None
     ) -> dict[str, Any] | None:
         """Fetch an object; ``None`` if the object or its kind does not exist."""
-        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-        within = "" if namespace is None else f"/namespaces/{namespace}"
-        return self._read(f"{root}{within}/{plural}/{quote(name, safe='')}")
+        path = _object_path(api_version, plural, namespace)
+        return self._read(f"{path}/{quote(name, safe='')}")
+
+    def create_object(
+        self, plural: str, body: Mapping[str, Any], namespace: str | None = None
+    ) -> bool:
+        """Create an object; return ``False`` if one of that name exists."""
+        path = _object_path(str(body["apiVersion"]), plural, namespace)
+        try:
+            self._call("POST", path, body=body, query={"fieldValidation": "Strict"})
+        except _ConflictError as exc:
+            if not exc.exists:
+                raise
+            return False
+        return True
+
+    def delete_object(self, api_version: str, plural: str, name: str) -> None:
+        """Delete an object of the cluster, and what it contains; a missing one is not an error."""
+        path = f"{_object_path(api_version, plural)}/{quote(name, safe='')}"
+        try:
+            self._call("DELETE", path, body={"propagationPolicy": "Background"})
+        except (_ConflictError, _NotFoundError):
+            return
 
     def review_access(self, attributes: Mapping[str, str], user: str | None = None) -> bool:
         """
@@ -293,6 +312,12 @@ class KubernetesCluster:
         if 200 <= answer.status < 300:  # noqa: PLR2004
             return _parse_object(content, action)
         raise _error(answer.status, action, content)
+
+
+def _object_path(api_version: str, plural: str, namespace: str | None = None) -> str:
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    within = "" if namespace is None else f"/namespaces/{namespace}"
+    return f"{root}{within}/{plural}"
 
 
 class _NotFoundError(ClusterRefusedError):

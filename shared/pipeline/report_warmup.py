@@ -187,7 +187,7 @@ def _judge(ended: EndedWarmup, annotations: Mapping[str, str]) -> Verdict:
             image_bytes=_image_bytes(pulled, annotations),
             already_present=bool(pulled and pulled.already_present),
             node_streams=node.streams,
-            node_held_digest=_held_before(ended, annotations),
+            node_held_digest=held_before(ended),
             node_held_version=_held_version(ended, annotations),
             is_warmup=True,
             pull=evidence_of(diagnosis.pulled) if diagnosis.pulled else None,
@@ -197,13 +197,13 @@ def _judge(ended: EndedWarmup, annotations: Mapping[str, str]) -> Verdict:
     )
 
 
-def _held_before(ended: EndedWarmup, annotations: Mapping[str, str]) -> bool | None:
+def held_before(ended: EndedWarmup) -> bool | None:
     """
     Whether the node held the image before the pull; None if unknown.
 
     A pod of a workload can pull the same content under its upstream name while the warmup waits.
     """
-    diagnosis = ended.diagnosis
+    diagnosis, annotations = ended.diagnosis, _annotations_of(ended.body)
     holding = annotations.get(jobs.HOLDING_ANNOTATION, "").split(",")
     if ended.history.node_held or diagnosis.node in holding:
         return True

@@ -1,0 +1,221 @@
+"""Run a trial: create its objects, make its pulls one after the other, and remove the objects."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.trial.clean_up import CleanUp
+from cli.trial.node_choice import NodeChoice, choose_nodes, choose_platform, make_rung
+from cli.trial.pull_job import PullContext, PullJob
+from cli.trial.pull_result import PullResult
+from cli.trial.snapshotter_log import SnapshotterLog
+from cli.trial.trial_image import RemovableRepositories, TrialImage, TrialImages
+from cli.trial.trial_objects import (
+    Removal,
+    make_namespace,
+    make_priority_class,
+    make_service_account,
+)
+from cli.trial.trial_plan import TrialOptions, TrialPlan, plan_trial
+from cli.trial.trial_step import describe
+from shared.clients.kubernetes_api import KubernetesCluster
+from shared.domain.image_reference import WrittenImage
+from shared.domain.mirror import RepositoryName
+from shared.domain.node import Node
+from shared.errors import TransientError
+from shared.settings.keys import Settings
+
+_SETTLE_S = 20.0
+"""How long Cloud Logging may take to show a line of a snapshotter."""
+
+_GONE_WITHIN_S = 60.0
+"""How long a namespace may take to be removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The services of a trial."""
+
+    settings: Settings
+    """Its namespace is that of the trial."""
+    cluster: KubernetesCluster
+    images: TrialImages
+    repositories: RemovableRepositories
+    log: SnapshotterLog
+    say: Callable[[str], None]
+    poll_s: float = 1.0
+    settle_s: float = _SETTLE_S
+
+
+@dataclass(slots=True)
+class TrialState:
+    """What a trial knows so far; an interrupted trial reports it, too."""
+
+    image: TrialImage
+    options: TrialOptions
+    plan: TrialPlan
+    platform: str
+    results: list[PullResult] = field(default_factory=list)
+    created_mirror: bool = False
+    problem: str | None = None
+    """Why the trial ended early."""
+
+
+class TrialRun:
+    """
+    One trial.
+
+    Args:
+        services: The services.
+        timeout_s: The longest time for all pulls.
+    """
+
+    def __init__(self, services: Services, timeout_s: float) -> None:
+        self._services = services
+        self._timeout_s = timeout_s
+        self._pause = threading.Event()
+        self._id = services.settings.namespace
+        self.clean_up = CleanUp(services.say)
+
+    def prepare(
+        self,
+        written: WrittenImage,
+        options: Callable[[TrialImage], TrialOptions],
+        nodes: Sequence[dict[str, Any]],
+        platform: str | None,
+    ) -> TrialState:
+        """
+        Read the image, and plan the trial; nothing is changed.
+
+        Raises:
+            ImageError: The image, its mirror or its upstream is at fault.
+            TransientError: A service is unavailable.
+            ConfigurationError: It refuses our identity.
+        """
+        known = [Node.from_body(body) for body in nodes]
+        chosen = choose_platform(known, platform)
+        image = self._services.images.read(written, chosen)
+        choice = choose_nodes(known, image.wanted, make_rung(chosen))
+        given = options(image)
+        return TrialState(image, given, plan_trial(given, choice), chosen)
+
+    def run(self, state: TrialState, *, keep: bool) -> bool:
+        """
+        Create the objects, make the pulls, and remove the objects; return whether none is left.
+
+        The results are in the state, also after an interruption.
+
+        Raises:
+            EventError: A service is unavailable, or refuses our identity.
+            ImageError: The mirror or the image is at fault.
+            KeyboardInterrupt: The trial was interrupted; its objects are removed.
+        """
+        until = time.monotonic() + self._timeout_s
+        is_clean = False
+        try:
+            self._set_up(state, until)
+            self._pull(state, until)
+        finally:
+            if keep:
+                self.clean_up.list_rest("kept; this removes it:")
+                is_clean = True
+            else:
+                is_clean = self.clean_up.run()
+        return is_clean
+
+    def _set_up(self, state: TrialState, until: float) -> None:
+        """Create the objects of the cluster and the mirror, and plan again with the digest."""
+        cluster, trial = self._services.cluster, self._id
+        context = cluster.name.context
+        delete = f"kubectl --context={context} delete"
+        self.clean_up.add(
+            Removal(
+                f"priority class {trial}",
+                f"{delete} priorityclass {trial}",
+                lambda: cluster.delete_object("scheduling.k8s.io/v1", "priorityclasses", trial),
+            )
+        )
+        cluster.create_object("priorityclasses", make_priority_class(trial))
+        self.clean_up.add(
+            Removal(f"namespace {trial}", f"{delete} namespace {trial}", self._delete_namespace)
+        )
+        cluster.create_object("namespaces", make_namespace(trial))
+        cluster.create_object("serviceaccounts", make_service_account(), trial)
+        self._create_mirror(state, until)
+        nodes = [Node.from_body(body) for body in cluster.list_nodes()]
+        choice = choose_nodes(nodes, state.image.wanted, make_rung(state.platform))
+        state.plan = plan_trial(state.options, choice)
+
+    def _create_mirror(self, state: TrialState, until: float) -> None:
+        repository = state.image.source.repository
+        if repository is not None and state.image.lacks_mirror:
+            name = repository.name
+            self.clean_up.add(
+                Removal(
+                    f"mirror {name}",
+                    f"gcloud artifacts repositories delete {name.repository_id}"
+                    f" --location={name.location} --project={name.project}",
+                    lambda: self._delete_mirror(name),
+                )
+            )
+            state.created_mirror = True
+            self._services.say(f"creating mirror {name}")
+        if state.image.manifest is None:
+            state.image = self._services.images.create(
+                state.image, state.platform, lambda: self._wait(until)
+            )
+
+    def _pull(self, state: TrialState, until: float) -> None:
+        services = self._services
+        context = PullContext(
+            cluster=services.cluster,
+            settings=services.settings,
+            trial_id=self._id,
+            helper=services.images.find_helper(state.image),
+            platform=state.platform,
+            priority_class=self._id,
+            read_log=services.log.read,
+            settle_s=services.settle_s,
+            clock=time.monotonic,
+            pause=lambda: self._pause_once(services.poll_s),
+        )
+        for step in state.plan.steps:
+            if time.monotonic() > until:
+                state.problem = "the time of --timeout is over"
+                return
+            where = step.node.name if step.node else "a node that the cluster chooses"
+            services.say(f"{step.key}  {describe(step.kind, state.image.upstream)}, on {where}")
+            result = PullJob(context, step, state.image, until).run()
+            state.results.append(result)
+            seconds = "-" if result.seconds is None else f"{result.seconds:.1f} s"
+            services.say(f"{step.key}  {result.verdict}, {seconds}")
+
+    def choose_again(self, state: TrialState) -> NodeChoice:
+        """Return the nodes on which the trial has not pulled."""
+        nodes = [Node.from_body(body) for body in self._services.cluster.list_nodes()]
+        used = {each.node for each in state.results if each.node}
+        return choose_nodes(nodes, state.image.wanted, make_rung(state.platform), used)
+
+    def _delete_namespace(self) -> None:
+        cluster, due = self._services.cluster, time.monotonic() + _GONE_WITHIN_S
+        cluster.delete_object("v1", "namespaces", self._id)
+        while cluster.fetch_object("v1", "namespaces", self._id) is not None:
+            if not self._wait(due):
+                raise TransientError(f"namespace {self._id} is still being removed")
+
+    def _delete_mirror(self, name: RepositoryName) -> None:
+        self._services.repositories.delete_repository(name)
+        due = time.monotonic() + _GONE_WITHIN_S
+        while self._services.repositories.fetch_repository(name) is not None:
+            if not self._wait(due):
+                raise TransientError(f"mirror {name} is still being removed")
+
+    def _wait(self, until: float) -> bool:
+        """Wait for one poll; False if the time is over."""
+        self._pause_once(self._services.poll_s)
+        return time.monotonic() < until
+
+    def _pause_once(self, seconds: float) -> None:
+        self._pause.wait(seconds)
