@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from shared.domain.cluster import ClusterName
-from shared.domain.image_reference import ImageReference, WrittenImage, parse_reference
+from shared.domain.image_reference import DOCKER_HUB, ImageReference, WrittenImage, parse_reference
 from shared.domain.ladder import WantedImage
 from shared.domain.manifest import Manifest
 from shared.domain.mirror import RemoteRepository, RepositoryName, RepositoryState, Source
-from shared.errors import TransientError
+from shared.errors import EventError, TransientError
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError, plan_mirror
 from shared.pipeline.ports import Registry
@@ -102,11 +102,27 @@ class TrialImages:
             state = self._repositories.fetch_repository(repository.name)
             plan_mirror(repository, state)
             if state is None:
-                return replace(image, lacks_mirror=True)
+                return replace(self._read_upstream(image, platform), lacks_mirror=True)
         try:
             return self._resolve(image, self._readable, platform)
         except MissingMirrorError:
             return replace(image, lacks_mirror=True)
+
+    def _read_upstream(self, image: TrialImage, platform: str) -> TrialImage:
+        """
+        Return an image with the digest and the size at Docker Hub; unknown for other upstreams.
+
+        Raises:
+            ImageError: Docker Hub refuses the image.
+        """
+        repository = image.source.repository
+        if image.upstream != DOCKER_HUB or repository is None or repository.credentials:
+            return image
+        try:
+            found = self._resolve(replace(image, source=image.direct), self._readable, platform)
+        except EventError:
+            return image
+        return replace(found, source=image.source)
 
     def create(self, image: TrialImage, platform: str, pause: Callable[[], bool]) -> TrialImage:
         """

@@ -146,7 +146,11 @@ class TrialRun:
         self._create_mirror(state, until)
         nodes = [Node.from_body(body) for body in cluster.list_nodes()]
         choice = choose_nodes(nodes, state.image.wanted, make_rung(state.platform))
+        before = {each.step.key for each in state.plan.left_out}
         state.plan = plan_trial(state.options, choice)
+        for each in state.plan.left_out:
+            if each.step.key not in before:
+                self._services.say(f"{each.step.key}  left out: {each.reason}")
 
     def _create_mirror(self, state: TrialState, until: float) -> None:
         repository = state.image.source.repository
@@ -162,7 +166,7 @@ class TrialRun:
             )
             state.created_mirror = True
             self._services.say(f"creating mirror {name}")
-        if state.image.manifest is None:
+        if state.image.manifest is None or state.image.lacks_mirror:
             state.image = self._services.images.create(
                 state.image, state.platform, lambda: self._wait(until)
             )

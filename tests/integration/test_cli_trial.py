@@ -88,7 +88,7 @@ class Lab:
         """Return everything in the cluster and the project that a trial may have left."""
         api = self.cloud.kubernetes.api
         found = [
-            body["metadata"]["name"]
+            f"{resource}/{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
             for resource in ("namespaces", "priorityclasses.scheduling.k8s.io", "jobs.batch")
             for body in api.list(resource)
         ]
@@ -163,6 +163,20 @@ def test_node_that_holds_the_image_is_not_used(lab: Lab) -> None:
     assert [each["step"] for each in body["pulls"]] == ["b", "c"]
     assert body["plan"]["nodes_unsuitable"] == {"gke-gpu-holder": "holds the image"}
     assert "To add 1 node:" in ended.stdout
+
+
+def test_node_that_turns_out_to_hold_the_image_is_not_used(lab: Lab) -> None:
+    lab.cloud.catalogue.add("ghcr.io/team/held", "1", Image((BIG,), build="held"))
+    lab.gke.add_node("gke-gpu-holder", pool="cpu", images=["ghcr.io/team/held:1"])
+    lab.add_nodes(2)
+
+    ended = lab.run("ghcr.io/team/held:1", "--yes")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "The digest is not known yet" in ended.stdout
+    assert "a  left out: needs one more node" in ended.stderr
+    assert [each["step"] for each in lab.read()["pulls"]] == ["b", "c"]
+    assert lab.leftovers() == []
 
 
 def test_repeated_second_pull_has_a_median_and_an_interval(lab: Lab) -> None:
