@@ -93,7 +93,9 @@ def print_prerequisites(console: Console, checks: Sequence[Check]) -> None:
     )
     bad = list(_select(checks))
     for each in bad[:_MOST_SHOWN]:
-        print_wrapped(console, f"{each.verdict}: {each.subject}: {each.finding}", style="yellow")
+        print_wrapped(
+            console, f"{each.verdict}: {each.subject}: {each.name}: {each.finding}", style="yellow"
+        )
     if len(bad) > _MOST_SHOWN:
         console.print(f"and {len(bad) - _MOST_SHOWN} more")
 

@@ -231,7 +231,7 @@ class _Command:
         upstream = record.state.image.upstream
         self._console.print()
         print_results(self._console, record.state.results, upstream, simulated=record.simulated)
-        print_summary(self._console, record.summary)
+        print_summary(self._console, record.summary, simulated=record.simulated)
         if record.log_problem:
             say(f"note: the log of the snapshotter could not be read: {record.log_problem}")
         self._console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True)

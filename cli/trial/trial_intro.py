@@ -70,8 +70,9 @@ def _print_nodes(console: Console, state: TrialState, cluster: ClusterName) -> N
         text = "Autopilot chooses the nodes: a pull on a node with the image is not a result."
         print_wrapped(console, text)
         return
-    needed = count(plan.needed, "node")
-    text = f"Nodes: {needed} needed, {len(plan.choice.suitable)} of {plan.choice.total} suitable."
+    text = (
+        f"Nodes: {plan.needed} needed, {len(plan.choice.suitable)} of {plan.choice.total} suitable."
+    )
     if state.image.manifest is None:
         text += " The digest is not known yet, so nodes are checked again before the pulls."
     print_wrapped(console, text)

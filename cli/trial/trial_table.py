@@ -1,5 +1,6 @@
 """The plan and the results of a trial, for a terminal of 80 columns."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from cli.trial.trial_summary import TrialSummary
 
 _STYLES = {"streamed": "bold green", "likely streamed": "green", "not streamed": "yellow"}
 _INDENT = 3
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+"""Digests are complete in ``trial.json`` only."""
 
 
 def print_wrapped(console: Console, text: str, *, indent: int = 0, style: str = "") -> None:
@@ -78,7 +81,7 @@ def _print_evidence(console: Console, result: PullResult) -> None:
     texts: Iterable[str] = result.texts or ("no event shows how the node got the image",)
     key = result.step.key.ljust(_INDENT)
     for number, text in enumerate(texts):
-        shown = harmless(text)
+        shown = _DIGEST.sub(r"\1…", harmless(text))
         lines = Text(shown).wrap(console, max(console.width - _INDENT, 20))
         for position, line in enumerate(lines):
             line.rstrip()
@@ -91,13 +94,14 @@ def _print_evidence(console: Console, result: PullResult) -> None:
         print_wrapped(console, result.hint, indent=_INDENT, style="yellow")
 
 
-def print_summary(console: Console, summary: TrialSummary) -> None:
+def print_summary(console: Console, summary: TrialSummary, *, simulated: bool = False) -> None:
     """Print the conclusion and the figures."""
     console.print()
     style = "bold green" if summary.conclusion == "streamed" else "bold"
-    print_wrapped(console, summary.headline, style=style)
+    mark = "Simulated: " if simulated else ""
+    print_wrapped(console, f"{mark}{summary.headline}", style=style)
     if summary.comparison:
-        print_wrapped(console, summary.comparison)
+        print_wrapped(console, f"{mark}{summary.comparison}")
 
 
 def _make_table(*headings: str) -> Table:
