@@ -75,6 +75,8 @@ FACT = StreamObserved(
 REQUEST = Tick(str(NAME))
 LOOK = GoogleRequest("container", "v1/projects/demo", "demo", "p", "r")
 
+SPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "s"}}
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "ArtifactRegistry.create_repository": lambda c: c.create_repository(REMOTE),
     "ArtifactRegistry.fetch_repository": lambda c: c.fetch_repository(REPOSITORY),
@@ -89,7 +91,9 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "ImageConfigs.fetch_platform_of": lambda c: c.fetch_platform_of(IMAGE, DIGEST),
     "GoogleReader.read": lambda c: c.read(LOOK),
     "KubernetesCluster.create_job": lambda c: c.create_job({}),
+    "KubernetesCluster.create_object": lambda c: c.create_object("namespaces", SPACE),
     "KubernetesCluster.delete_job": lambda c: c.delete_job("j", "u"),
+    "KubernetesCluster.delete_object": lambda c: c.delete_object("v1", "namespaces", "s"),
     "KubernetesCluster.fetch_config_map": lambda c: c.fetch_config_map("m"),
     "KubernetesCluster.fetch_discovery": lambda c: c.fetch_discovery("/version"),
     "KubernetesCluster.fetch_group_versions": lambda c: c.fetch_group_versions(),
