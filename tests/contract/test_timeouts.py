@@ -16,6 +16,7 @@ import yaml
 from cloudevents.http import CloudEvent
 
 from cli.connect.fact_reader import FactReader
+from cli.connect.repository_removal import RepositoryRemoval
 from cli.doctor.google_reader import GoogleReader
 from cli.doctor.image_config import ImageConfigs
 from cli.doctor.response import GoogleRequest, Unavailable
@@ -54,6 +55,7 @@ CLIENTS: tuple[type, ...] = (
     KubernetesCluster,
     PrewarmingClient,
     RegistryClient,
+    RepositoryRemoval,
     TopicPublisher,
 )
 
@@ -119,6 +121,10 @@ CALLS: dict[str, Callable[[Any], object]] = {
     ),
     "PrewarmingClient.remove": lambda c: c.remove(VERSION, location="us-central1"),
     "RegistryClient.fetch_manifest": lambda c: c.fetch_manifest(IMAGE),
+    "RepositoryRemoval.create_repository": lambda c: c.create_repository(REMOTE),
+    "RepositoryRemoval.delete_repository": lambda c: c.delete_repository(REPOSITORY),
+    "RepositoryRemoval.fetch_repository": lambda c: c.fetch_repository(REPOSITORY),
+    "RepositoryRemoval.update_credentials": lambda c: c.update_credentials(REMOTE),
     "TopicPublisher.publish": lambda c: c.publish([REQUEST]),
     "TopicPublisher.send": lambda c: c.send([REQUEST]),
 }
