@@ -375,6 +375,26 @@ def test_sweep_counts_each_image_once() -> None:
     assert coverage_of(world) == {"warm": 2, "due": 1, "not_eligible": 2}
 
 
+def test_image_of_another_repository_with_the_same_job_has_its_own_state() -> None:
+    world = SweptWorld()
+    world.registry.add("ghcr.io/team/trainer", "1", big("trainer"))
+    world.warm(TRAINER)
+    world.use("ghcr.io/team/trainer:1", "docker.io/team/trainer:1")
+
+    for _ in range(2):
+        assert coverage_of(world) == {"warm": 1, "failed": 1}
+    assert len(world.cluster.jobs) == 1
+
+
+def test_one_of_two_images_with_the_same_job_is_requested() -> None:
+    world = SweptWorld()
+    world.registry.add("ghcr.io/team/trainer", "1", big("trainer"))
+    world.use(TRAINER, "ghcr.io/team/trainer:1")
+
+    assert coverage_of(world) == {"due": 1, "failed": 1}
+    assert len(world.take_images()) == 1
+
+
 def make_world(*nodes: Any, with_mirrors: bool = True, **values: Any) -> SweptWorld:
     """Return a cluster with some nodes that uses one image, which was never warmed."""
     world = SweptWorld(values)

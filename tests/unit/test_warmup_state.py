@@ -7,6 +7,7 @@ import pytest
 
 from cli.status.warmup_reader import Observations, WarmupReader
 from cli.status.warmup_state import WarmupState, combine
+from shared.domain.image_reference import parse_reference
 from shared.domain.prewarm import (
     PrewarmState,
 )
@@ -287,6 +288,16 @@ def test_failure_before_the_choice_of_a_target_ends_with_a_later_warmup(
     facts.add(**{"seconds": 90, **later})
 
     assert {each.target: each.state for each in stand(cluster, facts)} == states
+
+
+def test_job_shows_nothing_of_an_image_of_another_repository(cluster: FakeCluster) -> None:
+    mark(end(place_warmup(cluster)))
+    (seen,) = look(cluster).observations
+    other = parse_reference("ghcr.io/anyscale/ray-ml:2.7.0")
+
+    assert seen.is_of(parse_reference(IMAGE), NAME, DIGEST)
+    mirror = NAME.replace("dockerhub-mirror", "ghcr-io-mirror")
+    assert not seen.is_of(other, mirror, DIGEST)
 
 
 def test_failure_on_a_target_stays(cluster: FakeCluster, facts: Facts) -> None:

@@ -11,7 +11,8 @@ held          the last warmup found it on a node
 warming       a warmup waits or runs, or Artifact Registry is caching it
 due           it is not warm, and this sweep requested a warmup
 failed        the last warmup failed, or no rung can serve it; or it is not known to be warm, and
-              cannot be requested: its registry limits requests
+              cannot be requested: its registry limits requests, or an image of another repository
+              with the same digest and name has its Job
 not_eligible  it is not allowed, excluded, too small, does not exist, or is where no node of the
               cluster can stream it
 ============  ================================================================================
@@ -145,8 +146,12 @@ class Coverage:
         for each in sweep.queue.warmups.values():
             self._by_pulled[each.pulled].append(each)
             self._by_image[each.image].append(each)
-        self._targets: dict[str, ImageCoverage] = {}
-        """By the name of the Job: two tags of one digest have the same targets."""
+        self._targets: dict[tuple[str, str], ImageCoverage] = {}
+        """
+        By the pulled image and the name of the Job: two tags of one digest have the same targets.
+
+        Images of two repositories can share the name of a Job, which then warms one of them.
+        """
         self._counts: Counter[CoverageState] = Counter()
         self._cold: list[str] = []
 
@@ -197,19 +202,21 @@ class Coverage:
 
     def _judge(self, candidate: Candidate, requested: Collection[str]) -> ImageCoverage:
         """Return the state on a target; that of an earlier tag with the same digest, if any."""
-        if candidate.name not in self._targets:
-            known = self._by_pulled.get(str(candidate.resolved.pulled), ())
+        pulled = str(candidate.resolved.pulled)
+        if (pulled, candidate.name) not in self._targets:
+            known = self._by_pulled.get(pulled, ())
             manifest = candidate.manifest
             is_small = manifest is not None and is_too_small(self._sweep, manifest)
             reading = TargetReading(
                 self._match(known, candidate.use),
                 candidate.held,
-                is_requested=candidate.name in requested,
+                is_requested=manifest is not None and candidate.name in requested,
                 refusal=candidate.refusal,
                 is_eligible=not (candidate.is_skipped or is_small),
             )
-            self._targets[candidate.name] = judge_target(reading, self._sweep.now, self._period)
-        return self._targets[candidate.name]
+            state = judge_target(reading, self._sweep.now, self._period)
+            self._targets[pulled, candidate.name] = state
+        return self._targets[pulled, candidate.name]
 
     def _match(self, warmups: Iterable[ExistingWarmup], use: Use) -> tuple[WarmupRecord, ...]:
         """Return the warmups on the target and platform of a use."""
