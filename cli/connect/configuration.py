@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from cli.connect.gcloud import read_gcloud_project
 from cli.exits import ExitCode, fail
 from shared.domain.cluster import region_of
 from shared.domain.mirror import RepositoryName, make_repository_id
@@ -16,9 +17,14 @@ from shared.settings.keys import Settings, load_settings
 
 _LOCATION = re.compile(r"us|europe|asia|[a-z]+-[a-z]+[0-9]+(?:-[a-z])?")
 
+_NO_PROJECT = "project: missing, set GOOGLE_CLOUD_PROJECT or this key"
+_MORE_WAYS = " (or --project, or gcloud config set project PROJECT)"
+
 ProjectOption = Annotated[
     str | None,
-    typer.Option("--project", metavar="PROJECT", help="Project of the mirrors."),
+    typer.Option(
+        "--project", metavar="PROJECT", help="Project of the mirrors; by default gcloud's."
+    ),
 ]
 
 LocationOption = Annotated[
@@ -39,12 +45,23 @@ def read_settings(environ: Mapping[str, str], project: str | None) -> Settings:
         typer.Exit: They are invalid.
     """
     try:
-        settings = load_settings(
-            {**environ, "GOOGLE_CLOUD_PROJECT": project} if project else environ
-        )
+        settings = _load(environ, project)
     except ConfigurationError as exc:
-        fail(ExitCode.MISCONFIGURED, str(exc))
+        fail(ExitCode.MISCONFIGURED, str(exc).replace(_NO_PROJECT, f"{_NO_PROJECT}{_MORE_WAYS}"))
     return msgspec.structs.replace(settings, project=project) if project else settings
+
+
+def _load(environ: Mapping[str, str], project: str | None) -> Settings:
+    """Load the settings; gcloud's project counts if neither an option nor they name one."""
+    if project:
+        return load_settings({**environ, "GOOGLE_CLOUD_PROJECT": project})
+    try:
+        return load_settings(environ)
+    except ConfigurationError as exc:
+        found = read_gcloud_project(environ) if _NO_PROJECT in str(exc) else None
+        if found is None:
+            raise
+        return load_settings({**environ, "GOOGLE_CLOUD_PROJECT": found})
 
 
 def pick_location(settings: Settings, location: str | None) -> str:

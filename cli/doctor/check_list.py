@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.doctor.check import VERDICTS, Check, Topic, Verdict, count_verdicts
-from cli.terminal import harmless, make_console
+from cli.terminal import count, harmless, join_some, make_console
 
 _TITLES: Final[Mapping[Topic, str]] = {
     "image": "The image",
@@ -35,9 +35,12 @@ def print_checks(checks: Iterable[Check]) -> None:
     """Print checks; topics in which something failed come first."""
     console = make_console()
     every = list(checks)
+    shared = _find_shared(every)
+    for cause in shared.values():
+        _print_shared(console, cause)
     for topic in sorted(_TITLES, key=lambda each: _rank(each, every)):
         ordered = sorted(
-            (each for each in every if each.topic == topic),
+            (each for each in every if each.topic == topic and _cause(each) not in shared),
             key=lambda each: VERDICTS.index(each.verdict),
         )
         if ordered:
@@ -47,6 +50,38 @@ def print_checks(checks: Iterable[Check]) -> None:
             _print_alike(console, list(alike))
     console.print()
     console.print(Text(_sum_up(every), "bold"))
+
+
+def _cause(check: Check) -> tuple[str, str | None]:
+    return check.finding, check.fix
+
+
+def _find_shared(checks: Iterable[Check]) -> dict[tuple[str, str | None], list[Check]]:
+    """Return the causes for which several kinds of checks are unknown, with these checks."""
+    found: dict[tuple[str, str | None], list[Check]] = {}
+    for each in checks:
+        if each.verdict == "unknown":
+            found.setdefault(_cause(each), []).append(each)
+    return {key: alike for key, alike in found.items() if len({each.name for each in alike}) > 1}
+
+
+def _print_shared(console: Console, checks: Sequence[Check]) -> None:
+    """Print the checks that one cause prevents, and the cause once."""
+    mark, style = _MARKS["unknown"]
+    console.print()
+    console.print(Text(f"{count(len(checks), 'check')} could not be made", "bold"))
+    for name in dict.fromkeys(each.name for each in checks):
+        subjects = join_some(each.subject for each in checks if each.name == name)
+        text = Text.assemble((mark, style), ("  " + name + ": ", "dim"), harmless(subjects))
+        console.print(text, soft_wrap=True)
+    _print_indented(console, Text(harmless(checks[0].finding)))
+    _print_fix(console, checks[0].fix)
+
+
+def _print_fix(console: Console, fix: str | None) -> None:
+    for command in (fix or "").splitlines():
+        # Not wrapped, so that it can be copied as it is.
+        console.print(Text(" " * _INDENT + harmless(command), "cyan"), soft_wrap=True)
 
 
 def _rank(topic: Topic, checks: Iterable[Check]) -> tuple[bool, int, int]:
@@ -72,9 +107,7 @@ def _print_alike(console: Console, checks: Sequence[Check]) -> None:
     _print_indented(console, Text.assemble((f"{first.name}: ", "dim"), harmless(first.finding)))
     if first.verdict != "ok":
         _print_indented(console, Text(f"looked at {harmless(first.looked_at)}", "dim"))
-    for command in (first.fix or "").splitlines():
-        # Not wrapped, so that it can be copied as it is.
-        console.print(Text(" " * _INDENT + harmless(command), "cyan"), soft_wrap=True)
+    _print_fix(console, first.fix)
 
 
 def _print_indented(console: Console, text: Text) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+from cli.connect.service_error import explain
 from cli.doctor.response import GoogleRequest, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName, UnknownClusterError
 from shared.errors import EventError
@@ -35,7 +36,7 @@ def try_call(what: str, ask: Callable[[], T]) -> T | Unavailable:
     try:
         return ask()
     except (EventError, UnknownClusterError) as exc:
-        return Unavailable(what, str(exc))
+        return Unavailable(what, explain(exc))
 
 
 def try_fetch(

@@ -1,17 +1,18 @@
 """prestream doctor: check whether images can stream here, and print the fix if not."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 import yaml
 
-from cli.connect.clusters import parse_cluster
+from cli.connect.clusters import ContextOption, reach_cluster, resolve_clusters
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.connect.fact_reader import FactReader
 from cli.doctor.check import Check, count_verdicts, unknown
@@ -47,7 +48,7 @@ _EXIT_CODES = (
 )
 
 
-def doctor(
+def doctor(  # noqa: PLR0913  # each is an option of the command
     context: typer.Context,
     *,
     image: Annotated[
@@ -59,9 +60,10 @@ def doctor(
         typer.Option(
             "--cluster",
             metavar="CLUSTER",
-            help="A cluster, projects/P/locations/L/clusters/C; may be repeated.",
+            help="A cluster: its name, or projects/P/locations/L/clusters/C; may be repeated.",
         ),
     ] = None,
+    kube_context: ContextOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
     project: ProjectOption = None,
 ) -> None:
@@ -74,10 +76,10 @@ def doctor(
     """
     if image is not None:
         _check_reference(image)
-    named = [parse_cluster(each) for each in clusters or []]
     settings = read_settings(context.obj, project)
+    places = _Places.of(context.obj, settings, clusters, kube_context)
     with _watching() as say:
-        checks = list(_Run(context.obj, settings, say).run(named, image))
+        checks = list(_Run(context.obj, settings, say, places).run(image))
     if as_json:
         typer.echo(json.dumps(_as_json(checks), indent=2))
     else:
@@ -92,11 +94,44 @@ def doctor(
 doctor.__doc__ = f"{cleandoc(doctor.__doc__ or '')}\n\n{_EXIT_CODES}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The clusters that the options name; none for the watched ones."""
+
+    named: tuple[ClusterName, ...]
+    connected: Mapping[ClusterName, Cluster] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        environ: Mapping[str, str],
+        settings: Settings,
+        clusters: Sequence[str] | None,
+        kube_context: str | None,
+    ) -> Self:
+        """
+        Return the clusters that the options name.
+
+        Raises:
+            typer.Exit: One does not exist, or cannot be reached.
+        """
+        names = resolve_clusters(environ, settings, clusters, context=kube_context)
+        if kube_context is None:
+            return cls(tuple(map(ClusterName.parse, names)))
+        name = names[0] if names else None
+        cluster = reach_cluster(environ, settings, name, kube_context).cluster
+        return cls((cluster.name,), {cluster.name: cluster})
+
+
 class _Run:
     """Connects the clients to the checks, each once."""
 
     def __init__(
-        self, environ: Mapping[str, str], settings: Settings, say: Callable[[str], None]
+        self,
+        environ: Mapping[str, str],
+        settings: Settings,
+        say: Callable[[str], None],
+        places: _Places,
     ) -> None:
         self._settings = settings
         self._say = say
@@ -104,12 +139,13 @@ class _Run:
         self._endpoints = Endpoints.from_environ(environ)
         self._inspector = GoogleReader(self._endpoints)
         self._directory = ClusterDirectory(self._endpoints, namespace=settings.namespace)
-        self._connected: dict[ClusterName, Cluster | Unavailable] = {}
+        self._named = list(places.named)
+        self._connected: dict[ClusterName, Cluster | Unavailable] = {**places.connected}
 
-    def run(self, named: list[ClusterName], image: str | None) -> Iterator[Check]:
+    def run(self, image: str | None) -> Iterator[Check]:
         """Yield the checks in their order."""
         self._say("Looking for clusters")
-        found, problems = find_clusters(self._settings, self._inspector, named)
+        found, problems = find_clusters(self._settings, self._inspector, self._named)
         yield from problems
         names = [each.name for each in found]
         self._say("Looking at projects")

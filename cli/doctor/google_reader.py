@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from cli.connect.service_error import explain
 from cli.doctor.check import command
 from cli.doctor.response import Body, GoogleRequest, NotFound, Response, Service, Unavailable
 from shared.clients.deadline import TIMEOUT
@@ -79,7 +80,7 @@ class GoogleReader:
         try:
             return make_session("local" if self._is_local else None)
         except EventError as exc:
-            return f"credentials are missing: {exc.__cause__ or exc}"[:_MAX_MESSAGE]
+            return explain(exc)[:_MAX_MESSAGE]
 
 
 def _local_bases(endpoints: Endpoints) -> dict[Service, str]:

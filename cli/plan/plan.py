@@ -15,7 +15,14 @@ import msgspec
 import typer
 from rich.progress import track
 
-from cli.connect.clusters import ClusterOption, ContextOption, Reached, parse_cluster, reach_cluster
+from cli.connect.clusters import (
+    ClusterOption,
+    ContextOption,
+    Reached,
+    parse_cluster,
+    reach_cluster,
+    resolve_clusters,
+)
 from cli.connect.configuration import LocationOption, ProjectOption, pick_location, read_settings
 from cli.connect.credentials import has_credentials
 from cli.exits import EXIT_CODES, ExitCode, fail
@@ -84,6 +91,8 @@ def plan(  # noqa: PLR0913  # each is an option of the command
     if location:
         located = pick_location(settings, location)
         settings = msgspec.structs.replace(settings, location=located)
+    named = [cluster] if cluster else []
+    cluster = next(iter(resolve_clusters(context.obj, settings, named, offline=offline)), None)
     reads_cluster = not (manifests or exports)
     reached = None
     if not offline and (reads_cluster or cluster or kube_context):

@@ -6,6 +6,7 @@ from typing import Any
 
 from cli.connect.clusters import Reached
 from cli.connect.configuration import configured_mirrors
+from cli.connect.service_error import explain
 from cli.exits import ExitCode, fail
 from cli.input.kubernetes_files import read_manifests
 from cli.input.log_export import label_of, read_files
@@ -20,7 +21,7 @@ from cli.plan.skipped_images import (
     read_proven,
     survey_cluster,
 )
-from cli.terminal import count, harmless, is_watched, join_some, make_side_console
+from cli.terminal import count, is_watched, join_some, make_side_console
 from shared.domain.cluster import mirror_location
 from shared.domain.json_access import field_at, text_of
 from shared.domain.proven_mirrors import ProvenMirrors
@@ -71,7 +72,7 @@ def gather_cluster(reached: Reached, settings: Settings) -> PlanInput:
         try:
             found = survey_cluster(cluster, settings, watch)
         except EventError as exc:
-            fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+            fail(ExitCode.UNAVAILABLE, explain(exc))
     material = PlanInput(
         f"{cluster.name}: {count(found.inventory.workloads, 'workload')}",
         [
@@ -188,7 +189,7 @@ class _Surveys:
             self._proven = read_proven(reached.cluster)
             self._opted_in = {**self._opted_in, **read_opted_in(reached.cluster)}
         except EventError as exc:
-            fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+            fail(ExitCode.UNAVAILABLE, explain(exc))
         material.is_proven = bool(self._proven.proofs)
         material.notes += [*reached.notes, *_note_proofs(self._proven)]
 

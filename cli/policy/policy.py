@@ -25,6 +25,7 @@ from cli.connect.policy_version import (
     find_served_policies,
     make_enabling_command,
 )
+from cli.connect.service_error import explain
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.terminal import harmless, make_console
 from shared.clients.kubernetes_api import KubernetesCluster
@@ -112,7 +113,7 @@ def _choose_version(
     try:
         served = find_served_policies(reached)
     except EventError as exc:
-        fail(ExitCode.UNAVAILABLE, f"{harmless(str(exc))}; --api-version names the version")
+        fail(ExitCode.UNAVAILABLE, f"{explain(exc)}; --api-version names the version")
     if served.version is None:
         fail(ExitCode.UNAVAILABLE, _explain_missing(reached, served))
     return served.version
@@ -138,7 +139,7 @@ def _print_status(cluster: KubernetesCluster, *, as_json: bool) -> None:
     try:
         body = cluster.fetch_config_map(PARAMETER_NAME)
     except (TransientError, ConfigurationError) as exc:
-        fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+        fail(ExitCode.UNAVAILABLE, explain(exc))
     data = {str(key): str(text) for key, text in mapping_of((body or {}).get("data")).items()}
     proven = ProvenMirrors.from_data(data)
     entries = list(_tell(proven))

@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.text import Text
 
 from cli.connect.configuration import ProjectOption, read_settings
+from cli.connect.service_error import explain
 from cli.exits import EXIT_CODES, ExitCode, fail
 from cli.input.log_export import STANDARD_INPUT, label_of, read_files
 from cli.input.saved_events import Replayed, Replayer
@@ -212,5 +213,5 @@ def _publish(tally: _Tally, settings: Settings, environ: Mapping[str, str]) -> N
             publisher.publish(batch)
         except EventError as exc:
             done = f"{tally.published} of {count(len(requests), 'reference')} published"
-            fail(ExitCode.UNAVAILABLE, f"{done}: {harmless(str(exc))}")
+            fail(ExitCode.UNAVAILABLE, f"{done}: {explain(exc)}")
         tally.published += len(batch)

@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from cli.connect.fact_reader import FactReader
+from cli.connect.service_error import explain
 from cli.exits import ExitCode, fail
 from cli.input.duration import parse_duration
 from cli.input.log_export import MalformedEntry, UnreadableError
@@ -138,7 +139,7 @@ class Reader:
                     if isinstance(fact, ReadFact):
                         advance(fact.at - since.timestamp())
             except EventError as exc:
-                fail(ExitCode.UNAVAILABLE, str(exc))
+                fail(ExitCode.UNAVAILABLE, explain(exc))
 
     def _read_lines(self, source: str, stream: BinaryIO, advance: Callable[[int], None]) -> None:
         shows = stream.seekable()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.connect.clusters import parse_cluster, reach_cluster
+from cli.connect.service_error import explain
 from cli.exits import ExitCode, fail, say
 from cli.terminal import harmless
 from shared.clients.container_api import ClusterDirectory
@@ -22,8 +23,9 @@ ClustersOption = Annotated[
     typer.Option(
         "--cluster",
         metavar="CLUSTER",
-        help="A cluster, projects/P/locations/L/clusters/C; may be given several times. By"
-        " default the watched ones: one of every region, or each (spread in prestream.yaml).",
+        help="A cluster: its name, or projects/P/locations/L/clusters/C; may be given several"
+        " times. By default the watched ones: one of every region, or each (spread in"
+        " prestream.yaml).",
     ),
 ]
 
@@ -65,7 +67,7 @@ def find_groups(
     except EventError as exc:
         fail(
             ExitCode.UNAVAILABLE,
-            f"watched clusters cannot be listed: {harmless(str(exc))}; name them with --cluster",
+            f"watched clusters cannot be listed: {explain(exc)}; name them with --cluster",
         )
     if not watched:
         fail(ExitCode.MISCONFIGURED, "no cluster is watched (clusters in prestream.yaml)")
@@ -99,8 +101,6 @@ def reach_groups(
         typer.Exit: One cannot be reached; or none is watched.
     """
     if context is not None:
-        if clusters and len(clusters) > 1:
-            fail(ExitCode.MISUSED, "--context is one cluster: give --cluster once at most")
         reached = reach_cluster(environ, settings, clusters[0] if clusters else None, context)
         for note in reached.notes:
             say(harmless(note))

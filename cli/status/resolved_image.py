@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from cli.connect.service_error import explain
 from cli.status.warmup_state import Observation
 from shared.domain.cluster import ClusterName
 from shared.domain.image_reference import Digest, WrittenImage
@@ -62,9 +63,9 @@ def resolve_images(
     except MissingMirrorError:
         return _with_problem(resolved, "its mirror does not exist yet")
     except ImageError as exc:
-        return _with_problem(resolved, str(exc), exc.hint, exc.not_before)
+        return _with_problem(resolved, explain(exc), exc.hint, exc.not_before)
     except TransientError as exc:
-        return _with_problem(resolved, str(exc))
+        return _with_problem(resolved, explain(exc))
     except ConfigurationError:
         if resolved.digest is None:
             raise

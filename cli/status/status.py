@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.connect.clusters import ContextOption
+from cli.connect.clusters import ContextOption, resolve_clusters
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.connect.hub_pulls import HubPulls
 from cli.exits import EXIT_CODES, ExitCode, say
@@ -53,6 +53,7 @@ def status(  # noqa: PLR0913  # each is an option of the command
     the regional cache was not used. Anything that cannot be read is listed.
     """
     settings = read_settings(context.obj, project)
+    clusters = resolve_clusters(context.obj, settings, clusters, context=kube_context)
     written = parse_images([image])[0] if image is not None else None
     places = reach_groups(context.obj, settings, clusters, kube_context, allow_unreached=True)
     now = datetime.now(UTC)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from cli.connect.clusters import ContextOption
+from cli.connect.clusters import ContextOption, resolve_clusters
 from cli.connect.configuration import ProjectOption, read_settings
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.input.duration import parse_duration
@@ -70,6 +70,7 @@ def wait(  # noqa: PLR0913  # each is an option of the command
     the current period (at least one).
     """
     settings = read_settings(context.obj, project)
+    clusters = resolve_clusters(context.obj, settings, clusters, context=kube_context)
     written, patience = parse_images(images), parse_timeout(timeout)
     if settings.dry_run:
         say("note: dry_run is on in prestream.yaml, so nothing is being warmed")

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from cli.connect.clusters import ContextOption, parse_cluster
+from cli.connect.clusters import ContextOption, parse_cluster, resolve_clusters
 from cli.connect.configuration import ProjectOption, read_settings
+from cli.connect.service_error import explain
 from cli.exits import EXIT_CODES, ExitCode, fail, say
 from cli.status.cluster_groups import ClusterGroups, ClustersOption, reach_groups
 from cli.status.poll import (
@@ -90,6 +91,7 @@ def warm(  # noqa: PLR0913  # each is an option of the command
     if platform is not None and platform not in _PLATFORMS:
         fail(ExitCode.MISUSED, f"--platform: neither {' nor '.join(_PLATFORMS)}: {platform!r}")
     settings = read_settings(context.obj, project)
+    clusters = resolve_clusters(context.obj, settings, clusters, context=kube_context)
     written, patience = parse_images(images), parse_timeout(timeout)
     if settings.dry_run:
         say("note: dry_run is on in prestream.yaml, so the functions will change nothing")
@@ -167,7 +169,7 @@ def _find_on_nodes(
         try:
             nodes = [Node.from_body(body) for body in cluster.list_nodes(ACCELERATOR_KEY)]
         except EventError as exc:
-            fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+            fail(ExitCode.UNAVAILABLE, explain(exc))
         known[str(cluster.name)] = {str(each.name): each for each in find_targets(nodes)}
     for target in targets:
         for group in places.groups:
@@ -201,7 +203,7 @@ def _publish(
     try:
         ids = publisher.send(requests)
     except EventError as exc:
-        fail(ExitCode.UNAVAILABLE, harmless(str(exc)))
+        fail(ExitCode.UNAVAILABLE, explain(exc))
     return [_Published(each, number) for each, number in zip(requests, ids, strict=True)]
 
 

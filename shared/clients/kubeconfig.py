@@ -40,6 +40,17 @@ def connect_by_kubeconfig(path: str, name: ClusterName, context: str | None = No
         return ApiClient(configuration)
 
 
+def read_contexts(path: str) -> list[str]:
+    """
+    Return the names of all contexts.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+    """
+    with _reading(path) as merged:
+        return [str(each["name"]) for each in merged.value["contexts"]]
+
+
 def read_current_context(path: str) -> str:
     """
     Return the current context of kubectl.
