@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from shared.clients.deadline import READ_RETRIES, TIMEOUT
+from shared.clients.kubernetes_page import Page, PageSize, parse_object, read_limited
 from shared.clients.vendor_error import TRANSIENT_STATUSES, kubernetes_errors
 from shared.clients.vendor_import import IMPORTING
 from shared.domain.cluster import ClusterName
@@ -33,7 +34,7 @@ _CONFLICT = 409
 _GONE = 410
 _INVALID = frozenset({400, 413, 422})
 _PAGE = 100
-"""Objects per page. A page is held in memory; one of 250 pods takes 20 MB."""
+"""Objects per page, at most."""
 _EVENT_PAGE = 500
 """Events per page; an event has at most a few kilobytes."""
 
@@ -150,7 +151,7 @@ class KubernetesCluster:
     ) -> Iterator[dict[str, Any]]:
         """List the events of a namespace (by default ours), page by page."""
         path = f"/api/v1/namespaces/{namespace or self._namespace}/events"
-        return self._list(path, {"fieldSelector": field_selector})
+        return self._list(path, {"fieldSelector": field_selector}, _EVENT_PAGE)
 
     def list_pod_events(self, field_selector: str) -> Iterator[dict[str, Any]]:
         """List the events of pods in all namespaces, page by page."""
@@ -275,14 +276,19 @@ class KubernetesCluster:
         self, path: str, selectors: Mapping[str, str], page_size: int = _PAGE
     ) -> Iterator[dict[str, Any]]:
         query = {name: value for name, value in selectors.items() if value}
-        query["limit"] = str(page_size)
+        size = PageSize(page_size)
         while True:
-            page = self._call("GET", path, query=query)
-            yield from page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
+            query["limit"] = str(size.objects)
+            content = self._send("GET", path, query=query, limit_bytes=size.limit_bytes)
+            if content is None:
+                size.shrink()
+                continue
+            size.adapt(len(content))
+            page = Page(content, self._describe("GET", path))
+            yield from page
+            if not page.token:
                 return
-            query["continue"] = token
+            query["continue"] = page.token
 
     def _call(
         self,
@@ -292,7 +298,20 @@ class KubernetesCluster:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        action = f"{method} {path} in cluster {self.name}"
+        content = self._send(method, path, body=body, query=query)
+        return parse_object(content or b"", self._describe(method, path))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        limit_bytes: int | None = None,
+    ) -> bytes | None:
+        """Send a request, and return the answer; ``None`` if it exceeds a limit."""
+        action = self._describe(method, path)
         headers = {"Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json" if method != "PATCH" else _MERGE_PATCH
@@ -308,10 +327,13 @@ class KubernetesCluster:
                     auth_settings=["BearerToken"],
                 )
             answer = self._client.call_api(*request, _request_timeout=TIMEOUT)
-            content = answer.read()
+            content = read_limited(answer.response, limit_bytes)
         if 200 <= answer.status < 300:  # noqa: PLR2004
-            return _parse_object(content, action)
+            return content
         raise _error(answer.status, action, content)
+
+    def _describe(self, method: str, path: str) -> str:
+        return f"{method} {path} in cluster {self.name}"
 
 
 def _object_path(api_version: str, plural: str, namespace: str | None = None) -> str:
@@ -349,15 +371,6 @@ def _error(status: int, action: str, content: bytes | None) -> EventError:
     # With an expired token, for example, the rights in the cluster are unknown.
     refusal = ConfigurationError if status == _UNAUTHORIZED else ClusterRefusedError
     return refusal(message)
-
-
-def _parse_object(content: bytes, action: str) -> dict[str, Any]:
-    try:
-        parsed: dict[str, Any] = json.loads(content)
-    except ValueError as exc:
-        # A proxy answered in place of the API server.
-        raise TransientError(f"cannot {action}: the answer is not JSON: {exc}") from exc
-    return parsed
 
 
 def _parse_status(content: bytes) -> tuple[str, str]:

@@ -34,6 +34,8 @@ _EFFECTS = frozenset({"", "NoSchedule", "PreferNoSchedule", "NoExecute"})
 
 _NO_LABEL = re.compile(r"[^A-Za-z0-9]+")
 _MAX_NAME = 40
+_MAX_TOLERATIONS = 32
+"""More than any workload needs for the listed keys."""
 
 
 class InvalidPlacementError(ValueError):
@@ -171,14 +173,18 @@ class Placement:
 
         A toleration without a key tolerates everything, so it is dropped. A value that a label or
         taint cannot have is dropped too: no node matches it, and the API server would refuse it.
+        The number of tolerations is limited.
         """
+        tolerations = {
+            each for each in self.tolerations if each.key and each.key in keys and each.is_sound
+        }
         return Placement.of(
             {
                 key: value
                 for key, value in self.node_selector
                 if key in keys and _LABEL_VALUE.fullmatch(value)
             },
-            [each for each in self.tolerations if each.key and each.key in keys and each.is_sound],
+            sorted(tolerations)[:_MAX_TOLERATIONS],
         )
 
 

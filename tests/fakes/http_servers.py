@@ -140,18 +140,18 @@ class _Sending(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def serve(context: ssl.SSLContext | None = None) -> Iterator[Asked]:
-    with _run(Asked(context)) as server:
+    with run_server(Asked(context)) as server:
         yield server
 
 
 @contextlib.contextmanager
 def serve_script(script: Callable[[str], Iterable[bytes]]) -> Iterator[Scripted]:
-    with _run(Scripted(script)) as server:
+    with run_server(Scripted(script)) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _run(server: Server) -> Iterator[Server]:
+def run_server(server: Server) -> Iterator[Server]:
     with server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -21,8 +21,20 @@ from shared.errors import (
     InvalidEventError,
     TransientError,
 )
-from tests.contract.cluster_conformance import Body, Cluster, ClusterConformance, World
+from tests.contract.cluster_conformance import (
+    Body,
+    Cluster,
+    ClusterConformance,
+    World,
+    names_of,
+)
 from tests.fakes.clusters import GPU_CLUSTER
+from tests.fakes.large_cluster import (
+    PODS,
+    make_large_object,
+    make_large_spec,
+    serve_large_cluster,
+)
 from tests.fakes.warmups import make_node, make_warmup
 
 pytestmark = pytest.mark.integration
@@ -36,8 +48,12 @@ def connect(
 ) -> KubernetesCluster:
     """Connect as a user by a token; as the administrator if none is given."""
     tokens = {} if token is None else {"token": token}
+    return connect_to(kubernetes.kubeconfig(GPU_CLUSTER.context, **tokens), folder)
+
+
+def connect_to(kubeconfig: Body, folder: Path) -> KubernetesCluster:
     path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(kubernetes.kubeconfig(GPU_CLUSTER.context, **tokens)))
+    path.write_text(yaml.safe_dump(kubeconfig))
     directory = ClusterDirectory(Endpoints(kubeconfig=str(path)), namespace="prestream")
     return directory.connect(GPU_CLUSTER)
 
@@ -131,6 +147,18 @@ def test_answer_that_is_no_json_is_a_transient_failure(
 
     with pytest.raises(TransientError, match="not JSON"):
         cluster.fetch_job(NAME)
+
+
+def test_large_objects_are_read_in_pages_of_few(tmp_path: Path) -> None:
+    body = make_large_object(make_large_spec(images=1, variables=1))
+    with serve_large_cluster({PODS: (body, 7)}) as server:
+        pods = connect_to(server.kubeconfig(GPU_CLUSTER.context), tmp_path).list_objects(
+            "v1", "pods"
+        )
+
+        assert names_of(pods) == [f"app-00000{number}" for number in range(7)]
+
+    assert [count for _, _, count in server.pages] == [1, 2, 2, 2]
 
 
 def test_read_whose_connection_breaks_off_is_sent_once_more(

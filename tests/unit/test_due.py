@@ -85,6 +85,16 @@ def test_images_outside_the_configuration_are_skipped(
     assert skipped == {outcome: 1}
 
 
+def test_images_beyond_the_limit_of_their_workload_count_as_skipped() -> None:
+    sweep = make_sweep(make_use(SERVER))
+    sweep.inventory.left_out = 7
+
+    images, skipped = group_images(sweep, locate(sweep))
+
+    assert [each.names for each in images] == [frozenset({SERVER})]
+    assert skipped == {"too_many": 7}
+
+
 def test_images_without_a_warmup_come_first() -> None:
     names = [f"team/app-{number}:1" for number in range(10)]
     known = [make_warmup(JobName(f"warm-{name}"), name) for name in names[:5]]

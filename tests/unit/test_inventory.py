@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from shared.domain.cron_schedule import Schedule
 from shared.domain.owner import find_workload
-from shared.pipeline.sweep.inventory import KINDS, Inventory, read_inventory
+from shared.pipeline.sweep.inventory import KINDS, MAX_IMAGES, Inventory, read_inventory
 from shared.settings.keys import Settings, make_settings
 from shared.settings.yaml_file import Document
 from tests.fakes.clusters import FakeCluster
@@ -130,6 +131,40 @@ def test_placement_and_platform_are_those_that_a_warmup_may_copy(cluster: FakeCl
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
     }
     assert use.platform == "linux/arm64"
+
+
+def test_workload_keeps_a_limited_number_of_images_warm(cluster: FakeCluster) -> None:
+    spec = pod_spec(IMAGE)
+    spec["containers"] = [
+        {"name": f"c{number}", "image": f"team/app-{number}:1"} for number in range(MAX_IMAGES + 5)
+    ]
+    cluster.place(make_deployment("huge", IMAGE, template={"spec": spec}))
+    cluster.place(make_pod("runs", "team/app-36:1", f"team/app-36@{DIGEST}"))
+    cluster.place(make_deployment("other", IMAGE))
+
+    inventory = read(cluster)
+
+    kept = [f"team/app-{number}:1" for number in range(MAX_IMAGES)]
+    assert images(inventory) == sorted([*kept, IMAGE])
+    assert inventory.left_out == 5
+    assert "team/app-36:1" not in inventory.running
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("30 2 * * *", {Schedule("30 2 * * *")}, id="short"),
+        pytest.param("0" + ",0" * 700_000 + " 2 * * *", set(), id="as-large-as-an-object"),
+    ],
+)
+def test_schedule_of_a_cron_job_is_kept_if_it_is_short(
+    cluster: FakeCluster, text: str, expected: set[Schedule]
+) -> None:
+    put(cluster, "batch/v1", "cronjobs", SPECS["cronjobs"] | {"schedule": text})
+
+    (use,) = read(cluster).uses.values()
+
+    assert use.schedules == expected
 
 
 def test_many_workloads_alike_are_one_use(cluster: FakeCluster) -> None:

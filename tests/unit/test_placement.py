@@ -130,6 +130,14 @@ def test_name_is_a_valid_label_value(value: str) -> None:
     assert name[0] != "-" != name[-1]
 
 
+def test_number_of_tolerations_is_limited() -> None:
+    tolerations = [Toleration("nvidia.com/gpu", value=f"{number:05}") for number in range(20_000)]
+
+    reduced = Placement.of(L4, tolerations).reduced_to({*L4, "nvidia.com/gpu"})
+
+    assert reduced == Placement.of(L4, tolerations[:32])
+
+
 def test_only_listed_keys_are_followed() -> None:
     placement = Placement.of(
         {**L4, "kubernetes.io/hostname": "gke-node-1"},

@@ -136,6 +136,8 @@ def group_images(
     """
     uses: dict[ImageReference, tuple[Source, list[Use]]] = {}
     skipped: Counter[str] = Counter()
+    if sweep.inventory.left_out:
+        skipped["too_many"] = sweep.inventory.left_out
     located = {use.image.text: use.image.reference for use in sweep.inventory.uses.values()}
     sources = {
         text: _locate(sweep, reference, locate, skipped) for text, reference in located.items()

@@ -1,12 +1,13 @@
 """
 The images that a cluster uses: those that its workloads name, and the digests that run.
 
-Each page is reduced to its distinct images before the next one is read, so memory does not grow
-with the number of workloads.
+Each object is reduced to its distinct images before the next one is read, so memory does not grow
+with the number of workloads. A limited part of each object is kept, however large it is.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.cron_schedule import Schedule
@@ -68,6 +69,12 @@ _HISTORY_KEEPERS = frozenset({"Rollout", "Revision"})
 _MAX_WORKLOADS = 20
 """The maximum of workloads that a fact names."""
 
+MAX_IMAGES: Final = 32
+"""The maximum of images, placements and platforms of one workload that are kept warm."""
+
+_MAX_SCHEDULE = 256
+"""The longest schedule that is read; a valid one can have any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -102,6 +109,8 @@ class Inventory:
     bypassing: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """Some workloads that run an image from its upstream, by the image and its proven mirror."""
     workloads: int = 0
+    left_out: int = 0
+    """The number of uses beyond the limit of their workload."""
 
 
 def read_inventory(cluster: "WorkloadApi", settings: Settings) -> Inventory:
@@ -175,12 +184,14 @@ class Reader:
             if not self._selection.wants(pod):
                 continue
             placement = pod.placement.reduced_to(self._keys)
+            canonical = placement.canonical
             for image in pod.images:
                 if self._selection.admits(image.reference):
-                    key = (image.text, placement.canonical, pod.platform)
+                    key = (image.text, canonical, pod.platform)
                     named[key] = Use(image, placement, pod.platform, workload, workloads=0)
-                    self._used.add(image.text)
-        for key, use in named.items():
+        self.inventory.left_out += max(0, len(named) - MAX_IMAGES)
+        for key, use in islice(named.items(), MAX_IMAGES):
+            self._used.add(use.image.text)
             self.inventory.uses[key] = self.inventory.uses.get(key, use).also(schedule)
 
     def read_running(self, pod: Mapping[str, Any]) -> None:
@@ -239,9 +250,9 @@ def _digest_of(image_id: str | None) -> Digest | None:
 
 
 def _schedule_of(cron_job: Mapping[str, Any]) -> Schedule | None:
-    """Return the schedule of a CronJob; None while it is suspended."""
-    text = text_of(field_at(cron_job, ("spec", "schedule")))
-    if not text or field_at(cron_job, ("spec", "suspend")) is True:
+    """Return the schedule of a CronJob; None while it is suspended, or if it is too long."""
+    text = text_of(field_at(cron_job, ("spec", "schedule"))) or ""
+    if not 0 < len(text) <= _MAX_SCHEDULE or field_at(cron_job, ("spec", "suspend")) is True:
         return None
     return Schedule(text, text_of(field_at(cron_job, ("spec", "timeZone"))))
 
