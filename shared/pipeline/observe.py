@@ -1,7 +1,7 @@
 """Turn the reports of nodes and Jobs into facts, in any order of the messages."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ from shared.domain.pull_history import PullHistory, is_repeated
 from shared.domain.reported_pod import confirms_pull
 from shared.domain.streaming_verdict import PullObservation, judge_pull
 from shared.errors import ClusterRefusedError, InvalidEventError
-from shared.pipeline.read_warmup import NodeView, evidence_of, read_history, read_node
+from shared.pipeline.read_pull import PullReader
+from shared.pipeline.read_warmup import NodeView, evidence_of
 from shared.settings.keys import Settings
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Observer:
     connect: "Callable[[ClusterName], ClusterApi]"
     is_watched: Callable[[ClusterName], bool]
     execute: "Executor"
+    reader: PullReader = field(default_factory=PullReader)
 
     def observe(self, event: NodeEvent) -> Outcome:
         """
@@ -174,10 +176,9 @@ class Observer:
         cluster = self._connect_to(origin)
         if not confirms_pull(cluster.fetch_pod(origin.name, origin.namespace or ""), event):
             return Decision(ignored(NOT_CONFIRMED, pod=origin.name))
-        history = read_history(cluster, event)
-        if history.is_restart:
+        history, node = self.reader.read(cluster, event)
+        if node is None:
             return Decision(_ignore_restart(event))
-        node = read_node(cluster, origin.node, event.pulled, origin.timestamp)
         return plan_pull(event, node, history, self.settings)
 
     def _connect_to(self, origin: Origin) -> "ClusterApi":

@@ -108,6 +108,19 @@ def read_node(
     if name is None:
         return NodeView(NodeDetails(), None, ())
     body = cluster.fetch_node(name)
+    selector = f"involvedObject.kind=Node,involvedObject.name={name},reason=ImageStreaming"
+    reports = _read_events(cluster, selector, NODE_EVENTS_NAMESPACE)
+    return view_node(name, body, reports, pulled, at)
+
+
+def view_node(
+    name: str,
+    body: Mapping[str, Any] | None,
+    reports: Iterable[NodeEvent],
+    pulled: Pulled | None,
+    at: datetime,
+) -> NodeView:
+    """Return a node and those of its statements that are around a pull that ended at ``at``."""
     node = None if body is None else Node.from_body(body)
     labels = {} if node is None else node.labels
     details = NodeDetails(
@@ -116,19 +129,19 @@ def read_node(
         accelerator=labels.get(ACCELERATOR_KEY),
     )
     began = at - timedelta(seconds=(pulled.seconds if pulled else None) or 0.0) - _BEFORE
-    selector = f"involvedObject.kind=Node,involvedObject.name={name},reason=ImageStreaming"
-    reports = [
+    near = tuple(
         report
-        for report in _read_events(cluster, selector, NODE_EVENTS_NAMESPACE)
+        for report in reports
         if isinstance(report, ImageStreamed | LayerDownloadFailed)
+        and report.origin.name == name
         and began <= report.origin.timestamp <= at + _AFTER
-    ]
+    )
     if node is None:
-        return NodeView(details, None, tuple(reports))
+        return NodeView(details, None, near)
     return NodeView(
         details,
         node.streams,
-        tuple(reports),
+        near,
         node.image_names,
         lists_all_images=node.smallest_listed == 0,
         created=_read_created(body),
@@ -139,15 +152,6 @@ def _read_created(body: Mapping[str, Any] | None) -> datetime | None:
     with contextlib.suppress(ValueError):
         return parse_time(text_of(field_at(body, ("metadata", "creationTimestamp"))) or "")
     return None
-
-
-def read_history(cluster: "ClusterApi", event: ImagePulled) -> PullHistory:
-    """Return the history of a workload's pull, from the events of all namespaces."""
-    if event.origin.node is None:
-        return PullHistory()
-    listed = cluster.list_pod_events("involvedObject.kind=Pod,reason=Pulled")
-    pulls = (each for each in _parse_events(cluster, listed) if isinstance(each, ImagePulled))
-    return find_history(event, pulls)
 
 
 def is_warmup(body: Mapping[str, Any]) -> bool:
@@ -190,10 +194,11 @@ def _read_job_events(
 
 
 def _read_events(cluster: "ClusterApi", selector: str, namespace: str | None = None) -> list[Any]:
-    return list(_parse_events(cluster, cluster.list_events(selector, namespace)))
+    return list(parse_events(cluster, cluster.list_events(selector, namespace)))
 
 
-def _parse_events(cluster: "ClusterApi", events: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+def parse_events(cluster: "ClusterApi", events: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    """Yield the reports among events."""
     for event in events:
         try:
             report = parse_event(event, cluster=str(cluster.name))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 _MAX_ENTRIES = 2_000
@@ -82,3 +83,65 @@ class KeyedLock:
                 lock, number = self._holders.pop(key)
                 if number > 1:
                     self._holders[key] = (lock, number - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[_V]):
+    """A value that was read, and when, by a monotonic clock in seconds."""
+
+    value: _V
+    began: float
+    ended: float
+
+
+class SharedReads(Generic[_V]):
+    """
+    Reads that deliveries share: one at a time for each key, each kept for some seconds.
+
+    Args:
+        ttl_s: How long a reading is kept.
+        now: A monotonic clock, in seconds.
+    """
+
+    def __init__(self, ttl_s: float, now: Callable[[], float]) -> None:
+        self._ttl_s = ttl_s
+        self._now = now
+        self._readings: dict[Hashable, Reading[_V]] = {}
+        self._lock = threading.Lock()
+        self._outstanding = KeyedLock()
+
+    def get(
+        self,
+        key: Hashable,
+        read: Callable[[], _V],
+        is_current: Callable[[Reading[_V]], bool],
+    ) -> Reading[_V]:
+        """
+        Return the kept reading if it is current; otherwise read.
+
+        A delivery that waits for the read of another one uses it if it is current.
+        """
+        kept = self._find(key)
+        if kept is not None and is_current(kept):
+            return kept
+        with self._outstanding.hold(key):
+            kept = self._find(key)
+            if kept is not None and is_current(kept):
+                return kept
+            began = self._now()
+            reading = Reading(read(), began, self._now())
+            self._keep(key, reading)
+            return reading
+
+    def _find(self, key: Hashable) -> Reading[_V] | None:
+        with self._lock:
+            reading = self._readings.get(key)
+        return reading if reading is not None and self._is_fresh(reading) else None
+
+    def _keep(self, key: Hashable, reading: Reading[_V]) -> None:
+        with self._lock:
+            fresh = {name: each for name, each in self._readings.items() if self._is_fresh(each)}
+            self._readings = fresh | {key: reading}
+
+    def _is_fresh(self, reading: Reading[_V]) -> bool:
+        return self._now() - reading.began < self._ttl_s

@@ -68,7 +68,7 @@ class LargeCluster(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.lists = lists
         self.pages: list[tuple[str, int, int]] = []
-        """The path, the first object and the number of objects of each page that was sent."""
+        """The path, the first object and the number of objects of each page that was asked for."""
 
     def kubeconfig(self, context: str) -> dict[str, Any]:
         """Return a kubeconfig with one context."""
@@ -106,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         body, total = self.server.lists.get(path, (b"", 0))
         first = int(query.get("continue", 0))
         count = min(int(query["limit"]), total - first)
+        self.server.pages.append((path, first, count))
         token = str(first + count) if first + count < total else ""
         head = b'{"metadata": {"continue": "%s"}, "items": [' % token.encode()
         self._begin(200, len(head) + count * (len(body) + 1) - (count > 0) + 2)
@@ -114,7 +115,6 @@ class _Handler(BaseHTTPRequestHandler):
             text = b"%0*d" % (len(_NUMBER), number)
             self.wfile.write(b"," * (number > first) + body.replace(_NUMBER, text))
         self.wfile.write(b"]}")
-        self.server.pages.append((path, first, count))
 
     def _send(self, status: int, content: bytes) -> None:
         self._begin(status, len(content))

@@ -158,7 +158,7 @@ def test_large_objects_are_read_in_pages_of_few(tmp_path: Path) -> None:
 
         assert names_of(pods) == [f"app-00000{number}" for number in range(7)]
 
-    assert [count for _, _, count in server.pages] == [1, 2, 2, 2]
+    assert [count for _, _, count in server.pages] == [7, 7, 6, 1, 2, 2, 2]
 
 
 def test_read_whose_connection_breaks_off_is_sent_once_more(

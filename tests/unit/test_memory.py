@@ -13,7 +13,7 @@ from shared.domain.mirror import RepositoryName, RepositoryState
 from shared.domain.request import Cause
 from shared.errors import TransientError
 from shared.pipeline import ttl_cache as remembering
-from shared.pipeline.ttl_cache import KeyedLock, TtlCache
+from shared.pipeline.ttl_cache import KeyedLock, SharedReads, TtlCache
 from tests.fakes.warmings import PUBLISHED, Scene
 from tests.fakes.warmups import make_node
 
@@ -175,3 +175,34 @@ def test_hanging_request_delays_others_for_a_bounded_time(monkeypatch: pytest.Mo
                 return "passed"
 
         assert pool.submit(pass_by).result(TIMEOUT_S) == "passed"
+
+
+def test_delivery_that_waits_for_a_read_uses_it() -> None:
+    reads = SharedReads[int](60.0, lambda: 0.0)
+    made: list[int] = []
+
+    def read() -> int:
+        begun.set()
+        released.wait(TIMEOUT_S)
+        made.append(1)
+        return 7
+
+    begun, released = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(reads.get, "a", read, lambda _: True) for _ in range(3)]
+        begun.wait(TIMEOUT_S)
+        released.set()
+        values = [each.result(TIMEOUT_S).value for each in waiting]
+
+    assert (values, made) == ([7, 7, 7], [1])
+
+
+def test_readings_that_are_too_old_are_dropped() -> None:
+    now = 0.0
+    reads = SharedReads[int](5.0, lambda: now)
+    reads.get("a", lambda: 1, lambda _: True)
+
+    now = 5.0
+    reads.get("b", lambda: 2, lambda _: True)
+
+    assert set(reads._readings) == {"b"}  # noqa: SLF001  # the memory that it holds

@@ -250,8 +250,8 @@ def test_restarts_of_a_container_are_not_pulls() -> None:
         restart,
     ]
     assert len(scene.log.facts) == 1
-    history = ["fetch_pod", "list_pod_events"]
-    assert scene.cluster.calls == [*history, "fetch_node", "list_events", *history, *history]
+    shared = ["list_pod_events", "list_events", "fetch_node"]
+    assert scene.cluster.calls == ["fetch_pod", *shared, "fetch_pod", "fetch_pod"]
 
 
 def test_pull_without_a_node_has_no_history() -> None:
