@@ -1,7 +1,7 @@
 """The prestream command: its name, and its commands, which are imported when they run."""
 
 import importlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -51,7 +51,39 @@ def load_command(name: str) -> Any:
     module, _ = COMMANDS[name]
     alone = typer.Typer(rich_markup_mode=None, add_completion=False)
     alone.command(name)(getattr(importlib.import_module(module), name))
-    return typer.main.get_command(alone)
+    command = typer.main.get_command(alone)
+    command.params.append(_make_output_option())
+    return command
+
+
+def _make_output_option() -> Any:
+    """Return the option ``-o``, which every command has beside its ``--json``."""
+    alone = typer.Typer(add_completion=False)
+    alone.command()(_declare_output)
+    return typer.main.get_command(alone).params[0]
+
+
+def _choose_output(context: typer.Context, value: str | None) -> None:
+    """Make JSON the default of the command, before its own options are read."""
+    if value == "json":
+        context.default_map = {"as_json": True, "json_output": True}
+
+
+def _declare_output(
+    *,
+    output: Annotated[
+        Literal["table", "json"] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            is_eager=True,
+            expose_value=False,
+            callback=_choose_output,
+            help="The usual output, or JSON as with --json.",
+        ),
+    ] = None,
+) -> None:
+    """Declare the option; a callback applies it."""
 
 
 app = typer.Typer(

@@ -63,7 +63,7 @@ def test_failed_warmup_has_a_reason_and_a_hint() -> None:
     found = check(warmed("pull_failed", reason="there is no image", hint="Check the name."))
 
     assert found["last-warmup"].finding.endswith("there is no image. Check the name.")
-    assert found["last-warmup"].fix == f"./prestream warm {TEXT} --force --wait"
+    assert found["last-warmup"].fix == f"prestream warm {TEXT} --force --wait"
 
 
 def test_pull_that_was_not_streamed_fails_with_its_evidence() -> None:

@@ -77,7 +77,7 @@ def test_mirror_that_is_not_made_yet_is_a_warning_with_the_command_that_asks_for
     found = check(Refused("404 NAME_UNKNOWN", lacks_mirror=True))["manifest"]
 
     assert found.verdict == "warning"
-    assert found.fix == f"./prestream warm {TEXT}"
+    assert found.fix == f"prestream warm {TEXT}"
 
 
 def test_manifest_that_cannot_be_read_is_unknown() -> None:

@@ -60,7 +60,7 @@ def check_history(
 
 def _check_warmup(text: str, warmups: Sequence[Body], now: datetime, period: timedelta) -> Check:
     what = f"facts warmup.finished of the last {SINCE.days} days"
-    again = command("./prestream", "warm", text, "--force", "--wait")
+    again = command("prestream", "warm", text, "--force", "--wait")
     if not warmups:
         found = "it was not warmed: its first pull fills the cache, and is slow"
         return _make(text, "last-warmup", "warning", what, found, again)

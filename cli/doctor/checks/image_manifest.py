@@ -170,7 +170,7 @@ def check_size(readings: ImageResponses, least: int) -> Check:
 
 
 def _warm(text: str) -> str:
-    return command("./prestream", "warm", text)
+    return command("prestream", "warm", text)
 
 
 def _gigabytes(size: int) -> str:
