@@ -224,6 +224,10 @@ class KubernetesCluster:
         """Fetch a document that describes the API, such as ``/version``; ``None`` if absent."""
         return self._read(path)
 
+    def fetch_namespace(self) -> dict[str, Any] | None:
+        """Fetch our namespace; ``None`` if it does not exist."""
+        return self._read(f"/api/v1/namespaces/{self._namespace}")
+
     def fetch_config_map(self, name: str) -> dict[str, Any] | None:
         """Fetch a ConfigMap of our namespace; ``None`` if it does not exist."""
         return self._read(self._config_map(name))

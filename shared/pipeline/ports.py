@@ -39,6 +39,7 @@ class ClusterApi(WorkloadApi, Protocol):
     def is_autopilot(self) -> bool: ...  # noqa: D102
     @property
     def accounts(self) -> "NodeAccounts | None": ...  # noqa: D102
+    def fetch_namespace(self) -> Body | None: ...  # noqa: D102
     def fetch_job(self, name: str) -> Body | None: ...  # noqa: D102
     def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterable[Body]: ...  # noqa: D102
     def create_job(self, body: Mapping[str, Any]) -> bool: ...  # noqa: D102

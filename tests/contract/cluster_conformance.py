@@ -328,6 +328,9 @@ class ClusterConformance:
 
         assert names_of(listed) == ["e1", "e2"]
 
+    def test_our_namespace_is_fetched(self, world: World) -> None:
+        assert world.cluster.fetch_namespace() is not None
+
     def test_node_is_fetched_by_its_name(self, world: World) -> None:
         world.place(make_node("gpu-1"))
 

@@ -49,6 +49,7 @@ CALLS: dict[str, set[Right]] = {
     },
     # Every user of the API server may list its groups.
     "fetch_group_versions": set(),
+    "fetch_namespace": {(PRESTREAM, "/namespaces/prestream", "get")},
     "fetch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "get")},
     "patch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "patch")},
     # prestream doctor makes these calls as the person who runs it; no function does.
@@ -56,7 +57,7 @@ CALLS: dict[str, set[Right]] = {
     "review_access": set(),
     "fetch_discovery": set(),
 }
-INVENTORY = {"list_objects", "fetch_group_versions"}
+INVENTORY = {"list_objects", "fetch_group_versions", "fetch_namespace"}
 PROOFS = {"fetch_config_map", "patch_config_map"}
 CLAIMS = {"list_pod_events", "fetch_pod", "list_pending_pods"}
 """The calls that check events, which any tenant can create."""

@@ -100,6 +100,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "KubernetesCluster.fetch_discovery": lambda c: c.fetch_discovery("/version"),
     "KubernetesCluster.fetch_group_versions": lambda c: c.fetch_group_versions(),
     "KubernetesCluster.fetch_job": lambda c: c.fetch_job("j"),
+    "KubernetesCluster.fetch_namespace": lambda c: c.fetch_namespace(),
     "KubernetesCluster.fetch_node": lambda c: c.fetch_node("n"),
     "KubernetesCluster.fetch_object": lambda c: c.fetch_object("v1", "pods", "p", "ml"),
     "KubernetesCluster.list_events": lambda c: list(c.list_events("")),

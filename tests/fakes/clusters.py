@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.cluster import Cluster, ClusterName, UnknownClusterError
+from shared.domain.manifests_version import MANIFESTS_VERSION, VERSION_LABEL
 from shared.domain.node_accounts import NodeAccounts
 
 Body = dict[str, Any]
@@ -51,6 +52,9 @@ class FakeCluster:
     def __init__(self, name: ClusterName = GPU_CLUSTER, *, is_autopilot: bool = False) -> None:
         self.name = name
         self.is_autopilot = is_autopilot
+        self.namespace: Body | None = {
+            "metadata": {"labels": {VERSION_LABEL: str(MANIFESTS_VERSION)}}
+        }
         self.accounts: NodeAccounts | None = None
         self.jobs: dict[str, Body] = {}
         self.pods: list[Body] = []
@@ -199,6 +203,10 @@ class FakeCluster:
     def fetch_discovery(self, path: str) -> Body | None:
         self._called("fetch_discovery")
         return copy.deepcopy(self.discovery.get(path))
+
+    def fetch_namespace(self) -> Body | None:
+        self._called("fetch_namespace")
+        return copy.deepcopy(self.namespace)
 
     def fetch_config_map(self, name: str) -> Body | None:
         self._called("fetch_config_map")

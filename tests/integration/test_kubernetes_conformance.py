@@ -154,6 +154,7 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "pull-event-pods-list-everywhere": GRANTED,
         "scheduled-sweep-namespaces-list": GRANTED,
         "scheduled-sweep-nodes-list": GRANTED,
+        "scheduled-sweep-namespaces-get": GRANTED,
     },
     "watch": {
         "bookmarks": "no client needs a bookmark on the way",

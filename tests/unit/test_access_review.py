@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from cli.doctor.check import Check
@@ -13,8 +14,9 @@ from cli.doctor.checks.access_review import (
     check_manifests,
     needed_accesses,
 )
-from cli.doctor.response import NotFound, Response, Unavailable
+from cli.doctor.response import Body, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
+from shared.domain.manifests_version import MANIFESTS_VERSION
 
 BASE = Path(__file__).parents[2] / "infra" / "kubernetes" / "base"
 NAME = ClusterName("demo", "us-central1", "gpu")
@@ -80,9 +82,34 @@ def test_own_rights_are_reported() -> None:
     )
 
 
+CURRENT: Body = {
+    "metadata": {"labels": {"prestream.dev/manifests-version": str(MANIFESTS_VERSION)}}
+}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "verdict"),
+    [
+        pytest.param(CURRENT, "ok", id="current"),
+        pytest.param({"metadata": {"labels": {}}}, "failed", id="no-label"),
+        pytest.param(
+            {"metadata": {"labels": {"prestream.dev/manifests-version": "1"}}}, "failed", id="older"
+        ),
+        pytest.param(
+            {"metadata": {"labels": {"prestream.dev/manifests-version": "99"}}}, "ok", id="newer"
+        ),
+    ],
+)
+def test_manifests_must_have_the_version_of_the_release(namespace: Body, verdict: str) -> None:
+    (found,) = check_manifests(NAME, {("Namespace", "prestream"): namespace})
+
+    assert found.verdict == verdict
+    assert ("apply -k infra/kubernetes" in (found.fix or "")) is (verdict == "failed")
+
+
 def test_objects_of_warmups_must_exist() -> None:
     there: dict[tuple[str, str], Response] = {
-        ("Namespace", "prestream"): {"kind": "Namespace"},
+        ("Namespace", "prestream"): CURRENT,
         ("PriorityClass", "a"): NotFound("x"),
         ("PriorityClass", "b"): Unavailable("x", "403"),
     }

@@ -9,6 +9,7 @@ from cli.doctor.check import Check, command, unknown
 from cli.doctor.response import Body, NotFound, Response, Unavailable
 from shared.domain.cluster import ClusterName
 from shared.domain.json_access import field_at, list_of, mapping_of, mappings_of, text_of
+from shared.domain.manifests_version import MANIFESTS_VERSION, read_version
 
 _MAX_NAMED: Final = 4
 
@@ -138,16 +139,25 @@ def check_manifests(
         if isinstance(reading, Unavailable):
             yield unknown("access", "manifests", subject, reading)
             continue
-        is_missing = isinstance(reading, NotFound)
+        problem = _find_problem(kind, reading)
         yield Check(
             topic="access",
             name="manifests",
             subject=subject,
-            verdict="failed" if is_missing else "ok",
+            verdict="failed" if problem else "ok",
             looked_at=f"{kind} {object_name} in {name}",
-            finding="it is missing: no warmup can run" if is_missing else "it is there",
-            fix=fix if is_missing else None,
+            finding=problem or "it is there",
+            fix=fix if problem else None,
         )
+
+
+def _find_problem(kind: str, found: Body | NotFound) -> str | None:
+    if isinstance(found, NotFound):
+        return "it is missing: no warmup can run"
+    version = read_version(found)
+    if kind != "Namespace" or version >= MANIFESTS_VERSION:
+        return None
+    return f"the manifests have version {version}, and this release needs {MANIFESTS_VERSION}"
 
 
 def _list(accesses: list[Access]) -> str:

@@ -14,10 +14,12 @@ from shared.domain.disposition import Outcome, ignored
 from shared.domain.fact import EventName, Fact, Subject, make_insert_id
 from shared.domain.ladder import PREWARM_RUNG
 from shared.domain.manifest import Manifest
+from shared.domain.manifests_version import MANIFESTS_VERSION, read_version
 from shared.domain.postponement import postponement_name
 from shared.domain.prewarm import PrewarmedArtifact
 from shared.domain.request import Cause, ReferenceRequest
 from shared.domain.warmup_job import JobName
+from shared.errors import ClusterRefusedError
 from shared.pipeline.execute import Executor
 from shared.pipeline.mirror_lookup import Mirrors, MissingMirrorError
 from shared.pipeline.plan_resume import read_resumption
@@ -102,7 +104,8 @@ class Sweeper:
             "removed": queue.removed,
             **served,
         }
-        return Outcome("handled", details | run.finish(bypasses) | self.execute.details)
+        details |= run.finish(bypasses) | find_outdated(cluster, self.settings)
+        return Outcome("handled", details | self.execute.details)
 
     def report_refusal(
         self, cluster: ClusterName, message_id: str, now: datetime, error: Exception
@@ -126,16 +129,33 @@ class Sweeper:
         return PrewarmedStorage(self.prewarm)
 
 
-def plan_refusal(
-    cluster: ClusterName, message_id: str, now: datetime, error: Exception, settings: Settings
-) -> WriteFact:
-    """Return the fact of a cluster that refuses us, with the command that onboards it."""
+def find_outdated(cluster: "ClusterApi", settings: Settings) -> dict[str, Any]:
+    """Return the details of manifests of an earlier version; empty if they are current."""
+    try:
+        version = read_version(cluster.fetch_namespace())
+    except ClusterRefusedError:
+        version = read_version(None)
+    if version >= MANIFESTS_VERSION:
+        return {}
+    hint = _write_command(cluster.name, settings)
+    outdated = {"version": version, "needed": MANIFESTS_VERSION, "hint": hint}
+    return {"outdated_manifests": outdated}
+
+
+def _write_command(cluster: ClusterName, settings: Settings) -> str:
     command = (
         f'kubectl kustomize infra/kubernetes | sed "s/PROJECT_ID/{settings.deployment_project}/"'
         f" | kubectl --context={cluster.context} apply -f -"
     )
+    return f"Apply Prestream's manifests to the cluster: `{command}`."
+
+
+def plan_refusal(
+    cluster: ClusterName, message_id: str, now: datetime, error: Exception, settings: Settings
+) -> WriteFact:
+    """Return the fact of a cluster that refuses us, with the command that onboards it."""
     hint = (
-        f"Apply Prestream's manifests to the cluster: `{command}`. If it need not be watched,"
+        f"{_write_command(cluster, settings)} If it need not be watched,"
         " leave it out of `clusters` in prestream.yaml."
     )
     subject = Subject(cluster=str(cluster), cause=Cause("schedule", message_id))

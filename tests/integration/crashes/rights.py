@@ -89,7 +89,10 @@ def _in_cluster_of(call: Call) -> str:
     if found is None:
         return str(call)
     verb = _VERBS.get(method) or ("get" if found["name"] else "list")
-    return _name(verb, found["plural"], found["group"] or "", found["namespace"] or "all")
+    where = found["namespace"] or "all"
+    if found["plural"] == "namespaces" and found["name"]:
+        where = found["name"][1:]  # A role in a namespace applies to the namespace itself.
+    return _name(verb, found["plural"], found["group"] or "", where)
 
 
 def _name(verb: str, plural: str, group: str, where: str) -> str:
