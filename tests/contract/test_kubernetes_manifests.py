@@ -52,8 +52,10 @@ CALLS: dict[str, set[Right]] = {
     "fetch_namespace": {(PRESTREAM, "/namespaces/prestream", "get")},
     "fetch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "get")},
     "patch_config_map": {(PRESTREAM, f"/configmaps/{PARAMETER_NAME}", "patch")},
-    # prestream doctor makes these calls as the person who runs it; no function does.
+    # Commands make these calls as the person who runs them; no function does.
     "fetch_object": set(),
+    "create_object": set(),
+    "delete_object": set(),
     "review_access": set(),
     "fetch_discovery": set(),
 }
