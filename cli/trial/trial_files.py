@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cli.trial.open_answers import Answer, answer_questions
+from cli.trial.trial_page import make_page
 from cli.trial.trial_plan import TrialPlan
 from cli.trial.trial_run import TrialState
 from cli.trial.trial_step import Step, describe
@@ -33,6 +35,11 @@ class TrialRecord:
         """The figures."""
         return TrialSummary.of(self.state.results)
 
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers to open questions; empty if none was asked."""
+        return answer_questions(self.state.results, self.state.plan.left_out)
+
     def as_json(self) -> dict[str, Any]:
         """Return the content of ``trial.json``."""
         state, image = self.state, self.state.image
@@ -54,6 +61,7 @@ class TrialRecord:
             "plan": _plan_as_json(state.plan, image.upstream),
             "pulls": [each.as_json() for each in state.results],
             "summary": self.summary.as_json(),
+            "answers": [each.as_json() for each in self.answers],
         }
 
 
@@ -88,4 +96,6 @@ def write_files(record: TrialRecord, folder: Path) -> list[Path]:
     data = folder / "trial.json"
     text = json.dumps(record.as_json(), indent=2, ensure_ascii=False)
     data.write_text(f"{text}\n", encoding="utf-8")
-    return [data]
+    page = folder / "trial.html"
+    page.write_text(make_page(record.as_json()), encoding="utf-8")
+    return [data, page]

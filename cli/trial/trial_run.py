@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cli.trial.clean_up import CleanUp
-from cli.trial.node_choice import NodeChoice, choose_nodes, choose_platform, make_rung
+from cli.trial.node_choice import choose_nodes, choose_platform, make_rung
+from cli.trial.prewarm_pull import PrewarmPull
 from cli.trial.pull_job import PullContext, PullJob
 from cli.trial.pull_result import PullResult
 from cli.trial.snapshotter_log import SnapshotterLog
@@ -21,6 +22,7 @@ from cli.trial.trial_objects import (
 from cli.trial.trial_plan import TrialOptions, TrialPlan, plan_trial
 from cli.trial.trial_step import describe
 from shared.clients.kubernetes_api import KubernetesCluster
+from shared.clients.prewarm_api import PrewarmingClient
 from shared.domain.image_reference import WrittenImage
 from shared.domain.mirror import RepositoryName
 from shared.domain.node import Node
@@ -44,6 +46,7 @@ class Services:
     images: TrialImages
     repositories: RemovableRepositories
     log: SnapshotterLog
+    prewarm_api: PrewarmingClient
     say: Callable[[str], None]
     poll_s: float = 1.0
     settle_s: float = _SETTLE_S
@@ -58,6 +61,8 @@ class TrialState:
     plan: TrialPlan
     platform: str
     results: list[PullResult] = field(default_factory=list)
+    second: WrittenImage | None = None
+    """The image that is prewarmed; None without the open questions."""
     created_mirror: bool = False
     problem: str | None = None
     """Why the trial ended early."""
@@ -143,7 +148,7 @@ class TrialRun:
         )
         cluster.create_object("namespaces", make_namespace(trial))
         cluster.create_object("serviceaccounts", make_service_account(), trial)
-        self._create_mirror(state, until)
+        state.image = self._create_mirror(state, state.image, until)
         nodes = [Node.from_body(body) for body in cluster.list_nodes()]
         choice = choose_nodes(nodes, state.image.wanted, make_rung(state.platform))
         before = {each.step.key for each in state.plan.left_out}
@@ -152,9 +157,10 @@ class TrialRun:
             if each.step.key not in before:
                 self._services.say(f"{each.step.key}  left out: {each.reason}")
 
-    def _create_mirror(self, state: TrialState, until: float) -> None:
-        repository = state.image.source.repository
-        if repository is not None and state.image.lacks_mirror:
+    def _create_mirror(self, state: TrialState, image: TrialImage, until: float) -> TrialImage:
+        """Create the mirror of an image unless it exists, and return the image with its digest."""
+        repository = image.source.repository
+        if repository is not None and image.lacks_mirror:
             name = repository.name
             self.clean_up.add(
                 Removal(
@@ -166,10 +172,9 @@ class TrialRun:
             )
             state.created_mirror = True
             self._services.say(f"creating mirror {name}")
-        if state.image.manifest is None or state.image.lacks_mirror:
-            state.image = self._services.images.create(
-                state.image, state.platform, lambda: self._wait(until)
-            )
+        if image.manifest is not None and not image.lacks_mirror:
+            return image
+        return self._services.images.create(image, state.platform, lambda: self._wait(until))
 
     def _pull(self, state: TrialState, until: float) -> None:
         services = self._services
@@ -189,18 +194,23 @@ class TrialRun:
             if time.monotonic() > until:
                 state.problem = "the time of --timeout is over"
                 return
-            where = step.node.name if step.node else "a node that the cluster chooses"
+            where = step.node.name if step.node else "a node without the image"
             services.say(f"{step.key}  {describe(step.kind, state.image.upstream)}, on {where}")
-            result = PullJob(context, step, state.image, until).run()
+            if step.kind == "prewarmed":
+                result = self._pull_prewarmed(state, context, until)
+            else:
+                result = PullJob(context, step, state.image, until).run()
             state.results.append(result)
             seconds = "-" if result.seconds is None else f"{result.seconds:.1f} s"
             services.say(f"{step.key}  {result.verdict}, {seconds}")
 
-    def choose_again(self, state: TrialState) -> NodeChoice:
-        """Return the nodes on which the trial has not pulled."""
-        nodes = [Node.from_body(body) for body in self._services.cluster.list_nodes()]
-        used = {each.node for each in state.results if each.node}
-        return choose_nodes(nodes, state.image.wanted, make_rung(state.platform), used)
+    def _pull_prewarmed(self, state: TrialState, context: PullContext, until: float) -> PullResult:
+        if state.second is None:
+            raise TypeError("the plan has a pull of a second image, which is missing")
+        services = self._services
+        image = services.images.read(state.second, state.platform)
+        image = self._create_mirror(state, image, until)
+        return PrewarmPull(services.prewarm_api, context, self.clean_up.add).run(image, until)
 
     def _delete_namespace(self) -> None:
         cluster, due = self._services.cluster, time.monotonic() + _GONE_WITHIN_S

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.terminal import harmless, show_bytes
+from cli.trial.open_answers import Answer
 from cli.trial.pull_result import PullResult
 from cli.trial.trial_plan import LeftOut, TrialPlan
 from cli.trial.trial_step import Step, describe
@@ -102,6 +103,17 @@ def print_summary(console: Console, summary: TrialSummary, *, simulated: bool = 
     print_wrapped(console, f"{mark}{summary.headline}", style=style)
     if summary.comparison:
         print_wrapped(console, f"{mark}{summary.comparison}")
+
+
+def print_answers(console: Console, answers: Iterable[Answer]) -> None:
+    """Print the answers to the open questions, with the decisive evidence."""
+    console.print()
+    console.print(Text("Open questions", "bold"))
+    for each in answers:
+        print_wrapped(console, each.question)
+        print_wrapped(console, each.answer, indent=_INDENT, style="bold")
+        for text in each.evidence[:1]:
+            print_wrapped(console, _DIGEST.sub(r"\1…", text), indent=_INDENT)
 
 
 def _make_table(*headings: str) -> Table:

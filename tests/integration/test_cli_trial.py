@@ -280,3 +280,22 @@ def test_interrupted_trial_removes_its_objects_and_keeps_its_results(
     assert process.returncode == 130, stdout + stderr
     assert lab.leftovers() == []
     assert lab.read()["interrupted"] is True
+
+
+def test_open_questions_are_answered_with_evidence(lab: Lab) -> None:
+    lab.add_nodes(5)
+    lab.add_nodes(1, pool="l4", accelerator="nvidia-l4")
+    image, second = lab.add_image("team/asked"), lab.add_image("team/prewarmed")
+
+    ended = lab.run(image, "--yes", "--open-questions", "--second-image", second)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    answers = {each["question"]: each["answer"] for each in lab.read()["answers"]}
+    # The sandbox streams no image of Docker Hub itself.
+    assert answers == {
+        "Do Docker Hub images stream without a mirror?": "not in this pull",
+        "Does a pull on a CPU node warm the cache for accelerator pools?": "yes",
+        "Does the prewarm API take remote repositories and multi-platform images?": "yes",
+    }
+    assert (lab.folder / "trial.html").read_text("utf-8").count("Open questions") == 1
+    assert lab.leftovers() == []
