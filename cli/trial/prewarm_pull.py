@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cli.trial.node_choice import choose_nodes, make_rung
-from cli.trial.pull_job import PullContext, PullJob
+from cli.trial.pull_context import PullContext
+from cli.trial.pull_job import PullJob
 from cli.trial.pull_result import PullResult
 from cli.trial.trial_image import TrialImage
 from cli.trial.trial_objects import Removal

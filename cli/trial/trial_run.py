@@ -1,6 +1,5 @@
 """Run a trial: create its objects, make its pulls one after the other, and remove the objects."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,31 +8,22 @@ from typing import Any
 from cli.trial.clean_up import CleanUp
 from cli.trial.node_choice import choose_nodes, choose_platform, make_rung
 from cli.trial.prewarm_pull import PrewarmPull
-from cli.trial.pull_job import PullContext, PullJob
+from cli.trial.pull_context import PullContext
+from cli.trial.pull_job import PullJob
 from cli.trial.pull_result import PullResult
 from cli.trial.snapshotter_log import SnapshotterLog
 from cli.trial.trial_image import RemovableRepositories, TrialImage, TrialImages
-from cli.trial.trial_objects import (
-    Removal,
-    make_namespace,
-    make_priority_class,
-    make_service_account,
-)
 from cli.trial.trial_plan import TrialOptions, TrialPlan, plan_trial
+from cli.trial.trial_setup import TrialSetup
 from cli.trial.trial_step import describe
 from shared.clients.kubernetes_api import KubernetesCluster
 from shared.clients.prewarm_api import PrewarmingClient
 from shared.domain.image_reference import WrittenImage
-from shared.domain.mirror import RepositoryName
 from shared.domain.node import Node
-from shared.errors import TransientError
 from shared.settings.keys import Settings
 
 _SETTLE_S = 20.0
 """How long Cloud Logging may take to show a line of a snapshotter."""
-
-_GONE_WITHIN_S = 60.0
-"""How long a namespace may take to be removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +70,11 @@ class TrialRun:
     def __init__(self, services: Services, timeout_s: float) -> None:
         self._services = services
         self._timeout_s = timeout_s
-        self._pause = threading.Event()
         self._id = services.settings.namespace
         self.clean_up = CleanUp(services.say)
+        self._setup = TrialSetup(
+            self._id, services.cluster, services.repositories, self.clean_up, services.poll_s
+        )
 
     def prepare(
         self,
@@ -132,24 +124,9 @@ class TrialRun:
 
     def _set_up(self, state: TrialState, until: float) -> None:
         """Create the objects of the cluster and the mirror, and plan again with the digest."""
-        cluster, trial = self._services.cluster, self._id
-        context = cluster.name.context
-        delete = f"kubectl --context={context} delete"
-        self.clean_up.add(
-            Removal(
-                f"priority class {trial}",
-                f"{delete} priorityclass {trial}",
-                lambda: cluster.delete_object("scheduling.k8s.io/v1", "priorityclasses", trial),
-            )
-        )
-        cluster.create_object("priorityclasses", make_priority_class(trial))
-        self.clean_up.add(
-            Removal(f"namespace {trial}", f"{delete} namespace {trial}", self._delete_namespace)
-        )
-        cluster.create_object("namespaces", make_namespace(trial))
-        cluster.create_object("serviceaccounts", make_service_account(), trial)
+        self._setup.create_objects()
         state.image = self._create_mirror(state, state.image, until)
-        nodes = [Node.from_body(body) for body in cluster.list_nodes()]
+        nodes = [Node.from_body(body) for body in self._services.cluster.list_nodes()]
         choice = choose_nodes(nodes, state.image.wanted, make_rung(state.platform))
         before = {each.step.key for each in state.plan.left_out}
         state.plan = plan_trial(state.options, choice)
@@ -161,20 +138,12 @@ class TrialRun:
         """Create the mirror of an image unless it exists, and return the image with its digest."""
         repository = image.source.repository
         if repository is not None and image.lacks_mirror:
-            name = repository.name
-            self.clean_up.add(
-                Removal(
-                    f"mirror {name}",
-                    f"gcloud artifacts repositories delete {name.repository_id}"
-                    f" --location={name.location} --project={name.project}",
-                    lambda: self._delete_mirror(name),
-                )
-            )
+            self._setup.announce_mirror(repository.name)
             state.created_mirror = True
-            self._services.say(f"creating mirror {name}")
+            self._services.say(f"creating mirror {repository.name}")
         if image.manifest is not None and not image.lacks_mirror:
             return image
-        return self._services.images.create(image, state.platform, lambda: self._wait(until))
+        return self._services.images.create(image, state.platform, lambda: self._setup.wait(until))
 
     def _pull(self, state: TrialState, until: float) -> None:
         services = self._services
@@ -188,7 +157,7 @@ class TrialRun:
             read_log=services.log.read,
             settle_s=services.settle_s,
             clock=time.monotonic,
-            pause=lambda: self._pause_once(services.poll_s),
+            pause=self._setup.pause,
         )
         for step in state.plan.steps:
             if time.monotonic() > until:
@@ -211,25 +180,3 @@ class TrialRun:
         image = services.images.read(state.second, state.platform)
         image = self._create_mirror(state, image, until)
         return PrewarmPull(services.prewarm_api, context, self.clean_up.add).run(image, until)
-
-    def _delete_namespace(self) -> None:
-        cluster, due = self._services.cluster, time.monotonic() + _GONE_WITHIN_S
-        cluster.delete_object("v1", "namespaces", self._id)
-        while cluster.fetch_object("v1", "namespaces", self._id) is not None:
-            if not self._wait(due):
-                raise TransientError(f"namespace {self._id} is still being removed")
-
-    def _delete_mirror(self, name: RepositoryName) -> None:
-        self._services.repositories.delete_repository(name)
-        due = time.monotonic() + _GONE_WITHIN_S
-        while self._services.repositories.fetch_repository(name) is not None:
-            if not self._wait(due):
-                raise TransientError(f"mirror {name} is still being removed")
-
-    def _wait(self, until: float) -> bool:
-        """Wait for one poll; False if the time is over."""
-        self._pause_once(self._services.poll_s)
-        return time.monotonic() < until
-
-    def _pause_once(self, seconds: float) -> None:
-        self._pause.wait(seconds)
