@@ -59,7 +59,7 @@ class TrialSummary:
     def headline(self) -> str:
         """The conclusion in a sentence."""
         number = self.interval.number if self.interval else 0
-        pulls = "The second pull was" if number == 1 else f"All {number} second pulls were"
+        pulls = "The second pull was" if number == 1 else f"The {number} second pulls were"
         return {
             "streamed": f"{pulls} streamed.",
             "likely_streamed": f"{pulls} too fast for a download, but no node reported streaming.",
