@@ -47,11 +47,12 @@ def make_node(*, streams: bool, images: tuple[str, ...] = ()) -> dict[str, Any]:
 
 def read_message(case: str, reason: str) -> str:
     """Return the recorded message about the image's container."""
-    return next(
+    found: str = next(
         event[4]
         for event in CASES[case]["events"]
         if event[1] == "containers" and event[3] == reason
     )
+    return found
 
 
 class Kubelet:
