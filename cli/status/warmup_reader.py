@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 class PrewarmDirectory(PrewarmReader, Protocol):
     """The prewarm API, and the repositories that may hold prewarmed images."""
 
-    def list_repositories(self, project: str, location: str) -> Iterable[RepositoryName]: ...  # noqa: D102
+    def list_repositories(self, project: str) -> Iterable[RepositoryName]: ...  # noqa: D102
 
 
 class FactSource(Protocol):
@@ -204,32 +204,19 @@ class WarmupReader:
         """
         List the prewarmed images in the regions of clusters.
 
-        Their repositories are our mirrors, all of the project near a cluster, and those of the
-        warmups that are known.
+        Their repositories are all of the project, our mirrors, and those of the known warmups.
         """
         api = self._prewarming
         if api is None:
             return
-        named = {each for each in map(_repository_of, known) if each is not None}
-        artifacts: dict[RepositoryName, list[PrewarmedArtifact]] = {}
-        for cluster in clusters:
-            found = [*self._mirrors_of(cluster.name), *named]
-            found += self._list_repositories(api, cluster.name, problems)
-            for repository in sorted(set(found), key=str):
-                if repository not in artifacts:
-                    artifacts[repository] = _ask(partial(_list, api, repository), problems)
-                for each in artifacts[repository]:
+        found = {each for each in map(_repository_of, known) if each is not None}
+        found.update(*(self._mirrors_of(each.name) for each in clusters))
+        found.update(_ask(partial(_list_repositories, api, self._settings.project), problems))
+        for repository in sorted(found, key=str):
+            for each in _ask(partial(_list_artifacts, api, repository), problems):
+                for cluster in clusters:
                     if each.location == cluster.name.region:
                         yield self._read_artifact(each, cluster.name)
-
-    def _list_repositories(
-        self, api: PrewarmDirectory, cluster: ClusterName, problems: list[Problem]
-    ) -> Iterator[RepositoryName]:
-        """Yield the repositories of the project from which nodes of a cluster stream."""
-        near = {mirror_location(each, cluster.location) for each in ("region", "multi-region")}
-        for location in sorted(near):
-            find = partial(_list_near, api, self._settings.project, location)
-            yield from _ask(find, problems)
 
     def _check(
         self,
@@ -340,12 +327,12 @@ def _repository_of(observation: Observation) -> RepositoryName | None:
     return None if path is None else path.repository
 
 
-def _list(api: PrewarmReader, repository: RepositoryName) -> list[PrewarmedArtifact]:
+def _list_artifacts(api: PrewarmReader, repository: RepositoryName) -> list[PrewarmedArtifact]:
     return list(api.list_artifacts(repository))
 
 
-def _list_near(api: PrewarmDirectory, project: str, location: str) -> list[RepositoryName]:
-    return list(api.list_repositories(project, location))
+def _list_repositories(api: PrewarmDirectory, project: str) -> list[RepositoryName]:
+    return list(api.list_repositories(project))
 
 
 def _ask(question: Callable[[], list[_T]], problems: list[Problem]) -> list[_T]:

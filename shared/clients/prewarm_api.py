@@ -116,21 +116,22 @@ class PrewarmingClient:
             if artifact is not None:
                 yield artifact
 
-    def list_repositories(self, project: str, location: str) -> Iterator[RepositoryName]:
+    def list_repositories(self, project: str) -> Iterator[RepositoryName]:
         """
-        List the repositories of images in a location.
+        List the repositories of images in all locations of a project.
 
         Raises:
             PrewarmRefusedError: Artifact Registry refuses the request.
             TransientError: It is unavailable, or our quota of requests is exhausted.
             ConfigurationError: The credentials are missing.
         """
-        parent = f"projects/{project}/locations/{location}"
-        action = f"list the repositories of {parent}"
-        for each in self._list(f"{parent}/repositories", "repositories", action):
-            _, _, repository_id = (text_of(each.get("name")) or "").rpartition("/")
-            if each.get("format") == "DOCKER" and repository_id:
-                yield RepositoryName(project, location, repository_id)
+        path, action = f"projects/{project}/locations", f"list the repositories of {project}"
+        for location in self._list(path, "locations", action):
+            name = text_of(location.get("locationId")) or ""
+            for each in self._list(f"{path}/{name}/repositories", "repositories", action):
+                _, _, repository_id = (text_of(each.get("name")) or "").rpartition("/")
+                if each.get("format") == "DOCKER" and repository_id:
+                    yield RepositoryName(project, name, repository_id)
 
     def remove(self, version: ArtifactVersion, *, location: str) -> None:
         """

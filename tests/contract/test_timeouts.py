@@ -116,7 +116,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "KubernetesCluster.review_access": lambda c: c.review_access({}),
     "PrewarmingClient.check": lambda c: c.check(VERSION, location="us-central1"),
     "PrewarmingClient.list_artifacts": lambda c: list(c.list_artifacts(REPOSITORY)),
-    "PrewarmingClient.list_repositories": lambda c: list(c.list_repositories("p", "us")),
+    "PrewarmingClient.list_repositories": lambda c: list(c.list_repositories("p")),
     "PrewarmingClient.prewarm": lambda c: c.prewarm(
         VERSION, location="us-central1", retention_days=7
     ),

@@ -93,11 +93,10 @@ class Prewarmed:
         prefix = f"{repository.registry}/{repository.path}/"
         yield from (each for each in self._find(None) if each.uri.startswith(prefix))
 
-    def list_repositories(self, project: str, location: str) -> list[RepositoryName]:
+    def list_repositories(self, project: str) -> list[RepositoryName]:
         if self.error is not None:
             raise self.error
-        wanted = (project, location)
-        return [each for each in self.repositories if (each.project, each.location) == wanted]
+        return [each for each in self.repositories if each.project == project]
 
     def _find(self, region: str | None) -> list[PrewarmedArtifact]:
         if self.error is not None:

@@ -106,20 +106,26 @@ def test_artifacts_are_not_read_without_the_prewarm_rung(
 
 
 @pytest.mark.parametrize(
-    ("location", "is_known", "is_seen"),
+    ("location", "project", "is_known", "is_seen"),
     [
-        pytest.param("us-central1", False, True, id="region"),
-        pytest.param("us", False, True, id="multi-region"),
-        pytest.param("europe-west4", False, False, id="far"),
-        pytest.param("europe-west4", True, True, id="far-but-a-warmup-is-known"),
+        pytest.param("us-central1", "demo", False, True, id="region"),
+        pytest.param("europe-west4", "demo", False, True, id="far"),
+        pytest.param("us-central1", "other", False, False, id="another-project"),
+        pytest.param("us-central1", "other", True, True, id="another-project-of-a-known-warmup"),
     ],
 )
 def test_prewarmed_image_of_another_repository_is_read(
-    cluster: FakeCluster, facts: Facts, location: str, *, is_known: bool, is_seen: bool
+    cluster: FakeCluster,
+    facts: Facts,
+    location: str,
+    project: str,
+    *,
+    is_known: bool,
+    is_seen: bool,
 ) -> None:
-    name = f"{location}-docker.pkg.dev/demo/apps/trainer"
+    name = f"{location}-docker.pkg.dev/{project}/apps/trainer"
     prewarmed = Prewarmed()
-    prewarmed.repositories = [RepositoryName("demo", location, "apps")]
+    prewarmed.repositories = [RepositoryName(project, location, "apps")]
     prewarmed.add("CACHING", name=name)
     if is_known:
         facts.add("no_node", image=f"{name}:1", mirror=f"{name}@{DIGEST}")
