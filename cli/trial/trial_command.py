@@ -97,11 +97,11 @@ class TrialCommand:
             is_clean = running.run(state, keep=self._choices.keep)
         except KeyboardInterrupt:
             interrupted = True
-            is_clean = not running.clean_up.removals
             say("interrupted")
         except (EventError, ImageError) as exc:
-            state.problem = str(exc)
+            state.problem, state.is_refused = str(exc), isinstance(exc, EventError)
             say(f"error: {exc}")
+            is_clean = not running.clean_up.removals
         record = TrialRecord(
             state=state,
             cluster=str(self._services.cluster.name),
@@ -154,10 +154,10 @@ class TrialCommand:
 
 def _choose_code(record: TrialRecord, *, is_clean: bool) -> int:
     summary = record.summary
-    if summary.interval is None and record.state.problem is None:
-        return ExitCode.FAILED
-    if record.state.problem is not None or not is_clean:
+    if record.state.is_refused or not is_clean:
         return ExitCode.UNAVAILABLE
+    if summary.interval is None:
+        return ExitCode.FAILED
     return ExitCode.DONE if summary.conclusion == "streamed" else ExitCode.DIFFERENT
 
 

@@ -56,6 +56,8 @@ class TrialState:
     created_mirror: bool = False
     problem: str | None = None
     """Why the trial ended early."""
+    is_refused: bool = False
+    """Whether it ended early because a service did not answer, or refused."""
 
 
 class TrialRun:

@@ -239,6 +239,31 @@ def test_cluster_without_a_node_ends_before_anything_is_created(lab: Lab) -> Non
     assert lab.leftovers() == []
 
 
+def test_timeout_ends_the_pulls_and_removes_the_objects(lab: Lab) -> None:
+    lab.add_nodes(3)
+    image = lab.add_image("team/endless", 60_000_000_000)
+
+    ended = lab.run(image, "--yes", "--timeout", "3s")
+
+    assert ended.returncode == 6, ended.stdout + ended.stderr
+    assert lab.read()["pulls"][0]["outcome"] == "timed_out"
+    assert lab.verdicts().get("c", (None, False)) == (None, False)
+    assert lab.leftovers() == []
+
+
+def test_service_that_refuses_ends_the_trial_and_leaves_nothing(lab: Lab) -> None:
+    lab.add_nodes(3)
+    image = lab.add_image("team/refused", 310_000_000)
+    fault = lab.cloud.faults.add(Fault("kubernetes", "POST .*/jobs", 403))
+
+    ended = lab.run(image, "--yes")
+
+    lab.cloud.faults.remove(fault)
+    assert ended.returncode == 5, ended.stdout + ended.stderr
+    assert "403" in lab.read()["problem"]
+    assert lab.leftovers() == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
