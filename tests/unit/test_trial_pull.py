@@ -203,8 +203,10 @@ def test_pull_that_cannot_succeed_is_ended_before_its_deadline(case: str) -> Non
     cluster = FakeCluster()
     cluster.place(make_node(streams=True))
     text = CASES[case]["status"]["containers"]["app"]["message"]
+    waits: list[int] = []
 
     def refuse() -> None:
+        waits.append(len(cluster.pods))
         for name, job in cluster.jobs.items():
             if job["spec"]["activeDeadlineSeconds"] == 1:
                 cluster.end_job(name, "Failed")
@@ -223,3 +225,4 @@ def test_pull_that_cannot_succeed_is_ended_before_its_deadline(case: str) -> Non
     result = pull(cluster, refuse)
 
     assert (result.outcome, result.counts) == ("pull_failed", False)
+    assert waits == [0, 1]
