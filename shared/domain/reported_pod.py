@@ -1,8 +1,8 @@
 """
 A pod, as far as its body confirms an event about it.
 
-Whoever may create events in a namespace can report anything about its pods. Only the API server,
-the scheduler and the kubelet write the spec and the status that are read here.
+A person with the right to create events can report anything about the pods of a namespace. Only
+the API server, the scheduler and the kubelet write the fields that are read here.
 """
 
 from collections.abc import Iterable, Iterator

@@ -16,7 +16,7 @@ def reflect(cluster: FakeCluster, event: Body, *, rewritten: bool = True) -> Bod
     """
     Let the pod of an event show what it reports; None if the event is not about a pod.
 
-    A pod that does not exist is placed. Its image at a mirror is rewritten, if it is not told.
+    A pod that does not exist is placed. By default, our policy rewrote its image at a mirror.
     """
     about = event["involvedObject"]
     if about["kind"] != "Pod":
