@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -29,6 +30,11 @@ from shared.domain.image_reference import InvalidReferenceError, WrittenImage, p
 from shared.domain.image_state import STATES, UNDER_WAY
 from shared.errors import ConfigurationError, EventError
 from shared.settings.keys import Settings
+
+_NARROW = 120
+"""Columns of a terminal below which a table would break the names of images apart."""
+
+_STATE_COLUMNS = 9
 
 _DIGEST_COLUMNS = 19
 """The length of ``sha256:`` and twelve digits, as container tools show them."""
@@ -166,7 +172,10 @@ def _print_tables(
             is_unread = str(cluster.name) in unread
             console.print("  could not be read" if is_unread else "  nothing was warmed here")
             continue
-        console.print(_make_table(own, now))
+        if console.width < _NARROW:
+            _print_lines(console, own, now)
+        else:
+            console.print(_make_table(own, now))
         console.print(Text(show_counts(count_images(own)), "dim"))
 
 
@@ -178,7 +187,7 @@ def _make_table(states: Sequence[WarmupState], now: datetime) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("IMAGE", "DIGEST", "TARGET", "STATE", "SINCE", "NEXT DUE", "LAST OUTCOME"):
         table.add_column(name, overflow="fold", no_wrap=name not in {"IMAGE", "LAST OUTCOME"})
-    for each in sorted(states, key=lambda each: (STATES.index(each.state), each.image)):
+    for each in sorted(states, key=_rank):
         table.add_row(
             harmless(each.image),
             harmless((each.digest or "-")[:_DIGEST_COLUMNS]),
@@ -189,6 +198,23 @@ def _make_table(states: Sequence[WarmupState], now: datetime) -> Table:
             _show_last(each, now),
         )
     return table
+
+
+def _print_lines(console: Console, states: Sequence[WarmupState], now: datetime) -> None:
+    """Print each image on lines of its own, where a table has no room for its name."""
+    for each in sorted(states, key=_rank):
+        state = (each.state.ljust(_STATE_COLUMNS), STYLES[each.state])
+        console.print(Text.assemble(state, harmless(each.image)), soft_wrap=True)
+        due = _show_due(each, now)
+        facts = [harmless(each.target or "any target"), show_since(each.since, now)]
+        facts += [f"next due {due}"] if due != "-" else []
+        console.print(Padding(Text(", ".join(facts), "dim"), (0, 0, 0, _STATE_COLUMNS)))
+        if (last := _show_last(each, now)) != "-":
+            console.print(Padding(Text(harmless(last)), (0, 0, 0, _STATE_COLUMNS)))
+
+
+def _rank(warmup: WarmupState) -> tuple[int, str]:
+    return STATES.index(warmup.state), warmup.image
 
 
 def _show_due(warmup: WarmupState, now: datetime) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import Result
 
 from cli.exits import ExitCode
@@ -94,6 +95,21 @@ def test_each_cluster_has_a_table_of_states(run: Run, clusters: list[FakeCluster
     assert "5 images: 1 warm, 1 held, 1 warming, 1 failed, 1 due" in first
     assert "failed, why is not known" in first
     assert "nothing was warmed here" in second
+
+
+def test_narrow_terminal_shows_each_name_whole(
+    run: Run, clusters: list[FakeCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"team/{'long-' * 9}name:1"
+    place(clusters[0], name, "Complete")
+    place(clusters[0], "team/broken:1", "Failed", hours=5)
+    monkeypatch.setattr(command, "make_console", lambda: Console(width=80))
+
+    lines = run().stdout.splitlines()
+
+    assert f"warm     {name}" in lines
+    assert lines[lines.index("failed   team/broken:1") + 2].strip() == "failed, why is not known"
+    assert all(len(each) <= 80 for each in lines)
 
 
 def test_as_json_everything_is_one_object(run: Run, clusters: list[FakeCluster]) -> None:
