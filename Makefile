@@ -7,7 +7,7 @@ DEPLOYED := build/deployed
 CHECKOV := build/checkov
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help deploy demo playground picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives schema lock format clean
+.PHONY: help deploy demo playground picture test soak check check-terraform check-infra audit sbom bench growth bench-document fuzz mutation archives release schema lock format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -142,6 +142,9 @@ growth: $(VENV)/installed $(DEPLOYED)/installed archives ## measure calls, memor
 archives: $(VENV)/installed ## write build/functions/NAME.zip, as uploaded
 	@mkdir -p build
 	@$(BIN)/python tools/archives.py > build/archives.log 2>&1 || { cat build/archives.log >&2; exit 1; }
+
+release: sbom ## date the changelog, tag the version, and gather wheel, archives and SBOM in build/release
+	@$(BIN)/python -m tools.release
 
 schema: $(VENV)/installed ## write docs/prestream.schema.json and docs/configuration.md from the settings
 	@$(BIN)/python -m tools.settings_reference
