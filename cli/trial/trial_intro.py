@@ -95,10 +95,12 @@ def _print_command(console: Console, plan: TrialPlan, cluster: ClusterName) -> N
     """Print the command that adds the missing nodes."""
     pools = [each.pool for each in (*plan.choice.streaming, *plan.choice.suitable) if each.pool]
     pool = pools[0] if pools else "POOL"
-    total = max(plan.needed, plan.choice.total + plan.missing)
-    console.print(f"To add {count(plan.missing, 'node')}:")
+    is_regional = cluster.location == cluster.region
+    scope = ", which counts in each zone of this cluster" if is_regional else ""
+    missing = count(plan.missing, "node")
+    print_wrapped(console, f"To add {missing}, raise N, the number of nodes of a pool{scope}:")
     command = (
         f"  gcloud container clusters resize {cluster.name} --node-pool={pool}"
-        f" --num-nodes={total} --location={cluster.location} --project={cluster.project}"
+        f" --num-nodes=N --location={cluster.location} --project={cluster.project}"
     )
     console.print(Text(command, "cyan"), soft_wrap=True)

@@ -162,7 +162,7 @@ def test_node_that_holds_the_image_is_not_used(lab: Lab) -> None:
     body = lab.read()
     assert [each["step"] for each in body["pulls"]] == ["b", "c"]
     assert body["plan"]["nodes_unsuitable"] == {"gke-gpu-holder": "holds the image"}
-    assert "To add 1 node:" in ended.stdout
+    assert "To add 1 node, raise N" in ended.stdout
 
 
 def test_node_that_turns_out_to_hold_the_image_is_not_used(lab: Lab) -> None:
