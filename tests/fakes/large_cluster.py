@@ -94,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             if url.path == "/apis":
                 self._send(200, json.dumps(_GROUPS).encode())
-            elif "/configmaps/" in url.path:
+            elif "limit" not in query:
                 self._send(404, b'{"kind": "Status", "reason": "NotFound", "message": "none"}')
             else:
                 self._list(url.path, query)
