@@ -35,6 +35,8 @@ _GONE = 410
 _INVALID = frozenset({400, 413, 422})
 _PAGE = 100
 """Objects per page, at most."""
+_JOB_PAGE = 500
+"""Jobs of ours per page; each has a few kilobytes."""
 _EVENT_PAGE = 500
 """Events per page; an event has at most a few kilobytes."""
 
@@ -131,7 +133,7 @@ class KubernetesCluster:
     def list_jobs(self, label_selector: str, field_selector: str = "") -> Iterator[dict[str, Any]]:
         """List the Jobs of our namespace, page by page."""
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        return self._list(self._jobs, selectors)
+        return self._list(self._jobs, selectors, _JOB_PAGE)
 
     def list_pods(self, label_selector: str) -> Iterator[dict[str, Any]]:
         """List the pods of our namespace, page by page."""

@@ -40,22 +40,24 @@ def limit_tenants(
     turns: Iterable[JobState], running: Iterable[JobState], max_running: int
 ) -> Iterator[JobState]:
     """
-    Yield the warmups that leave a place for other tenants.
+    Yield the warmups that leave the last place to tenants without a running warmup.
 
-    The running warmups of one tenant never take the last place, so that a tenant with large images
-    does not delay another one by the time of a pull.
+    So a tenant with large images does not delay another one by the time of a pull.
 
     Args:
         turns: The warmups in the order in which they may run.
         running: The running ones.
         max_running: The number of places.
     """
-    most = max(max_running - 1, 1)
-    counts = Counter(tenant for state in running for tenant in state.tenants)
+    places = list(running)
+    counts = Counter(tenant for state in places for tenant in state.tenants)
+    used = len(places)
     for state in turns:
-        if all(counts[tenant] >= most for tenant in state.tenants) and state.tenants:
+        has_running = bool(state.tenants) and all(counts[tenant] for tenant in state.tenants)
+        if has_running and used >= max_running - 1:
             continue
         counts.update(state.tenants)
+        used += 1
         yield state
 
 

@@ -35,6 +35,9 @@ TARGET_LABEL = "prestream.dev/target"
 QUEUE_LABEL = "prestream.dev/queue"
 """``waiting`` or ``running``; on a Job that has not been reported."""
 WAITING, RUNNING = "waiting", "running"
+CONTENT_LABEL = "prestream.dev/content"
+"""The begin of the digest of the image, on a Job and its pods."""
+_CONTENT_DIGITS = 32
 TENANT_PREFIX = "tenant.prestream.dev/"
 """
 The prefix of the labels that name the tenants of a warmup by a hash.
@@ -202,7 +205,8 @@ class Warmup:
 
         https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
         """
-        labels = {**APP_LABELS, TARGET_LABEL: self.target_name}
+        content = self.digest.partition(":")[2][:_CONTENT_DIGITS]
+        labels = {**APP_LABELS, TARGET_LABEL: self.target_name, CONTENT_LABEL: content}
         tenant = {} if self.tenant_label is None else {self.tenant_label: FIRST_TENANT}
         return {
             "apiVersion": "batch/v1",

@@ -1,5 +1,6 @@
 """Look up an image in the mirror that nodes pull it from."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from shared.domain.mirror_reference import rewrite_reference, trace_upstream
 from shared.domain.placement import DEFAULT_PLATFORM
 from shared.domain.upstream import Upstream
 from shared.errors import ImageError, ManifestUnavailableError, TransientError
+from shared.pipeline.ttl_cache import KeyedLock, TtlCache
 
 if TYPE_CHECKING:
     from shared.pipeline.execute import Executor
@@ -37,6 +39,18 @@ if TYPE_CHECKING:
 
 _FORBIDDEN, _NOT_FOUND = 403, 404
 _MAX_PLATFORMS = 8
+
+_PAUSES_S = (0.25, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""
+The pauses between reads of a mirror that is being created, in seconds.
+
+Their sum is below the time for which other deliveries wait for the first one.
+"""
+_REQUESTED_S = 300.0
+"""How long an instance does not request the creation of a mirror again."""
+_NEW_S = 60.0
+"""How long a new mirror may not answer yet."""
+
 _MAX_HOST = 253
 """The longest name of a host, in characters."""
 
@@ -58,6 +72,7 @@ class Mirrors:
         registry: Answers for the images in the mirrors.
         repositories: Makes the client of Artifact Registry when it is first needed.
         execute: Creates and updates mirrors; in a dry run, mirrors are only read.
+        pause: Lets seconds pass until a mirror that is being created is read again.
     """
 
     def __init__(
@@ -67,13 +82,20 @@ class Mirrors:
         registry: "Registry",
         repositories: "Callable[[], Repositories]",
         execute: "Executor",
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._repositories = repositories
         self._execute = execute
         self._projects = {settings.project, settings.deployment_project, *settings.projects}
+        self._pause = pause
         self._checked: set[RepositoryName] = set()
+        self._creating = KeyedLock()
+        self._requested = TtlCache[bool](_REQUESTED_S)
+        """The mirrors whose creation this instance requested."""
+        self._created = TtlCache[bool](_NEW_S)
+        """The mirrors that came into being while this instance waited for them."""
         self._hosts = {
             repository: host
             for repository, host in settings.mirror_hosts.items()
@@ -261,27 +283,47 @@ class Mirrors:
 
     def _ensure_once(self, repository: RemoteRepository) -> bool:
         """As ``_ensure``, but an instance checks each mirror once."""
-        if repository.name in self._checked:
-            return False
-        is_changed = self._ensure(repository)
-        self._checked.add(repository.name)
-        return is_changed
+        return repository.name not in self._checked and self._ensure(repository, is_once=True)
 
-    def _ensure(self, repository: RemoteRepository) -> bool:
-        """Create or update a mirror if needed; return whether anything changed."""
-        repositories = self._repositories()
-        state = repositories.fetch_repository(repository.name)
-        changed = self._perform(repository, plan_mirror(repository, state))
-        if state is not None:
-            return changed
-        if not changed:
-            raise MissingMirrorError(repository)
-        created = repositories.fetch_repository(repository.name)
-        if created is None:
-            raise TransientError(f"mirror {repository.name} is being made")
+    def _ensure(self, repository: RemoteRepository, *, is_once: bool = False) -> bool:
+        """
+        Create or update a mirror if needed; return whether anything changed.
+
+        The deliveries of an instance share one creation.
+        """
+        with self._creating.hold(repository.name):
+            if is_once and repository.name in self._checked:
+                return False
+            state = self._repositories().fetch_repository(repository.name)
+            if state is None:
+                self._create(repository)
+                self._created.put(repository.name, value=True)
+                is_changed = True
+            else:
+                is_changed = self._perform(repository, plan_mirror(repository, state))
+            self._checked.add(repository.name)
+            # A delivery that waited for the creation has a refusal from before it.
+            return is_changed or self._created.get(repository.name) is True
+
+    def _create(self, repository: RemoteRepository) -> None:
+        """Request a mirror, unless this instance has done so, and wait for it for some seconds."""
+        if not self._requested.get(repository.name):
+            if not self._perform(repository, plan_mirror(repository, None)):
+                raise MissingMirrorError(repository)
+            self._requested.put(repository.name, value=True)
+        created = self._await(repository.name)
+        self._requested.put(repository.name, value=False)
         if compare_repository(repository, created) == "another repository":
             raise _another_repository(repository)
-        return True
+
+    def _await(self, name: RepositoryName) -> RepositoryState:
+        """Return a mirror that is being created, as soon as it exists."""
+        for seconds in (0.0, *_PAUSES_S):
+            self._pause(seconds)
+            created = self._repositories().fetch_repository(name)
+            if created is not None:
+                return created
+        raise TransientError(f"mirror {name} is being made")
 
     def _perform(
         self, repository: RemoteRepository, actions: tuple[CreateMirror | UpdateMirror, ...]

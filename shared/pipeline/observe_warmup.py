@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.action import Action, DistrustMirror, EndJob, ProveMirror
+from shared.domain.action import Action, DistrustMirror, EndJob, ProveMirror, ResumeJobs
 from shared.domain.cluster_event import ImagePullFailed, JobReported, PodEvicted, PodUnschedulable
 from shared.domain.disposition import NOT_CONFIRMED, Outcome, ignored
 from shared.domain.job_state import JobState
@@ -22,7 +21,7 @@ from shared.domain.warmup_job import MIRROR_ANNOTATION
 from shared.domain.warmup_pod import Pod, belongs_to, holds_image, job_of, node_of
 from shared.domain.warmup_refusal import write_refusal
 from shared.errors import TransientError
-from shared.pipeline.plan_resume import read_resumption
+from shared.pipeline.plan_resume import read_active, read_resumption, resume_queue
 from shared.pipeline.read_accounts import read_failed_puller, read_puller
 from shared.pipeline.read_warmup import find_pods, is_warmup
 from shared.pipeline.report_warmup import report_job
@@ -58,7 +57,9 @@ def observe_job(
     if not event.has_ended:
         return ignored(f"the Job goes on after {event.reason}", job=origin.name)
     cluster = connect()
-    body = cluster.fetch_job(origin.name)
+    queue = execute.read_for_change(lambda: read_active(cluster)) or []
+    listed = (state.body for state in queue if state.name == origin.name)
+    body = next(listed, None) or cluster.fetch_job(origin.name)
     if body is None or (origin.uid and JobState.from_body(body).uid != origin.uid):
         return ignored("the Job is gone", job=origin.name)
     if not is_warmup(body):
@@ -67,7 +68,11 @@ def observe_job(
         raise TransientError(
             f"an event reports the end of Job {origin.name}, which has not ended yet"
         )
-    return Outcome("handled", _finish(cluster, body, origin.timestamp, settings, execute))
+
+    def plan() -> ResumeJobs:
+        return resume_queue(cluster, queue, settings, origin.timestamp)
+
+    return Outcome("handled", _finish(cluster, body, plan, settings, execute))
 
 
 def observe_failure(
@@ -184,7 +189,7 @@ def plan_end(event: ImagePullFailed | PodEvicted, state: JobState, pod: Pod) -> 
 def _finish(
     cluster: "ClusterApi",
     body: Mapping[str, Any],
-    at: datetime,
+    plan: Callable[[], ResumeJobs],
     settings: Settings,
     execute: "Executor",
 ) -> dict[str, Any]:
@@ -192,7 +197,7 @@ def _finish(
     if proven := _prove(cluster, body, settings, execute):
         details["proven"] = proven
     # Before the fact, so that no warmup waits until Cloud Logging takes it.
-    details |= execute.resume(cluster, lambda: read_resumption(cluster, settings, at))
+    details |= execute.resume(cluster, plan)
     fact = report_job(cluster, body, execute)
     if fact is None:
         return details | {"reason": "its fact was written before"}

@@ -7,16 +7,17 @@ queue; after its last attempt it ends.
 https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from shared.domain.action import EndJob, ResumeJobs, SuspendJob
 from shared.domain.job_state import JobState
 from shared.domain.queue_order import limit_tenants, take_turns
 from shared.domain.timestamp import format_time, parse_time
-from shared.domain.warmup_job import SELECTOR, JobName
+from shared.domain.warmup_job import QUEUE_LABEL, RUNNING, SELECTOR, JobName
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 NODES_CURRENT_FOR = timedelta(minutes=2)
 """How long the nodes that were read for a new Job count as current."""
+
+ACTIVE_READ = 500
+"""How many warmups a launch with room reads: one page."""
 
 NOT_PULLED = "status.successful=0"
 """
@@ -46,9 +50,44 @@ def read_queue(cluster: "ClusterApi") -> list[JobState]:
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    states = [JobState.from_body(body) for body in cluster.list_jobs(SELECTOR, NOT_PULLED)]
-    queue = (state for state in states if not state.is_finished)
-    return sorted(queue, key=lambda state: (not state.is_running, state.turn))
+    queue = _sort(cluster.list_jobs(SELECTOR, NOT_PULLED))
+    return [state for state in queue if not state.is_finished]
+
+
+def read_active(cluster: "ClusterApi") -> list[JobState]:
+    """
+    Return the warmups that are not reported: those that wait, run, or have just ended.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    return _sort(cluster.list_jobs(f"{SELECTOR},{QUEUE_LABEL}"))
+
+
+def read_for_launch(cluster: "ClusterApi", settings: "Settings") -> list[JobState]:
+    """
+    Return the running warmups and, if there is room for one more, a page of all.
+
+    The cost does not depend on the number of warmups that wait: the end of a running one, which
+    reads all of them, serves the others.
+
+    Raises:
+        TransientError: The cluster is unavailable.
+        ConfigurationError: It refuses our identity.
+    """
+    running = list(cluster.list_jobs(f"{SELECTOR},{QUEUE_LABEL}={RUNNING}"))
+    if sum(JobState.from_body(body).is_running for body in running) >= settings.max_running:
+        return _sort(running)
+    # One list shows which of them another instance has just resumed.
+    active = islice(cluster.list_jobs(f"{SELECTOR},{QUEUE_LABEL}"), ACTIVE_READ)
+    states = {body["metadata"]["name"]: body for body in (*running, *active)}
+    return _sort(states.values())
+
+
+def _sort(bodies: Iterable[Mapping[str, Any]]) -> list[JobState]:
+    states = map(JobState.from_body, bodies)
+    return sorted(states, key=lambda state: (not state.is_running, state.turn))
 
 
 def read_unscheduled(
@@ -88,7 +127,9 @@ def read_resumption(cluster: "ClusterApi", settings: "Settings", now: "datetime"
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    return resume_queue(cluster, read_queue(cluster), settings, now)
+    queue = read_queue(cluster)
+    plan = plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
+    return _refresh_nodes(cluster, queue, plan, now)
 
 
 def resume_queue(
@@ -101,6 +142,9 @@ def resume_queue(
     """
     Return what happens to a queue that was read, with the nodes of warmups that waited for long.
 
+    Warmups without a node keep their places: a report of the scheduler, and each sweep, look at
+    their pods.
+
     Args:
         cluster: The cluster of the queue.
         queue: In the order of ``read_queue``.
@@ -112,7 +156,16 @@ def resume_queue(
         TransientError: The cluster is unavailable.
         ConfigurationError: It refuses our identity.
     """
-    plan = plan_resume(queue, settings, cluster.name, read_unscheduled(cluster, queue, now))
+    return _refresh_nodes(cluster, queue, plan_resume(queue, settings, cluster.name), now, created)
+
+
+def _refresh_nodes(
+    cluster: "ClusterApi",
+    queue: Iterable[JobState],
+    plan: ResumeJobs,
+    now: "datetime",
+    created: Collection[JobName] = (),
+) -> ResumeJobs:
     resumed = set(plan.names[: max(plan.limit, 0)]) - set(created)
     waited = [each for each in queue if each.name in resumed and _may_be_stale(each, now)]
     if not waited:

@@ -1,7 +1,7 @@
 """Read what a cluster still knows about a warmup that ended: its pods, its node, their events."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,8 @@ from shared.messages.node_event import parse_event
 
 if TYPE_CHECKING:
     from shared.pipeline.ports import ClusterApi
+
+_JOB_LABEL = "batch.kubernetes.io/job-name"
 
 NODE_EVENTS_NAMESPACE = "default"
 """The namespace in which Kubernetes keeps the events of objects without a namespace."""
@@ -90,14 +92,14 @@ def read_ended_warmup(cluster: "ClusterApi", body: Mapping[str, Any]) -> EndedWa
     if finished is None or not is_warmup(body):
         return None
     state = JobState.from_body(body)
-    pods = find_pods(cluster, state)
-    reports, others = _read_job_events(cluster, state, pods)
+    pods, strangers = _read_pods(cluster, state)
+    reports = _read_job_events(cluster, state, pods)
     reports += read_refusal(body, cluster=str(cluster.name))
     diagnosis = diagnose(finished, pods[-1] if pods else None, reports)
     at = diagnosis.pulled.origin.timestamp if diagnosis.pulled else finished.at
     pulled = diagnosis.pulled.pulled if diagnosis.pulled else None
     node = read_node(cluster, diagnosis.node, pulled, at)
-    history = find_history(diagnosis.pulled, others) if diagnosis.pulled else PullHistory()
+    history = _read_pulls_of(cluster, diagnosis.pulled, strangers)
     return EndedWarmup(cluster.name, body, state, finished, diagnosis, node, history)
 
 
@@ -168,29 +170,62 @@ def evidence_of(report: Any) -> Evidence:
 
 def find_pods(cluster: "ClusterApi", state: JobState) -> list[Pod]:
     """Return the pods of a Job, oldest first; a disruption can lead to more than one."""
-    pods = cluster.list_pods(f"batch.kubernetes.io/job-name={state.name}")
+    return _select_pods(cluster.list_pods(f"{_JOB_LABEL}={state.name}"), state)
+
+
+def _select_pods(pods: Iterable[Pod], state: JobState) -> list[Pod]:
     own = [pod for pod in pods if belongs_to(pod, state.uid)]
     return sorted(own, key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
 
 
-def _read_job_events(
-    cluster: "ClusterApi", state: JobState, pods: Iterable[Pod]
-) -> tuple[list[NodeEvent], list[ImagePulled]]:
-    """
-    Return the events of a Job's pods, and the pulls of other pods.
+def _read_pods(cluster: "ClusterApi", state: JobState) -> tuple[list[Pod], list[Pod]]:
+    """Return the pods of a Job, and those of other warmups of the same content."""
+    content = text_of(field_at(state.body, ("metadata", "labels", jobs.CONTENT_LABEL)))
+    if content is None:
+        return find_pods(cluster, state), []
+    pods = list(cluster.list_pods(f"{jobs.CONTENT_LABEL}={content}"))
+    own = _select_pods(pods, state)
+    return own, [pod for pod in pods if pod not in own]
 
-    Without events of its pods, the events of the Job itself are returned instead.
+
+def _read_pulls_of(
+    cluster: "ClusterApi", pulled: ImagePulled | None, strangers: Iterable[Pod]
+) -> PullHistory:
+    """Return the history of a pull, from the events of other warmups of the content."""
+    if pulled is None:
+        return PullHistory()
+    on_node = [
+        pod for pod in strangers if field_at(pod, ("spec", "nodeName")) == pulled.origin.node
+    ]
+    reports = [each for pod in on_node for each in _read_pod_events(cluster, pod)]
+    return find_history(pulled, [each for each in reports if isinstance(each, ImagePulled)])
+
+
+def _read_job_events(
+    cluster: "ClusterApi", state: JobState, pods: Collection[Pod]
+) -> list[NodeEvent]:
     """
-    uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
-    reports = _read_events(cluster, "involvedObject.kind=Pod")
-    own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
-    if not own and not uids:
+    Return the events of a Job's pods.
+
+    A deadline deletes the pods, whose events are then found by their names. Without any, the events
+    of the Job itself are returned instead.
+    """
+    if pods:
+        own = [each for pod in pods for each in _read_pod_events(cluster, pod)]
+    else:
+        reports = _read_events(cluster, "involvedObject.kind=Pod")
+        own = [each for each in reports if each.origin.name.startswith(f"{state.name}-")]
+    if not own and not pods:
         selector = f"involvedObject.kind=Job,involvedObject.name={state.name}"
         own = _read_events(cluster, selector)
     # An earlier Job of the same name also left events behind.
-    own = [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
-    others = [each for each in reports if isinstance(each, ImagePulled) and each not in own]
-    return own, others
+    uids, created = {uid_of(pod) for pod in pods}, parse_time(state.created)
+    return [each for each in own if each.origin.uid in uids or each.origin.timestamp >= created]
+
+
+def _read_pod_events(cluster: "ClusterApi", pod: Pod) -> list[Any]:
+    name = pod["metadata"]["name"]
+    return _read_events(cluster, f"involvedObject.kind=Pod,involvedObject.name={name}")
 
 
 def _read_events(cluster: "ClusterApi", selector: str, namespace: str | None = None) -> list[Any]:

@@ -21,7 +21,7 @@ from shared.errors import (
 )
 from shared.pipeline.mirror_lookup import MissingMirrorError
 from shared.pipeline.plan_resume import (
-    read_queue,
+    read_for_launch,
     resume_queue,
 )
 from shared.pipeline.plan_warmup import WarmupPlan, plan_warmup
@@ -232,7 +232,7 @@ class Warmer:
         created = [
             each.plan.job for each in warmed.values() if each.plan.job and each.result == "created"
         ]
-        queue = self._execute.read_for_change(lambda: read_queue(cluster))
+        queue = self._execute.read_for_change(lambda: read_for_launch(cluster, self._settings))
         if queue is None:
             return {}
         return dict(

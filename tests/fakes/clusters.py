@@ -68,6 +68,8 @@ class FakeCluster:
         }
         """The documents that describe the API, by path."""
         self.calls: list[str] = []
+        self.listed: list[int] = []
+        """How many Jobs each list of them had."""
         self.node_selectors: list[str] = []
         """By which labels nodes were asked for."""
         self.refuses_deletion = False
@@ -149,7 +151,9 @@ class FakeCluster:
             succeeded = str((job.get("status") or {}).get("succeeded", 0))
             return has_labels(job) and wanted in {"", succeeded}
 
-        return _select(list(self.jobs.values()), matches)
+        found = list(_select(list(self.jobs.values()), matches))
+        self.listed.append(len(found))
+        return iter(found)
 
     def list_pods(self, label_selector: str) -> Iterator[Body]:
         self._called("list_pods")

@@ -60,6 +60,7 @@ class Deployment:
             registry=self.registry,
             repositories=lambda: self.repositories,
             execute=Executor(repositories=lambda: self.repositories, dry_run=settings.dry_run),
+            pause=lambda _: None,
         )
 
     def locate(self, text: str, location: str = ZONE) -> Source:

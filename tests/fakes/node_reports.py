@@ -159,6 +159,7 @@ def place_warmup(cluster: FakeCluster, name: str = JOB, **changes: Any) -> Body:
     """Put a warmup Job that runs into a cluster."""
     body = make_warmup(name, **changes).body()
     body["spec"]["suspend"] = False
+    body["metadata"]["labels"]["prestream.dev/queue"] = "running"
     body["status"] = {"startTime": at(2)}
     body["metadata"]["uid"] = f"uid-of-{name}"
     return cluster.place(body)
@@ -177,7 +178,10 @@ def place_pod(
                 "namespace": "prestream",
                 "uid": f"uid-of-{name}",
                 "creationTimestamp": at(seconds),
-                "labels": {"batch.kubernetes.io/job-name": job},
+                "labels": {
+                    "batch.kubernetes.io/job-name": job,
+                    "prestream.dev/content": DIGEST.removeprefix("sha256:")[:32],
+                },
                 "ownerReferences": [{"kind": "Job", "name": job, "uid": f"uid-of-{job}"}],
             },
             "spec": {"nodeName": node} if node else {},

@@ -49,12 +49,18 @@ class FakeRepositories:
     """Why no upstream is accepted."""
     error: Exception | None = None
     """The error of every call."""
+    reads_until_it_exists: int = 0
+    """How many reads a slow creation takes, if it ends by itself."""
     before_creation: Callable[[], object] = lambda: None
     """The change by another client just before a creation arrives."""
 
     def fetch_repository(self, name: RepositoryName) -> RepositoryState | None:
         self._answer()
         self.fetched.append(name)
+        if self.running and self.reads_until_it_exists:
+            self.reads_until_it_exists -= 1
+            if not self.reads_until_it_exists:
+                self.finish()
         return self.states.get(name)
 
     def create_repository(self, repository: RemoteRepository) -> None:

@@ -74,6 +74,7 @@ def locate(sweep: Sweep) -> Any:
         registry=registry,
         repositories=lambda: registry.repositories,
         execute=Executor(dry_run=True),
+        pause=lambda _: None,
     )
     return mirrors.locate
 

@@ -174,6 +174,7 @@ class SweptWorld:
             registry=self.registry,
             repositories=lambda: self.registry.repositories,
             execute=execute,
+            pause=lambda _: None,
         )
 
     def take(self) -> list[ReferenceRequest]:

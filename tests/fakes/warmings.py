@@ -133,6 +133,7 @@ def make_warmer(
         registry=registry,
         repositories=lambda: registry.repositories,
         execute=execute,
+        pause=lambda _: None,
     )
     prewarm = PrewarmRung(api, execute, settings.prewarm_days)
     lookup = WarmupLookup(settings, mirrors, prewarm, reads_for_creation=not settings.dry_run)

@@ -40,6 +40,7 @@ class Plans(Scene):
             registry=self.registry,
             repositories=lambda: self.repositories,
             execute=execute,
+            pause=lambda _: None,
         )
         prewarm = PrewarmRung(self.api, execute, self.settings.prewarm_days)
         lookup = WarmupLookup(self.settings, mirrors, prewarm)

@@ -1,5 +1,7 @@
 """Mirrors: the mirror of an image, its creation and its repair."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from shared.domain.mirror import (
@@ -240,6 +242,39 @@ def test_mirror_under_creation_is_a_transient_error(deployment: Deployment) -> N
 
     assert deployment.resolve() == TOOL.digest
     assert deployment.repositories.created == [HUB]
+
+
+def test_delivery_waits_for_the_mirror_that_it_creates(deployment: Deployment) -> None:
+    deployment.repositories.is_slow = True
+    deployment.repositories.reads_until_it_exists = 4
+
+    assert deployment.resolve() == TOOL.digest
+    assert deployment.repositories.created == [HUB]
+
+
+def test_concurrent_first_references_share_one_creation(deployment: Deployment) -> None:
+    requests: list[object] = []
+    deployment.repositories.is_slow = True
+    deployment.repositories.reads_until_it_exists = 4
+    deployment.repositories.before_creation = lambda: requests.append(1)
+
+    with ThreadPoolExecutor(20) as pool:
+        digests = set(pool.map(lambda _: deployment.use(), range(20)))
+
+    assert digests == {TOOL.digest}
+    assert len(requests) == 1
+
+
+def test_creation_under_way_is_not_requested_again(deployment: Deployment) -> None:
+    requests: list[object] = []
+    deployment.repositories.is_slow = True
+    deployment.repositories.before_creation = lambda: requests.append(1)
+
+    for _ in range(3):
+        with pytest.raises(TransientError, match="being made"):
+            deployment.resolve()
+
+    assert len(requests) == 1
 
 
 @pytest.mark.parametrize("error", [UNKNOWN, OUR_403], ids=["unknown", "hidden"])

@@ -183,7 +183,7 @@ def test_dry_run_reports_and_changes_nothing() -> None:
     assert not {"patch_job", "list_jobs", "fetch_config_map"} & set(scene.cluster.calls)
 
 
-@pytest.mark.parametrize("call", ["fetch_job", "list_pods", "list_events", "fetch_node"])
+@pytest.mark.parametrize("call", ["list_jobs", "list_pods", "list_events", "fetch_node"])
 @pytest.mark.parametrize("error", [TransientError("503"), ConfigurationError("403")])
 def test_fact_is_written_once_the_cluster_answers(call: str, error: Exception) -> None:
     scene = ObservedWarmup()

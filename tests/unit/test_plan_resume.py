@@ -142,7 +142,8 @@ def test_all_tenants_are_served_before_one_is_served_again() -> None:
     ("queue", "max_running", "names"),
     [
         pytest.param(waiting("x", 5), 3, "x0 x1", id="one-tenant"),
-        pytest.param([*waiting("x", 5), *waiting("y", 1)], 3, "x0 y0 x1", id="place-for-another"),
+        pytest.param([*waiting("x", 5), *waiting("y", 5)], 4, "x0 y0 x1", id="two-tenants"),
+        pytest.param([running("x"), running("y"), *waiting("z", 1)], 3, "z0", id="third-tenant"),
         pytest.param([running("x", 1), running("x", 2), *waiting("x", 2)], 3, "", id="running"),
         pytest.param(waiting("x", 2), 1, "x0", id="only-place"),
         pytest.param([A, B, C], 2, "a b c", id="persons-have-no-limit"),

@@ -148,6 +148,7 @@ def test_pods_pull_what_is_warmed() -> None:
         registry=FakeRegistry(),
         repositories=FakeRepositories,
         execute=Executor(dry_run=True),
+        pause=lambda _: None,
     )
     # No node can pull from Docker.IO, and so nobody asks for it: the capitals make it a host.
     images = [case.image for case in IMAGES if case.id != "hub-upper-case"]

@@ -9,9 +9,9 @@ import pytest
 from shared.domain.placement import Placement
 from shared.errors import ConfigurationError, InvalidEventError, TransientError
 from tests.fakes.clusters import FakeCluster
-from tests.fakes.node_reports import JOB, place_pod, place_warmup
+from tests.fakes.node_reports import place_warmup
 from tests.fakes.warmings import PUBLISHED, RAY, Scene
-from tests.fakes.warmups import make_node
+from tests.fakes.warmups import make_node, make_warmup
 
 ACCELERATOR = "cloud.google.com/gke-accelerator"
 SPOT = "cloud.google.com/gke-spot"
@@ -279,7 +279,8 @@ def test_new_reference_costs_six_requests_until_its_job_exists(scene: Scene) -> 
     until = scene.cluster.calls[: scene.cluster.calls.index("create_job") + 1]
     assert until == ["fetch_job", "fetch_job", "list_nodes", "create_job"]
     assert len(scene.registry.asked) == 2
-    assert scene.cluster.calls[len(until) :] == ["list_jobs", "patch_job"]
+    # The running ones, and a page of those that wait.
+    assert scene.cluster.calls[len(until) :] == ["list_jobs", "list_jobs", "patch_job"]
     assert scene.repositories.fetched == []
 
 
@@ -289,14 +290,18 @@ def test_nodes_are_listed_by_label(scene: Scene) -> None:
     assert scene.cluster.node_selectors == [f"{ACCELERATOR}=nvidia-l4"]
 
 
-def test_new_warmup_takes_the_place_of_one_without_a_node() -> None:
+@pytest.mark.parametrize("waiting", [0, 10, 1000])
+def test_launch_costs_the_same_whatever_waits(waiting: int) -> None:
     scene = Scene(max_running=1)
     scene.cluster.place(make_node("gpu-1"))
     place_warmup(scene.cluster)
-    condition = {"type": "PodScheduled", "status": "False", "message": "no node fits"}
-    place_pod(scene.cluster, node=None, status={"conditions": [condition]})
+    scene.warm("team/single:1")
+    for number in range(waiting):
+        scene.cluster.create_job(make_warmup(f"warm-waiting-{number}").body())
+    scene.forget_calls()
 
-    outcome = scene.warm()
-
-    assert outcome.details["requeued"] == [JOB]
-    assert outcome.details["resumed"] == outcome.details["created"]
+    assert scene.warm().details["resumed"] == []
+    launch = ["fetch_job", "fetch_job", "list_nodes", "create_job", "list_jobs"]
+    assert scene.cluster.calls == launch
+    # The one that runs.
+    assert scene.cluster.listed[-1] == 1

@@ -46,6 +46,7 @@ def test_job_and_its_pods_bear_the_labels_they_are_found_by() -> None:
         "app.kubernetes.io/name": "prestream",
         "app.kubernetes.io/component": "warmup",
         "prestream.dev/target": "nvidia-l4-6af5d1",
+        "prestream.dev/content": "a" * 32,
     }
 
     queue = {"prestream.dev/queue": "waiting"}

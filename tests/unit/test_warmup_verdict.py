@@ -176,6 +176,7 @@ def test_pull_after_another_warmup_of_the_node_is_cached(
     scene: EndedScene, node: str, outcome: str, streamed: str
 ) -> None:
     earlier = pod_event("Pulled", pulled_text(7.9), 58, pod="warm-earlier-abcde", node=node)
+    place_pod(scene.cluster, "warm-earlier-abcde", job="warm-earlier", node=node)
     scene.warm(earlier, pod_event("Pulled", pulled_text(0.3), 60), node_event(STATEMENT, 59))
 
     payload = scene.report()
