@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -97,7 +96,11 @@ def make_page(report: Report) -> str:
 
 def has_charts() -> bool:
     """Whether the library of the charts is installed; without it, the page has tables only."""
-    return find_spec("vl_convert") is not None
+    try:
+        import vl_convert  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _draw(report: Report) -> dict[str, Any]:
