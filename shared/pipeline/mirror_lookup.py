@@ -48,8 +48,6 @@ Their sum is below the time for which other deliveries wait for the first one.
 """
 _REQUESTED_S = 300.0
 """How long an instance does not request the creation of a mirror again."""
-_NEW_S = 60.0
-"""How long a new mirror may not answer yet."""
 
 _MAX_HOST = 253
 """The longest name of a host, in characters."""
@@ -94,8 +92,8 @@ class Mirrors:
         self._creating = KeyedLock()
         self._requested = TtlCache[bool](_REQUESTED_S)
         """The mirrors whose creation this instance requested."""
-        self._created = TtlCache[bool](_NEW_S)
-        """The mirrors that came into being while this instance waited for them."""
+        self._created: set[RepositoryName] = set()
+        """The mirrors that this instance created."""
         self._hosts = {
             repository: host
             for repository, host in settings.mirror_hosts.items()
@@ -291,19 +289,20 @@ class Mirrors:
 
         The deliveries of an instance share one creation.
         """
+        was_created = repository.name in self._created
         with self._creating.hold(repository.name):
             if is_once and repository.name in self._checked:
                 return False
             state = self._repositories().fetch_repository(repository.name)
             if state is None:
                 self._create(repository)
-                self._created.put(repository.name, value=True)
+                self._created.add(repository.name)
                 is_changed = True
             else:
                 is_changed = self._perform(repository, plan_mirror(repository, state))
             self._checked.add(repository.name)
             # A delivery that waited for the creation has a refusal from before it.
-            return is_changed or self._created.get(repository.name) is True
+            return is_changed or (repository.name in self._created and not was_created)
 
     def _create(self, repository: RemoteRepository) -> None:
         """Request a mirror, unless this instance has done so, and wait for it for some seconds."""

@@ -48,6 +48,7 @@ UNSENT = "no client sends it"
 EXACT = "no client lists the state at an exact version"
 CONTROLLERS = "controllers write it; the tests of the sandbox's controllers cover it"
 GRANTED = "recorded before the manifests granted namespaces, nodes, and all pods and events"
+VERSIONED = "recorded before the manifests had a version"
 OUT_OF_SCOPE: dict[str, dict[str, str]] = {
     "config-maps": {"get": "the recorded cluster had another proven mirror"},
     "delete": {
@@ -105,6 +106,8 @@ OUT_OF_SCOPE: dict[str, dict[str, str]] = {
         "one-as-*": "kubectl needs the first columns only, and no PartialObjectMetadata",
     },
     "objects": {
+        "namespace": VERSIONED,
+        "namespaces": VERSIONED,
         "node*": CONTROLLERS,
         "deployments-everywhere": CONTROLLERS,
         "cluster-role": GRANTED,

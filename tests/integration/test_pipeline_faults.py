@@ -1,5 +1,6 @@
 """Services that fail, upstreams that refuse, and images at fault."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -87,10 +88,12 @@ def test_mirror_is_created_once_after_a_lost_answer(pipeline: Pipeline) -> None:
 def test_mirror_that_is_being_made_is_waited_for_by_redelivery(pipeline: Pipeline) -> None:
     image = pipeline.add_image("team/slowly", registry="delayed.example")
     registry = pipeline.cloud.artifact_registry
-    registry.switches.operation_delay_s = 100.0
+    # Longer than a delivery waits for it.
+    registry.switches.operation_delay_s = timedelta(hours=6).total_seconds()
     message = pipeline.ask(image)
     line = pipeline.line(message, "deferred")
     registry.switches.operation_delay_s = 0.0
+    pipeline.cloud.clock.advance(timedelta(hours=6))
 
     assert "is being made" in line["reason"]
     assert pipeline.statuses(message)[0] == 503
@@ -302,7 +305,7 @@ def test_warmup_is_launched_once_the_api_server_answers_again(
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        pytest.param("job", "GET .*/jobs/warm-", id="the Job"),
+        pytest.param("jobs", "GET .*/prestream/jobs", id="the list with the Job"),
         pytest.param("pods", "GET .*/pods", id="its pods"),
         pytest.param("events", "GET .*/namespaces/prestream/events", id="its events"),
         pytest.param("node", "GET .*/nodes/", id="its node"),
