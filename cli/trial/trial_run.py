@@ -44,7 +44,7 @@ class Services:
 
 @dataclass(slots=True)
 class TrialState:
-    """What a trial knows so far; an interrupted trial reports it, too."""
+    """The results of a trial so far; an interrupted trial reports them too."""
 
     image: TrialImage
     options: TrialOptions

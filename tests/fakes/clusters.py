@@ -81,7 +81,7 @@ class FakeCluster:
         """Let every call of a method raise an error."""
         self._failures[call] = error
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Let every call succeed again."""
         self._failures.clear()
 

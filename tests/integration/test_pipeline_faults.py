@@ -143,9 +143,6 @@ def test_mirror_that_our_identity_may_not_read_blocks_until_it_may(pipeline: Pip
     assert pipeline.warmup(image)["outcome"] == "pulled"
 
 
-# The image, its mirror, its upstream.
-
-
 def settled_with_fact(pipeline: Pipeline, image: str, **fields: Any) -> dict[str, Any]:
     """Ask for an image at fault: one delivery, acknowledged, and one fact. Return its payload."""
     message = pipeline.ask(image, **fields)

@@ -233,7 +233,7 @@ def test_two_tags_of_one_digest_have_one_state() -> None:
     coverage = Coverage(sweep)
 
     coverage.add(image, [replace(each, held=make_artifact()) for each in candidates], ())
-    # What an earlier tag requested is not read again.
+    # A target that an earlier tag requested is not read again.
     coverage.add(image, candidates, [each.name for each in candidates])
 
     assert coverage.as_details()["coverage"]["warm"] == 2

@@ -106,7 +106,7 @@ def test_warmup_that_was_not_let_run_is_not_taken_for_settled(scene: Scene) -> N
     scene.cluster.fail("patch_job", TransientError("unavailable"))
     with pytest.raises(TransientError):
         scene.warm()
-    scene.cluster.mend()
+    scene.cluster.recover()
 
     outcome = scene.warm()
 

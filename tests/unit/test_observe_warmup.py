@@ -190,7 +190,7 @@ def test_fact_is_written_once_the_cluster_answers(call: str, error: Exception) -
     scene.cluster.fail(call, error)
     with pytest.raises(type(error)):
         scene.happen(job_event("Completed"))
-    scene.cluster.mend()
+    scene.cluster.recover()
 
     scene.happen(job_event("Completed"))
 

@@ -219,7 +219,7 @@ def test_failed_read_is_not_shared() -> None:
     scene.cluster.fail("list_events", RuntimeError())
     with pytest.raises(RuntimeError):
         scene.observe(event)
-    scene.cluster.mend()
+    scene.cluster.recover()
     scene.reads()
 
     scene.observe(event)

@@ -124,7 +124,7 @@ def test_lost_mark_leads_to_the_same_fact(scene: EndedScene) -> None:
     scene.cluster.fail("patch_job", TransientError("timeout"))
     with pytest.raises(TransientError):
         scene.report()
-    scene.cluster.mend()
+    scene.cluster.recover()
     # Meanwhile the snapshotter said something, and the pod went.
     scene.cluster.place(node_event(STATEMENT, 61))
     scene.cluster.pods.clear()

@@ -54,7 +54,7 @@ def test_dry_run_changes_no_existing_job(condition: str | None) -> None:
     scene.cluster.fail("list_jobs", TransientError("a crash before its turn"))
     with pytest.raises(TransientError):
         scene.warm()
-    scene.cluster.mend()
+    scene.cluster.recover()
     if condition is not None:
         scene.cluster.end_job(scene.job["metadata"]["name"], condition)
     before = repr(scene.cluster.jobs)

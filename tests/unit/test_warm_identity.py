@@ -216,7 +216,7 @@ def test_redelivery_resumes_a_job_after_a_crash(scene: Scene) -> None:
     scene.cluster.fail("list_jobs", TransientError("gone"))
     with pytest.raises(TransientError):
         scene.warm()
-    scene.cluster.mend()
+    scene.cluster.recover()
     assert scene.job["spec"]["suspend"] is True
 
     outcome = scene.warm()

@@ -17,8 +17,8 @@ _RATIOS: Final[Mapping[str, tuple[float, float, float | None]]] = {
     "known reference": (2.3, 2.2, None),
     "fact written": (2.8, 2.7, None),
 }
-"""Of each kind of delivery the most that cold start and memory, and the least that the rate may be,
-as ratios to the blank function."""
+"""The maximum of cold start and memory and the minimum of the rate for each kind of delivery, as
+ratios to the blank function."""
 
 _ANY_FUNCTION: Final = frozenset({"known reference", "fact written"})
 """Kinds of which there is one function; the others are limited for detectors."""

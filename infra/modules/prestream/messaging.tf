@@ -21,7 +21,7 @@ locals {
     { (local.dead_letters) = "projects/${var.project_id}/topics/${local.dead_letters}" },
   )
 
-  # Of the topics in existing_topics.
+  # Whether this deployment created a topic that existing_topics lists.
   _is_ours = {
     for key, topic in data.google_pubsub_topic.existing : key =>
     try(topic.labels.app, "") == "prestream" && try(topic.labels.prestream-project, topic.project) == var.project_id

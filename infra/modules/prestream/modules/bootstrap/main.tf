@@ -1,4 +1,4 @@
-# What a person applies once, and again when rights change: APIs, identities, roles and grants, and the
+# A person applies this part once, and again when rights change: APIs, identities, roles and grants, and the
 # storage that exists before the functions. The module prestream needs no right to change any of it.
 
 module "settings" {

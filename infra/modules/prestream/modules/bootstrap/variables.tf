@@ -120,7 +120,7 @@ variable "warm_pool" {
     machine_type = optional(string, "e2-standard-2")
     max_nodes    = optional(number, 1)
     min_nodes    = optional(number, 0)
-    # Of its nodes; by default that of the cluster's pools with accelerators.
+    # The account of its nodes; by default that of the cluster's pools with accelerators.
     service_account = optional(string)
   })
   default = null

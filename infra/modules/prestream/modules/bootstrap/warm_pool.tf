@@ -1,6 +1,6 @@
 # One small machine whose nodes stream, for warmups alone. The streaming cache is the region's, so
-# what this node pulls starts fast on the nodes with accelerators as well. A person creates it: whoever may add nodes may
-# act as their service account.
+# images that this node pulls start fast on the nodes with accelerators as well. A person creates it, because the right
+# to add nodes includes the right to act as their service account.
 
 locals {
   _warm_pools = var.warm_pool == null ? {} : { main = merge(var.warm_pool, local._clusters[var.warm_pool.cluster], {
