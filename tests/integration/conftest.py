@@ -23,6 +23,7 @@ SCALE = 400.0
 
 CONFIG = """
 max_running: 2
+deadline_minutes: 1440
 upstreams:
   docker.io:
   ghcr.io:

@@ -7,6 +7,7 @@ from tests.integration.pipelines import Pipeline
 TOPIC = "budgets"
 CONFIG = """
 max_running: 2
+deadline_minutes: 1440
 namespace_budget: 2
 period_hours: 8760
 upstreams: {docker.io: }
