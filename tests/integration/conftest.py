@@ -23,7 +23,6 @@ SCALE = 400.0
 
 CONFIG = """
 max_running: 2
-deadline_minutes: 1440
 upstreams:
   docker.io:
   ghcr.io:
@@ -44,6 +43,8 @@ upstreams:
 
 ENDLESS_PERIOD = "period_hours: 8760\n"
 """The longest there can be: time passes so fast that a usual one ends in the middle of a test."""
+LONG_DEADLINE = "deadline_minutes: 1440\n"
+"""For the same reason."""
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +75,7 @@ def deployed_python() -> Path:
 @pytest.fixture(scope="session")
 def pipeline(archives: Path, deployed_python: Path) -> Iterator[Pipeline]:
     """All functions in one cloud; each test has images, node pools and upstreams of its own."""
-    cloud = LocalCloud(scale=SCALE, config=CONFIG + ENDLESS_PERIOD)
+    cloud = LocalCloud(scale=SCALE, config=CONFIG + ENDLESS_PERIOD + LONG_DEADLINE)
     started = Pipeline(cloud, archives, deployed_python).start(*FUNCTIONS)
     for letter in "ab":
         started.add_gpu_node(f"gke-gpu-l4-{letter}", "l4-spot", accelerator="nvidia-l4")
