@@ -382,6 +382,7 @@ def test_references_are_published_once_pubsub_takes_them_again(pipeline: Pipelin
     assert set(statuses[:-1]) == {503}
     assert len(pipeline.announced(first)) == 1
     assert len(pipeline.announced(second)) == 1
+    assert [pipeline.warmup(each)["outcome"] for each in (first, second)] == ["pulled"] * 2
 
 
 def test_workload_is_announced_once_pubsub_takes_references_again(pipeline: Pipeline) -> None:
